@@ -1,0 +1,144 @@
+"""What happened to a rollout (events) and what to do about it (actions).
+
+Events are past participles, actions are imperatives. All are frozen values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class InstanceId(NamedTuple):
+    """A process that cannot be mistaken for a later one with the same pid.
+
+    ``started`` is the process's start time as the kernel tells it (psutil's
+    ``create_time``, seconds since the epoch).
+    """
+
+    pid: int
+    started: float
+
+
+# --- events -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """An instance runs. ``age`` is Gunicorn's own ordinal (Worker.age); it only grows.
+
+    ``surplus`` says that the arbiter will not replace this instance if it leaves.
+    """
+
+    instance: InstanceId
+    age: int
+    surplus: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An instance has loaded its application; it hears signals from now on."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True)
+class BecameReady:
+    """An instance said that it can serve. ``health`` is its check's status line, if it made one."""
+
+    instance: InstanceId
+    boot_secs: float
+    health: str = ""
+
+
+@dataclass(frozen=True)
+class BecameUnready:
+    """An instance runs but says that it cannot serve: ``why`` is its check's answer."""
+
+    instance: InstanceId
+    why: str
+
+
+@dataclass(frozen=True)
+class Exited:
+    """An instance is gone. ``why`` is what is known of the cause, in the operator's words."""
+
+    instance: InstanceId
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The arbiter now wants ``count`` instances."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class ArbiterExited:
+    """The arbiter itself is gone, and its instances with it."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Aborted:
+    """An operator asked to end the rollout."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class TimePassed:
+    """Nothing happened but time."""
+
+
+Event = (
+    Started | Loaded | BecameReady | BecameUnready | Exited | Counted | ArbiterExited | Aborted
+    | TimePassed
+)
+
+
+# --- actions ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AddInstance:
+    """Have the arbiter run one more instance (TTIN)."""
+
+
+@dataclass(frozen=True)
+class RemoveOldest:
+    """Have the arbiter retire its oldest instance (TTOU)."""
+
+
+@dataclass(frozen=True)
+class StopInstance:
+    """Ask one instance to finish its requests and leave (TERM)."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True)
+class DumpInstance:
+    """Have one stuck instance show where it hangs, and leave (ABRT)."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True)
+class KillInstance:
+    """End one instance that does not leave (KILL)."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell the operator: ``kind`` is one of wire.reports' kinds, ``facts`` its fields."""
+
+    kind: str
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+Action = AddInstance | RemoveOldest | StopInstance | DumpInstance | KillInstance | Tell

@@ -1,0 +1,176 @@
+"""What an operator may set for a rollout, parsed once into a frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from supervisor_roll.rollout.errors import BadSetting
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A count of instances, or a percentage of the desired number of them."""
+
+    number: int
+    percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.number}%" if self.percent else str(self.number)
+
+    def of(self, desired: int, round_up: bool) -> int:
+        """The count that this amount means for ``desired`` instances."""
+        if not self.percent:
+            return self.number
+        share = desired * self.number / 100
+        return math.ceil(share) if round_up else math.floor(share)
+
+
+@dataclass(frozen=True)
+class Health:
+    """The request that a worker makes to its own application before it says ready."""
+
+    path: str
+    host: str = "localhost"
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_secs: float = 5.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """``max_surge`` and ``max_unavailable`` as counts, for one desired number of instances."""
+
+    surge: int
+    unavailable: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One program's rollout settings. All durations are in seconds.
+
+    ``max_surge`` more instances may run, and ``max_unavailable`` fewer may be ready, than
+    desired. A fresh instance has ``ready_timeout_secs`` to become ready, must stay ready
+    for ``min_ready_secs`` to be available, and a retired one has ``drain_timeout_secs``
+    to be gone.
+    """
+
+    max_surge: Amount = Amount(1)
+    max_unavailable: Amount = Amount(0)
+    ready_timeout_secs: float = 60.0
+    min_ready_secs: float = 0.0
+    drain_timeout_secs: float = 60.0
+    health: Health | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_surge.number == 0 and self.max_unavailable.number == 0:
+            raise BadSetting("max_unavailable", self.max_unavailable,
+                             "max_surge and max_unavailable must not both be 0: nothing could move")
+
+    def budget(self, desired: int) -> Budget:
+        """The counts allowed for ``desired`` instances.
+
+        Kubernetes' rounding: a percentage of surge rounds up, one of unavailability rounds
+        down, and where both come to 0 one instance may be unavailable
+        (kubernetes/pkg/controller/deployment/util, ResolveFenceposts).
+        """
+        surge = self.max_surge.of(desired, round_up=True)
+        unavailable = min(self.max_unavailable.of(desired, round_up=False), desired)
+        if surge == 0 and unavailable == 0:
+            unavailable = 1
+        return Budget(surge, unavailable)
+
+    def replaced(self, values: Mapping[str, str]) -> Settings:
+        """These settings with ``values`` (as a configuration or a command line has them) put in.
+
+        Raises BadSetting for an unknown key or a value that breaks its rule.
+        """
+        changes: dict[str, object] = {}
+        health: dict[str, object] = {}
+        for key, value in values.items():
+            rule = _RULES.get(key)
+            if rule is None:
+                raise BadSetting(key, value, f"unknown key; known are {', '.join(sorted(_RULES))}")
+            target = health if key.startswith("health") else changes
+            target[rule.attribute] = rule.parse(key, value.strip())
+        if health and "path" not in health and self.health is None:
+            raise BadSetting(next(k for k in values if k.startswith("health")), "",
+                             "needs health=/path beside it")
+        if "path" in health and not health["path"]:
+            changes["health"] = None
+        elif health:
+            before = self.health or Health(path="")
+            changes["health"] = dataclasses.replace(before, **health)  # type: ignore[arg-type]
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    @classmethod
+    def parsed(cls, values: Mapping[str, str]) -> Settings:
+        """The settings that ``values`` give over the defaults. Raises BadSetting."""
+        return cls().replaced(values)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    attribute: str
+    parse: Callable[[str, str], object] = field(compare=False)
+
+
+def _amount(key: str, value: str) -> Amount:
+    match = re.fullmatch(r"(\d{1,6})(%?)", value)
+    if match is None:
+        raise BadSetting(key, value, "must be a count such as 1, or a percentage such as 25%")
+    return Amount(int(match[1]), match[2] == "%")
+
+
+def _secs(key: str, value: str) -> float:
+    try:
+        secs = float(value)
+    except ValueError:
+        secs = math.nan
+    if not 0 <= secs <= 86400:
+        raise BadSetting(key, value, "must be a number of seconds from 0 to 86400")
+    return secs
+
+
+def _some_secs(key: str, value: str) -> float:
+    secs = _secs(key, value)
+    if secs == 0:
+        raise BadSetting(key, value, "must be more than 0 seconds")
+    return secs
+
+
+def _path(key: str, value: str) -> str:
+    if value and not re.fullmatch(r"/[!-~]*", value):
+        raise BadSetting(key, value, "must be a path such as /_status, or empty for no check")
+    return value
+
+
+def _host(key: str, value: str) -> str:
+    if not re.fullmatch(r"[!-~]+", value):
+        raise BadSetting(key, value, "must be a host name such as www.example.org")
+    return value
+
+
+def _headers(key: str, value: str) -> tuple[tuple[str, str], ...]:
+    headers = []
+    for line in filter(None, (line.strip() for line in value.splitlines())):
+        match = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)", line)
+        if match is None:
+            raise BadSetting(key, line, "must be lines such as X-Forwarded-Proto: https")
+        headers.append((match[1], match[2]))
+    return tuple(headers)
+
+
+_RULES = {
+    "max_surge": _Rule("max_surge", _amount),
+    "max_unavailable": _Rule("max_unavailable", _amount),
+    "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs),
+    "min_ready_secs": _Rule("min_ready_secs", _secs),
+    "drain_timeout_secs": _Rule("drain_timeout_secs", _some_secs),
+    "health": _Rule("path", _path),
+    "health_host": _Rule("host", _host),
+    "health_headers": _Rule("headers", _headers),
+    "health_timeout_secs": _Rule("timeout_secs", _some_secs),
+}

@@ -1,0 +1,54 @@
+"""A rollout as plain data, so that a restarted listener can carry on where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.machine import Rollout
+from supervisor_roll.rollout.settings import Amount, Health, Settings
+
+_PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "state", "wanted",
+          "why", "ended", "replaced", "_short_since", "_settling_since", "_olds")
+
+
+def freeze(rollout: Rollout) -> dict[str, Any]:
+    """All that the rollout knows, in types that JSON has."""
+    frozen: dict[str, Any] = {name: getattr(rollout, name) for name in _PLAIN}
+    frozen["settings"] = dataclasses.asdict(rollout.settings)
+    frozen["instances"] = [dataclasses.asdict(one) for one in rollout.instances]
+    frozen["_signal"] = rollout._signal
+    frozen["_news"] = [list(one.id) for one in rollout._news]
+    return frozen
+
+
+def thaw(frozen: dict[str, Any]) -> Rollout:
+    """The rollout that ``freeze`` gave. Raises BadMessage where it is not one."""
+    try:
+        members = [Instance(**{**one, "id": InstanceId(*one["id"])}) for one in frozen["instances"]]
+        rollout = Rollout(thaw_settings(frozen["settings"]), members, frozen["desired"],
+                          frozen["now"])
+        for name in _PLAIN:
+            setattr(rollout, name, frozen[name])
+        signal = frozen["_signal"]
+        rollout._signal = None if signal is None else (signal[0], signal[1], signal[2])
+        found = [rollout.instances.get(InstanceId(*one)) for one in frozen["_news"]]
+        rollout._news = [one for one in found if one is not None]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise BadMessage(f"not a frozen rollout: {error!r}") from error
+    return rollout
+
+
+def thaw_settings(frozen: dict[str, Any]) -> Settings:
+    """The settings that ``dataclasses.asdict`` made plain."""
+    health = frozen["health"]
+    return Settings(**{
+        **frozen,
+        "max_surge": Amount(**frozen["max_surge"]),
+        "max_unavailable": Amount(**frozen["max_unavailable"]),
+        "health": None if health is None else Health(**{
+            **health, "headers": tuple((name, value) for name, value in health["headers"])}),
+    })

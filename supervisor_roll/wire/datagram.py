@@ -1,0 +1,104 @@
+"""The readiness datagram: what a Gunicorn hook says to the listener, and what it is answered.
+
+The form is sd_notify's (systemd, sd_notify(3)): lines of ``KEY=VALUE``, the first of which
+is the kind with the value 1 (``READY=1``). Since a value may be a traceback, ``\\`` and
+line ends in it are escaped. The variable that names the socket is ours, not
+``NOTIFY_SOCKET``: Gunicorn's arbiter writes its own ``READY=1`` there before any worker
+has loaded the application.
+
+A message carries one end of a socket pair (SCM_RIGHTS) for the answer, so that only the
+process that got the message can answer it. Who sent it is what the kernel says
+(SCM_CREDENTIALS), never what the message says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from supervisor_roll.rollout.errors import BadMessage
+
+SOCKET_VARIABLE = "SUPERVISOR_ROLL_SOCKET"
+MAX_BYTES = 16384
+
+# From a worker.
+BOOTING = "BOOTING"  # forked; nothing loaded yet. Wants no answer.
+LOADED = "LOADED"  # the application is imported. The answer says what to check.
+READY = "READY"  # it serves. Said again until it is acknowledged.
+UNREADY = "UNREADY"  # its health check failed; STATUS says how.
+# From an arbiter.
+COUNTED = "COUNTED"  # it now wants WORKERS workers.
+RELOADED = "RELOADED"  # it was sent HUP.
+# The answer.
+ACK = "ACK"
+
+KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, COUNTED, RELOADED, ACK})
+
+
+@dataclass(frozen=True)
+class Message:
+    """One datagram: its kind and its fields, all text."""
+
+    kind: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """The field as a number. Raises BadMessage if it is none, or missing without a default."""
+        text = self.fields.get(key)
+        if text is None and default is not None:
+            return default
+        try:
+            number = float(text or "")
+        except ValueError:
+            number = float("nan")
+        if not abs(number) < 1e15:
+            raise BadMessage(f"{self.kind}: {key}={text!r} is not a number")
+        return number
+
+
+def encode(message: Message) -> bytes:
+    """The datagram. Fields that would pass ``MAX_BYTES`` are cut at their start, longest first.
+
+    A traceback's end says more than its beginning.
+    """
+    fields = dict(message.fields)
+    while True:
+        lines = [f"{message.kind}=1"]
+        lines += [f"{key}={_escaped(value)}" for key, value in fields.items()]
+        data = "\n".join(lines).encode("utf-8", "backslashreplace")
+        excess = len(data) - MAX_BYTES
+        if excess <= 0:
+            return data
+        longest = max(fields, key=lambda key: len(fields[key]))
+        fields[longest] = fields[longest][max(excess, len(fields[longest]) // 4):]
+
+
+def decode(data: bytes) -> Message:
+    """The message in a datagram. Raises BadMessage."""
+    if len(data) > MAX_BYTES:
+        raise BadMessage(f"a datagram of {len(data)} bytes; {MAX_BYTES} are allowed")
+    try:
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadMessage(f"not UTF-8: {error}") from None
+    kind, equals, one = lines[0].partition("=")
+    if kind not in KINDS or equals != "=" or one != "1":
+        raise BadMessage(f"the first line {lines[0][:80]!r} is no known KIND=1")
+    fields = {}
+    for line in filter(None, lines[1:]):
+        key, equals, value = line.partition("=")
+        if not equals or not key:
+            raise BadMessage(f"the line {line[:80]!r} is no KEY=VALUE")
+        fields[key] = _unescaped(value)
+    return Message(kind, fields)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _unescaped(value: str) -> str:
+    if "\\" not in value:
+        return value
+    parts = value.split("\\\\")
+    return "\\".join(part.replace("\\n", "\n").replace("\\r", "\r") for part in parts)
