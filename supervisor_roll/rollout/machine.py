@@ -71,11 +71,13 @@ class Rollout:
         self.why = ""
         self.ended: float | None = None
         self.replaced = 0
-        self._signal: tuple[str, float, int] | None = None  # kind, when sent, count before
+        self._signal: tuple[str, float, InstanceId | None] | None = None  # kind, when, for whom
         self._short_since: float | None = None
+        self._turned_at: float | None = None
         self._settling_since: float | None = None
+        self._gone: set[InstanceId] = set()
         self._olds: list[int] = []
-        self._news: list[Instance] = []
+        self._news: list[tuple[int, float, str]] = []  # pid, boot_secs, health
         self._deadlines: list[float] = []
 
     @property
@@ -95,10 +97,12 @@ class Rollout:
         transition = _TRANSITIONS[self.state].get(type(event))
         if transition is None:
             raise IllegalEvent(f"{type(event).__name__} to a rollout that is {self.state}")
-        if now < self.now:
+        if not now >= self.now:
             raise IllegalEvent(f"time went back from {self.now} to {now}")
         _check(event)
         self.now = now
+        if getattr(event, "instance", None) in self._gone:
+            return []
         actions = transition(self, event)
         self.min_ready = min(self.min_ready, len(self.instances.ready))
         if self.state not in FINAL:
@@ -114,8 +118,6 @@ class Rollout:
             known.age = event.age
             return []
         self._meet(event.instance, event.age, event.surplus)
-        if event.surplus:
-            self._confirmed("add")
         return []
 
     def _loaded(self, event: ev.Loaded) -> list[Action]:
@@ -138,6 +140,7 @@ class Rollout:
         return []
 
     def _exited(self, event: ev.Exited) -> list[Action]:
+        self._gone.add(event.instance)
         instance = self.instances.remove(event.instance)
         if instance is None:
             return []
@@ -154,11 +157,13 @@ class Rollout:
         return []
 
     def _counted(self, event: ev.Counted) -> list[Action]:
-        if event.count > self.count:
-            self._confirmed("add")
-        elif event.count < self.count:
-            self._confirmed("remove")
-        self.count = event.count
+        before, self.count = self.count, event.count
+        if self._signal is None or self.count == before:
+            return []
+        if self._signal[0] == ("add" if self.count > before else "remove"):
+            if self._signal[0] == "remove":
+                self._settle()
+            self._signal = None
         return []
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
@@ -178,15 +183,17 @@ class Rollout:
         return self.instances.add(
             Instance(instance, age, fresh=True, since=self.now, surplus=surplus))
 
-    def _confirmed(self, kind: str) -> None:
-        if self._signal is not None and self._signal[0] == kind:
-            self._signal = None
+    def _settle(self) -> None:
+        """The arbiter's hook does likewise: this one will be replaced if it leaves from now on."""
+        surplus = [one for one in self.instances.fresh if one.surplus]
+        if surplus:
+            min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
         """From now on the rollout is to end as ``wanted``; the first reason stays."""
         if self.wanted != COMPLETE:
             return []
-        self.wanted, self.why = wanted, why
+        self.wanted, self.why, self._turned_at = wanted, why, self.now
         return [ev.Tell("broken", {"why": why, "pid": pid})] if wanted == FAILED else []
 
     def _end(self, state: str) -> list[Action]:
@@ -204,8 +211,7 @@ class Rollout:
         self._deadlines = []
         actions = self._bake()
         actions += self._urge()
-        if self._signal is not None and self._due(self._signal[1] + CONFIRM_SECS):
-            self._signal = None
+        actions += self._repeat()
         if self.wanted == COMPLETE:
             actions += self._judge()
         if self.wanted == COMPLETE:
@@ -229,14 +235,14 @@ class Rollout:
             if (one.ready_since is not None and not one.available
                     and self._due(one.ready_since + self.settings.min_ready_secs)):
                 one.available = True
-                self._news.append(one)
+                self._news.append((one.id.pid, one.boot_secs, one.health))
         actions: list[Action] = []
         while self._olds and self._news:
-            old, new = self._olds.pop(0), self._news.pop(0)
+            old, (new, boot_secs, health) = self._olds.pop(0), self._news.pop(0)
             self.replaced += 1
             actions.append(ev.Tell("replaced", {
-                "old": old, "new": new.id.pid, "boot_secs": new.boot_secs,
-                "health": new.health, "done": self.replaced, "total": self.total}))
+                "old": old, "new": new, "boot_secs": boot_secs, "health": health,
+                "done": self.replaced, "total": self.total}))
         return actions
 
     def _urge(self) -> list[Action]:
@@ -255,6 +261,18 @@ class Rollout:
                 actions.append(steps[one.urged])
                 one.urged += 1
         return actions
+
+    def _repeat(self) -> list[Action]:
+        """Take a signal whose effect was not told for lost: the plan will send another.
+
+        A second RemoveOldest would retire one too many if the first was heard after all. To
+        ask the very instance that was to go is the same whether it was heard or not.
+        """
+        if self._signal is None or not self._due(self._signal[1] + CONFIRM_SECS):
+            return []
+        oldest = self.instances.get(self._signal[2]) if self._signal[2] else None
+        self._signal = None
+        return [ev.StopInstance(oldest.id)] if oldest is not None else []
 
     def _judge(self) -> list[Action]:
         """Whether time has shown the release, or the arbiter, to be bad."""
@@ -324,20 +342,21 @@ class Rollout:
         if not one.loaded:
             return False
         left = [other for other in self.instances.counted if other is not one]
-        standing = self.count if self.budget.surge else len(self.instances.up)
-        return (standing - 1 >= self.desired - self.budget.unavailable
-                and (len(left) >= self.floor or not one.ready))
+        up = len(self.instances.up)
+        if self.budget.surge:
+            # The count must not fall below the desired one: a bad release could not raise it
+            # again. And all that are wanted must have been seen, the surplus ones among them.
+            affordable = up >= self.count > self.desired
+        else:
+            affordable = up > self.desired - self.budget.unavailable
+        return affordable and (len(left) >= self.floor or not one.ready)
 
     def _remove_oldest(self, oldest: Instance) -> Action:
         self._mark(oldest, RETIRE)
-        # The arbiter's hook settles the same one: it will be replaced if it leaves from now on.
-        settled = [one for one in self.instances.fresh if one.surplus]
-        if settled:
-            min(settled, key=lambda one: (not one.ready, one.age)).surplus = False
-        return self._send("remove", ev.RemoveOldest())
+        return self._send("remove", ev.RemoveOldest(), oldest.id)
 
-    def _send(self, kind: str, action: Action) -> Action:
-        self._signal = (kind, self.now, self.count)
+    def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
+        self._signal = (kind, self.now, instance)
         self._deadlines.append(self.now + CONFIRM_SECS)
         return action
 
@@ -357,8 +376,10 @@ class Rollout:
         """Stop what this rollout started, and end once the count is back."""
         actions: list[Action] = []
         in_place = not self.budget.surge
+        limit = self.settings.ready_timeout_secs
+        turned_at = self.began if self._turned_at is None else self._turned_at
         for one in self.instances.fresh:
-            overdue = not one.ready and self.now >= one.since + self.settings.ready_timeout_secs
+            overdue = not one.ready and one.since <= turned_at and self.now >= one.since + limit
             if one.surplus or (in_place and overdue):
                 actions.append(self._ask(one, STOP))
         if self._signal is not None or any(
@@ -370,10 +391,9 @@ class Rollout:
             return actions
         if self._settling_since is None:
             self._settling_since = self.now
-        booting = [one for one in self.instances.fresh if not one.ready] if in_place and (
-            self.wanted == ABORTED) else []
-        for one in booting:
-            self._due(one.since + self.settings.ready_timeout_secs)
+        # An abort in place waits for what replaces the last one that was stopped.
+        booting = in_place and self.wanted == ABORTED and not all(
+            one.ready for one in self.instances.fresh) and not self._due(turned_at + limit)
         settled = self.count <= self.desired and len(self.instances.up) >= min(
             self.count, self.desired)
         if not booting and (settled or self._due(self._settling_since + SETTLE_SECS)):

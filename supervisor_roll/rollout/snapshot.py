@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -12,16 +13,17 @@ from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.settings import Amount, Health, Settings
 
 _PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "state", "wanted",
-          "why", "ended", "replaced", "_short_since", "_settling_since", "_olds")
+          "why", "ended", "replaced", "_short_since", "_turned_at", "_settling_since", "_olds",
+          "_news", "_deadlines")
 
 
 def freeze(rollout: Rollout) -> dict[str, Any]:
     """All that the rollout knows, in types that JSON has."""
-    frozen: dict[str, Any] = {name: getattr(rollout, name) for name in _PLAIN}
+    frozen: dict[str, Any] = {name: copy.copy(getattr(rollout, name)) for name in _PLAIN}
     frozen["settings"] = dataclasses.asdict(rollout.settings)
     frozen["instances"] = [dataclasses.asdict(one) for one in rollout.instances]
     frozen["_signal"] = rollout._signal
-    frozen["_news"] = [list(one.id) for one in rollout._news]
+    frozen["_gone"] = sorted(rollout._gone)
     return frozen
 
 
@@ -34,9 +36,9 @@ def thaw(frozen: dict[str, Any]) -> Rollout:
         for name in _PLAIN:
             setattr(rollout, name, frozen[name])
         signal = frozen["_signal"]
-        rollout._signal = None if signal is None else (signal[0], signal[1], signal[2])
-        found = [rollout.instances.get(InstanceId(*one)) for one in frozen["_news"]]
-        rollout._news = [one for one in found if one is not None]
+        rollout._signal = signal and (
+            signal[0], signal[1], signal[2] and InstanceId(*signal[2]))
+        rollout._gone = {InstanceId(*one) for one in frozen["_gone"]}
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadMessage(f"not a frozen rollout: {error!r}") from error
     return rollout

@@ -1,0 +1,108 @@
+"""The commands' arguments. Wrong ones raise Usage; nothing here ends the process."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.settings import Amount, Settings
+
+
+class Usage(Exception):
+    """The arguments are wrong; the text says how. Empty if only help was asked for."""
+
+
+@dataclass(frozen=True)
+class RollRestart:
+    """``values`` holds only the settings that were given, as they were given."""
+
+    names: list[str]
+    values: dict[str, str] = field(default_factory=dict)
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class RollStatus:
+    names: list[str]
+    follow: bool = False
+
+
+@dataclass(frozen=True)
+class RollAbort:
+    names: list[str]
+
+
+_SETTINGS = {  # option: key
+    "--max-surge": "max_surge",
+    "--max-unavailable": "max_unavailable",
+    "--ready-timeout": "ready_timeout_secs",
+    "--min-ready": "min_ready_secs",
+}
+
+
+def rollrestart(text: str) -> RollRestart:
+    """Raises Usage."""
+    parser = _Parser("rollrestart")
+    for option, key in _SETTINGS.items():
+        parser.add_argument(option, dest=key)
+    parser.add_argument("--no-wait", action="store_true")
+    parser.add_argument("names", nargs="*")
+    found = parser.parse_intermixed_args(text.split())
+    if not found.names:
+        raise Usage("rollrestart requires a process name")
+    values = {key: value for key in _SETTINGS.values()
+              if (value := getattr(found, key)) is not None}
+    _check(values)
+    return RollRestart(found.names, values, not found.no_wait)
+
+
+def rollstatus(text: str) -> RollStatus:
+    """Raises Usage."""
+    parser = _Parser("rollstatus")
+    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("names", nargs="*")
+    found = parser.parse_intermixed_args(text.split())
+    return RollStatus(found.names, found.follow)
+
+
+def rollabort(text: str) -> RollAbort:
+    """Raises Usage."""
+    parser = _Parser("rollabort")
+    parser.add_argument("names", nargs="*")
+    found = parser.parse_intermixed_args(text.split())
+    if not found.names:
+        raise Usage("rollabort requires a process name")
+    return RollAbort(found.names)
+
+
+def _check(values: dict[str, str]) -> None:
+    # One of the two amounts may well be 0 if the program's own section sets the other, so
+    # only the listener, which knows the section, can say that nothing could move.
+    given = {"max_surge", "max_unavailable"} <= values.keys()
+    base = Settings() if given else Settings(max_surge=Amount(1), max_unavailable=Amount(1))
+    try:
+        base.replaced(values)
+    except BadSetting as error:
+        option = {key: option for option, key in _SETTINGS.items()}.get(error.key, error.key)
+        raise Usage(f"{option} {error.value}: {error.rule}") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse prints and exits; inside supervisorctl, which may be a shell, it must not."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(prog=command, add_help=False, allow_abbrev=False)
+        self.add_argument("-h", "--help", action=_Help)
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message)
+
+
+class _Help(argparse.Action):
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS)
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise Usage("")

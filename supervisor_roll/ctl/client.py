@@ -1,0 +1,59 @@
+"""The ``roll`` methods of supervisord, as supervisorctl reaches them.
+
+All are plain calls, answered at once. Each goes over a connection of its own: a poll
+every 0.15 s costs nothing, and a connection that broke is nobody's concern.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from typing import Any
+from xmlrpc.client import Fault
+
+from supervisor_roll.wire import mailbox as wire
+
+POLL_SECS = 0.15
+# How long a listener that was just started may take until it speaks.
+LISTENER_SECS = 10.0
+
+# What a call raises while supervisord cannot be reached.
+Unreachable = (OSError, http.client.HTTPException)
+
+
+class RollClient:
+    """Raises Fault as supervisord does, ProtocolError, one of Unreachable, and BadMessage."""
+
+    def __init__(self, ctl: Any) -> None:
+        self._ctl = ctl
+
+    def request(self, ask: wire.Ask, waits: Callable[[], None]) -> wire.Receipt:
+        """Ask, again and again while a listener is on its way; ``waits`` is called once then."""
+        deadline = time.monotonic() + LISTENER_SECS
+        told = False
+        while True:
+            try:
+                return wire.decode_receipt(self._call("request", wire.encode(ask)))
+            except Fault as fault:
+                if wire.NO_LISTENER_YET not in fault.faultString or time.monotonic() > deadline:
+                    raise
+            if not told:
+                waits()
+                told = True
+            time.sleep(POLL_SECS)
+
+    def reports(self, job: str, since: int) -> wire.Reports:
+        return wire.decode_reports(self._call("reports", job, since))
+
+    def overview(self) -> wire.Overview:
+        return wire.decode_overview(self._call("status"))
+
+    def process_names(self) -> list[tuple[str, str]]:
+        """The group and the name of each process of supervisord."""
+        infos = self._ctl.get_supervisor().getAllProcessInfo()
+        return [(info["group"], info["name"]) for info in infos]
+
+    def _call(self, method: str, *arguments: object) -> object:
+        with self._ctl.get_server_proxy() as proxy:
+            return getattr(proxy.roll, method)(*arguments)

@@ -1,0 +1,73 @@
+"""What `help COMMAND` prints. The first line is what a wrong usage shows."""
+
+from __future__ import annotations
+
+ROLLRESTART = """\
+rollrestart [options] <name> [<name> ...]
+
+Replaces a Gunicorn program's workers, one by one, without failing a request.
+Starts each program's workers anew while the program goes on serving: a fresh worker
+must say that it is ready before an old one is asked to go. If a fresh worker fails,
+the rollout stops what it started, and what was serving keeps serving. The command
+waits until the rollout has ended, and shows its progress.
+
+Names:
+  <name>            a program, such as myapp
+  <group>:<name>    a process of a group
+  <group>:*         all processes of a group
+  all               all programs
+With <group>:* and all, what does not run or is no Gunicorn program is skipped. Several
+programs are rolled one after the other; after one has failed the others are not begun.
+
+Options (the defaults stand in [roll:<name>] of supervisord's configuration):
+  --max-surge N|N%        how many more workers than usual may run meanwhile (1)
+  --max-unavailable N|N%  how many fewer than usual may be ready meanwhile (0)
+  --ready-timeout SECS    how long a fresh worker may take to be ready (60)
+  --min-ready SECS        how long it must stay ready before it counts (0)
+  --no-wait               return as soon as the rollout is requested
+N% is a share of the program's workers.
+
+Ctrl-C detaches: the rollout goes on without the command. `rollstatus --follow <name>`
+follows it again, `rollabort <name>` ends it.
+
+Exit status:
+  0    every program that was not skipped is complete, and at least one is
+       (with --no-wait: the rollout was requested)
+  1    a rollout failed, was aborted or refused; no such program; or no listener
+  2    wrong usage
+  3    supervisord has no [rpcinterface:roll]
+  4    supervisord refuses the connection
+  7    the program, or supervisord, is not running
+  130  Ctrl-C: detached"""
+
+ROLLSTATUS = """\
+rollstatus [--follow] [<name> ...]
+
+Shows the rollouts under way, and each program's last one.
+
+rollstatus                  A table of all programs ever rolled since supervisord's start
+rollstatus <name> ...       In detail; names are as for `status`
+rollstatus --follow [...]   Follow what is under way until it has ended, as rollrestart does
+
+Exit status:
+  0    shown (with --follow: all complete)
+  1    with --follow: a rollout failed, was aborted or refused
+  2    wrong usage
+  3    supervisord has no [rpcinterface:roll]
+  4    no such program, or supervisord cannot be reached
+  130  Ctrl-C; the rollout goes on"""
+
+ROLLABORT = """\
+rollabort <name> [<name> ...]
+
+Ends a program's rollout: asks that it stop what it started, and does not wait for that.
+Workers that were already replaced stay; what serves keeps serving. Names are as for
+rollrestart.
+
+Exit status:
+  0    the request was taken
+  1    no such program, or no listener
+  2    wrong usage
+  3    supervisord has no [rpcinterface:roll]
+  4    supervisord refuses the connection
+  7    supervisord is not running"""

@@ -1,0 +1,266 @@
+"""The commands ``rollrestart``, ``rollstatus`` and ``rollabort``.
+
+Each sets ``ctl.exitstatus`` and returns; none ends the process, since it may run in
+supervisorctl's shell. What is not handled here supervisorctl prints and counts as an error.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+from xmlrpc.client import Fault
+
+from supervisor.options import make_namespec, split_namespec
+from supervisor.supervisorctl import (
+    ControllerPluginBase,
+    LSBInitExitStatuses,
+    LSBStatusExitStatuses,
+)
+from supervisor.xmlrpc import Faults
+
+from supervisor_roll.ctl import arguments, render
+from supervisor_roll.ctl.arguments import Usage
+from supervisor_roll.ctl.client import RollClient
+from supervisor_roll.ctl.follow import Follower, Lost
+from supervisor_roll.ctl.help import ROLLABORT, ROLLRESTART, ROLLSTATUS
+from supervisor_roll.ctl.screen import Screen
+from supervisor_roll.wire import mailbox as wire
+
+INTERRUPTED = 130  # as a shell counts a command that SIGINT ended
+
+_Arguments = TypeVar("_Arguments")
+
+
+class RollPlugin(ControllerPluginBase):
+    """supervisorctl finds its commands by the prefix ``do_``, and their help by ``help_``."""
+
+    name = "roll"
+
+    def do_help(self, topic: str) -> None:
+        # supervisorctl asks every plugin for every topic.
+        if not topic or topic.startswith("roll"):
+            super().do_help(topic)
+
+    def do_rollrestart(self, text: str) -> None:
+        given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
+        if given is None or not self.ctl.upcheck():
+            return
+        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        receipt = None
+        try:
+            receipt = self._requested(
+                client, screen, wire.Ask(wire.ROLLOUT, given.names, given.values,
+                                         _by("rollrestart")))
+            if receipt is None:
+                return
+            for program, why in receipt.skipped:
+                screen.say(f"{program}: skipped: {why}")
+            if not receipt.programs:
+                screen.say("no program to roll")
+                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+            elif given.wait:
+                self._follow(client, screen, [wire.Job(
+                    receipt.id, wire.ROLLOUT, receipt.programs)])
+            else:
+                names = " ".join(receipt.programs)
+                for program in receipt.programs:
+                    screen.say(f"{program}: requested")
+                screen.say(f"Follow with `rollstatus --follow {names}`.")
+        except KeyboardInterrupt:
+            screen.close()
+            self.ctl.exitstatus = INTERRUPTED
+            screen.say("")
+            if receipt is None:
+                screen.say("Interrupted before supervisord answered; `rollstatus` says whether a"
+                           " rollout began.")
+            else:
+                self._say_detached(screen, receipt.programs)
+        finally:
+            screen.close()
+
+    def help_rollrestart(self) -> None:
+        self.ctl.output(ROLLRESTART)
+
+    def do_rollstatus(self, text: str) -> None:
+        given = self._parsed(arguments.rollstatus, text, ROLLSTATUS)
+        if given is None:
+            return
+        if not self.ctl.upcheck():
+            self.ctl.exitstatus = LSBStatusExitStatuses.UNKNOWN  # as `status` has it
+            return
+        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        following: list[str] = []
+        try:
+            found = client.overview()
+            names = self._matching(client, screen, given.names)
+            if given.follow:
+                jobs = _of(found.jobs, names if given.names else None)
+                if jobs:
+                    following = [name for job in jobs for name in job.programs]
+                    self._follow(client, screen, jobs, only=True)
+                    return
+            self._show(screen, found, names, bool(given.names))
+            states = {found.programs[name].state for name in names if name in found.programs}
+            if given.follow and names and states != {wire.COMPLETE}:
+                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+        except Fault as fault:
+            self._show_fault(screen, fault)
+        except KeyboardInterrupt:
+            screen.close()
+            self.ctl.exitstatus = INTERRUPTED
+            screen.say("")
+            if following:
+                self._say_detached(screen, following)
+        finally:
+            screen.close()
+
+    def help_rollstatus(self) -> None:
+        self.ctl.output(ROLLSTATUS)
+
+    def do_rollabort(self, text: str) -> None:
+        given = self._parsed(arguments.rollabort, text, ROLLABORT)
+        if given is None or not self.ctl.upcheck():
+            return
+        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        try:
+            active = {name for job in client.overview().jobs if job.kind == wire.ROLLOUT
+                      for name in job.programs}
+        except Fault as fault:
+            self._show_fault(screen, fault)
+            return
+        receipt = self._requested(
+            client, screen, wire.Ask(wire.ABORT, given.names, {}, _by("rollabort")))
+        if receipt is None:
+            return
+        idle = "no rollout is known to be under way; asked the listener all the same"
+        for program in receipt.programs:
+            if program in active:
+                screen.say(f"{program}: aborting")
+            elif program in given.names:
+                screen.say(f"{program}: {idle}")
+        if not active.union(given.names).intersection(receipt.programs):
+            screen.say(idle)
+
+    def help_rollabort(self) -> None:
+        self.ctl.output(ROLLABORT)
+
+    # --- the steps ------------------------------------------------------------------------
+
+    def _parsed(self, parse: Callable[[str], _Arguments], text: str,
+                usage: str) -> _Arguments | None:
+        try:
+            return parse(text)
+        except Usage as error:
+            if str(error):
+                self.ctl.output(f"Error: {error}")
+                self.ctl.exitstatus = LSBInitExitStatuses.INVALID_ARGS
+                self.ctl.output(usage.split("\n", 1)[0])
+            else:
+                self.ctl.output(usage)
+            return None
+
+    def _requested(self, client: RollClient, screen: Screen, ask: wire.Ask) -> wire.Receipt | None:
+        try:
+            return client.request(ask, lambda: screen.say("waiting for the listener to start ..."))
+        except Fault as fault:
+            self._show_fault(screen, fault)
+            return None
+
+    def _follow(self, client: RollClient, screen: Screen, jobs: list[wire.Job],
+                only: bool = False) -> None:
+        follower = Follower(client, screen)
+        try:
+            for job in jobs:
+                follower.follow(job.id, job.programs, only)
+        except Lost as lost:
+            screen.close()
+            screen.say(f"error: {lost}")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+            return
+        if len(follower.outcomes) > 1:
+            screen.say(render.outcome_line(follower.outcomes.values()))
+        if not follower.succeeded:
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+
+    def _show(self, screen: Screen, found: wire.Overview, names: list[str],
+              detailed: bool) -> None:
+        now = time.time()
+        lines: list[str] = []
+        if detailed:
+            for name in names:
+                one = found.programs.get(name)
+                lines += [f"{name}: never rolled"] if one is None else (
+                    render.status_lines(name, one, now))
+        elif found.programs:
+            lines += render.status_table(found.programs, now)
+        else:
+            lines.append("no program has been rolled since supervisord's start")
+        for job in _of(found.jobs, names if detailed else None):
+            lines += [f"{name}: rollout requested, not begun" for name in job.programs
+                      if name not in found.programs or found.programs[name].job != job.id]
+        if found.listener is None:
+            lines.append("no listener has spoken yet: no rollout is possible")
+        elif found.listener.get("state") not in wire.LISTENING:
+            lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
+        for line in lines:
+            screen.say(line)
+
+    def _matching(self, client: RollClient, screen: Screen, names: list[str]) -> list[str]:
+        """The programs that ``names`` mean, as `status` reads them."""
+        if not names:
+            return []
+        everyone = client.process_names()
+        matching: dict[str, None] = {}
+        for name in names:
+            group_name, process_name = split_namespec(name)
+            found = [make_namespec(group, process) for group, process in everyone
+                     if name == "all" or (group == group_name
+                                          and process_name in (None, process))]
+            if not found:
+                kind = "group" if process_name is None else "process"
+                screen.say(f"{name}: ERROR (no such {kind})")
+                self.ctl.exitstatus = LSBStatusExitStatuses.UNKNOWN
+            matching.update(dict.fromkeys(found))
+        return list(matching)
+
+    def _show_fault(self, screen: Screen, fault: Fault) -> None:
+        if fault.faultCode == Faults.UNKNOWN_METHOD:
+            screen.say("error: supervisord has no [rpcinterface:roll]: include conf.d/roll.conf,"
+                       " then restart supervisord or run `supervisorctl reload`")
+            self.ctl.exitstatus = LSBInitExitStatuses.UNIMPLEMENTED_FEATURE
+            return
+        code, _, text = fault.faultString.partition(": ")
+        if fault.faultCode in (Faults.BAD_NAME, Faults.NOT_RUNNING) and text:
+            screen.say(text)
+        elif fault.faultCode == Faults.SHUTDOWN_STATE:
+            screen.say("error: supervisord is shutting down")
+        else:
+            screen.say(f"error: {text or code}")
+        self.ctl.set_exitstatus_from_xmlrpc_fault(fault.faultCode)
+
+    def _say_detached(self, screen: Screen, programs: Iterable[str]) -> None:
+        names = " ".join(dict.fromkeys(programs))
+        screen.say(f"Detached; the rollout goes on. Follow it with `rollstatus --follow {names}`,"
+                   f" abort it with `rollabort {names}`.")
+
+
+def _of(jobs: list[wire.Job], names: list[str] | None) -> list[wire.Job]:
+    """The rollouts among ``jobs`` of any of ``names`` (None: of any), only with these in them."""
+    chosen = []
+    for job in jobs:
+        programs = [name for name in job.programs if names is None or name in names]
+        if job.kind == wire.ROLLOUT and programs:
+            chosen.append(wire.Job(job.id, job.kind, programs, job.by))
+    return chosen
+
+
+def _by(command: str) -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in the password database
+        user = f"uid {os.getuid()}"
+    return f"supervisorctl {command} ({user}@{socket.gethostname()}, pid {os.getpid()})"

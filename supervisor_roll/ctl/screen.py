@@ -1,0 +1,60 @@
+"""Where lines go: supervisorctl's standard output, with a progress bar if it is a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.mailbox import Report
+
+if TYPE_CHECKING:
+    from supervisor_roll.ctl.bar import Bar
+
+
+class Screen:
+    """Lines, each flushed so that a pipe's reader sees it at once; below them one bar."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._stdout = stdout
+        self._bar: Bar | None = None
+        self._terminal = stdout.isatty()
+
+    def say(self, line: str) -> None:
+        """Print one line, above the bar if there is one."""
+        encoding = getattr(self._stdout, "encoding", None) or "utf-8"
+        line = line.encode(encoding, "backslashreplace").decode(encoding)
+        if self._bar is not None:
+            self._bar.write(line, file=self._stdout)
+        else:
+            self._stdout.write(line + "\n")
+        self._stdout.flush()
+
+    def follow(self, report: Report) -> None:
+        """Let the bar show what ``report`` says of its program's progress."""
+        if report.kind == wire.BEGAN and self._terminal:
+            # Imported here since every supervisorctl command loads this plugin.
+            from supervisor_roll.ctl.bar import Bar
+
+            self.close()
+            total = report.facts.get("workers")
+            self._bar = Bar(
+                total=total if isinstance(total, int) else None, desc=report.program,
+                file=self._stdout, leave=False, dynamic_ncols=True, mininterval=0,
+                bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}")
+        elif report.kind == wire.REPLACED and self._bar is not None:
+            done = report.facts.get("done")
+            self._bar.n = done if isinstance(done, int) else self._bar.n + 1
+            self._bar.refresh()
+        elif report.kind in wire.FINAL:
+            self.close()
+
+    def tick(self) -> None:
+        """Keep the bar's clock going."""
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Wipe the bar away; what was said stays."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

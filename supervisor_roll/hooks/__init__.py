@@ -1,0 +1,83 @@
+"""Gunicorn server hooks: the workers say when they can serve, the arbiter how many it wants.
+
+In gunicorn.conf.py, as the last line::
+
+    from supervisor_roll.hooks import install; install(globals())
+
+or, with no configuration file at all, ``gunicorn -c python:supervisor_roll.hooks``. Each hook
+can also be imported by its name.
+
+We are guests here. Only the standard library is used. No hook raises into Gunicorn or
+waits for longer than ``channel.PATIENCE_SECS`` in all, and nothing is kept in this module:
+what the arbiter must remember hangs on its Arbiter and Worker objects.
+
+With ``-c python:`` Gunicorn takes each global that bears a setting's name as that setting,
+so everything else here is imported under a name with an underscore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+
+from supervisor_roll.hooks import arbiter as _arbiter
+from supervisor_roll.hooks import worker as _worker
+from supervisor_roll.hooks.guest import quietly as _quietly
+from supervisor_roll.hooks.installation import install_into as _install_into
+
+
+def nworkers_changed(server: _Any, new_value: _Any, old_value: _Any) -> None:
+    """The arbiter wants another number of workers: tell the listener."""
+    _quietly(_arbiter.count_changed, server, new_value, old_value)
+
+
+def on_reload(server: _Any) -> None:
+    """The arbiter was sent HUP: tell the listener."""
+    _quietly(_arbiter.reloaded, server)
+
+
+def pre_fork(server: _Any, worker: _Any) -> None:
+    """Before a worker is forked: give it the page that it shares with its arbiter."""
+    _quietly(_arbiter.worker_planned, server, worker)
+
+
+def post_fork(server: _Any, worker: _Any) -> None:
+    """In a worker that was just forked: say that it boots."""
+    _quietly(_worker.forked, server, worker)
+
+
+def post_worker_init(worker: _Any) -> None:
+    """In a worker that has loaded its application: check its health, and see to its ready."""
+    _quietly(_worker.initialized, worker)
+
+
+def worker_exit(server: _Any, worker: _Any) -> None:
+    """In a worker that leaves: let it leave in peace."""
+    _quietly(_worker.leaving, worker)
+
+
+def child_exit(server: _Any, worker: _Any) -> None:
+    """A worker is gone: one that was surplus is not replaced."""
+    _quietly(_arbiter.worker_exited, server, worker)
+
+
+# What runs first where the user has a hook of the same name. A worker is ready only after the
+# user's own post_worker_init; a child that is about to boot is ours before anything can fail.
+_HOOKS: dict[str, tuple[_Callable[..., None], str]] = {
+    "nworkers_changed": (nworkers_changed, "after"),
+    "on_reload": (on_reload, "after"),
+    "pre_fork": (pre_fork, "after"),
+    "post_fork": (post_fork, "before"),
+    "post_worker_init": (post_worker_init, "after"),
+    "worker_exit": (worker_exit, "after"),
+    "child_exit": (child_exit, "before"),
+}
+
+
+def install(namespace: dict[str, _Any]) -> None:
+    """Put the hooks into ``namespace``, the globals of a Gunicorn configuration file.
+
+    A hook that is there already keeps running, beside ours, and its errors stay its own.
+    Calling it again changes nothing. Raises TypeError for a hook that cannot be called.
+    """
+    _install_into(namespace, _HOOKS)

@@ -1,0 +1,91 @@
+"""Our part of the hooks that run in Gunicorn's arbiter.
+
+The arbiter is told how many workers to have by signals, which carry no reason. So the
+hooks keep what a rollout needs to be undone: a worker born of TTIN is *surplus* until a TTOU
+has retired an older one for it, and a surplus worker that exits is not replaced. That is
+how a rollout stops exactly what it started: TTOU alone would retire the oldest, a good one.
+
+Up to Gunicorn 23 ``child_exit`` runs inside the SIGCHLD handler: nothing here logs, locks
+or waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.pages import ATTRIBUTE, ArbiterState, WorkerPage, page_of
+from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
+
+
+def count_changed(server: Any, new: int, old: int | None) -> None:
+    """``nworkers_changed``: TTIN and TTOU change the count by one, HUP to what is configured."""
+    state = ArbiterState.of(server)
+    state.hears_counts = True
+    state.count.write(new)
+    if old is None or new == old:
+        return
+    if new == old + 1:
+        state.surplus_births += 1
+    elif new < old and not state.lowering:
+        _settle(server, state)
+    _tell_count(state)
+    # Gunicorn counts a worker that drains as one it has, so that the next one would not be
+    # forked before the last one is gone. The surplus it then sees is the very worker that
+    # drains, its oldest, which it merely TERMs again.
+    if new > old and len(server.WORKERS) >= new:
+        server.spawn_worker()
+
+
+def reloaded(server: Any) -> None:
+    """``on_reload``."""
+    changes, count = ArbiterState.of(server).count.read()
+    Channel(patience_secs=0).tell(
+        Message(RELOADED, {"CHANGES": str(changes), "WORKERS": str(count)}))
+
+
+def worker_planned(server: Any, worker: Any) -> None:
+    """``pre_fork``."""
+    state = ArbiterState.of(server)
+    state.count.write(server.num_workers)
+    page = WorkerPage()
+    if state.surplus_births:
+        state.surplus_births -= 1
+        page.surplus = True
+    setattr(worker, ATTRIBUTE, page)
+
+
+def worker_exited(server: Any, worker: Any) -> None:
+    """``child_exit``."""
+    page = page_of(worker)
+    if page is None:
+        return
+    surplus = page.surplus
+    page.close()
+    if surplus and server.num_workers > 1:
+        state = ArbiterState.of(server)
+        state.lowering = True
+        try:
+            server.num_workers -= 1
+        finally:
+            state.lowering = False
+
+
+def _settle(server: Any, state: ArbiterState) -> None:
+    """One older worker leaves for a surplus one: a ready one, the oldest of them."""
+    if state.surplus_births:
+        state.surplus_births -= 1
+        return
+    surplus = []
+    for worker in list(server.WORKERS.values()):
+        page = page_of(worker)
+        if page is not None and page.surplus:
+            surplus.append((not page.ready, worker.age, page))
+    if surplus:
+        min(surplus, key=lambda one: one[:2])[2].surplus = False
+
+
+def _tell_count(state: ArbiterState) -> None:
+    changes, count = state.count.read()
+    Channel(patience_secs=0).tell(
+        Message(COUNTED, {"CHANGES": str(changes), "WORKERS": str(count)}))

@@ -1,0 +1,78 @@
+"""Memory that an arbiter shares with its workers, since neither can ask the other."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from typing import Any
+
+ATTRIBUTE = "_supervisor_roll"
+_COUNT = struct.Struct("<II")
+
+
+class CountPage:
+    """How many workers the arbiter wants, and how often that has changed. One for an arbiter."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, _COUNT.size)
+
+    def read(self) -> tuple[int, int]:
+        """The number of changes so far, and the count."""
+        changes, count = _COUNT.unpack_from(self._page)
+        return changes, count
+
+    def write(self, count: int) -> None:
+        changes, before = self.read()
+        if count != before:
+            _COUNT.pack_into(self._page, 0, changes + 1, count)
+
+
+class WorkerPage:
+    """What an arbiter must know of one worker when it exits. One for a worker."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 2)
+
+    @property
+    def ready(self) -> bool:
+        """The worker has said that it can serve."""
+        return self._page[0] == 1
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._page[0] = ready
+
+    @property
+    def surplus(self) -> bool:
+        """The worker was born of TTIN and no older one has left for it: if it exits, so be it."""
+        return self._page[1] == 1
+
+    @surplus.setter
+    def surplus(self, surplus: bool) -> None:
+        self._page[1] = surplus
+
+    def close(self) -> None:
+        self._page.close()
+
+
+class ArbiterState:
+    """What our hooks remember in an arbiter. It hangs on the Arbiter and survives HUP."""
+
+    def __init__(self) -> None:
+        self.count = CountPage()
+        self.surplus_births = 0  # TTINs whose worker is yet to be forked
+        self.hears_counts = False  # nworkers_changed is installed
+        self.lowering = False  # the count is being changed by ourselves
+
+    @classmethod
+    def of(cls, server: Any) -> ArbiterState:
+        state = getattr(server, ATTRIBUTE, None)
+        if state is None:
+            state = cls()
+            setattr(server, ATTRIBUTE, state)
+        return state
+
+
+def page_of(worker: Any) -> WorkerPage | None:
+    """The worker's page; None where our ``pre_fork`` did not run for it."""
+    return getattr(worker, ATTRIBUTE, None)

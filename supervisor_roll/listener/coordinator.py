@@ -1,0 +1,278 @@
+"""The coordinator: what the listener makes of what it hears.
+
+It has no loop and no descriptors. The loop (``__main__``) tells it what came in, and then
+calls ``pump``, which first saves all that is known into supervisord's mailbox, only then
+acts, and last answers the workers: whatever was acted on or acknowledged is known to a
+listener that starts after this one was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from supervisor_roll.listener.configuration import Configuration
+from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
+from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.process_table import ProcessTable
+from supervisor_roll.listener.readiness_socket import Datagram
+from supervisor_roll.listener.rolls import Rolls
+from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.supervisord import Supervisord, Unreachable
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.mailbox import (
+    Delivery,
+    Exchange,
+    Request,
+    Status,
+    decode_delivery,
+    encode,
+)
+
+log = logging.getLogger("supervisor_roll")
+_T = TypeVar("_T")
+
+RETRY_SECS = 1.0
+# A boot is near Gunicorn's timeout from this share of it on.
+NEAR_TIMEOUT = 0.7
+_SIGNALS: dict[type[ev.Action], signal.Signals] = {
+    ev.StopInstance: signal.SIGTERM,
+    ev.DumpInstance: signal.SIGABRT,
+    ev.KillInstance: signal.SIGKILL,
+}
+
+
+class Coordinator:
+    """All that the listener knows and wants. ``clock`` is monotonic, ``wall`` epoch seconds."""
+
+    def __init__(self, pid: int, supervisord: Supervisord, table: ProcessTable,
+                 configuration: Callable[[], Configuration],
+                 clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.pid = pid
+        self.supervisord, self.table, self.clock = supervisord, table, clock
+        self.outbox = Outbox(wall)
+        self.knowledge = Knowledge(supervisord, table)
+        self.rolls = Rolls(self.outbox, self.knowledge, configuration, clock)
+        self._rung = True
+        self._retry_at: float | None = None
+
+    # --- what came in -----------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Take up what an earlier listener left in the mailbox. Raises Unreachable."""
+        delivery = self._call(Exchange(self.pid, hello=True))
+        state = json.loads(delivery.state or "{}")
+        arbiters = _usable(state, "arbiters", Arbiter.thawed)
+        runs = _usable(state, "runs", Run.thawed)
+        self.rolls.statuses = dict(_usable(state, "statuses", lambda one: (
+            str(one[0]), Status(**one[1]))))
+        self.rolls.runs = {run.namespec: run for run in runs}
+        self.knowledge.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
+        # A job that the saved state does not tell of will never go on: let go who waits for it.
+        self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
+        for run in runs:
+            log.info("%s: carrying on the rollout that %s asked for", run.namespec, run.job.by)
+            self._adopt(run)
+        for arbiter in arbiters:
+            for instance in [*arbiter.workers, arbiter.id]:
+                if not self.table.watch(instance):
+                    self.exited(instance)
+
+    def rung(self, processes_changed: bool) -> None:
+        """supervisord sent an event: there may be requests in the mailbox."""
+        self._rung = True
+        if processes_changed:
+            self.knowledge.stale()
+
+    def heard(self, datagram: Datagram) -> None:
+        """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
+        answer = None
+        try:
+            answer = self._heard(datagram.pid, dg.decode(datagram.data))
+        except BadMessage as error:
+            log.warning("a message from pid %d was not used: %s", datagram.pid, error)
+        if datagram.answer is not None:
+            if answer is None:
+                datagram.answer.drop()
+            else:
+                self.outbox.answers.append((datagram.answer, answer))
+
+    def exited(self, instance: InstanceId) -> None:
+        """A watched process has ended."""
+        arbiter, itself = self.knowledge.exited(instance)
+        if arbiter is None:
+            return
+        self.outbox.unsaved = True
+        if itself:
+            self.knowledge.stale()
+            self.rolls.feed(arbiter, ev.ArbiterExited(
+                f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
+                f"its log says more: supervisorctl tail {arbiter.namespec} stderr"))
+        else:
+            self.rolls.feed(arbiter, ev.Exited(instance))
+
+    def next_deadline(self) -> float | None:
+        """When ``pump`` is due at the latest, on the clock; None if only when something comes."""
+        return self._retry_at if self._retry_at is not None else self.rolls.next_deadline()
+
+    # --- pump ---------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Let time pass, save, act, answer, until nothing is left to do now."""
+        if self._retry_at is not None and self.clock() < self._retry_at:
+            return
+        self._retry_at = None
+        self.rolls.tick()
+        try:
+            while self._rung or self.outbox.full:
+                requests = self._exchange()
+                self._act()
+                for request in requests:
+                    self.rolls.accept(request)
+        except Unreachable as error:
+            log.warning("will try again: %s", error)
+            self._retry_at = self.clock() + RETRY_SECS
+            return
+        answers, self.outbox.answers = self.outbox.answers, []
+        for answer, message in answers:
+            answer.send(message)
+
+    def _exchange(self) -> list[Request]:
+        outbox, rolls = self.outbox, self.rolls
+        delivery = self._call(Exchange(
+            self.pid,
+            state=json.dumps({
+                "arbiters": [arbiter.frozen() for arbiter in self.knowledge.arbiters.values()],
+                "runs": [run.frozen() for run in rolls.runs.values()],
+                "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
+            }) if outbox.unsaved else None,
+            reports=outbox.reports, taken=outbox.taken, done=outbox.done,
+            statuses={**rolls.statuses,
+                      **{name: run.status() for name, run in rolls.runs.items()}}))
+        outbox.reports, outbox.taken, outbox.done = [], [], []
+        outbox.unsaved = self._rung = False
+        return delivery.requests
+
+    def _call(self, exchange: Exchange) -> Delivery:
+        try:
+            return decode_delivery(self.supervisord.exchange(encode(exchange)))
+        except BadMessage as error:
+            raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
+
+    def _act(self) -> None:
+        while self.outbox.actions:
+            namespec, action = self.outbox.actions.pop(0)
+            log.info("%s: %s", namespec, action)
+            if isinstance(action, ev.AddInstance):
+                self.supervisord.signal(namespec, "TTIN")
+            elif isinstance(action, ev.RemoveOldest):
+                self.supervisord.signal(namespec, "TTOU")
+            elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
+                signum = _SIGNALS[type(action)]
+                try:
+                    self.table.send(action.instance, signum)
+                except PermissionError:
+                    self.rolls.warn(namespec, (
+                        f"the listener may not send {signum.name} to worker "
+                        f"{action.instance.pid}: run it as root or as the worker's user"))
+
+    # --- what hooks say -------------------------------------------------------------------------
+
+    def _heard(self, pid: int, message: Message) -> Message | None:
+        if message.kind in (dg.COUNTED, dg.RELOADED):
+            sender = self.table.identity(pid)
+            arbiter = self.knowledge.arbiter(sender) if sender else None
+            if arbiter is not None:
+                self._heard_arbiter(arbiter, message)
+            return None
+        child = self.table.child(pid)
+        arbiter = self.knowledge.arbiter(child.parent) if child else None
+        if child is None or arbiter is None or not self.table.watch(child.id):
+            return None
+        return self._heard_worker(arbiter, child.id, message)
+
+    def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
+        self.outbox.unsaved = True
+        if message.kind == dg.RELOADED:
+            self.rolls.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
+        if arbiter.heard_count(message):
+            self.rolls.feed(arbiter, ev.Counted(arbiter.count))
+
+    def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
+        self.outbox.unsaved = True
+        settings = self.rolls.settings(arbiter.namespec)
+        if (message.kind == dg.READY and settings.health is not None
+                and "STATUS" not in message.fields and message.fields.get("UNCHECKED") != "1"):
+            # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
+            message = Message(dg.LOADED, message.fields)
+        known = arbiter.heard_worker(worker, message)
+        self.rolls.feed(arbiter, ev.Started(
+            worker, known.age, surplus=message.fields.get("SURPLUS") == "1"))
+        self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
+        fresh = self.rolls.fresh(arbiter, worker)
+        surplus = fresh is not None and fresh.surplus
+        if message.kind == dg.LOADED:
+            self.rolls.feed(arbiter, ev.Loaded(worker))
+        elif message.kind == dg.UNREADY:
+            self.rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
+        elif message.kind == dg.READY:
+            self._warn_of_timeout(arbiter, known.boot_secs)
+            self.rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
+        fields = {"SURPLUS": str(int(surplus))}
+        if message.kind == dg.LOADED and settings.health is not None:
+            fields.update(_check_fields(settings))
+        # One whose check fails is kept from serving while others serve: in a rollout, and
+        # after one that failed, when nothing but the same release can come.
+        holds = arbiter.ready > 0 and (
+            fresh is not None or self.rolls.failed(arbiter.namespec))
+        fields["HOLD"] = str(int(holds))
+        fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
+        return Message(dg.ACK, fields)
+
+    def _adopt(self, run: Run) -> None:
+        """Take up the workers that were forked while no listener was there to hear of it."""
+        arbiter = run.arbiter and self.knowledge.arbiters.get(run.arbiter)
+        if run.rollout is None or not arbiter:
+            return
+        surge = run.rollout.budget.surge > 0
+        for child in self.table.children(arbiter.id):
+            if child not in arbiter.workers and child.started > run.since:
+                arbiter.workers[child] = Worker(child, 0)
+                self.rolls.feed(arbiter, ev.Started(child, 0, surplus=surge))
+
+    def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
+        timeout = float(arbiter.facts.get("TIMEOUT", "0"))
+        if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
+            self.rolls.warn(arbiter.namespec, (
+                f"workers boot in {boot_secs:.1f} s, and Gunicorn "
+                f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
+                "raise timeout"))
+
+
+def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
+    """What can be used of what an earlier listener, perhaps of another version, saved."""
+    usable = []
+    for one in state.get(key, []):
+        try:
+            usable.append(thawed(one))
+        except (ValueError, KeyError, TypeError, IndexError, BadMessage) as error:
+            log.error("one of the %s that an earlier listener saved is lost: %r", key, error)
+    return usable
+
+
+def _check_fields(settings: Settings) -> dict[str, str]:
+    health = settings.health
+    if health is None:
+        return {}
+    return {"HEALTH": health.path, "HEALTH_HOST": health.host,
+            "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
+            "HEALTH_TIMEOUT_SECS": str(health.timeout_secs)}

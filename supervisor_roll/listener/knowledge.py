@@ -1,0 +1,166 @@
+"""What the listener knows of the arbiters and workers that have spoken to it.
+
+Kept whether or not a rollout runs, since a rollout begins with it. It is part of what is
+saved in supervisord's mailbox: a listener that was restarted knows what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor_roll.listener.process_table import ProcessTable
+from supervisor_roll.listener.supervisord import ProcessInfo, Supervisord, Unreachable
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.wire.datagram import LOADED, READY, UNREADY, Message
+
+log = logging.getLogger("supervisor_roll")
+
+
+@dataclass
+class Worker:
+    """One worker, as its own messages describe it."""
+
+    id: InstanceId
+    age: int
+    loaded: bool = False
+    ready: bool = False
+    sick: bool = False  # it serves, or would, but its health check fails
+    boot_secs: float = 0.0
+    health: str = ""
+
+
+@dataclass
+class Arbiter:
+    """One arbiter and its workers. ``facts`` are the fields of its workers' messages."""
+
+    id: InstanceId
+    namespec: str
+    count: int = 0
+    changes: int = -1
+    facts: dict[str, str] = field(default_factory=dict)
+    workers: dict[InstanceId, Worker] = field(default_factory=dict)
+
+    def heard_count(self, message: Message) -> bool:
+        """Take note of the wanted count, if it is newer. Whether it was."""
+        changes = int(message.number("CHANGES", -1))
+        if changes <= self.changes or "WORKERS" not in message.fields:
+            return False
+        self.changes, self.count = changes, int(message.number("WORKERS"))
+        return True
+
+    def heard_worker(self, worker: InstanceId, message: Message) -> Worker:
+        """Take note of what a worker says of itself. Raises BadMessage."""
+        age = int(message.number("AGE"))
+        boot_secs = message.number("BOOT_SECS", 0.0)
+        known = self.workers.setdefault(worker, Worker(worker, age))
+        known.age = age
+        known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
+        if message.kind == READY:
+            known.ready, known.boot_secs = True, max(0.0, boot_secs)
+            known.health = message.fields.get("STATUS", "")
+        elif message.kind == UNREADY:
+            known.ready, known.health = False, message.fields.get("STATUS", "")
+        known.sick = message.kind == UNREADY
+        self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
+        return known
+
+    def outdated(self, now: float) -> list[Instance]:
+        """The workers known now, as the snapshot that a rollout begins with."""
+        return [Instance(one.id, one.age, fresh=False, since=now, loaded=one.loaded,
+                         ready_since=now if one.ready else None, boot_secs=one.boot_secs,
+                         health=one.health) for one in self.workers.values()]
+
+    @property
+    def ready(self) -> int:
+        return sum(one.ready for one in self.workers.values())
+
+    @property
+    def undecided(self) -> list[int]:
+        """The pids of the workers that have said neither ready nor unready, so far as heard."""
+        return [one.id.pid for one in self.workers.values() if not (one.ready or one.sick)]
+
+    @property
+    def gunicorn(self) -> tuple[int, ...]:
+        """The version as numbers, as far as it is made of numbers; empty if unknown."""
+        parts = []
+        for part in self.facts.get("GUNICORN", "").split("."):
+            if not part.isdigit():
+                break
+            parts.append(int(part))
+        return tuple(parts)
+
+    def frozen(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self),
+                "workers": [dataclasses.asdict(one) for one in self.workers.values()]}
+
+    @classmethod
+    def thawed(cls, frozen: dict[str, Any]) -> Arbiter:
+        workers = [Worker(**{**_known(Worker, one), "id": InstanceId(*one["id"])})
+                   for one in frozen["workers"]]
+        return cls(**{**_known(cls, frozen), "id": InstanceId(*frozen["id"]),
+                      "workers": {one.id: one for one in workers}})
+
+
+_FACTS = frozenset({"GUNICORN", "CLASS", "PRELOAD", "REUSE_PORT", "TIMEOUT", "GRACEFUL_TIMEOUT",
+                    "MISSING", "UNCHECKED"})
+
+
+def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
+    # Another version of this package may have saved it, and what it knew must not be lost.
+    names = {one.name for one in dataclasses.fields(shape)}
+    return {key: value for key, value in frozen.items() if key in names}
+
+
+class Knowledge:
+    """All arbiters that have spoken, each of them a process that supervisord runs."""
+
+    def __init__(self, supervisord: Supervisord, table: ProcessTable) -> None:
+        self.supervisord, self.table = supervisord, table
+        self.arbiters: dict[InstanceId, Arbiter] = {}
+        self._infos: list[ProcessInfo] | None = None
+
+    def stale(self) -> None:
+        """supervisord's processes have changed."""
+        self._infos = None
+
+    def info(self, namespec: str) -> ProcessInfo | None:
+        """What supervisord says of a process; None if it has none of this name, or says nothing."""
+        return next((one for one in self._fetch() if one.namespec == namespec), None)
+
+    def arbiter(self, instance: InstanceId) -> Arbiter | None:
+        """The arbiter with this identity, new or known; None if supervisord does not run it."""
+        if instance not in self.arbiters:
+            found = [one for one in self._fetch() if one.pid == instance.pid]
+            if not found:
+                self.stale()  # it may have been started since
+                found = [one for one in self._fetch() if one.pid == instance.pid]
+            if not found or not self.table.watch(instance):
+                return None
+            self.arbiters[instance] = Arbiter(instance, found[0].namespec)
+        return self.arbiters[instance]
+
+    def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool]:
+        """A process has ended: the arbiter that it was (True) or was a worker of (False)."""
+        self.table.unwatch(instance)
+        arbiter = self.arbiters.pop(instance, None)
+        if arbiter is not None:
+            for worker in arbiter.workers:
+                self.table.unwatch(worker)
+            return arbiter, True
+        for arbiter in self.arbiters.values():
+            if arbiter.workers.pop(instance, None) is not None:
+                return arbiter, False
+        return None, False
+
+    def _fetch(self) -> list[ProcessInfo]:
+        if self._infos is None:
+            try:
+                self._infos = self.supervisord.processes()
+            except Unreachable as error:
+                log.warning("%s", error)
+                return []
+        return self._infos

@@ -1,0 +1,34 @@
+"""What the listener is about to say and do. It leaves in one order: save, act, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor_roll.listener.readiness_socket import Answer
+from supervisor_roll.rollout.events import Action
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.mailbox import Report
+
+
+@dataclass
+class Outbox:
+    """``unsaved``: something changed that a listener started after this one must know."""
+
+    wall: Callable[[], float]
+    unsaved: bool = True
+    taken: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    actions: list[tuple[str, Action]] = field(default_factory=list)
+    answers: list[tuple[Answer, Message]] = field(default_factory=list)
+
+    def report(self, job: str, namespec: str, kind: str, facts: dict[str, Any]) -> None:
+        """Tell whoever follows the job (the kinds are wire.mailbox's)."""
+        self.reports.append(Report(job, namespec, kind, facts, self.wall()))
+        self.unsaved = True
+
+    @property
+    def full(self) -> bool:
+        return bool(self.unsaved or self.taken or self.done or self.reports or self.actions)

@@ -1,0 +1,115 @@
+"""The operating system's processes: who is whose child, who has gone, and signals to them.
+
+A process is an InstanceId (pid and start time), never a bare pid.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from selectors import EVENT_READ, BaseSelector
+
+import psutil
+
+from supervisor_roll.rollout.events import InstanceId
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process and the one that forked it."""
+
+    id: InstanceId
+    parent: InstanceId
+
+
+class ProcessTable:
+    """Reads the process table, and watches processes by pidfd, which tells at once when one ends.
+
+    pidfd_open(2) needs Linux 5.3.
+    """
+
+    def __init__(self, selector: BaseSelector) -> None:
+        self._selector = selector
+        self._pidfds: dict[InstanceId, int] = {}
+
+    def identity(self, pid: int) -> InstanceId | None:
+        """The process that has this pid now; None if there is none, or only a zombie."""
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return InstanceId(pid, process.create_time())
+        except psutil.Error:
+            return None
+
+    def child(self, pid: int) -> Child | None:
+        """The process and its parent; None if either has gone."""
+        try:
+            process = psutil.Process(pid)
+            parent = self.identity(process.ppid())
+            return parent and Child(InstanceId(pid, process.create_time()), parent)
+        except psutil.Error:
+            return None
+
+    def children(self, instance: InstanceId) -> list[InstanceId]:
+        """Its children now."""
+        try:
+            pids = [one.pid for one in psutil.Process(instance.pid).children()]
+        except psutil.Error:
+            return []
+        return [found for pid in pids if (found := self.identity(pid)) is not None]
+
+    def alive(self, instance: InstanceId) -> bool:
+        return self.identity(instance.pid) == instance
+
+    def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
+        """The pids of the process's descendants whose command line has ``word`` in it."""
+        try:
+            found = psutil.Process(instance.pid).children(recursive=True)
+        except psutil.Error:
+            return []
+        return [one.pid for one in found if word in self.command_line(one.pid)]
+
+    def command_line(self, pid: int) -> str:
+        """The process's command line, as it shows itself; empty if it has gone."""
+        try:
+            return " ".join(psutil.Process(pid).cmdline())
+        except psutil.Error:
+            return ""
+
+    def watch(self, instance: InstanceId) -> bool:
+        """Have the selector say when the process ends, with it as the key's data.
+
+        False if it has ended already.
+        """
+        if instance in self._pidfds:
+            return True
+        try:
+            pidfd = os.pidfd_open(instance.pid)
+        except OSError:
+            return False
+        # The pid may have been given anew between the sender's check and this.
+        if not self.alive(instance):
+            os.close(pidfd)
+            return False
+        self._pidfds[instance] = pidfd
+        self._selector.register(pidfd, EVENT_READ, instance)
+        return True
+
+    def unwatch(self, instance: InstanceId) -> None:
+        pidfd = self._pidfds.pop(instance, None)
+        if pidfd is not None:
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+
+    def send(self, instance: InstanceId, signum: signal.Signals) -> None:
+        """Signal exactly this process. One that has gone is no error. Raises PermissionError."""
+        pidfd = self._pidfds.get(instance)
+        try:
+            if pidfd is not None:
+                signal.pidfd_send_signal(pidfd, signum)
+            elif self.alive(instance):
+                os.kill(instance.pid, signum)
+        except ProcessLookupError:
+            pass

@@ -1,0 +1,67 @@
+"""What was asked for (jobs) and what is being done about it (runs)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.machine import PROGRESSING, Rollout
+from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.wire.mailbox import Status
+
+
+@dataclass
+class Job:
+    """One request: its programs are rolled in their order, one after the other."""
+
+    id: str
+    programs: list[str]
+    values: dict[str, str]
+    by: str
+    at: float
+    wildcard: bool = False
+    index: int = 0
+    unserved: str = ""  # why the programs that are left will not be rolled
+
+    @property
+    def namespec(self) -> str:
+        return self.programs[self.index]
+
+    @property
+    def over(self) -> bool:
+        return self.index >= len(self.programs)
+
+
+@dataclass
+class Run:
+    """One program's turn in a job: first it gathers what runs now, then it rolls."""
+
+    job: Job
+    namespec: str
+    since: float  # epoch seconds, for people
+    gathers_since: float  # on the clock
+    arbiter: InstanceId | None = None
+    rollout: Rollout | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def status(self) -> Status:
+        """What rollstatus shows of it."""
+        rollout = self.rollout
+        if rollout is None:
+            return Status(PROGRESSING, self.since, self.job.by, self.job.id)
+        return Status(rollout.state, self.since, self.job.by, self.job.id, rollout.why,
+                      rollout.replaced, rollout.total, len(rollout.instances.ready),
+                      rollout.desired, rollout.min_ready)
+
+    def frozen(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(dataclasses.replace(self, rollout=None)),
+                "rollout": None if self.rollout is None else freeze(self.rollout)}
+
+    @classmethod
+    def thawed(cls, frozen: dict[str, Any]) -> Run:
+        arbiter, rollout = frozen["arbiter"], frozen["rollout"]
+        return cls(**{**frozen, "job": Job(**frozen["job"]),
+                      "arbiter": arbiter and InstanceId(*arbiter),
+                      "rollout": rollout and thaw(rollout)})

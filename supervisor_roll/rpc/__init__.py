@@ -1,0 +1,28 @@
+"""Runs inside supervisord as ``[rpcinterface:roll]``: thin, never blocks, no threads.
+
+The only place that touches supervisord's internals. supervisord calls the factory once for
+each HTTP server section, and again for each after a `reload`, in the same interpreter: so
+what is kept hangs on the Supervisor object, and nothing on a module.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from supervisor_roll.rpc.environment import CONFIG_VARIABLE, child_environment
+from supervisor_roll.rpc.interface import RollRPCInterface
+from supervisor_roll.rpc.mailbox import Mailbox
+
+
+def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
+    """The factory that ``[rpcinterface:roll]`` names. ``socket`` is the readiness socket's path.
+
+    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG.
+    Raises ValueError for a key or a path that breaks its rule; supervisord then does not start.
+    """
+    variables = child_environment(supervisord.options, socket, unknown)
+    os.environ.update(variables)
+    if not hasattr(supervisord, "roll_mailbox"):
+        supervisord.roll_mailbox = Mailbox()
+    return RollRPCInterface(supervisord, supervisord.roll_mailbox, variables[CONFIG_VARIABLE])

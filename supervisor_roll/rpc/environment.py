@@ -1,0 +1,44 @@
+"""What supervisord's children are told in their environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+
+PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
+CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
+# sockaddr_un's sun_path has 108 bytes, one of them for the closing NUL.
+MAX_SOCKET_BYTES = 107
+_SECTION = "[rpcinterface:roll]"
+
+
+def child_environment(options: Any, socket: str, unknown: Mapping[str, str]) -> dict[str, str]:
+    """The variables, from supervisord's ``options`` and the section's keys. Raises ValueError."""
+    for key, value in unknown.items():
+        raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known is socket")
+    return {
+        SOCKET_VARIABLE: _socket_path(options, socket),
+        PYTHON_VARIABLE: sys.executable,
+        # ``here`` is the file's absolute directory at the time when the file was read.
+        CONFIG_VARIABLE: str(Path(options.here) / Path(options.configfile).name),
+    }
+
+
+def _socket_path(options: Any, socket: str) -> str:
+    if socket:
+        path, rule = socket, "must be an absolute path"
+    else:
+        files = [config["file"] for config in options.server_configs if "file" in config]
+        stem = files[0].removesuffix(".sock") if files else options.pidfile.removesuffix(".pid")
+        path, rule = f"{stem}_roll.sock", "the default; set this key to an absolute path"
+    if not path.startswith("/"):
+        raise ValueError(f"{_SECTION}: socket={path}: must be an absolute path")
+    if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+        raise ValueError(f"{_SECTION}: socket={path}: {rule} of at most {MAX_SOCKET_BYTES} bytes,"
+                         f" as Unix sockets have it; this one has {len(os.fsencode(path))}")
+    return path

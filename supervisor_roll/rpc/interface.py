@@ -1,0 +1,149 @@
+"""The XML-RPC methods ``roll.*``. supervisord answers each at once, within its own loop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from supervisor.events import RemoteCommunicationEvent, notify
+from supervisor.process import EventListenerPool
+from supervisor.states import SupervisorStates
+from supervisor.xmlrpc import Faults, RPCError
+
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rpc import names
+from supervisor_roll.rpc.mailbox import Mailbox
+from supervisor_roll.wire import mailbox as wire
+
+DOORBELL = "supervisor_roll"
+
+
+class RollRPCInterface:
+    """One for each HTTP server; all share the mailbox. No method may raise TypeError:
+    supervisord would take it for a wrong number of parameters."""
+
+    def __init__(self, supervisord: Any, mailbox: Mailbox, config: str) -> None:
+        self._supervisord = supervisord
+        self._mailbox = mailbox
+        self._config = config
+
+    def request(self, text: str) -> str:
+        """ Ask the listener to roll programs, or to abort their rollouts
+
+        @param string text    JSON: kind, names, values, by
+        @return string result JSON: id, programs, skipped
+        """
+        mood = self._supervisord.options.mood
+        if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
+            raise RPCError(Faults.SHUTDOWN_STATE)
+        try:
+            ask = wire.decode_ask(text)
+        except BadMessage as error:
+            raise _bad_arguments(error) from None
+        expansion = names.expand(self._supervisord.process_groups, ask.names,
+                                 must_run=ask.kind == wire.ROLLOUT)
+        if expansion.programs:
+            self._check_listener()
+        request = self._mailbox.put(ask, expansion.programs, expansion.wildcard,
+                                    time.monotonic(), time.time())
+        if request.programs:
+            notify(RemoteCommunicationEvent(DOORBELL, request.id))
+        return wire.encode(wire.Receipt(request.id, request.programs, expansion.skipped))
+
+    def reports(self, id: str, since: int) -> str:
+        """ Get what has been reported of a job
+
+        @param string id      The job's id, as request gave it
+        @param int since      The seq of the last report known, 0 for all
+        @return string result JSON: reports, done, listener
+        """
+        if not isinstance(id, str) or not isinstance(since, int):
+            raise RPCError(Faults.BAD_ARGUMENTS, "reports takes an id and a number")
+        found = self._mailbox.reports(id, since)
+        if found is None:
+            raise RPCError(Faults.BAD_NAME, f"no job {names.shown(id[:80])}")
+        reports, done = found
+        process = self._listener()
+        return wire.encode(wire.Reports(
+            reports, done, names.state_name(process) if process is not None else ""))
+
+    def status(self) -> str:
+        """ Get the last rollout of every program, the jobs under way, and the listener
+
+        @return string result JSON: programs, listener, jobs
+        """
+        process = self._listener()
+        listener = None
+        if process is not None:
+            listener = {"pid": process.pid, "state": names.state_name(process)}
+        return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
+
+    def exchange(self, text: str) -> str:
+        """ For the listener alone: hand in reports, fetch requests
+
+        @param string text    JSON: pid, hello, state, reports, statuses, taken, done
+        @return string result JSON: requests, state, config, jobs
+        """
+        try:
+            said = wire.decode_exchange(text)
+        except BadMessage as error:
+            raise _bad_arguments(error) from None
+        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        known = self._mailbox.listener
+        if known is None or known[0] != said.pid or not known[1]:
+            namespec = next((name for name, one in everyone.items() if one.pid == said.pid), "")
+            self._mailbox.listener = (said.pid, namespec)
+        answer = self._mailbox.exchange(said, time.monotonic(), time.time())
+        if said.statuses is not None:
+            self._mailbox.forget_others(everyone)
+        return wire.encode(wire.Delivery(answer.requests, answer.state, self._config, answer.jobs))
+
+    def _listener(self) -> Any:
+        """The process of the listener that spoke last, or None."""
+        if self._mailbox.listener is None:
+            return None
+        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        return everyone.get(self._mailbox.listener[1])
+
+    def _check_listener(self) -> None:
+        """Raises RPCError where nobody would take a request."""
+        process = self._listener()
+        if process is None:
+            raise RPCError(Faults.FAILED, self._no_listener())
+        state = names.state_name(process)
+        if state not in wire.LISTENING:
+            name = self._mailbox.listener[1] if self._mailbox.listener else ""
+            raise RPCError(Faults.FAILED, (
+                f"the listener {name} is {state}: see `supervisorctl tail {name} stderr`,"
+                f" then `supervisorctl start {name}`"))
+        if self._mailbox.full:
+            raise RPCError(Faults.FAILED, (
+                "too many requests wait for the listener; see `supervisorctl rollstatus`"))
+
+    def _no_listener(self) -> str:
+        """What to do if no listener has spoken, or the one that has is configured no more."""
+        pools = [group for group in self._supervisord.process_groups.values()
+                 if isinstance(group, EventListenerPool)
+                 and any(issubclass(RemoteCommunicationEvent, event)
+                         for event in group.config.pool_events)]
+        if self._mailbox.listener is not None and self._mailbox.listener[1] == "":
+            return (f"{wire.NO_LISTENER}: process {self._mailbox.listener[0]} speaks as one and was"
+                    " not started by this supervisord; the command of [eventlistener:roll] must"
+                    " exec it, as in conf.d/roll.conf")
+        members = [(group.config.name, process) for group in pools
+                   for process in group.processes.values()]
+        alive = [name for name, process in members
+                 if names.state_name(process) in wire.LISTENING]
+        if alive:
+            return (f"{wire.NO_LISTENER_YET}: if this lasts, see"
+                    f" `supervisorctl tail {alive[0]} stderr`")
+        if members:
+            name, process = members[0]
+            return (f"{wire.NO_LISTENER}: {name} is {names.state_name(process)}; see"
+                    f" `supervisorctl tail {name} stderr`, then `supervisorctl start {name}`")
+        return (f"{wire.NO_LISTENER}: there is no [eventlistener:roll]; include conf.d/roll.conf,"
+                " then `supervisorctl update`")
+
+
+def _bad_arguments(error: BadMessage) -> RPCError:
+    return RPCError(Faults.BAD_ARGUMENTS, names.shown(str(error)))

@@ -1,0 +1,123 @@
+"""The mailbox: what supervisord keeps between supervisorctl and the listener.
+
+Plain memory, bounded in every direction. It lives on the Supervisor object, so that all
+HTTP servers share it and `reload` begins with an empty one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
+
+MAX_PENDING = 100
+MAX_JOBS = 50
+MAX_REPORTS = 2000
+# A rollout that begins long after it was asked for would surprise.
+PENDING_SECS = 60.0
+
+
+@dataclass
+class _Job:
+    job: Job
+    reports: deque[Report] = field(default_factory=lambda: deque(maxlen=MAX_REPORTS))
+    seq: int = 0
+    done: bool = False
+
+    def add(self, report: Report) -> None:
+        self.seq += 1
+        self.reports.append(replace(report, seq=self.seq))
+
+
+class Mailbox:
+    """``now`` is in seconds of a monotonic clock, ``at`` in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self.state = ""
+        self.statuses: dict[str, Status] = {}
+        self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
+        self._pending: dict[str, tuple[Request, float]] = {}
+        self._jobs: dict[str, _Job] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self._pending) >= MAX_PENDING
+
+    def put(self, ask: wire.Ask, programs: list[str], wildcard: bool, now: float,
+            at: float) -> Request:
+        """Make a request of ``ask``. One without programs is done at once."""
+        # Ids must not repeat after a `reload`, where somebody may still wait for an old one.
+        request = Request(uuid.uuid4().hex[:12], ask.kind, programs, ask.values, ask.by, at,
+                          wildcard)
+        kept = self._keep(Job(request.id, ask.kind, programs, ask.by))
+        if programs:
+            self._pending[request.id] = (request, now)
+        else:
+            kept.done = True
+        return request
+
+    def exchange(self, said: Exchange, now: float, at: float) -> wire.Delivery:
+        """Take what the listener said, and give it what waits for it."""
+        if said.state is not None:
+            self.state = said.state
+        for id in said.taken:
+            self._pending.pop(id, None)
+        for report in said.reports:
+            self._job_of(report).add(report)
+        if said.statuses is not None:
+            self.statuses |= said.statuses
+        for id in said.done:
+            if id in self._jobs:
+                self._jobs[id].done = True
+        self._expire(now, at)
+        return wire.Delivery(
+            [request for request, _ in self._pending.values()],
+            self.state if said.hello else "",
+            jobs=[job.id for job in self.jobs if job.id not in self._pending]
+            if said.hello else [])
+
+    def reports(self, id: str, since: int) -> tuple[list[Report], bool] | None:
+        """A job's reports after number ``since``, and whether it is done; None if unknown."""
+        kept = self._jobs.get(id)
+        if kept is None:
+            return None
+        return [report for report in kept.reports if report.seq > since], kept.done
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those that are not done, oldest first."""
+        return [kept.job for kept in self._jobs.values() if not kept.done]
+
+    def forget_others(self, programs: Collection[str]) -> None:
+        """Drop the statuses of all but ``programs``."""
+        self.statuses = {name: one for name, one in self.statuses.items() if name in programs}
+
+    def _job_of(self, report: Report) -> _Job:
+        kept = self._jobs.get(report.job)
+        if kept is None:  # the listener began it by itself
+            kept = self._keep(Job(report.job, wire.ROLLOUT, [], "the listener"))
+        if report.program not in kept.job.programs:
+            kept.job.programs.append(report.program)
+        return kept
+
+    def _keep(self, job: Job) -> _Job:
+        while len(self._jobs) >= MAX_JOBS:
+            done = [id for id, kept in self._jobs.items() if kept.done]
+            oldest = done[0] if done else next(iter(self._jobs))
+            del self._jobs[oldest]
+            self._pending.pop(oldest, None)
+        kept = self._jobs[job.id] = _Job(replace(job, programs=list(job.programs)))
+        return kept
+
+    def _expire(self, now: float, at: float) -> None:
+        for id, (request, since) in list(self._pending.items()):
+            if now - since > PENDING_SECS:
+                del self._pending[id]
+                why = f"no listener took it within {PENDING_SECS:g} s; ask again"
+                for program in request.programs:
+                    self._jobs[id].add(Report(id, program, wire.REFUSED, {"why": why}, at))
+                self._jobs[id].done = True

@@ -1,0 +1,41 @@
+"""supervisord's event-listener protocol, the listener's side.
+
+http://supervisord.org/events.html#event-listener-notification-protocol
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from supervisor_roll.rollout.errors import BadMessage
+
+READY = b"READY\n"
+OK = b"RESULT 2\nOK"
+
+
+class EventReader:
+    """Makes event names out of what supervisord writes to a listener's standard input.
+
+    ``len:`` in an envelope counts characters, not bytes (supervisor.process, EventListenerPool).
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The names of the events completed by ``data``. Raises BadMessage for no envelope."""
+        self._text += self._decoder.decode(data)
+        names = []
+        while "\n" in self._text:
+            line, rest = self._text.split("\n", 1)
+            header = dict(token.split(":", 1) for token in line.split() if ":" in token)
+            try:
+                length, name = int(header["len"]), header["eventname"]
+            except (KeyError, ValueError):
+                raise BadMessage(f"{line[:80]!r} is no event's envelope") from None
+            if len(rest) < length:
+                break
+            self._text = rest[length:]
+            names.append(name)
+        return names

@@ -1,0 +1,313 @@
+"""What crosses the mailbox inside supervisord, as values and as JSON text.
+
+supervisorctl puts in an ``Ask``; supervisord makes a ``Request`` of it, which the listener
+takes in an ``Exchange``. The listener's ``Report`` and ``Status`` come back the same way.
+
+A decoder ignores keys that it does not know, and only insists on those without a default:
+after an upgrade of this package supervisord still runs the old code while the listener and
+supervisorctl run the new. All text is ASCII (JSON escapes the rest), so that no control
+character can break the XML around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any, TypeVar
+
+from supervisor_roll.rollout.errors import BadMessage
+
+# What is asked.
+ROLLOUT, ABORT = "rollout", "abort"
+
+# A report's kinds, with the facts that each carries.
+QUEUED = "queued"  # behind
+BEGAN = "began"  # workers, desired, ready, max_surge, max_unavailable, arbiter, strategy
+REPLACED = "replaced"  # old, new, boot_secs, health, done, total
+LEFT = "left"  # pid, why
+STUCK = "stuck"  # pid, secs, signal
+WARNING = "warning"  # text
+BROKEN = "broken"  # why, pid
+# These end a program's part: why, secs, replaced, total, min_ready, desired, count, outdated, fresh
+COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
+REFUSED, SKIPPED = "refused", "skipped"  # why; nothing was touched
+FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED})
+
+PROGRESSING = "progressing"  # a status' state beside complete, failed, aborted, refused
+
+# The states (supervisor's names) of a listener's process that will take a request.
+LISTENING = frozenset({"RUNNING", "STARTING", "BACKOFF"})
+# How a fault begins that says that there is no listener, and how if one is on its way.
+NO_LISTENER = "no listener"
+NO_LISTENER_YET = "no listener has spoken yet"
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What an operator asks: ``names`` are as given, ``values`` only the settings given."""
+
+    kind: str
+    names: list[str]
+    values: dict[str, str] = field(default_factory=dict)
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What supervisord answers: the programs that it passed on, and those skipped, with why."""
+
+    id: str
+    programs: list[str]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the listener is to do. ``at`` is in seconds since the epoch."""
+
+    id: str
+    kind: str
+    programs: list[str]
+    values: dict[str, str] = field(default_factory=dict)
+    by: str = ""
+    at: float = 0.0
+    wildcard: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """One thing that happened to one program in a job. ``seq`` grows within a job, from 1."""
+
+    job: str
+    program: str
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A program's last rollout. ``since`` and ``ended`` are in seconds since the epoch."""
+
+    state: str
+    since: float
+    by: str = ""
+    job: str = ""
+    why: str = ""
+    done: int = 0
+    total: int = 0
+    ready: int = 0
+    desired: int = 0
+    min_ready: int = 0
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What the listener says: ``state`` None keeps what was saved, ``statuses`` None changes none.
+
+    ``hello`` is a listener's first word after its start.
+    """
+
+    pid: int
+    hello: bool = False
+    state: str | None = None
+    reports: list[Report] = field(default_factory=list)
+    statuses: dict[str, Status] | None = None
+    taken: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What the listener is answered. ``state`` and ``jobs`` are only filled for a ``hello``.
+
+    ``jobs`` are the ids of jobs that an earlier listener took and did not end: one that
+    the saved state does not tell of is to be ended, since somebody may wait for it.
+    """
+
+    requests: list[Request] = field(default_factory=list)
+    state: str = ""
+    config: str = ""
+    jobs: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Reports after the one asked for. ``listener`` is its process' state, "" if there is none."""
+
+    reports: list[Report] = field(default_factory=list)
+    done: bool = False
+    listener: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that is not done."""
+
+    id: str
+    kind: str
+    programs: list[str]
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All statuses, the listener's process (None if there is none), and the jobs under way."""
+
+    programs: dict[str, Status] = field(default_factory=dict)
+    listener: dict[str, Any] | None = None
+    jobs: list[Job] = field(default_factory=list)
+
+
+def encode(value: object) -> str:
+    """The JSON text of any of the dataclasses here."""
+    return json.dumps(asdict(value))  # type: ignore[call-overload]
+
+
+def decode_ask(text: object) -> Ask:
+    """Raises BadMessage, as do all decoders here."""
+    ask = _decoded(Ask, text)
+    if ask.kind not in (ROLLOUT, ABORT):
+        raise BadMessage(f"kind {ask.kind[:80]!r} is neither {ROLLOUT} nor {ABORT}")
+    if not ask.names:
+        raise BadMessage("names is empty: which programs?")
+    return ask
+
+
+def decode_receipt(text: object) -> Receipt:
+    return _decoded(Receipt, text)
+
+
+def decode_exchange(text: object) -> Exchange:
+    exchange = _decoded(Exchange, text)
+    if exchange.pid <= 0:
+        raise BadMessage(f"pid {exchange.pid} is no process")
+    return exchange
+
+
+def decode_delivery(text: object) -> Delivery:
+    return _decoded(Delivery, text)
+
+
+def decode_reports(text: object) -> Reports:
+    return _decoded(Reports, text)
+
+
+def decode_overview(text: object) -> Overview:
+    return _decoded(Overview, text)
+
+
+def _decoded(shape: type[_Value], text: object) -> _Value:
+    if not isinstance(text, str):
+        raise BadMessage(f"{shape.__name__}: {type(text).__name__} is not JSON text")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"{shape.__name__}: not JSON: {error}") from None
+    return _built(shape, data)
+
+
+def _built(shape: type[_Value], data: object) -> _Value:
+    if not isinstance(data, dict):
+        raise BadMessage(f"{shape.__name__}: {type(data).__name__} is not an object")
+    rules = _RULES[shape]
+    fields = {}
+    for key in rules.keys() & data.keys():
+        try:
+            fields[key] = rules[key](data[key])
+        except (TypeError, ValueError) as error:
+            raise BadMessage(f"{shape.__name__}: {key}: {error}") from None
+    missing = [one.name for one in dataclasses.fields(shape)  # type: ignore[arg-type]
+               if one.default is MISSING and one.default_factory is MISSING
+               and one.name not in fields]
+    if missing:
+        raise BadMessage(f"{shape.__name__}: missing {', '.join(missing)}")
+    return shape(**fields)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is not text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.80} is neither true nor false")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**53:
+        raise TypeError(f"{value!r:.80} is not a whole number")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e15:
+        raise TypeError(f"{value!r:.80} is not a number")
+    return float(value)
+
+
+def _free(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.80} is not an object")
+    return value
+
+
+def _or_none(rule: Callable[[object], _Value]) -> Callable[[object], _Value | None]:
+    return lambda value: None if value is None else rule(value)
+
+
+def _list_of(rule: Callable[[object], _Value]) -> Callable[[object], list[_Value]]:
+    def parsed(value: object) -> list[_Value]:
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r:.80} is not a list")
+        return [rule(one) for one in value]
+
+    return parsed
+
+
+def _map_of(rule: Callable[[object], _Value]) -> Callable[[object], dict[str, _Value]]:
+    return lambda value: {key: rule(one) for key, one in _free(value).items()}
+
+
+def _value_of(shape: type[_Value]) -> Callable[[object], _Value]:
+    return lambda value: _built(shape, value)
+
+
+def _pair(value: object) -> tuple[str, str]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError(f"{value!r:.80} is not a pair")
+    return _text(value[0]), _text(value[1])
+
+
+_texts = _list_of(_text)
+_RULES: dict[type, dict[str, Callable[[object], object]]] = {
+    Ask: {"kind": _text, "names": _texts, "values": _map_of(_text), "by": _text},
+    Receipt: {"id": _text, "programs": _texts, "skipped": _list_of(_pair)},
+    Request: {"id": _text, "kind": _text, "programs": _texts, "values": _map_of(_text),
+              "by": _text, "at": _number, "wildcard": _flag},
+    Report: {"job": _text, "program": _text, "kind": _text, "facts": _free, "at": _number,
+             "seq": _whole},
+    Status: {"state": _text, "since": _number, "by": _text, "job": _text, "why": _text,
+             "done": _whole, "total": _whole, "ready": _whole, "desired": _whole,
+             "min_ready": _whole, "ended": _or_none(_number)},
+    Job: {"id": _text, "kind": _text, "programs": _texts, "by": _text},
+}
+_RULES |= {
+    Exchange: {"pid": _whole, "hello": _flag, "state": _or_none(_text),
+               "reports": _list_of(_value_of(Report)),
+               "statuses": _or_none(_map_of(_value_of(Status))), "taken": _texts, "done": _texts},
+    Delivery: {"requests": _list_of(_value_of(Request)), "state": _text, "config": _text,
+               "jobs": _texts},
+    Reports: {"reports": _list_of(_value_of(Report)), "done": _flag, "listener": _text},
+    Overview: {"programs": _map_of(_value_of(Status)), "listener": _or_none(_free),
+               "jobs": _list_of(_value_of(Job))},
+}
