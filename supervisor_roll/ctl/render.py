@@ -38,11 +38,12 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
     rows = [("PROGRAM", "STATE", "SINCE", "REPLACED", "READY", "WHY")]
     for name, one in sorted(statuses.items()):
         since = one.since if one.ended is None else one.ended
-        rows.append((name, one.state, _ago(now - since), f"{one.done}/{one.total}",
+        rows.append((name, one.state, f"{_ago(now - since)} ago", f"{one.done}/{one.total}",
                      f"{one.ready}/{one.desired}", _first_line(one.why)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [clean("  ".join([*(cell.ljust(width) for cell, width in
-                               zip(row, widths, strict=False)), row[5]])) for row in rows]
+                               zip(row, widths, strict=False)), row[5]]).rstrip())
+            for row in rows]
 
 
 def status_lines(name: str, one: Status, now: float) -> list[str]:

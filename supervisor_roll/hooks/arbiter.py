@@ -5,6 +5,9 @@ hooks keep what a rollout needs to be undone: a worker born of TTIN is *surplus*
 has retired an older one for it, and a surplus worker that exits is not replaced. That is
 how a rollout stops exactly what it started: TTOU alone would retire the oldest, a good one.
 
+Once a worker has been ready, a failed boot does not halt the arbiter any more (the guard; its
+other part is in ``boot``). A first start that fails does, so that supervisord sees it.
+
 Up to Gunicorn 23 ``child_exit`` runs inside the SIGCHLD handler: nothing here logs, locks
 or waits.
 """
@@ -17,19 +20,21 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.pages import ATTRIBUTE, ArbiterState, WorkerPage, page_of
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 
+NO_STATUS = -1
+
 
 def count_changed(server: Any, new: int, old: int | None) -> None:
     """``nworkers_changed``: TTIN and TTOU change the count by one, HUP to what is configured."""
     state = ArbiterState.of(server)
     state.hears_counts = True
-    state.count.write(new)
+    state.page.set_count(new)
     if old is None or new == old:
         return
     if new == old + 1:
         state.surplus_births += 1
     elif new < old and not state.lowering:
         _settle(server, state)
-    _tell_count(state)
+    _tell(COUNTED, state)
     # Gunicorn counts a worker that drains as one it has, so that the next one would not be
     # forked before the last one is gone. The surplus it then sees is the very worker that
     # drains, its oldest, which it merely TERMs again.
@@ -39,15 +44,17 @@ def count_changed(server: Any, new: int, old: int | None) -> None:
 
 def reloaded(server: Any) -> None:
     """``on_reload``."""
-    changes, count = ArbiterState.of(server).count.read()
-    Channel(patience_secs=0).tell(
-        Message(RELOADED, {"CHANGES": str(changes), "WORKERS": str(count)}))
+    _tell(RELOADED, ArbiterState.of(server))
 
 
 def worker_planned(server: Any, worker: Any) -> None:
     """``pre_fork``."""
     state = ArbiterState.of(server)
-    state.count.write(server.num_workers)
+    state.page.set_count(server.num_workers)
+    if state.page.armed:
+        # Gunicorn halts, with all its healthy workers, when one leaves with either status
+        # (benoitc/gunicorn#2443). No exit status is below 0. (It may be None: for a signal.)
+        server.WORKER_BOOT_ERROR = server.APP_LOAD_ERROR = NO_STATUS
     page = WorkerPage()
     if state.surplus_births:
         state.surplus_births -= 1
@@ -60,10 +67,12 @@ def worker_exited(server: Any, worker: Any) -> None:
     page = page_of(worker)
     if page is None:
         return
-    surplus = page.surplus
+    surplus, ready = page.surplus, page.ready
     page.close()
+    state = ArbiterState.of(server)
+    if not ready and not surplus:
+        state.page.boot_failed()
     if surplus and server.num_workers > 1:
-        state = ArbiterState.of(server)
         state.lowering = True
         try:
             server.num_workers -= 1
@@ -85,7 +94,6 @@ def _settle(server: Any, state: ArbiterState) -> None:
         min(surplus, key=lambda one: one[:2])[2].surplus = False
 
 
-def _tell_count(state: ArbiterState) -> None:
-    changes, count = state.count.read()
-    Channel(patience_secs=0).tell(
-        Message(COUNTED, {"CHANGES": str(changes), "WORKERS": str(count)}))
+def _tell(kind: str, state: ArbiterState) -> None:
+    changes, count = state.page.count()
+    Channel(patience_secs=0).tell(Message(kind, {"CHANGES": str(changes), "WORKERS": str(count)}))

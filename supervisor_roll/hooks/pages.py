@@ -8,23 +8,40 @@ from typing import Any
 
 ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")
+_BOOTS = struct.Struct("<?B")
 
 
-class CountPage:
-    """How many workers the arbiter wants, and how often that has changed. One for an arbiter."""
+class ArbiterPage:
+    """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _COUNT.size)
+        self._page = mmap.mmap(-1, _COUNT.size + _BOOTS.size)
 
-    def read(self) -> tuple[int, int]:
-        """The number of changes so far, and the count."""
+    def count(self) -> tuple[int, int]:
+        """How often the count has changed, and the count."""
         changes, count = _COUNT.unpack_from(self._page)
         return changes, count
 
-    def write(self, count: int) -> None:
-        changes, before = self.read()
+    def set_count(self, count: int) -> None:
+        changes, before = self.count()
         if count != before:
             _COUNT.pack_into(self._page, 0, changes + 1, count)
+
+    @property
+    def armed(self) -> bool:
+        """One of the arbiter's workers has been ready: a failed boot must not halt it any more."""
+        return bool(_BOOTS.unpack_from(self._page, _COUNT.size)[0])
+
+    @property
+    def failures(self) -> int:
+        """How many boots have failed since a worker was last ready."""
+        return int(_BOOTS.unpack_from(self._page, _COUNT.size)[1])
+
+    def boot_failed(self) -> None:
+        _BOOTS.pack_into(self._page, _COUNT.size, self.armed, min(self.failures + 1, 255))
+
+    def became_ready(self) -> None:
+        _BOOTS.pack_into(self._page, _COUNT.size, True, 0)
 
 
 class WorkerPage:
@@ -59,7 +76,7 @@ class ArbiterState:
     """What our hooks remember in an arbiter. It hangs on the Arbiter and survives HUP."""
 
     def __init__(self) -> None:
-        self.count = CountPage()
+        self.page = ArbiterPage()
         self.surplus_births = 0  # TTINs whose worker is yet to be forked
         self.hears_counts = False  # nworkers_changed is installed
         self.lowering = False  # the count is being changed by ourselves

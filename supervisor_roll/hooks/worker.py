@@ -16,7 +16,7 @@ import signal
 import time
 from typing import Any
 
-from supervisor_roll.hooks import health
+from supervisor_roll.hooks import boot, health
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.guest import log, quietly
 from supervisor_roll.hooks.health import Check
@@ -36,7 +36,9 @@ def forked(server: Any, worker: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     voice = Voice(server, worker)
     setattr(worker, _VOICE, voice)
+    boot.back_off(server, worker, voice)
     voice.channel.tell(voice.message(BOOTING))
+    boot.guard(worker, voice)
 
 
 def initialized(worker: Any) -> None:
@@ -67,7 +69,7 @@ class Voice:
         self.channel = Channel()
         self.born = time.monotonic()
         state = ArbiterState.of(server)
-        self._count = state.count
+        self.arbiter = state.page
         missing = [] if state.hears_counts else ["nworkers_changed"]
         missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
@@ -75,10 +77,10 @@ class Voice:
         self._status = ""
         self._next_try = 0.0
         self._boot_secs = 0.0
-        self._born_surplus = self.page.surplus
+        self.born_surplus = self.page.surplus
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self._beats_while_booting = tuple(version_info[:2]) < (22, 0)
+        self.beats_while_booting = tuple(version_info[:2]) < (22, 0)
         cfg = worker.cfg
         self._facts = {
             "AGE": str(worker.age),
@@ -92,10 +94,15 @@ class Voice:
         }
 
     def message(self, kind: str, **fields: str) -> Message:
-        changes, count = self._count.read()
+        changes, count = self.arbiter.count()
         return Message(kind, {
             **self._facts, "CHANGES": str(changes), "WORKERS": str(count),
-            "SURPLUS": str(int(self._born_surplus)), **fields})
+            "SURPLUS": str(int(self.born_surplus)), **fields})
+
+    def keep_alive(self) -> None:
+        """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
+        if self.beats_while_booting:
+            self.worker.tmp.notify()
 
     def loaded(self) -> None:
         """The application is loaded: check it as the listener says, and see to the ready."""
@@ -130,8 +137,7 @@ class Voice:
             if not holds or now > heard + hold_secs:
                 self._next_try = now + RETRY_SECS
                 return
-            if self._beats_while_booting:
-                self.worker.tmp.notify()
+            self.keep_alive()
             time.sleep(RETRY_SECS / 2)
 
     def _can_check(self) -> bool:
@@ -141,8 +147,7 @@ class Voice:
         if self._check is None or not self._can_check():
             self._status = ""
             return
-        if self._beats_while_booting:
-            self.worker.tmp.notify()
+        self.keep_alive()
         self._status = health.call_wsgi(self.worker, self._check)
 
     def _beat(self) -> None:
@@ -158,6 +163,7 @@ class Voice:
         if not self.page.ready:
             self._boot_secs = now - self.born
             self.page.ready = True
+            self.arbiter.became_ready()
         self._say_ready()
 
     def _say_ready(self) -> None:

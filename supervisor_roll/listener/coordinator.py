@@ -224,6 +224,9 @@ class Coordinator:
             self.rolls.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:
             self.rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
+        elif message.kind == dg.FAILED:
+            self.rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
+                message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
             self.rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))

@@ -15,7 +15,7 @@ from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.supervisord import ProcessInfo, Supervisord, Unreachable
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.wire.datagram import LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.datagram import FAILED, LOADED, READY, RESISTING, UNREADY, Message
 
 log = logging.getLogger("supervisor_roll")
 
@@ -42,6 +42,7 @@ class Arbiter:
     count: int = 0
     changes: int = -1
     facts: dict[str, str] = field(default_factory=dict)
+    trouble: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)
 
     def heard_count(self, message: Message) -> bool:
@@ -64,7 +65,12 @@ class Arbiter:
             known.health = message.fields.get("STATUS", "")
         elif message.kind == UNREADY:
             known.ready, known.health = False, message.fields.get("STATUS", "")
-        known.sick = message.kind == UNREADY
+        elif message.kind == FAILED:
+            self.trouble = message.fields.get("ERROR", "a boot failed")
+        # One that waits after failed boots, or is about to leave after its own, decides nothing.
+        known.sick = message.kind in (UNREADY, FAILED, RESISTING)
+        if message.kind == READY:
+            self.trouble = ""
         self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
         return known
 

@@ -60,6 +60,14 @@ class BecameUnready:
 
 
 @dataclass(frozen=True)
+class BootFailed:
+    """An instance cannot boot, and is about to leave. ``why`` ends with the traceback's tail."""
+
+    instance: InstanceId
+    why: str
+
+
+@dataclass(frozen=True)
 class Exited:
     """An instance is gone. ``why`` is what is known of the cause, in the operator's words."""
 
@@ -94,8 +102,8 @@ class TimePassed:
 
 
 Event = (
-    Started | Loaded | BecameReady | BecameUnready | Exited | Counted | ArbiterExited | Aborted
-    | TimePassed
+    Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
+    | ArbiterExited | Aborted | TimePassed
 )
 
 

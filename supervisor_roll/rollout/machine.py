@@ -101,9 +101,8 @@ class Rollout:
             raise IllegalEvent(f"time went back from {self.now} to {now}")
         _check(event)
         self.now = now
-        if getattr(event, "instance", None) in self._gone:
-            return []
-        actions = transition(self, event)
+        late = getattr(event, "instance", None) in self._gone
+        actions = [] if late else transition(self, event)
         self.min_ready = min(self.min_ready, len(self.instances.ready))
         if self.state not in FINAL:
             actions += self._plan()
@@ -139,6 +138,14 @@ class Rollout:
         instance.ready_since = None
         return []
 
+    def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
+        instance = self._known(event.instance)
+        instance.loaded = True  # it waits to leave, and hears signals
+        if instance.fresh and not instance.asked:
+            return self._turn(FAILED, f"worker {instance.id.pid} failed to boot: {event.why}",
+                              instance.id.pid)
+        return []
+
     def _exited(self, event: ev.Exited) -> list[Action]:
         self._gone.add(event.instance)
         instance = self.instances.remove(event.instance)
@@ -157,13 +164,10 @@ class Rollout:
         return []
 
     def _counted(self, event: ev.Counted) -> list[Action]:
-        before, self.count = self.count, event.count
-        if self._signal is None or self.count == before:
-            return []
-        if self._signal[0] == ("add" if self.count > before else "remove"):
-            if self._signal[0] == "remove":
-                self._settle()
+        if event.count != self.count and self._signal is not None and (
+                self._signal[0] == ("add" if event.count > self.count else "remove")):
             self._signal = None
+        self.count = event.count
         return []
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
@@ -182,12 +186,6 @@ class Rollout:
     def _meet(self, instance: InstanceId, age: int, surplus: bool) -> Instance:
         return self.instances.add(
             Instance(instance, age, fresh=True, since=self.now, surplus=surplus))
-
-    def _settle(self) -> None:
-        """The arbiter's hook does likewise: this one will be replaced if it leaves from now on."""
-        surplus = [one for one in self.instances.fresh if one.surplus]
-        if surplus:
-            min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
         """From now on the rollout is to end as ``wanted``; the first reason stays."""
@@ -286,6 +284,10 @@ class Rollout:
                 return self._turn(
                     FAILED, f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
                     one.id.pid)
+        for one in self.instances.leaving:
+            if self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS):
+                return self._turn(
+                    FAILED, f"worker {one.id.pid} is still there after it was killed", one.id.pid)
         if self.count - len(self.instances.up) - len(self.instances.leaving) <= 0:
             self._short_since = None
         elif self._short_since is None:
@@ -324,7 +326,8 @@ class Rollout:
         if outdated and surge and all(one.available for one in self.instances.fresh):
             # The oldest must stay, and a sick one makes it so: replace that one in place.
             sick = [one for one in outdated if one.loaded and not one.ready]
-            if sick and self.count > self.desired and not self.instances.leaving:
+            if sick and len(self.instances.up) >= self.count > self.desired and (
+                    not self.instances.leaving):
                 return self._ask(sick[0], RETIRE)
         if not outdated and self.count < self.desired:
             return self._send("add", ev.AddInstance())
@@ -353,6 +356,10 @@ class Rollout:
 
     def _remove_oldest(self, oldest: Instance) -> Action:
         self._mark(oldest, RETIRE)
+        # The arbiter's hook settles the same one: it will be replaced if it leaves from now on.
+        surplus = [one for one in self.instances.fresh if one.surplus]
+        if surplus:
+            min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
         return self._send("remove", ev.RemoveOldest(), oldest.id)
 
     def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
@@ -416,6 +423,7 @@ _WHILE_PROGRESSING: dict[type[Event], Callable[..., list[Action]]] = {
     ev.Loaded: Rollout._loaded,
     ev.BecameReady: Rollout._became_ready,
     ev.BecameUnready: Rollout._became_unready,
+    ev.BootFailed: Rollout._boot_failed,
     ev.Exited: Rollout._exited,
     ev.Counted: Rollout._counted,
     ev.ArbiterExited: Rollout._arbiter_exited,

@@ -8,6 +8,7 @@ what is kept hangs on the Supervisor object, and nothing on a module.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from supervisor_roll.rpc.environment import CONFIG_VARIABLE, child_environment
@@ -21,7 +22,12 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
     Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG.
     Raises ValueError for a key or a path that breaks its rule; supervisord then does not start.
     """
-    variables = child_environment(supervisord.options, socket, unknown)
+    try:
+        variables = child_environment(supervisord.options, socket, unknown)
+    except ValueError as error:
+        # supervisord writes the reason only to its log, and its user looks at the terminal.
+        print(f"Error: {error}", file=sys.stderr)
+        raise
     os.environ.update(variables)
     if not hasattr(supervisord, "roll_mailbox"):
         supervisord.roll_mailbox = Mailbox()

@@ -26,13 +26,15 @@ BOOTING = "BOOTING"  # forked; nothing loaded yet. Wants no answer.
 LOADED = "LOADED"  # the application is imported. The answer says what to check.
 READY = "READY"  # it serves. Said again until it is acknowledged.
 UNREADY = "UNREADY"  # its health check failed; STATUS says how.
+FAILED = "FAILED"  # its boot failed; ERROR and TRACEBACK say how. It leaves.
+RESISTING = "RESISTING"  # FAILURES boots have failed; it waits WAIT_SECS before its own.
 # From an arbiter.
 COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
 # The answer.
 ACK = "ACK"
 
-KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, COUNTED, RELOADED, ACK})
+KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, COUNTED, RELOADED, ACK})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""The guard of a worker's boot: a release that cannot boot takes nothing down and does not spin.
+
+Gunicorn halts with all its workers as soon as one of them exits with the status of a failed
+boot, and forks a new one at once for any other. So a failed boot is caught, told to the
+listener with its traceback, and left with another status; and the workers forked after a
+failed one wait before they load anything, the longer the more have failed, until one is ready.
+That is in the child, since an arbiter that waits hears no signals.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from supervisor_roll.hooks.guest import log
+from supervisor_roll.wire.datagram import FAILED, RESISTING
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.worker import Voice
+
+FIRST_WAIT_SECS, LONGEST_WAIT_SECS = 0.5, 10.0
+# An arbiter up to Gunicorn 23 must have noted a child's pid before the child is gone, or it
+# keeps the dead pid as a worker.
+PARK_SECS = 0.3
+TRACEBACK_LINES = 12
+_STEP_SECS = 0.5
+
+
+def back_off(server: Any, worker: Any, voice: Voice) -> None:
+    """Wait, if boots have failed since a worker was last ready. TERM ends the wait, and us.
+
+    A surplus worker never waits: it is an operator's or a rollout's next try.
+    """
+    # In the arbiter these say not to halt; here they are the statuses to leave with.
+    for name in ("WORKER_BOOT_ERROR", "APP_LOAD_ERROR"):
+        server.__dict__.pop(name, None)
+    failures = voice.arbiter.failures
+    if not failures or voice.page.surplus:
+        return
+    wait = min(FIRST_WAIT_SECS * 2 ** min(failures - 1, 10), LONGEST_WAIT_SECS)
+    log.warning("supervisor_roll: %d boots have failed: this worker waits %g s before its own",
+                failures, wait)
+    voice.channel.tell(voice.message(RESISTING, FAILURES=str(failures), WAIT_SECS=f"{wait:g}"))
+    until = time.monotonic() + wait
+    while (left := until - time.monotonic()) > 0 and os.getppid() == worker.ppid:
+        voice.keep_alive()
+        time.sleep(min(left, _STEP_SECS))
+    voice.born = time.monotonic()
+
+
+def guard(worker: Any, voice: Voice) -> None:
+    """Catch what ends the worker before it is ready, if its arbiter has had a ready worker."""
+    original = worker.init_process
+
+    def guarded() -> None:
+        try:
+            original()
+            if worker.alive and not voice.page.ready:
+                # An ASGI server returns from run() where the application's start-up failed.
+                raise RuntimeError("the worker left before it was ready; its log may say why")
+        except BaseException as error:
+            if voice.page.ready or not worker.alive or not voice.arbiter.armed:
+                raise
+            _failed(voice, error)
+
+    # Not on the class: only this worker, and Gunicorn calls it right after this hook.
+    worker.init_process = guarded
+
+
+def _failed(voice: Voice, error: BaseException) -> None:
+    summary = f"{type(error).__name__}: {error}"
+    lines = traceback.format_exc().rstrip().splitlines()
+    log.error("supervisor_roll: the worker failed to boot: %s", summary, exc_info=True)
+    voice.channel.ask(voice.message(
+        FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:])))
+    time.sleep(PARK_SECS)
+    raise SystemExit(1) from error
