@@ -106,6 +106,8 @@ class Voice:
 
     def loaded(self) -> None:
         """The application is loaded: check it as the listener says, and see to the ready."""
+        if not self._can_check():
+            self._facts["UNCHECKED"] = "1"
         answer = self.channel.ask(self.message(LOADED))
         if answer is not None:
             self._check = Check.from_answer(answer)

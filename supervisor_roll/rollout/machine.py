@@ -398,12 +398,13 @@ class Rollout:
             return actions
         if self._settling_since is None:
             self._settling_since = self.now
-        # An abort in place waits for what replaces the last one that was stopped.
-        booting = in_place and self.wanted == ABORTED and not all(
-            one.ready for one in self.instances.fresh) and not self._due(turned_at + limit)
         settled = self.count <= self.desired and len(self.instances.up) >= min(
             self.count, self.desired)
-        if not booting and (settled or self._due(self._settling_since + SETTLE_SECS)):
+        # An abort in place waits for what replaces the last one that was stopped.
+        whole = settled and all(one.ready for one in self.instances.fresh)
+        if in_place and self.wanted == ABORTED and not whole and not self._due(turned_at + limit):
+            return actions
+        if settled or self._due(self._settling_since + SETTLE_SECS):
             if not settled:
                 self.why += (f"; the worker count is {self.count} with {len(self.instances.up)}"
                              f" running, {self.desired} are desired")

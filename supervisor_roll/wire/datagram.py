@@ -63,16 +63,18 @@ def encode(message: Message) -> bytes:
 
     A traceback's end says more than its beginning.
     """
-    fields = dict(message.fields)
+    fields = {key: value[-MAX_BYTES:] for key, value in message.fields.items()}
     while True:
-        lines = [f"{message.kind}=1"]
-        lines += [f"{key}={_escaped(value)}" for key, value in fields.items()]
-        data = "\n".join(lines).encode("utf-8", "backslashreplace")
+        values = {key: _escaped(value) for key, value in fields.items()}
+        lines = [f"{message.kind}=1".encode()]
+        lines += [key.encode() + b"=" + value for key, value in values.items()]
+        data = b"\n".join(lines)
         excess = len(data) - MAX_BYTES
         if excess <= 0:
             return data
-        longest = max(fields, key=lambda key: len(fields[key]))
-        fields[longest] = fields[longest][max(excess, len(fields[longest]) // 4):]
+        longest = max(values, key=lambda key: len(values[key]))
+        # By halves at most, so that of several long ones each keeps something.
+        fields[longest] = _cut(fields[longest], min(excess, len(values[longest]) // 2 + 1))
 
 
 def decode(data: bytes) -> Message:
@@ -95,8 +97,18 @@ def decode(data: bytes) -> Message:
     return Message(kind, fields)
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+def _escaped(value: str) -> bytes:
+    text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _cut(value: str, size: int) -> str:
+    """``value`` without as many letters of its start as take ``size`` bytes."""
+    for at, letter in enumerate(value):
+        if size <= 0:
+            return value[at:]
+        size -= len(_escaped(letter))
+    return ""
 
 
 def _unescaped(value: str) -> str:
