@@ -1,0 +1,30 @@
+"""A real supervisord with real Gunicorns, real load on them, and an independent look at them.
+
+``Site`` runs supervisord and its programs in a folder of its own, ``Load`` sends
+requests at a steady rate and remembers what became of each, and ``Observer`` counts
+ready workers from what the kernel shows, without asking any code of ours.
+"""
+
+from __future__ import annotations
+
+from harness.configuration import Program, free_port
+from harness.load import Load, Request, Summary
+from harness.observe import Observer, Sample, WorkerTable
+from harness.site import Ran, Site
+from harness.venvs import gunicorn_venv
+from harness.waiting import wait_until
+
+__all__ = [
+    "Load",
+    "Observer",
+    "Program",
+    "Ran",
+    "Request",
+    "Sample",
+    "Site",
+    "Summary",
+    "WorkerTable",
+    "free_port",
+    "gunicorn_venv",
+    "wait_until",
+]

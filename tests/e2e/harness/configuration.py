@@ -1,0 +1,142 @@
+"""What a site writes into its configuration files: supervisord's, and each program's."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_MAIN = """\
+[supervisord]
+nodaemon=true
+nocleanup=true
+pidfile={folder}/run/supervisord.pid
+logfile={folder}/logs/supervisord.log
+childlogdir={folder}/logs
+
+[unix_http_server]
+file={folder}/run/supervisor.sock
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://{folder}/run/supervisor.sock
+{ctlplugin}
+[include]
+files = conf.d/*.conf
+"""
+
+_CTLPLUGIN = """
+[ctlplugin:roll]
+supervisor.ctl_factory = supervisor_roll.ctl:make_plugin
+"""
+
+_HOOKS = "from supervisor_roll.hooks import install; install(globals())\n"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a site writes into its configuration for one program.
+
+    ``app`` is one of those in tests/e2e/apps. ``conf`` is text for ``gunicorn.conf.py``,
+    ``roll`` the keys of ``[roll:NAME]`` (no section if it is None), ``section`` more keys
+    of ``[program:NAME]``. It listens on a Unix socket, or on loopback ``port``.
+    With ``numprocs`` there are processes ``NAME:NAME_00``, ``NAME:NAME_01`` and so on, on
+    sockets of their own. A boot takes ``boot_secs``, unless the release itself says else.
+    """
+
+    name: str = "web"
+    app: str = "plain:app"
+    workers: int = 2
+    worker_class: str = "sync"
+    boot_secs: float = 0.0
+    port: int | None = None
+    numprocs: int = 1
+    conf: str = ""
+    hooks: bool = True
+    gunicorn: Path = Path(sys.executable).parent / "gunicorn"
+    roll: Mapping[str, str] | None = None
+    section: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.numprocs > 1 and self.port is not None:
+            raise ValueError("several processes cannot have one port: leave port out")
+
+    @property
+    def processes(self) -> list[str]:
+        """The namespecs of its processes."""
+        if self.numprocs == 1:
+            return [self.name]
+        return [f"{self.name}:{self.name}_{n:02d}" for n in range(self.numprocs)]
+
+    def address(self, run_folder: Path, namespec: str) -> str | int:
+        """Where the process ``namespec`` listens: a Unix socket's path, or a port."""
+        if self.port is not None:
+            return self.port
+        return str(run_folder / f"{namespec.rpartition(':')[2]}.sock")
+
+    def gunicorn_conf(self, current: Path) -> str:
+        """The text of its ``gunicorn.conf.py``; ``current`` leads to the release to serve."""
+        lines = [
+            f"workers = {self.workers}",
+            f"worker_class = {self.worker_class!r}",
+            f"chdir = {str(current)!r}",
+            self.conf,
+            _HOOKS if self.hooks else "",
+        ]
+        return "\n".join(lines)
+
+    def supervisor_conf(self, folder: Path) -> str:
+        """The text of its sections; ``folder`` is the site's."""
+        several = self.numprocs > 1
+        process_name = "%(program_name)s_%(process_num)02d" if several else "%(program_name)s"
+        run = folder / "run"
+        bind = f"127.0.0.1:{self.port}" if self.port else f"unix:{run}/{process_name}.sock"
+        keys = {
+            "command": f"{self.gunicorn} -c {folder}/{self.name}.conf.py -b {bind} {self.app}",
+            "process_name": process_name,
+            "numprocs": str(self.numprocs),
+            "stdout_logfile": f"{folder}/logs/{process_name}.log",
+            "redirect_stderr": "true",
+            "startsecs": "1",
+            "stopwaitsecs": "40",
+            "environment": ",".join(
+                f"{key}={json.dumps(value)}"
+                for key, value in {"BOOT_SECS": str(self.boot_secs), **self.environment}.items()
+            ),
+            **self.section,
+        }
+        text = _section(f"program:{self.name}", keys)
+        if self.roll is not None:
+            text += _section(f"roll:{self.name}", self.roll)
+        return text
+
+
+def main_conf(folder: Path, roll: bool) -> str:
+    """The text of ``supervisord.conf`` for a site in ``folder``."""
+    return _MAIN.format(folder=folder, ctlplugin=_CTLPLUGIN if roll else "")
+
+
+def _section(name: str, keys: Mapping[str, str]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in keys.items()), "", ""])
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on, out of the range of clients' ports."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        port = random.randint(20000, 32000)
+        with socket.socket() as candidate:
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port between 20000 and 32000")

@@ -1,0 +1,35 @@
+"""Other versions of Gunicorn, each in a virtual environment inside the checkout."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+CACHE = CHECKOUT / ".cache"
+
+
+def gunicorn_venv(version: str) -> Path:
+    """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks."""
+    python_tag = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    folder = CACHE / f"gunicorn-{version}-{python_tag}"
+    done = folder / "done"
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists() or done.read_text() != str(CHECKOUT):
+            _run(sys.executable, "-m", "venv", "--clear", str(folder))
+            pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
+            # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
+            _run(*pip, f"gunicorn=={version}", "setuptools<81")
+            _run(*pip, "--no-deps", "--editable", str(CHECKOUT))
+            done.write_text(str(CHECKOUT))  # its paths are absolute: another place, another venv
+    return folder / "bin" / "gunicorn"
+
+
+def _run(*command: str) -> None:
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if ran.returncode:
+        raise RuntimeError(f"{' '.join(command)} exited {ran.returncode}:\n{ran.stdout}")

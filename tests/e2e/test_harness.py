@@ -1,0 +1,83 @@
+"""The harness itself sees failures: what Gunicorn and supervisor do by themselves shows in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from harness import Load, Program, Site, free_port, wait_until
+
+BOOT_SECS = 1.5
+
+
+@pytest.fixture
+def slow_site(make_site: Callable[..., Site]) -> Site:
+    return make_site(
+        Program(workers=2, boot_secs=BOOT_SECS, port=free_port(), hooks=False), roll=False
+    )
+
+
+def test_hup_of_a_slow_booting_app_leaves_no_worker_ready_and_stalls_requests(
+    slow_site: Site,
+) -> None:
+    before = slow_site.workers("web")
+    slow_site.add_release("v2")
+    with slow_site.load("web") as load, slow_site.observe("web") as seen:
+        wait_until(lambda: load.answered_by("v1") > 25, 10, "the old release answers")
+        slow_site.deploy("v2")
+        assert slow_site.ctl("signal", "HUP", "web").status == 0
+        slow_site.wait_replaced("web", before)
+        wait_until(lambda: load.answered_by("v2") > 25, 10, "the new release answers")
+        summary = load.stop()
+    assert seen.min_ready == 0
+    assert seen.secs_below(1) > BOOT_SECS / 2
+    assert seen.max_children > 2
+    assert seen.longest_gap_secs < BOOT_SECS / 2
+    assert summary.longest_wait_secs > BOOT_SECS / 2, summary
+    assert summary.answered.keys() == {"v1", "v2"}
+    # The stall is the server's: the generator kept its pace all the while.
+    assert summary.latest_start_secs < BOOT_SECS / 4, summary
+
+
+def test_supervisors_restart_refuses_connections(slow_site: Site) -> None:
+    with slow_site.load("web") as load:
+        wait_until(lambda: load.answered_by("v1") > 25, 10, "requests are answered")
+        assert slow_site.ctl("restart", "web").status == 0
+        slow_site.wait_ready("web", 2)
+        summary = load.stop()
+    assert any("ConnectionRefusedError" in error for error in summary.errors), summary
+    assert all(request.start and request.end for request in summary.requests)
+
+
+def test_keep_alive_connections_are_used_again(make_site: Callable[..., Site]) -> None:
+    site = make_site(
+        Program(workers=2, worker_class="gthread", conf="threads = 8", hooks=False), roll=False
+    )
+    with site.load("web", keep_alive=True, connections=3) as load:
+        wait_until(lambda: load.answered_by("v1") > 60, 10, "requests are answered")
+        summary = load.stop()
+    assert not summary.failed, summary
+    assert 3 <= summary.connections < 20, summary
+
+
+def test_a_request_lost_with_its_worker_is_recorded_and_not_sent_again(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(Program(workers=1, hooks=False), roll=False)
+    (worker,) = site.workers("web").ready
+    with site.load("web", path="/slow?secs=1", rate=0.5) as load:
+        wait_until(lambda: _in_flight_secs(load) > 0.3, 10, "a request is in the worker")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: load.answered_by("v1"), 10, "the next request is answered")
+        summary = load.stop()
+    first, *others = summary.requests
+    assert summary.failed == [first], summary
+    assert first.error.startswith(("RemoteDisconnected", "ConnectionResetError"))
+    assert others[0].pid not in (None, worker)
+
+
+def _in_flight_secs(load: Load) -> float:
+    requests = load.so_far().requests
+    return requests[0].wait_secs if requests and requests[0].error == "no answer yet" else 0.0

@@ -1,0 +1,203 @@
+"""A real supervisord of one test's, with the mailbox in it and a listener that plays a script."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, TypeVar
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from supervisor_roll.wire import mailbox as wire
+
+USER, PASSWORD = "operator", "secret"
+_SCRIPT = Path(__file__).with_name("scripted_listener.py")
+SCRIPTED_LISTENER = f"{sys.executable} {_SCRIPT} {{folder}}"
+PROGRAMS = """
+[program:myapp]
+command=sleep 1000
+startsecs=0
+[program:idle]
+command=sleep 1000
+autostart=false
+[program:one]
+command=sleep 1000
+startsecs=0
+[program:two]
+command=sleep 1000
+startsecs=0
+[group:web]
+programs=one,two
+"""
+_Got = TypeVar("_Got")
+
+
+def wait_for(condition: Callable[[], _Got], secs: float = 15.0) -> _Got:
+    """What ``condition`` gives as soon as that is true; supervisord's errors count as not yet."""
+    deadline = time.monotonic() + secs
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            got = condition()
+        except (OSError, HTTPException, Fault) as error:
+            last = error
+        else:
+            if got:
+                return got
+            last = got
+        time.sleep(0.02)
+    raise AssertionError(f"not within {secs} s: {condition}: {last!r}")
+
+
+class Supervised:
+    """``listener`` is the event listener's command, "" for none. ``rpcinterface`` are more keys of
+    [rpcinterface:roll], which is left out without ``roll``."""
+
+    def __init__(self, listener: str, rpcinterface: str = "", roll: bool = True) -> None:
+        # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
+        self.folder = Path(tempfile.mkdtemp(prefix="roll-", dir="/tmp"))
+        self.socket = self.folder / "s.sock"
+        self.conf = self.folder / "s.conf"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.conf.write_text(self._configuration(listener, rpcinterface, roll))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Supervised:
+        """Start supervisord, and return as soon as it answers and its programs run."""
+        self.launch()
+        wait_for(lambda: all(self.info(name)["statename"] == "RUNNING"
+                             for name in ("myapp", "web:one", "web:two")))
+        return self
+
+    def launch(self) -> None:
+        with (self.folder / "out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.conf)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder)
+
+    def stop(self) -> None:
+        """End it and its children at once: it would take its time, one program after the other."""
+        if self.process is not None and self.process.poll() is None:
+            supervisord = psutil.Process(self.process.pid)
+            supervisord.suspend()
+            for process in [supervisord, *supervisord.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.process.wait(15)
+        shutil.rmtree(self.folder)
+
+    @property
+    def output(self) -> str:
+        """What supervisord printed."""
+        return (self.folder / "out").read_text()
+
+    @property
+    def server(self) -> Any:
+        """supervisord's XML-RPC over the Unix socket."""
+        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
+        return ServerProxy("http://localhost", transport=transport)
+
+    @property
+    def inet_server(self) -> Any:
+        """supervisord's XML-RPC over its other HTTP server."""
+        transport = SupervisorTransport(USER, PASSWORD, f"http://127.0.0.1:{self.port}")
+        return ServerProxy("http://localhost", transport=transport)
+
+    def info(self, name: str) -> dict[str, Any]:
+        info: dict[str, Any] = self.server.supervisor.getProcessInfo(name)
+        return info
+
+    def environment(self, name: str) -> dict[str, str]:
+        text = Path(f"/proc/{self.info(name)['pid']}/environ").read_text()
+        return dict(line.split("=", 1) for line in text.split("\0") if line)
+
+    # --- playing the listener oneself -----------------------------------------------------
+
+    def exchange(self, server: Any = None, **said: Any) -> wire.Delivery:
+        """Speak as the process of [eventlistener:roll] does."""
+        said.setdefault("pid", self.info("roll")["pid"])
+        text = wire.encode(wire.Exchange(**said))
+        return wire.decode_delivery((server or self.server).roll.exchange(text))
+
+    def request(self, *names: str, kind: str = wire.ROLLOUT, server: Any = None,
+                **values: str) -> wire.Receipt:
+        text = wire.encode(wire.Ask(kind, list(names), values, "a test"))
+        return wire.decode_receipt((server or self.server).roll.request(text))
+
+    def reports(self, job: str, since: int = 0, server: Any = None) -> wire.Reports:
+        return wire.decode_reports((server or self.server).roll.reports(job, since))
+
+    # --- the scripted listener --------------------------------------------------------------
+
+    def listens(self) -> bool:
+        """Whether a listener has spoken and runs."""
+        listener = wire.decode_overview(self.server.roll.status()).listener
+        return listener is not None and listener["state"] == "RUNNING"
+
+    def script(self, *steps: list[Any]) -> None:
+        """What the scripted listener does with the next request: see scripted_listener.py."""
+        (self.folder / "requests").write_text("")
+        (self.folder / "new-script").write_text(json.dumps(steps))
+        (self.folder / "new-script").rename(self.folder / "script")
+
+    def allow(self, step: str) -> None:
+        """Let the scripted listener pass its ["until", step]."""
+        (self.folder / step).touch()
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests that the scripted listener has taken, with the event that told of each."""
+        return [json.loads(line) for line in (self.folder / "requests").read_text().splitlines()]
+
+    # --- supervisorctl ------------------------------------------------------------------------
+
+    def ctl_command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.conf), *arguments]
+
+    def ctl(self, *arguments: str, stdin: str | None = None) -> tuple[int, str]:
+        """Run supervisorctl to its end: its exit status, and all that it printed."""
+        done = subprocess.run(self.ctl_command(*arguments), input=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        return done.returncode, done.stdout
+
+    def _configuration(self, listener: str, rpcinterface: str, roll: bool) -> str:
+        text = f"""
+[supervisord]
+logfile={self.folder}/log
+pidfile={self.folder}/pid
+childlogdir={self.folder}
+[unix_http_server]
+file={self.socket}
+[inet_http_server]
+port=127.0.0.1:{self.port}
+username={USER}
+password={PASSWORD}
+[supervisorctl]
+serverurl=unix://{self.socket}
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[ctlplugin:roll]
+supervisor.ctl_factory = supervisor_roll.ctl:make_plugin
+{PROGRAMS}
+"""
+        if roll:
+            text += ("[rpcinterface:roll]\nsupervisor.rpcinterface_factory ="
+                     f" supervisor_roll.rpc:make_rpcinterface\n{rpcinterface}\n")
+        if listener:
+            command = listener.replace("{folder}", str(self.folder))
+            text += (f"[eventlistener:roll]\ncommand={command}\nautorestart=true\nstartsecs=0\n"
+                     "events=REMOTE_COMMUNICATION,PROCESS_STATE,TICK_5\nbuffer_size=100\n"
+                     f"stderr_logfile={self.folder}/listener.log\n")
+        return text

@@ -1,0 +1,76 @@
+"""However long it runs and whoever calls it, the mailbox stays small."""
+
+from __future__ import annotations
+
+from supervisor_roll.rpc.mailbox import (
+    MAX_JOBS,
+    MAX_PENDING,
+    MAX_REPORTS,
+    PENDING_SECS,
+    Mailbox,
+)
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.mailbox import Ask, Exchange, Report, Request
+
+ASK = Ask(wire.ROLLOUT, ["myapp"])
+
+
+def put(mailbox: Mailbox, now: float = 0.0) -> Request:
+    return mailbox.put(ASK, ["myapp"], False, now, 1e9)
+
+
+def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
+    exchange = Exchange(1, **said)  # type: ignore[arg-type]
+    return [request.id for request in mailbox.exchange(exchange, now, 1e9).requests]
+
+
+def test_only_the_newest_reports_of_a_job_are_kept() -> None:
+    mailbox = Mailbox()
+    job = put(mailbox).id
+    reports = [Report(job, "myapp", wire.WARNING, {"n": n}) for n in range(MAX_REPORTS + 10)]
+    say(mailbox, reports=reports)
+    found, done = mailbox.reports(job, 0) or ([], True)
+    assert len(found) == MAX_REPORTS
+    assert (found[0].seq, found[-1].seq, done) == (11, MAX_REPORTS + 10, False)
+
+
+def test_done_jobs_are_dropped_first() -> None:
+    mailbox = Mailbox()
+    ids = [put(mailbox).id for _ in range(MAX_JOBS)]
+    say(mailbox, taken=ids, done=[ids[3]])
+    put(mailbox)
+    assert mailbox.reports(ids[3], 0) is None
+    put(mailbox)
+    assert mailbox.reports(ids[0], 0) is None
+    assert mailbox.reports(ids[1], 0) is not None
+    assert len(mailbox.jobs) == MAX_JOBS
+
+
+def test_a_dropped_job_is_handed_out_no_more() -> None:
+    mailbox = Mailbox()
+    ids = [put(mailbox).id for _ in range(MAX_JOBS + 5)]
+    assert say(mailbox) == ids[5:]
+    assert MAX_PENDING >= MAX_JOBS
+
+
+def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
+    mailbox = Mailbox()
+    old, new = put(mailbox, now=0.0).id, put(mailbox, now=PENDING_SECS).id
+    assert say(mailbox, now=PENDING_SECS) == [old, new]
+    assert say(mailbox, now=PENDING_SECS + 1) == [new]
+    found, done = mailbox.reports(old, 0) or ([], False)
+    assert done
+    assert [(one.program, one.kind) for one in found] == [("myapp", wire.REFUSED)]
+    assert "ask again" in found[0].facts["why"]
+
+
+def test_a_request_taken_late_is_not_refused() -> None:
+    mailbox = Mailbox()
+    job = put(mailbox).id
+    say(mailbox, now=PENDING_SECS + 1, taken=[job])
+    assert mailbox.reports(job, 0) == ([], False)
+
+
+def test_an_id_is_never_used_again() -> None:
+    ids = {put(mailbox).id for mailbox in (Mailbox(), Mailbox()) for _ in range(20)}
+    assert len(ids) == 40
