@@ -77,4 +77,4 @@ class Instances:
     @property
     def counted(self) -> list[Instance]:
         """Those that a decision may rest on: ready outdated ones and available fresh ones."""
-        return [one for one in self.up if (one.available if one.fresh else one.ready)]
+        return [one for one in self.ready if one.available or not one.fresh]

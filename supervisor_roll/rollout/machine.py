@@ -302,9 +302,9 @@ class Rollout:
         while move is not None:
             actions.append(move)
             move = self._next_move()
-        everyone = list(self.instances)
-        if (self._signal is None and self.count == self.desired == len(everyone)
-                and all(one.fresh and one.available and not one.asked for one in everyone)):
+        if (self._signal is None and not self.instances.outdated and not self.instances.leaving
+                and self.count == self.desired == len(self.instances.up)
+                == len(self.instances.counted)):
             actions += self._end(COMPLETE)
         return actions
 

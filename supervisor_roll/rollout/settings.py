@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -54,7 +55,12 @@ class Settings:
     ``max_surge`` more instances may run, and ``max_unavailable`` fewer may be ready, than
     desired. A fresh instance has ``ready_timeout_secs`` to become ready, must stay ready
     for ``min_ready_secs`` to be available, and a retired one has ``drain_timeout_secs``
-    to be gone.
+    to be gone. With ``canary`` only the first so many fresh ones are held for
+    ``min_ready_secs``; the others follow without.
+
+    ``preflight`` None means: where a surge is allowed, since the throw-away process needs as
+    much memory. ``on_failure`` is a command to run after a failed rollout, and ``release`` a
+    path or command that says which release is deployed.
     """
 
     max_surge: Amount = Amount(1)
@@ -63,6 +69,11 @@ class Settings:
     min_ready_secs: float = 0.0
     drain_timeout_secs: float = 60.0
     health: Health | None = None
+    canary: Amount | None = None
+    preflight: bool | None = None
+    on_failure: str = ""
+    on_failure_timeout_secs: float = 60.0
+    release: str = ""
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -124,6 +135,29 @@ def _amount(key: str, value: str) -> Amount:
     return Amount(int(match[1]), match[2] == "%")
 
 
+def _some_amount(key: str, value: str) -> Amount:
+    amount = _amount(key, value)
+    if amount.number == 0:
+        raise BadSetting(key, value, "must be at least 1")
+    return amount
+
+
+def _flag(key: str, value: str) -> bool:
+    # supervisor's own words (supervisor.datatypes)
+    word = value.lower()
+    if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise BadSetting(key, value, "must be true or false")
+    return word in ("true", "yes", "on", "1")
+
+
+def _command(key: str, value: str) -> str:
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise BadSetting(key, value, f"must be a command line: {error}") from None
+    return value
+
+
 def _secs(key: str, value: str) -> float:
     try:
         secs = float(value)
@@ -169,6 +203,11 @@ _RULES = {
     "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs),
     "min_ready_secs": _Rule("min_ready_secs", _secs),
     "drain_timeout_secs": _Rule("drain_timeout_secs", _some_secs),
+    "canary": _Rule("canary", _some_amount),
+    "preflight": _Rule("preflight", _flag),
+    "on_failure": _Rule("on_failure", _command),
+    "on_failure_timeout_secs": _Rule("on_failure_timeout_secs", _some_secs),
+    "release": _Rule("release", _command),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

@@ -51,6 +51,7 @@ def thaw_settings(frozen: dict[str, Any]) -> Settings:
         **frozen,
         "max_surge": Amount(**frozen["max_surge"]),
         "max_unavailable": Amount(**frozen["max_unavailable"]),
+        "canary": frozen["canary"] and Amount(**frozen["canary"]),
         "health": None if health is None else Health(**{
             **health, "headers": tuple((name, value) for name, value in health["headers"])}),
     })

@@ -1,0 +1,198 @@
+"""Scripted rollouts that complete, against the arbiter model.
+
+Workers are named by age; 1, 2, ... are outdated. History asserts the invariant after each
+step, and that a rollout thawed from JSON acts alike.
+"""
+
+from __future__ import annotations
+
+import pytest
+from arbiter_model import BOOTING, READY, UNREADY
+from history import History
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.machine import (
+    COMPLETE,
+    FAILED,
+    PROGRESSING,
+    Rollout,
+)
+from supervisor_roll.rollout.settings import Settings
+
+
+def in_place(workers: int = 2, **values: str) -> History:
+    return History(workers, max_surge="0", max_unavailable="1", **values)
+
+
+# --- complete ----------------------------------------------------------------------------------
+
+
+def test_a_surge_adds_one_before_it_retires_one_and_the_next_boot_does_not_wait_for_the_drain():
+    history = History(2)
+    assert history.begin() == ["add"]
+    assert history.load(3) == []
+    assert history.ready(3) == ["remove oldest", "add"]
+    assert history.ready(4) == ["remove oldest"]
+    assert history.exit(1) == []
+    assert history.rollout.state == PROGRESSING
+    assert history.exit(2) == []
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_what_a_complete_rollout_tells():
+    history = History(2)
+    history.begin()
+    history.now = 3.0
+    history.ready(3)
+    history.exit(1)
+    history.ready(4)
+    history.now = 4.25
+    history.exit(2)
+    assert [tell.kind for tell in history.tells] == ["began", "replaced", "replaced", "complete"]
+    assert history.tells[0].facts == {
+        "workers": 2, "desired": 2, "ready": 2, "max_surge": 1, "max_unavailable": 0}
+    assert history.tells[2].facts == {
+        "old": 1002, "new": 1004, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
+    assert history.last("complete") == {
+        "why": "", "secs": 4.25, "replaced": 2, "total": 2, "min_ready": 2, "desired": 2,
+        "count": 2, "outdated": [], "fresh": [1003, 1004]}
+
+
+def test_in_place_stops_one_and_waits_for_what_replaces_it():
+    history = in_place()
+    assert history.begin() == ["stop 1"]
+    assert history.exit(1) == []
+    assert history.load(3) == []
+    assert history.ready(3) == ["stop 2"]
+    assert history.exit(2) == []
+    assert history.ready(4) == []
+    assert history.rollout.state == COMPLETE
+    assert history.last("complete")["min_ready"] == 1
+    history.check_end()
+
+
+def test_a_fresh_instance_counts_only_once_it_has_been_ready_for_min_ready_secs():
+    history = History(1, min_ready_secs="10")
+    history.begin()
+    assert history.ready(2) == []
+    assert history.wait(9.9) == []
+    assert history.wait_until(10.0) == ["remove oldest"]
+    history.exit(1)
+    assert history.rollout.state == COMPLETE
+
+
+def test_a_surge_of_two_adds_two_and_retires_two():
+    history = History(4, max_surge="2")
+    assert history.begin() == ["add", "add"]
+    assert history.ready(5) == ["remove oldest", "add"]
+    assert history.ready(6) == ["remove oldest", "add"]
+    assert history.ready(7, 8) == ["remove oldest", "remove oldest"]
+    for age in (1, 2, 3, 4):
+        history.exit(age)
+    assert history.rollout.state == COMPLETE
+    assert history.last("complete")["min_ready"] == 4
+    history.check_end()
+
+
+def test_surge_and_unavailable_together_retire_one_at_once_and_keep_the_count():
+    history = History(4, max_surge="1", max_unavailable="1")
+    assert history.begin() == ["add", "remove oldest", "add"]
+    assert history.arbiter.num_workers == 5
+    assert history.ready(5) == ["remove oldest", "add"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    assert history.last("complete")["min_ready"] == 3
+    history.check_end()
+
+
+@pytest.mark.parametrize(("workers", "surge", "unavailable", "counts"), [
+    (4, "25%", "25%", (1, 1)),
+    (5, "25%", "25%", (2, 1)),  # surge rounds up, unavailable rounds down
+    (3, "25%", "25%", (1, 0)),
+    (10, "30%", "0", (3, 0)),
+    (3, "0", "25%", (0, 1)),  # both come to 0: one may be unavailable
+    (2, "0", "500%", (0, 2)),  # no more than there are
+    (3, "100%", "0", (3, 0)),
+])
+def test_percentages_round_as_in_kubernetes(
+        workers: int, surge: str, unavailable: str, counts: tuple[int, int]):
+    history = History(workers, max_surge=surge, max_unavailable=unavailable)
+    history.begin()
+    facts = history.last("began")
+    assert (facts["max_surge"], facts["max_unavailable"]) == counts
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_nothing_to_roll_is_complete_at_once():
+    rollout = Rollout(Settings(), [], 0, 0.0)
+    assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Tell)] == [
+        "began", "complete"]
+
+
+# --- sick and booting ones at the start --------------------------------------------------------
+
+
+def test_outdated_instances_that_were_never_ready_are_replaced_too():
+    history = History(3, {1: UNREADY, 3: UNREADY})
+    assert history.begin() == ["add", "remove oldest", "add"]
+    assert history.last("began")["ready"] == 1
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    assert history.last("complete")["min_ready"] >= 1
+    history.check_end()
+
+
+def test_in_place_a_sick_one_goes_first():
+    history = in_place(3, stages={3: UNREADY})
+    assert history.begin() == ["stop 3"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+
+
+def test_a_sick_one_that_holds_the_oldest_up_is_replaced_in_place():
+    history = History(3)
+    history.begin()
+    history.unready(2)
+    assert history.ready(4) == ["stop 2"]  # without 1 there would be too few
+    history.exit(2)
+    assert history.ready(5) == ["remove oldest", "add"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_a_sick_one_is_not_replaced_before_the_release_has_proved_itself():
+    history = History(2, {2: UNREADY})
+    assert history.begin() == ["add"]
+    history.exit(3, "ImportError")
+    assert history.last("failed")["outdated"] == [1001, 1002]
+
+
+def test_an_outdated_instance_that_still_boots_is_retired_only_once_it_has_loaded():
+    history = History(2, {1: BOOTING, 2: READY})
+    assert history.begin() == ["add"]
+    assert history.ready(3) == []
+    assert history.load(1)[0] == "remove oldest"
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_in_place_an_outdated_instance_that_still_boots_waits_its_turn():
+    history = in_place(2, stages={1: BOOTING, 2: BOOTING})
+    assert history.begin() == []
+    assert history.load(2) == ["stop 2"]
+
+
+def test_an_outdated_instance_that_never_loads_fails_the_rollout_and_is_not_stopped():
+    history = History(2, {1: BOOTING}, ready_timeout_secs="30")
+    history.begin()
+    history.ready(3)
+    assert history.wait_until(30.0) == ["stop 3"]
+    history.exit(3)
+    assert history.rollout.state == FAILED
+    assert "1001" in history.rollout.why
+    assert {1, 2} <= {worker.age for worker in history.arbiter.staying}

@@ -1,0 +1,81 @@
+"""Illegal events change nothing, and a frozen rollout carries on as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from history import History
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.machine import (
+    CONFIRM_SECS,
+    FAILED,
+    Rollout,
+)
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.snapshot import freeze, thaw
+
+
+@pytest.mark.parametrize(("event", "now"), [
+    (ev.Counted(-1), 5.0),
+    (ev.BecameReady(InstanceId(1003, 3.5), -1.0), 5.0),
+    (ev.BecameReady(InstanceId(1003, 3.5), math.nan), 5.0),
+    (ev.TimePassed(), 4.9),
+    (ev.TimePassed(), math.nan),
+    ("TimePassed", 5.0),
+])
+def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float):
+    history = History(2)
+    history.begin()
+    history.wait(5.0)
+    before = json.dumps(freeze(history.rollout))
+    with pytest.raises(IllegalEvent):
+        history.rollout.handle(event, now)
+    assert json.dumps(freeze(history.rollout)) == before
+
+
+@pytest.mark.parametrize("event", [
+    ev.Started(InstanceId(9, 9.0), 9), ev.Loaded(InstanceId(1001, 1.5)),
+    ev.BecameReady(InstanceId(1001, 1.5), 1.0), ev.BecameUnready(InstanceId(1001, 1.5), "503"),
+    ev.BootFailed(InstanceId(1001, 1.5), "x"), ev.Exited(InstanceId(1001, 1.5)),
+    ev.Counted(3), ev.ArbiterExited("gone"), ev.Aborted("me"),
+    ev.TimePassed()], ids=lambda event: type(event).__name__)
+def test_a_rollout_that_has_ended_takes_no_event(event: ev.Event):
+    history = History(2)
+    history.begin()
+    history.exit(3)
+    assert history.rollout.state == FAILED
+    before = json.dumps(freeze(history.rollout))
+    with pytest.raises(IllegalEvent, match=f"{type(event).__name__} to a rollout that is failed"):
+        history.rollout.handle(event, history.now + 1)
+    assert json.dumps(freeze(history.rollout)) == before
+
+
+def test_a_frozen_rollout_is_a_copy():
+    history = History(2)
+    history.begin()
+    frozen = freeze(history.rollout)
+    before = json.dumps(frozen)
+    history.finish()
+    assert json.dumps(frozen) == before
+
+
+def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
+    settings = Settings.parsed({"health": "/_status", "health_headers": "A: b\nC: d",
+                                "max_surge": "25%"})
+    rollout = Rollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
+    rollout.begin()
+    thawed = thaw(json.loads(json.dumps(freeze(rollout))))
+    assert thawed.settings == settings
+    assert thawed.next_deadline == rollout.next_deadline == 2.0 + CONFIRM_SECS
+    assert json.dumps(freeze(thawed)) == json.dumps(freeze(rollout))
+
+
+@pytest.mark.parametrize("frozen", [{}, [], None, {"instances": 3}, {"instances": [{"id": 3}]}])
+def test_what_is_no_frozen_rollout_is_a_bad_message(frozen: object):
+    with pytest.raises(BadMessage, match="not a frozen rollout"):
+        thaw(frozen)  # type: ignore[arg-type]

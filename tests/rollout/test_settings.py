@@ -1,0 +1,125 @@
+"""Every setting has a rule, and whoever breaks it reads the key, the value and the rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.settings import _RULES, Amount, Budget, Health, Settings
+
+COUNT = "must be a count such as 1, or a percentage such as 25%"
+SECS = "must be a number of seconds from 0 to 86400"
+SOME = "must be more than 0 seconds"
+
+BAD = {
+    "max_surge": [(value, COUNT) for value in ("", "-1", "1.5", "%", "25 %", "one", "1000000")],
+    "max_unavailable": [("x", COUNT), ("25%%", COUNT), ("²", COUNT)],
+    "ready_timeout_secs": [("soon", SECS), ("-1", SECS), ("nan", SECS), ("86401", SECS),
+                           ("0", SOME)],
+    "min_ready_secs": [("inf", SECS), ("", SECS), ("-0.1", SECS)],
+    "drain_timeout_secs": [("1m", SECS), ("0", SOME)],
+    "health": [("status", "must be a path such as /_status, or empty for no check"),
+               ("/a b", "must be a path such as /_status, or empty for no check")],
+    "health_host": [("", "must be a host name such as www.example.org"),
+                    ("a b", "must be a host name such as www.example.org")],
+    "health_headers": [("no colon", "must be lines such as X-Forwarded-Proto: https"),
+                       ("B d: x", "must be lines such as X-Forwarded-Proto: https"),
+                       ("A: \x07", "must be lines such as X-Forwarded-Proto: https")],
+    "health_timeout_secs": [("x", SECS), ("0", SOME)],
+}
+
+
+def test_every_rule_has_a_value_that_breaks_it():
+    assert set(BAD) == set(_RULES)
+
+
+@pytest.mark.parametrize(("key", "value", "rule"), [
+    (key, value, rule) for key, cases in BAD.items() for value, rule in cases])
+def test_a_bad_value_is_an_error_that_names_key_value_and_rule(key: str, value: str, rule: str):
+    with pytest.raises(BadSetting) as caught:
+        Settings.parsed({"health": "/", key: value})
+    assert (caught.value.key, caught.value.value, caught.value.rule) == (key, value, rule)
+    assert str(caught.value) == f"{key}={value}: {rule}"
+
+
+def test_an_error_says_the_place_once_it_is_known():
+    with pytest.raises(BadSetting) as caught:
+        Settings.parsed({"max_surge": "x"})
+    assert str(caught.value.at("/etc/roll.conf [roll:app]")) == (
+        f"/etc/roll.conf [roll:app]: max_surge=x: {COUNT}")
+
+
+def test_only_the_line_of_a_header_that_is_wrong_is_named():
+    with pytest.raises(BadSetting, match=r"^health_headers=wrong: must be lines"):
+        Settings.parsed({"health": "/", "health_headers": "A: b\nwrong\n"})
+
+
+def test_an_unknown_key_is_an_error_that_names_the_known_ones():
+    with pytest.raises(BadSetting) as caught:
+        Settings.parsed({"max_surges": "1"})
+    assert str(caught.value).startswith("max_surges=1: unknown key; known are drain_timeout_secs, ")
+    for key in _RULES:
+        assert key in caught.value.rule
+
+
+@pytest.mark.parametrize("values", [
+    {"max_surge": "0"}, {"max_surge": "0%"}, {"max_surge": "0", "max_unavailable": "0%"}])
+def test_both_amounts_zero_is_an_error(values: dict[str, str]):
+    with pytest.raises(BadSetting, match="must not both be 0: nothing could move"):
+        Settings.parsed(values)
+
+
+@pytest.mark.parametrize("key", [key for key in _RULES if key.startswith("health_")])
+def test_a_detail_of_the_health_check_needs_the_check(key: str):
+    good = {"health_host": "h", "health_headers": "A: b", "health_timeout_secs": "1"}[key]
+    with pytest.raises(BadSetting, match=f"^{key}=.*: needs health=/path beside it"):
+        Settings.parsed({key: good})
+
+
+def test_every_key_is_taken():
+    assert Settings.parsed({
+        "max_surge": " 2 ", "max_unavailable": "25%", "ready_timeout_secs": "90",
+        "min_ready_secs": "0", "drain_timeout_secs": "0.5", "health": "/_status?x=1",
+        "health_host": "www.example.org", "health_headers": "\n  X-Forwarded-Proto: https\n\n  A:",
+        "health_timeout_secs": "2.5",
+    }) == Settings(
+        max_surge=Amount(2), max_unavailable=Amount(25, percent=True), ready_timeout_secs=90.0,
+        min_ready_secs=0.0, drain_timeout_secs=0.5,
+        health=Health("/_status?x=1", "www.example.org",
+                      (("X-Forwarded-Proto", "https"), ("A", "")), 2.5))
+
+
+def test_values_go_over_what_was_set_before_and_leave_the_rest():
+    before = Settings.parsed({"health": "/_status", "health_host": "h", "max_surge": "2"})
+    after = before.replaced({"health_timeout_secs": "1", "min_ready_secs": "3"})
+    assert after.health == Health("/_status", "h", (), 1.0)
+    assert (after.max_surge, after.min_ready_secs) == (Amount(2), 3.0)
+    assert before.replaced({}) == before
+
+
+def test_an_empty_health_is_no_check():
+    assert Settings.parsed({"health": "/_status"}).replaced({"health": ""}).health is None
+    assert Settings.parsed({"health": "", "health_host": "h"}).health is None
+
+
+@pytest.mark.parametrize(("surge", "unavailable", "desired", "budget"), [
+    ("1", "0", 4, Budget(1, 0)),
+    ("25%", "25%", 4, Budget(1, 1)),
+    ("25%", "25%", 5, Budget(2, 1)),
+    ("1%", "99%", 1, Budget(1, 0)),
+    ("0", "10%", 5, Budget(0, 1)),
+    ("0%", "1%", 3, Budget(0, 1)),
+    ("100%", "100%", 3, Budget(3, 3)),
+    ("0", "7", 3, Budget(0, 3)),
+    ("29%", "0", 100, Budget(29, 0)),
+    ("0", "57%", 100, Budget(0, 57)),
+])
+def test_a_budget_is_counts_rounded_as_in_kubernetes(
+        surge: str, unavailable: str, desired: int, budget: Budget):
+    settings = Settings.parsed({"max_surge": surge, "max_unavailable": unavailable})
+    assert settings.budget(desired) == budget
+
+
+@pytest.mark.parametrize("text", ["0", "3", "25%", "100%"])
+def test_an_amount_is_written_as_it_is_read(text: str):
+    assert str(Settings.parsed({"max_surge": text, "max_unavailable": "1"}).max_surge) == text

@@ -1,0 +1,156 @@
+"""Knowing the folder tells what may be imported there: the law of imports, by the syntax tree.
+
+- ``rollout``, the ground, is pure: nothing of ours outside it, and nothing that does I/O,
+  reads a clock, logs, or knows our hosts.
+- ``wire`` has of ours ``rollout.errors`` and its own modules.
+- A host (``hooks``, ``listener``, ``rpc``, ``ctl``) has the ground and itself, never another host.
+- ``hooks`` runs in other people's processes: the standard library, Gunicorn and ours only.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import supervisor_roll
+
+PACKAGE = "supervisor_roll"
+GROUND = frozenset({"rollout", "wire"})
+HOSTS = frozenset({"hooks", "listener", "rpc", "ctl"})
+IMPURE = frozenset({
+    "os", "socket", "time", "threading", "logging", "asyncio", "supervisor", "gunicorn", "psutil",
+    "pathlib", "subprocess", "select", "selectors", "signal", "datetime", "multiprocessing"})
+
+
+def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of each module or name that ``source`` in ``package`` imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                parents = parents[:len(parents) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+        elif isinstance(node, ast.Call) and _imports_by_call(node):
+            yield node.lineno, ast.literal_eval(node.args[0])
+
+
+def _imports_by_call(node: ast.Call) -> bool:
+    called = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+    return called in ("__import__", "import_module") and isinstance(
+        next(iter(node.args), None), ast.Constant)
+
+
+def breaches(root: Path) -> list[str]:
+    """What breaks the law in the source tree of the package at ``root``, a line each."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        inside = path.relative_to(root)
+        folder = inside.parts[0] if len(inside.parts) > 1 else ""
+        if folder not in GROUND | HOSTS | {""}:
+            found.append(f"{inside}: the folder {folder} is neither of the ground nor a host")
+            continue
+        package = ".".join([PACKAGE, *inside.parts[:-1]])
+        for line, name in imports(path.read_text(encoding="utf-8"), package):
+            why = _forbidden(folder, name)
+            if why:
+                found.append(f"{inside}:{line}: {name}: {why}")
+    return found
+
+
+def _forbidden(folder: str, name: str) -> str:
+    top, *rest = name.split(".")
+    if top == PACKAGE:
+        return _forbidden_of_ours(folder, rest)
+    if folder == "rollout" and (top in IMPURE or top not in sys.stdlib_module_names):
+        return "the ground is pure"
+    if folder == "wire" and top not in sys.stdlib_module_names:
+        return "codecs need the standard library only"
+    if folder == "hooks" and top not in sys.stdlib_module_names | {"gunicorn"}:
+        return "hooks have the standard library and gunicorn only"
+    return ""
+
+
+def _forbidden_of_ours(folder: str, inside: list[str]) -> str:
+    target = inside[0] if inside else ""
+    if folder == "rollout" and target != "rollout":
+        return "rollout imports nothing of ours outside it"
+    if folder == "wire" and target != "wire" and inside[:2] != ["rollout", "errors"]:
+        return "wire imports of ours rollout.errors only"
+    if folder == "" and target in GROUND | HOSTS:
+        return "the package itself imports no part of it: each host would get all"
+    if folder in HOSTS and target in HOSTS - {folder}:
+        return "a host never imports another host"
+    return ""
+
+
+def test_the_package_keeps_the_law():
+    root = Path(supervisor_roll.__file__).parent
+    assert list(root.rglob("*.py")), "there is nothing to check"
+    assert breaches(root) == []
+
+
+@pytest.mark.parametrize(("path", "source"), [
+    ("rollout/machine.py", "import time"),
+    ("rollout/machine.py", "from os import path"),
+    ("rollout/machine.py", "import os.path as p"),
+    ("rollout/machine.py", "def f():\n    import logging"),
+    ("rollout/machine.py", "try:\n    import psutil\nexcept ImportError:\n    pass"),
+    ("rollout/machine.py", "if False:\n    from gunicorn.arbiter import Arbiter"),
+    ("rollout/machine.py", "from supervisor_roll.wire import datagram"),
+    ("rollout/machine.py", "from ..wire import datagram"),
+    ("rollout/machine.py", "from .. import wire"),
+    ("rollout/machine.py", "import requests"),
+    ("rollout/deep/er.py", "from ...hooks import x"),
+    ("wire/datagram.py", "from supervisor_roll.rollout.settings import Settings"),
+    ("wire/datagram.py", "from supervisor_roll.rollout import settings"),
+    ("wire/datagram.py", "from supervisor_roll.rollout import *"),
+    ("wire/datagram.py", "import supervisor_roll"),
+    ("wire/datagram.py", "import supervisor.childutils"),
+    ("hooks/worker.py", "import supervisor"),
+    ("hooks/worker.py", "import psutil"),
+    ("hooks/worker.py", "from tqdm import tqdm"),
+    ("hooks/worker.py", "from supervisor_roll.listener import x"),
+    ("hooks/worker.py", "import importlib\nimportlib.import_module('psutil')"),
+    ("listener/loop.py", "from supervisor_roll.rpc import x"),
+    ("listener/loop.py", "from supervisor_roll import hooks"),
+    ("rpc/__init__.py", "from ..ctl import x"),
+    ("ctl/__init__.py", "from supervisor_roll.listener.knowledge import Worker"),
+    ("ctl/__init__.py", "__import__('supervisor_roll.rpc')"),
+    ("__init__.py", "from supervisor_roll.rollout import machine"),
+    ("utils/__init__.py", ""),
+])
+def test_what_breaks_the_law_is_found(tmp_path: Path, path: str, source: str):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source, encoding="utf-8")
+    found = breaches(tmp_path)
+    assert len(found) == 1 and found[0].startswith(path), found
+
+
+@pytest.mark.parametrize(("path", "source"), [
+    ("rollout/machine.py", "from supervisor_roll.rollout.errors import IllegalEvent"),
+    ("rollout/machine.py", "from . import errors\nfrom .settings import Settings\nimport math"),
+    ("rollout/machine.py", "'import os'  # import time"),
+    ("wire/datagram.py", "from supervisor_roll.rollout.errors import BadMessage\nimport json"),
+    ("wire/datagram.py", "from ..rollout import errors\nfrom .eventlistener import OK"),
+    ("hooks/worker.py", "import socket\nfrom gunicorn import util\nfrom . import channel"),
+    ("hooks/worker.py", "from supervisor_roll.wire.datagram import READY"),
+    ("listener/loop.py", "import psutil\nimport supervisor\nfrom ..rollout.machine import Rollout"),
+    ("rpc/__init__.py", "from supervisor.rpcinterface import Faults"),
+    ("ctl/__init__.py", "import tqdm\nfrom supervisor_roll.ctl.rendering import bar"),
+])
+def test_what_keeps_the_law_is_let_through(tmp_path: Path, path: str, source: str):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source, encoding="utf-8")
+    assert breaches(tmp_path) == []
