@@ -30,7 +30,9 @@ class RollStatus:
 
 
 @dataclass(frozen=True)
-class RollAbort:
+class RollControl:
+    """The arguments of rollabort, rollpause and rollresume."""
+
     names: list[str]
 
 
@@ -39,6 +41,7 @@ _SETTINGS = {  # option: key
     "--max-unavailable": "max_unavailable",
     "--ready-timeout": "ready_timeout_secs",
     "--min-ready": "min_ready_secs",
+    "--canary": "canary",
 }
 
 
@@ -67,14 +70,14 @@ def rollstatus(text: str) -> RollStatus:
     return RollStatus(found.names, found.follow)
 
 
-def rollabort(text: str) -> RollAbort:
-    """Raises Usage."""
-    parser = _Parser("rollabort")
+def control(command: str, text: str) -> RollControl:
+    """Raises Usage. ``command`` is rollabort, rollpause or rollresume."""
+    parser = _Parser(command)
     parser.add_argument("names", nargs="*")
     found = parser.parse_intermixed_args(text.split())
     if not found.names:
-        raise Usage("rollabort requires a process name")
-    return RollAbort(found.names)
+        raise Usage(f"{command} requires a process name")
+    return RollControl(found.names)
 
 
 def _check(values: dict[str, str]) -> None:

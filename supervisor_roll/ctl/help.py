@@ -24,6 +24,7 @@ Options (the defaults stand in [roll:<name>] of supervisord's configuration):
   --max-unavailable N|N%  how many fewer than usual may be ready meanwhile (0)
   --ready-timeout SECS    how long a fresh worker may take to be ready (60)
   --min-ready SECS        how long it must stay ready before it counts (0)
+  --canary N|N%           hold only the first N for --min-ready, then go on without
   --no-wait               return as soon as the rollout is requested
 N% is a share of the program's workers.
 
@@ -56,6 +57,21 @@ Exit status:
   3    supervisord has no [rpcinterface:roll]
   4    no such program, or supervisord cannot be reached
   130  Ctrl-C; the rollout goes on"""
+
+ROLLPAUSE = """\
+rollpause <name> [<name> ...]
+
+Holds a program's rollout where it is: workers that boot go on booting and are watched, but
+none is added or retired until `rollresume`. Names are as for rollrestart.
+
+Exit status: as for rollabort."""
+
+ROLLRESUME = """\
+rollresume <name> [<name> ...]
+
+Lets a paused rollout go on. Names are as for rollrestart.
+
+Exit status: as for rollabort."""
 
 ROLLABORT = """\
 rollabort <name> [<name> ...]

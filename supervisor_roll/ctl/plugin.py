@@ -1,4 +1,4 @@
-"""The commands ``rollrestart``, ``rollstatus`` and ``rollabort``.
+"""The commands ``rollrestart``, ``rollstatus``, ``rollabort``, ``rollpause`` and ``rollresume``.
 
 Each sets ``ctl.exitstatus`` and returns; none ends the process, since it may run in
 supervisorctl's shell. What is not handled here supervisorctl prints and counts as an error.
@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 from xmlrpc.client import Fault
 
@@ -26,7 +27,7 @@ from supervisor_roll.ctl import arguments, render
 from supervisor_roll.ctl.arguments import Usage
 from supervisor_roll.ctl.client import RollClient
 from supervisor_roll.ctl.follow import Follower, Lost
-from supervisor_roll.ctl.help import ROLLABORT, ROLLRESTART, ROLLSTATUS
+from supervisor_roll.ctl.help import ROLLABORT, ROLLPAUSE, ROLLRESTART, ROLLRESUME, ROLLSTATUS
 from supervisor_roll.ctl.screen import Screen
 from supervisor_roll.wire import mailbox as wire
 
@@ -122,7 +123,29 @@ class RollPlugin(ControllerPluginBase):
         self.ctl.output(ROLLSTATUS)
 
     def do_rollabort(self, text: str) -> None:
-        given = self._parsed(arguments.rollabort, text, ROLLABORT)
+        self._control(wire.ABORT, "aborting", text, ROLLABORT)
+
+    def help_rollabort(self) -> None:
+        self.ctl.output(ROLLABORT)
+
+    def do_rollpause(self, text: str) -> None:
+        self._control(wire.PAUSE, "pausing", text, ROLLPAUSE)
+
+    def help_rollpause(self) -> None:
+        self.ctl.output(ROLLPAUSE)
+
+    def do_rollresume(self, text: str) -> None:
+        self._control(wire.RESUME, "resuming", text, ROLLRESUME)
+
+    def help_rollresume(self) -> None:
+        self.ctl.output(ROLLRESUME)
+
+    # --- the steps ------------------------------------------------------------------------
+
+    def _control(self, kind: str, doing: str, text: str, usage: str) -> None:
+        """Ask something of rollouts under way, and do not wait for what comes of it."""
+        command = usage.split(" ", 1)[0]
+        given = self._parsed(partial(arguments.control, command), text, usage)
         if given is None or not self.ctl.upcheck():
             return
         screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
@@ -133,22 +156,17 @@ class RollPlugin(ControllerPluginBase):
             self._show_fault(screen, fault)
             return
         receipt = self._requested(
-            client, screen, wire.Ask(wire.ABORT, given.names, {}, _by("rollabort")))
+            client, screen, wire.Ask(kind, given.names, {}, _by(command)))
         if receipt is None:
             return
         idle = "no rollout is known to be under way; asked the listener all the same"
         for program in receipt.programs:
             if program in active:
-                screen.say(f"{program}: aborting")
+                screen.say(f"{program}: {doing}")
             elif program in given.names:
                 screen.say(f"{program}: {idle}")
         if not active.union(given.names).intersection(receipt.programs):
             screen.say(idle)
-
-    def help_rollabort(self) -> None:
-        self.ctl.output(ROLLABORT)
-
-    # --- the steps ------------------------------------------------------------------------
 
     def _parsed(self, parse: Callable[[str], _Arguments], text: str,
                 usage: str) -> _Arguments | None:

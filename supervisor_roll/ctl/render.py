@@ -38,8 +38,9 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
     rows = [("PROGRAM", "STATE", "SINCE", "REPLACED", "READY", "WHY")]
     for name, one in sorted(statuses.items()):
         since = one.since if one.ended is None else one.ended
-        rows.append((name, one.state, f"{_ago(now - since)} ago", f"{one.done}/{one.total}",
-                     f"{one.ready}/{one.desired}", _first_line(one.why)))
+        state = f"{one.state}, resisting" if one.resisting else one.state
+        rows.append((name, state, f"{_ago(now - since)} ago", f"{one.done}/{one.total}",
+                     f"{one.ready}/{one.desired}", _first_line(one.why or one.resisting)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [clean("  ".join([*(cell.ljust(width) for cell, width in
                                zip(row, widths, strict=False)), row[5]]).rstrip())
@@ -56,6 +57,12 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
         lines.append(f"asked by  {one.by}")
     lines.append(f"replaced  {one.done} of {_count(one.total, 'worker')}")
     lines.append(f"ready     {one.ready} of {one.desired}, never fewer than {one.min_ready}")
+    if one.outdated:
+        lines.append(f"outdated  {_workers(one.outdated, one.releases)}")
+    if one.fresh:
+        lines.append(f"fresh     {_workers(one.fresh, one.releases)}")
+    if one.resisting:
+        lines += _with_why("resisting", one.resisting)
     if one.why:
         lines += _with_why("why      ", one.why)
     return [clean(lines[0]), *(clean("  " + line) for line in lines[1:])]
@@ -95,9 +102,11 @@ def _queued(facts: _Facts, told: str) -> list[str]:
 
 def _began(facts: _Facts, told: str) -> list[str]:
     workers, ready = facts.count("workers"), facts.count("ready")
+    canaries = facts.count("canary")
+    canary = f", canary {canaries} for {facts.number('min_ready_secs'):g} s" if canaries else ""
     sick = f"; only {ready} of {workers} ready now" if ready < workers else ""
     return [f"rolling {_count(workers, 'worker')} (surge {facts.count('max_surge')},"
-            f" unavailable {facts.count('max_unavailable')}){sick}"]
+            f" unavailable {facts.count('max_unavailable')}{canary}){sick}"]
 
 
 def _replaced(facts: _Facts, told: str) -> list[str]:
@@ -115,6 +124,10 @@ def _stuck(facts: _Facts, told: str) -> list[str]:
     means = {"ABRT": " (the program's log shows where it hangs)", "KILL": ""}.get(signal, "")
     return [f"worker {facts.count('pid')} has not left after {facts.number('secs'):.0f} s:"
             f" sent it {signal}{means}"]
+
+
+def _note(facts: _Facts, told: str) -> list[str]:
+    return _why_lines(facts.text("text")) or [""]
 
 
 def _warning(facts: _Facts, told: str) -> list[str]:
@@ -142,6 +155,8 @@ def _aborted(facts: _Facts, told: str) -> list[str]:
 def _ended(state: str, facts: _Facts, told: str) -> list[str]:
     old, new = facts.size("outdated"), facts.size("fresh")
     why = facts.text("why")
+    if not facts.count("total"):
+        return _with_why(f"{state}:", why)
     lines = [f"{state}: {facts.count('replaced')} of {_count(facts.count('total'), 'worker')}"
              f" replaced in {_secs(facts.number('secs'))}; still serving:"
              f" {_count(old + new, 'worker')} ({old} outdated, {new} fresh)"]
@@ -173,9 +188,19 @@ def _skipped(facts: _Facts, told: str) -> list[str]:
 
 _RULES = {
     wire.QUEUED: _queued, wire.BEGAN: _began, wire.REPLACED: _replaced, wire.LEFT: _left,
-    wire.STUCK: _stuck, wire.WARNING: _warning, wire.BROKEN: _broken, wire.COMPLETE: _complete,
+    wire.STUCK: _stuck, wire.NOTE: _note, wire.WARNING: _warning, wire.BROKEN: _broken,
+    wire.COMPLETE: _complete,
     wire.FAILED: _failed, wire.ABORTED: _aborted, wire.REFUSED: _refused, wire.SKIPPED: _skipped,
 }
+
+
+def _workers(pids: list[int], releases: Mapping[str, str]) -> str:
+    """Pids, by what they run where that is known: ``4711 4712 (v2), 4713 (v3)``."""
+    by_release: dict[str, list[str]] = {}
+    for pid in pids:
+        by_release.setdefault(releases.get(str(pid), ""), []).append(str(pid))
+    return ", ".join(" ".join(ones) + (f" ({release})" if release else "")
+                     for release, ones in by_release.items())
 
 
 def _with_why(lead: str, why: str, glue: str = " ") -> list[str]:

@@ -97,13 +97,43 @@ class Aborted:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """An operator asked to hold the rollout where it is."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """An operator asked to let a paused rollout go on."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many requests were answered, and how many of them with 5xx or an exception."""
+
+    requests: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the fresh and the outdated instances answered in the same seconds, all in all."""
+
+    fresh: Tally
+    outdated: Tally
+
+
+@dataclass(frozen=True)
 class TimePassed:
     """Nothing happened but time."""
 
 
 Event = (
     Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
-    | ArbiterExited | Aborted | TimePassed
+    | ArbiterExited | Aborted | Paused | Resumed | Measured | TimePassed
 )
 
 
@@ -143,7 +173,7 @@ class KillInstance:
 
 @dataclass(frozen=True)
 class Tell:
-    """Tell the operator: ``kind`` is one of wire.reports' kinds, ``facts`` its fields."""
+    """Tell the operator: ``kind`` is one of wire.mailbox's report kinds, ``facts`` its fields."""
 
     kind: str
     facts: dict[str, object] = field(default_factory=dict)

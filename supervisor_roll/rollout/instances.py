@@ -13,13 +13,17 @@ STOP = "stop"  # a fresh instance was asked to go, because the rollout ends with
 
 @dataclass
 class Instance:
-    """One instance: observed are all fields down to ``health``, wanted are the ``asked`` ones."""
+    """One instance: observed are all fields down to ``health``, wanted are the ``asked`` ones.
+
+    ``kept`` is one that ran before but is not to be replaced: it counts as fresh.
+    """
 
     id: InstanceId
     age: int
     fresh: bool
     since: float
     surplus: bool = False
+    kept: bool = False
     loaded: bool = False
     ready_since: float | None = None
     available: bool = False

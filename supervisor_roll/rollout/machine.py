@@ -35,12 +35,15 @@ import copy
 from collections.abc import Callable, Iterable
 
 from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout import plan
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, STOP, Instance, Instances
+from supervisor_roll.rollout.plan import Move, Standing
 from supervisor_roll.rollout.settings import Settings
 
-PROGRESSING, COMPLETE, FAILED, ABORTED = "progressing", "complete", "failed", "aborted"
+PROGRESSING, PAUSED = "progressing", "paused"
+COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
 FINAL = frozenset({COMPLETE, FAILED, ABORTED})
 
 # An arbiter handles a signal within a second unless it is busy; since Gunicorn 25 a HUP
@@ -61,11 +64,14 @@ class Rollout:
         self.instances = Instances(copy.copy(one) for one in outdated)
         self.desired = self.count = count
         self.began = self.now = now
-        self.total = len(self.instances.up)
+        self.total = len(self.instances.outdated)
         self.budget = settings.budget(count)
-        # Where fewer were ready to begin with, no more can be promised than not to make it worse.
+        # Where fewer are ready, no more can be promised than not to make it worse.
         self.floor = min(count - self.budget.unavailable, len(self.instances.ready))
         self.min_ready = len(self.instances.ready)
+        self.became_available = 0
+        self._canaries = 0 if settings.canary is None else max(
+            1, settings.canary.of(count, round_up=True))
         self.state = PROGRESSING
         self.wanted = COMPLETE
         self.why = ""
@@ -89,7 +95,8 @@ class Rollout:
         """The first actions. Called once."""
         tell = ev.Tell("began", {
             "workers": self.total, "desired": self.desired, "ready": self.min_ready,
-            "max_surge": self.budget.surge, "max_unavailable": self.budget.unavailable})
+            "max_surge": self.budget.surge, "max_unavailable": self.budget.unavailable,
+            "canary": self._canaries, "min_ready_secs": self.settings.min_ready_secs})
         return [tell, *self._plan()]
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -104,6 +111,8 @@ class Rollout:
         late = getattr(event, "instance", None) in self._gone
         actions = [] if late else transition(self, event)
         self.min_ready = min(self.min_ready, len(self.instances.ready))
+        lasting = [one for one in self.instances.ready if not one.surplus]
+        self.floor = max(self.floor, min(self.desired - self.budget.unavailable, len(lasting)))
         if self.state not in FINAL:
             actions += self._plan()
         self.min_ready = min(self.min_ready, len(self.instances.ready))
@@ -135,7 +144,10 @@ class Rollout:
         instance = self._known(event.instance)
         instance.loaded = True
         instance.health = event.why
-        instance.ready_since = None
+        was_ready, instance.ready_since = instance.ready, None
+        if was_ready and instance.fresh and not instance.kept and not instance.asked:
+            return self._turn(FAILED, f"worker {instance.id.pid} was ready, and then failed its "
+                                      f"health check: {event.why}", instance.id.pid)
         return []
 
     def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
@@ -176,6 +188,22 @@ class Rollout:
 
     def _aborted(self, event: ev.Aborted) -> list[Action]:
         return self._turn(ABORTED, f"aborted by {event.by}")
+
+    def _paused(self, event: ev.Paused) -> list[Action]:
+        if self.state == PAUSED:
+            return []
+        self.state = PAUSED
+        return [ev.Tell("note", {"text": f"paused by {event.by}"})]
+
+    def _resumed(self, event: ev.Resumed) -> list[Action]:
+        if self.state == PROGRESSING:
+            return []
+        self.state = PROGRESSING
+        return [ev.Tell("note", {"text": f"resumed by {event.by}"})]
+
+    def _measured(self, event: ev.Measured) -> list[Action]:
+        why = plan.worse(event.fresh, event.outdated)
+        return self._turn(FAILED, why) if why else []
 
     def _time_passed(self, event: ev.TimePassed) -> list[Action]:
         return []
@@ -230,9 +258,11 @@ class Rollout:
         A pair is for the operator's eye. No decision rests on it.
         """
         for one in self.instances.fresh:
+            baked = 0.0 if self._canaries and self._proved() else self.settings.min_ready_secs
             if (one.ready_since is not None and not one.available
-                    and self._due(one.ready_since + self.settings.min_ready_secs)):
+                    and self._due(one.ready_since + baked)):
                 one.available = True
+                self.became_available += 1
                 self._news.append((one.id.pid, one.boot_secs, one.health))
         actions: list[Action] = []
         while self._olds and self._news:
@@ -298,78 +328,40 @@ class Rollout:
 
     def _roll(self) -> list[Action]:
         actions: list[Action] = []
-        move = self._next_move()
-        while move is not None:
-            actions.append(move)
-            move = self._next_move()
-        if (self._signal is None and not self.instances.outdated and not self.instances.leaving
-                and self.count == self.desired == len(self.instances.up)
-                == len(self.instances.counted)):
+        while self.state == PROGRESSING and self._signal is None:
+            move = plan.next_move(self._standing())
+            if move is None:
+                break
+            actions.append(self._do(move))
+        if self._signal is None and plan.whole(self._standing()):
             actions += self._end(COMPLETE)
         return actions
 
-    def _next_move(self) -> Action | None:
-        if self._signal is not None:
-            return None
-        outdated = self.instances.outdated
-        surge = self.budget.surge
-        if outdated and surge and self._may_retire(outdated[0]) and self.count > 1:
-            return self._remove_oldest(outdated[0])
-        if outdated and not surge:
-            # A sick one first: without it no fewer are ready.
-            for one in sorted(outdated, key=lambda one: one.ready):
-                if self._may_retire(one):
-                    return self._ask(one, RETIRE)
-        if outdated and self.count < self.desired + surge and (
-                self.count - len(outdated) < self.desired):
-            return self._send("add", ev.AddInstance())
-        if outdated and surge and all(one.available for one in self.instances.fresh):
-            # The oldest must stay, and a sick one makes it so: replace that one in place.
-            sick = [one for one in outdated if one.loaded and not one.ready]
-            if sick and len(self.instances.up) >= self.count > self.desired and (
-                    not self.instances.leaving):
-                return self._ask(sick[0], RETIRE)
-        if not outdated and self.count < self.desired:
-            return self._send("add", ev.AddInstance())
-        if not outdated and self.count > self.desired:
-            oldest = self.instances.up[0] if self.instances.up else None
-            if oldest and oldest.loaded and len(self.instances.counted) > self.desired:
-                return self._remove_oldest(oldest)
-        return None
+    def _standing(self) -> Standing:
+        trial = self.desired if self._proved() else self._canaries
+        return Standing(self.instances, self.count, self.desired, self.budget, self.floor, trial)
 
-    def _may_retire(self, one: Instance) -> bool:
-        """Whether the invariant still holds with ``one`` gone.
+    def _proved(self) -> bool:
+        """Whether the canaries, if any are asked for, have become available."""
+        return self.became_available >= self._canaries
 
-        A worker that still boots is never asked to go: the signal can be lost.
-        """
-        if not one.loaded:
-            return False
-        left = [other for other in self.instances.counted if other is not one]
-        up = len(self.instances.up)
-        if self.budget.surge:
-            # The count must not fall below the desired one: a bad release could not raise it
-            # again. And all that are wanted must have been seen, the surplus ones among them.
-            affordable = up >= self.count > self.desired
-        else:
-            affordable = up > self.desired - self.budget.unavailable
-        return affordable and (len(left) >= self.floor or not one.ready)
-
-    def _remove_oldest(self, oldest: Instance) -> Action:
-        self._mark(oldest, RETIRE)
+    def _do(self, move: Move) -> Action:
+        one = move.instance
+        if one is None:
+            return self._send(plan.ADD, ev.AddInstance())
+        self._mark(one, STOP if move.kind == plan.DISMISS else RETIRE)
+        if move.kind != plan.REMOVE:
+            return ev.StopInstance(one.id)
         # The arbiter's hook settles the same one: it will be replaced if it leaves from now on.
-        surplus = [one for one in self.instances.fresh if one.surplus]
+        surplus = [other for other in self.instances.fresh if other.surplus]
         if surplus:
-            min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
-        return self._send("remove", ev.RemoveOldest(), oldest.id)
+            min(surplus, key=lambda other: (not other.ready, other.age)).surplus = False
+        return self._send(plan.REMOVE, ev.RemoveOldest(), one.id)
 
     def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
         self._signal = (kind, self.now, instance)
         self._deadlines.append(self.now + CONFIRM_SECS)
         return action
-
-    def _ask(self, one: Instance, how: str) -> Action:
-        self._mark(one, how)
-        return ev.StopInstance(one.id)
 
     def _mark(self, one: Instance, how: str) -> None:
         one.asked, one.asked_at = how, self.now
@@ -388,7 +380,8 @@ class Rollout:
         for one in self.instances.fresh:
             overdue = not one.ready and one.since <= turned_at and self.now >= one.since + limit
             if one.surplus or (in_place and overdue):
-                actions.append(self._ask(one, STOP))
+                self._mark(one, STOP)
+                actions.append(ev.StopInstance(one.id))
         if self._signal is not None or any(
                 one.urged < (2 if one.ready or one.asked == RETIRE else 1)
                 or not self._due(one.asked_at + self.settings.drain_timeout_secs
@@ -429,10 +422,14 @@ _WHILE_PROGRESSING: dict[type[Event], Callable[..., list[Action]]] = {
     ev.Counted: Rollout._counted,
     ev.ArbiterExited: Rollout._arbiter_exited,
     ev.Aborted: Rollout._aborted,
+    ev.Paused: Rollout._paused,
+    ev.Resumed: Rollout._resumed,
+    ev.Measured: Rollout._measured,
     ev.TimePassed: Rollout._time_passed,
 }
 _TRANSITIONS: dict[str, dict[type[Event], Callable[..., list[Action]]]] = {
     PROGRESSING: _WHILE_PROGRESSING,
+    PAUSED: _WHILE_PROGRESSING,
     COMPLETE: {},
     FAILED: {},
     ABORTED: {},

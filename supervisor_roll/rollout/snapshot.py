@@ -12,9 +12,9 @@ from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.settings import Amount, Health, Settings
 
-_PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "state", "wanted",
-          "why", "ended", "replaced", "_short_since", "_turned_at", "_settling_since", "_olds",
-          "_news", "_deadlines")
+_PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "became_available",
+          "state", "wanted", "why", "ended", "replaced", "_short_since", "_turned_at",
+          "_settling_since", "_olds", "_news", "_deadlines")
 
 
 def freeze(rollout: Rollout) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from supervisor_roll.rollout.errors import BadMessage
 
 # What is asked.
-ROLLOUT, ABORT = "rollout", "abort"
+ROLLOUT, ABORT, PAUSE, RESUME = "rollout", "abort", "pause", "resume"
 
 # A report's kinds, with the facts that each carries.
 QUEUED = "queued"  # behind
@@ -29,13 +29,20 @@ REPLACED = "replaced"  # old, new, boot_secs, health, done, total
 LEFT = "left"  # pid, why
 STUCK = "stuck"  # pid, secs, signal
 WARNING = "warning"  # text
+NOTE = "note"  # text; nothing to worry about
 BROKEN = "broken"  # why, pid
 # These end a program's part: why, secs, replaced, total, min_ready, desired, count, outdated, fresh
 COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
 REFUSED, SKIPPED = "refused", "skipped"  # why; nothing was touched
-FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED})
+# What a rollout would do, as asked by a dry run; it ends the program's part, and nothing was
+# touched: workers, desired, ready, max_surge, max_unavailable, strategy, boot_secs,
+# estimated_secs, preflight (ok, secs, text, or null), memory (per_worker_bytes, extra_bytes,
+# available_bytes, fits, text, or null), health
+PLAN = "plan"
+FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED, PLAN})
 
-PROGRESSING = "progressing"  # a status' state beside complete, failed, aborted, refused
+# A status' states beside complete, failed and aborted. IDLE: never rolled.
+PROGRESSING, PAUSED, IDLE = "progressing", "paused", "idle"
 
 # The states (supervisor's names) of a listener's process that will take a request.
 LISTENING = frozenset({"RUNNING", "STARTING", "BACKOFF"})
@@ -92,7 +99,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Status:
-    """A program's last rollout. ``since`` and ``ended`` are in seconds since the epoch."""
+    """A program's last rollout. ``since`` and ``ended`` are in seconds since the epoch.
+
+    ``outdated`` and ``fresh`` are the pids of the workers that run now, by that rollout's
+    measure; ``releases`` says of each what it runs, if that is known. ``resisting`` says why
+    boots fail outside a rollout, empty if they do not.
+    """
 
     state: str
     since: float
@@ -105,6 +117,10 @@ class Status:
     desired: int = 0
     min_ready: int = 0
     ended: float | None = None
+    outdated: list[int] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
+    releases: dict[str, str] = field(default_factory=dict)  # pid -> release
+    resisting: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,8 +189,8 @@ def encode(value: object) -> str:
 def decode_ask(text: object) -> Ask:
     """Raises BadMessage, as do all decoders here."""
     ask = _decoded(Ask, text)
-    if ask.kind not in (ROLLOUT, ABORT):
-        raise BadMessage(f"kind {ask.kind[:80]!r} is neither {ROLLOUT} nor {ABORT}")
+    if ask.kind not in (ROLLOUT, ABORT, PAUSE, RESUME):
+        raise BadMessage(f"kind {ask.kind[:80]!r} is none of {ROLLOUT}, {ABORT}, {PAUSE}, {RESUME}")
     if not ask.names:
         raise BadMessage("names is empty: which programs?")
     return ask
@@ -298,7 +314,8 @@ _RULES: dict[type, dict[str, Callable[[object], object]]] = {
              "seq": _whole},
     Status: {"state": _text, "since": _number, "by": _text, "job": _text, "why": _text,
              "done": _whole, "total": _whole, "ready": _whole, "desired": _whole,
-             "min_ready": _whole, "ended": _or_none(_number)},
+             "min_ready": _whole, "ended": _or_none(_number), "outdated": _list_of(_whole),
+             "fresh": _list_of(_whole), "releases": _map_of(_text), "resisting": _text},
     Job: {"id": _text, "kind": _text, "programs": _texts, "by": _text},
 }
 _RULES |= {

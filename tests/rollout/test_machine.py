@@ -51,7 +51,8 @@ def test_what_a_complete_rollout_tells():
     history.exit(2)
     assert [tell.kind for tell in history.tells] == ["began", "replaced", "replaced", "complete"]
     assert history.tells[0].facts == {
-        "workers": 2, "desired": 2, "ready": 2, "max_surge": 1, "max_unavailable": 0}
+        "workers": 2, "desired": 2, "ready": 2, "max_surge": 1, "max_unavailable": 0,
+            "canary": 0, "min_ready_secs": 0.0}
     assert history.tells[2].facts == {
         "old": 1002, "new": 1004, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
     assert history.last("complete") == {
@@ -137,7 +138,7 @@ def test_nothing_to_roll_is_complete_at_once():
 
 def test_outdated_instances_that_were_never_ready_are_replaced_too():
     history = History(3, {1: UNREADY, 3: UNREADY})
-    assert history.begin() == ["add", "remove oldest", "add"]
+    assert history.begin() == ["add"]  # the release must prove itself before even a sick one goes
     assert history.last("began")["ready"] == 1
     history.finish()
     assert history.rollout.state == COMPLETE

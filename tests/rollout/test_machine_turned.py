@@ -119,25 +119,24 @@ def test_a_death_before_min_ready_secs_are_over_fails_the_rollout():
     history.check_end()
 
 
-def test_unready_before_min_ready_secs_are_over_begins_the_bake_anew():
+def test_a_fresh_one_that_falls_ill_while_it_bakes_fails_the_rollout():
     history = History(1, min_ready_secs="10")
     history.begin()
     history.ready(2)
     history.wait(6.0)
-    history.unready(2)
-    history.ready(2)
-    assert history.wait(6.0) == []
-    assert history.wait(4.0) == ["remove oldest"]
+    assert history.unready(2, "503") == ["stop 2"]
+    history.exit(2)
+    assert history.rollout.state == FAILED
+    assert history.rollout.why.endswith("was ready, and then failed its health check: 503")
+    history.check_end()
 
 
-def test_an_available_instance_that_falls_ill_is_not_counted_on():
+def test_an_available_instance_that_falls_ill_fails_the_rollout():
     history = History(2, ready_timeout_secs="30")
     history.begin()
     history.ready(3)  # 1 is retired for it, and 4 is added
     history.exit(1)
-    history.unready(3, "503")
-    assert history.ready(4) == []
-    assert history.wait_until(30.0) == ["stop 4"]
+    assert history.unready(3, "503") == ["stop 4"]
     history.exit(4)
     assert history.rollout.state == FAILED
     assert history.last("failed")["outdated"] == [1002]

@@ -26,6 +26,11 @@ BAD = {
                        ("B d: x", "must be lines such as X-Forwarded-Proto: https"),
                        ("A: \x07", "must be lines such as X-Forwarded-Proto: https")],
     "health_timeout_secs": [("x", SECS), ("0", SOME)],
+    "canary": [("0", "must be at least 1"), ("0%", "must be at least 1"), ("one", COUNT)],
+    "preflight": [("maybe", "must be true or false")],
+    "on_failure": [("ln -s 'a", "must be a command line: No closing quotation")],
+    "on_failure_timeout_secs": [("0", SOME)],
+    "release": [('git "', "must be a command line: No closing quotation")],
 }
 
 
@@ -57,7 +62,7 @@ def test_only_the_line_of_a_header_that_is_wrong_is_named():
 def test_an_unknown_key_is_an_error_that_names_the_known_ones():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surges": "1"})
-    assert str(caught.value).startswith("max_surges=1: unknown key; known are drain_timeout_secs, ")
+    assert str(caught.value).startswith("max_surges=1: unknown key; known are canary, drain_timeout_secs, ")
     for key in _RULES:
         assert key in caught.value.rule
 

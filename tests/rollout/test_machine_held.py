@@ -1,0 +1,107 @@
+"""Rollouts that are held (paused, canaries), watched, and rolled back."""
+
+from __future__ import annotations
+
+from arbiter_model import READY
+from history import History
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, PAUSED
+
+
+def test_nothing_moves_while_it_is_paused_and_all_goes_on_when_it_is_resumed():
+    history = History(2)
+    history.begin()
+    history.tell(ev.Paused("me"))
+    assert history.rollout.state == PAUSED
+    assert history.ready(3) == []
+    assert history.wait(300.0) == []
+    history.tell(ev.Resumed("me"))
+    assert history._settled() == ["remove oldest", "add"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_a_paused_rollout_still_fails_and_still_can_be_aborted():
+    history = History(2)
+    history.begin()
+    history.tell(ev.Paused("me"))
+    history.exit(3, "signal 9")
+    assert history.rollout.state == FAILED
+    history = History(2)
+    history.begin()
+    history.tell(ev.Paused("me"))
+    assert history.abort() == ["stop 3"]
+    history.exit(3)
+    assert history.rollout.state == ABORTED
+    history.check_end()
+
+
+def test_pausing_twice_and_resuming_what_runs_change_nothing():
+    history = History(2)
+    history.begin()
+    history.tell(ev.Resumed("me"))
+    history.tell(ev.Paused("me"))
+    history.tell(ev.Paused("you"))
+    assert [one.facts["text"] for one in history.tells if one.kind == "note"] == ["paused by me"]
+
+
+def test_a_canary_is_held_and_the_others_follow_without():
+    history = History(3, canary="1", max_surge="2", min_ready_secs="30")
+    assert history.begin() == ["add"]  # only one, though two more may run
+    assert history.last("began")["canary"] == 1
+    assert history.ready(4) == []
+    assert history.wait(29.0) == []
+    assert history.wait(1.0) == ["remove oldest", "add", "add"]
+    assert history.ready(5) == ["remove oldest"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_in_place_a_canary_is_held_too():
+    history = History(3, canary="1", max_surge="0", max_unavailable="2", min_ready_secs="30")
+    assert history.begin() == ["stop 1"]
+    history.exit(1)
+    history.ready(4)
+    assert history.wait(30.0) == ["stop 2", "stop 3"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+
+
+def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
+    history = History(2, canary="1", min_ready_secs="30")
+    history.begin()
+    history.ready(3)
+    history.tell(ev.Measured(ev.Tally(100, 2), ev.Tally(200, 0)))  # too few errors to say
+    history.tell(ev.Measured(ev.Tally(100, 20), ev.Tally(200, 20)))  # twice as many, not more
+    assert history.rollout.wanted == COMPLETE
+    history.tell(ev.Measured(ev.Tally(100, 30), ev.Tally(200, 20)))
+    assert history._settled() == ["stop 3"]
+    history.exit(3)
+    assert history.rollout.state == FAILED
+    assert "30 of 100 requests failed (30%)" in history.rollout.why
+    history.check_end()
+
+
+def test_a_rollback_replaces_only_the_young_ones_and_keeps_the_old():
+    history = History(4)
+    snapshot = list(history.rollout.instances)
+    for one in snapshot[:2]:
+        one.kept = one.fresh = one.available = True
+    rollout = type(history.rollout)(history.rollout.settings, snapshot, 4, 0.0)
+    history.rollout = rollout
+    assert history.begin() == ["add"]
+    assert history.last("began")["workers"] == 2
+    assert history.ready(5) == ["stop 3"]  # not the oldest, which is to stay
+    history.exit(3)
+    assert history.ready(6) == ["stop 4"]
+    history.exit(4)
+    assert history.ready(7) == ["stop 5"]  # the spare has done its work
+    history.exit(5)
+    assert history.rollout.state == COMPLETE
+    assert sorted(one.age for one in history.arbiter.workers.values()) == [1, 2, 6, 7]
+    assert history.arbiter.num_workers == 4
+    assert history.last("complete")["min_ready"] == 4
+    assert all(one.stage == READY for one in history.arbiter.workers.values())
