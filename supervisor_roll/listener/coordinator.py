@@ -156,8 +156,7 @@ class Coordinator:
                 "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
             }) if outbox.unsaved else None,
             reports=outbox.reports, taken=outbox.taken, done=outbox.done,
-            statuses={**rolls.statuses,
-                      **{name: run.status() for name, run in rolls.runs.items()}}))
+            statuses=rolls.overview()))
         outbox.reports, outbox.taken, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests

@@ -31,6 +31,7 @@ class Worker:
     sick: bool = False  # it serves, or would, but its health check fails
     boot_secs: float = 0.0
     health: str = ""
+    release: str = ""
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Arbiter:
         boot_secs = message.number("BOOT_SECS", 0.0)
         known = self.workers.setdefault(worker, Worker(worker, age))
         known.age = age
+        known.release = message.fields.get("RELEASE", known.release)
         known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
         if message.kind == READY:
             known.ready, known.boot_secs = True, max(0.0, boot_secs)

@@ -18,12 +18,26 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.machine import ABORTED, FAILED, FINAL, Rollout
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.wire.mailbox import ABORT, BEGAN, REFUSED, SKIPPED, WARNING, Request, Status
+from supervisor_roll.wire.mailbox import (
+    ABORT,
+    BEGAN,
+    IDLE,
+    PAUSE,
+    REFUSED,
+    RESUME,
+    ROLLOUT,
+    SKIPPED,
+    WARNING,
+    Request,
+    Status,
+)
 
 log = logging.getLogger("supervisor_roll")
 
 # How often what cannot notify us is looked at while a program gathers.
 LOOK_SECS = 1.0
+_EVENTS: dict[str, Callable[[str], ev.Event]] = {
+    ABORT: ev.Aborted, PAUSE: ev.Paused, RESUME: ev.Resumed}
 
 
 class Rolls:
@@ -40,9 +54,9 @@ class Rolls:
     def accept(self, request: Request) -> None:
         """Take a request out of the mailbox, and begin with it."""
         self.outbox.taken.append(request.id)
-        if request.kind == ABORT:
+        if request.kind != ROLLOUT:
             for namespec in request.programs:
-                self._abort(request, namespec)
+                self._control(request, namespec)
             self.outbox.done.append(request.id)
         else:
             self._next(Job(request.id, request.programs, request.values, request.by,
@@ -86,6 +100,25 @@ class Rolls:
             run.warnings.append(text)
             self.outbox.report(run.job.id, namespec, WARNING, {"text": text})
 
+    def overview(self) -> dict[str, Status]:
+        """What rollstatus shows: runs under way, verdicts on those that were, resisting ones."""
+        shown = dict(self.statuses)
+        shown.update({name: run.status() for name, run in self.runs.items()})
+        for arbiter in self.knowledge.arbiters.values():
+            name, workers = arbiter.namespec, arbiter.workers.values()
+            pids = [one.id.pid for one in workers]
+            status = shown.get(name)
+            if status is None and not arbiter.trouble:
+                continue
+            status = status or Status(IDLE, self.outbox.wall())
+            outdated = [pid for pid in status.outdated if pid in pids]
+            shown[name] = replace(
+                status, resisting=arbiter.trouble, outdated=outdated,
+                fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
+                ready=arbiter.ready, desired=arbiter.count,
+                releases={str(one.id.pid): one.release for one in workers if one.release})
+        return shown
+
     def settings(self, namespec: str) -> Settings:
         """The program's settings; the defaults where they are bad, which is logged."""
         try:
@@ -96,15 +129,19 @@ class Rolls:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def _abort(self, request: Request, namespec: str) -> None:
+    def _control(self, request: Request, namespec: str) -> None:
+        """Abort, pause or resume a rollout under way."""
         run = self.runs.get(namespec)
         if run is None:
             self.outbox.report(request.id, namespec, REFUSED, {"why": "it is not being rolled"})
-        elif run.rollout is None:
+        elif run.rollout is not None:
+            self._handle(run, run.rollout, _EVENTS[request.kind](request.by))
+        elif request.kind == ABORT:
             self._over(run, ABORTED, {
                 "why": f"aborted by {request.by} before anything was touched"})
         else:
-            self._handle(run, run.rollout, ev.Aborted(request.by))
+            self.outbox.report(request.id, namespec, REFUSED, {
+                "why": f"it has not begun: there is nothing to {request.kind}"})
 
     def _next(self, job: Job) -> None:
         """Begin with the job's next program."""

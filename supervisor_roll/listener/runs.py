@@ -53,7 +53,9 @@ class Run:
             return Status(PROGRESSING, self.since, self.job.by, self.job.id)
         return Status(rollout.state, self.since, self.job.by, self.job.id, rollout.why,
                       rollout.replaced, rollout.total, len(rollout.instances.ready),
-                      rollout.desired, rollout.min_ready)
+                      rollout.desired, rollout.min_ready,
+                      outdated=[one.id.pid for one in rollout.instances if not one.fresh],
+                      fresh=[one.id.pid for one in rollout.instances if one.fresh])
 
     def frozen(self) -> dict[str, Any]:
         return {**dataclasses.asdict(dataclasses.replace(self, rollout=None)),
