@@ -21,6 +21,7 @@ class RollRestart:
     names: list[str]
     values: dict[str, str] = field(default_factory=dict)
     wait: bool = True
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,18 @@ def rollrestart(text: str) -> RollRestart:
     for option, key in _SETTINGS.items():
         parser.add_argument(option, dest=key)
     parser.add_argument("--no-wait", action="store_true")
+    parser.add_argument("--preflight", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("names", nargs="*")
     found = parser.parse_intermixed_args(text.split())
     if not found.names:
         raise Usage("rollrestart requires a process name")
     values = {key: value for key in _SETTINGS.values()
               if (value := getattr(found, key)) is not None}
+    if found.preflight is not None:
+        values["preflight"] = "true" if found.preflight else "false"
     _check(values)
-    return RollRestart(found.names, values, not found.no_wait)
+    return RollRestart(found.names, values, not found.no_wait, found.dry_run)
 
 
 def rollstatus(text: str) -> RollStatus:

@@ -10,6 +10,7 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl import render
 from supervisor_roll.ctl.client import POLL_SECS, RollClient, Unreachable
+from supervisor_roll.ctl.plan import plan_objects
 from supervisor_roll.ctl.screen import Screen
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report
@@ -32,6 +33,7 @@ class Follower:
         self._patience_secs = patience_secs
         self._told: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
+        self._objected = False  # a dry run found what speaks against the rollout
 
     def follow(self, job: str, programs: Collection[str], only: bool = False) -> None:
         """Until the job is done. Raises Lost, or whatever a first call raises but Unreachable.
@@ -73,15 +75,20 @@ class Follower:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every program that was not skipped is complete, and at least one is."""
+        """Whether every program that was not skipped is complete, and at least one is.
+
+        Of a dry run: whether nothing was found that speaks against the rollout.
+        """
         kinds = set(self.outcomes.values()) - {wire.SKIPPED}
-        return kinds == {wire.COMPLETE}
+        return kinds in ({wire.COMPLETE}, {wire.PLAN}) and not self._objected
 
     def _take(self, report: Report) -> None:
         if report.kind in wire.FINAL:
             self._screen.follow(report)
         for line in render.report_lines(report, self._told.get(report.program, "")):
             self._screen.say(line)
+        if report.kind == wire.PLAN:
+            self._objected |= plan_objects(report.facts)
         if report.kind == wire.BROKEN:
             self._told[report.program] = str(report.facts.get("why", ""))
         if report.kind not in wire.FINAL:

@@ -25,6 +25,10 @@ Options (the defaults stand in [roll:<name>] of supervisord's configuration):
   --ready-timeout SECS    how long a fresh worker may take to be ready (60)
   --min-ready SECS        how long it must stay ready before it counts (0)
   --canary N|N%           hold only the first N for --min-ready, then go on without
+  --preflight             load the application once in a throw-away process first, and
+                          retire no worker before that has gone well (--no-preflight: do not)
+  --dry-run               touch nothing: load the application once in a throw-away process,
+                          and say what would be done and what it would cost
   --no-wait               return as soon as the rollout is requested
 N% is a share of the program's workers.
 

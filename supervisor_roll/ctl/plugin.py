@@ -54,8 +54,8 @@ class RollPlugin(ControllerPluginBase):
         receipt = None
         try:
             receipt = self._requested(
-                client, screen, wire.Ask(wire.ROLLOUT, given.names, given.values,
-                                         _by("rollrestart")))
+                client, screen, wire.Ask(wire.DRY_RUN if given.dry_run else wire.ROLLOUT,
+                                         given.names, given.values, _by("rollrestart")))
             if receipt is None:
                 return
             for program, why in receipt.skipped:
@@ -271,7 +271,7 @@ def _of(jobs: list[wire.Job], names: list[str] | None) -> list[wire.Job]:
     chosen = []
     for job in jobs:
         programs = [name for name in job.programs if names is None or name in names]
-        if job.kind == wire.ROLLOUT and programs:
+        if job.kind in (wire.ROLLOUT, wire.DRY_RUN) and programs:
             chosen.append(wire.Job(job.id, job.kind, programs, job.by))
     return chosen
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from supervisor_roll.ctl.plan import plan_texts
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report, Status
 
@@ -79,6 +80,10 @@ class _Facts:
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._facts = facts
+
+    @property
+    def all(self) -> Mapping[str, Any]:
+        return self._facts
 
     def number(self, key: str) -> float:
         value = self._facts.get(key)
@@ -182,6 +187,10 @@ def _refused(facts: _Facts, told: str) -> list[str]:
     return _with_why("refused, nothing was touched:", facts.text("why"))
 
 
+def _planned(facts: _Facts, told: str) -> list[str]:
+    return plan_texts(facts.all)
+
+
 def _skipped(facts: _Facts, told: str) -> list[str]:
     return _with_why("skipped:", facts.text("why"))
 
@@ -191,6 +200,7 @@ _RULES = {
     wire.STUCK: _stuck, wire.NOTE: _note, wire.WARNING: _warning, wire.BROKEN: _broken,
     wire.COMPLETE: _complete,
     wire.FAILED: _failed, wire.ABORTED: _aborted, wire.REFUSED: _refused, wire.SKIPPED: _skipped,
+    wire.PLAN: _planned,
 }
 
 

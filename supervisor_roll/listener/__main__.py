@@ -18,6 +18,7 @@ from supervisor_roll.listener.configuration import BadConfiguration, Configurati
 from supervisor_roll.listener.coordinator import Coordinator
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
+from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
@@ -71,9 +72,10 @@ def main(environ: Mapping[str, str]) -> int:
         log.error("cannot listen on %s: %s; set socket= in [rpcinterface:roll] to a path that "
                   "this user may create", environ[SOCKET_VARIABLE], error)
         return 2
-    supervisord = Supervisord(environ["SUPERVISOR_SERVER_URL"], *_credentials(path, environ))
+    supervisord = Supervisord(environ["SUPERVISOR_SERVER_URL"], *_credentials(path, environ),
+                              environ.get("SUPERVISOR_ROLL_TOKEN", ""))
     coordinator = Coordinator(os.getpid(), supervisord, ProcessTable(selector), read,
-                              time.monotonic, time.time)
+                              Sides(selector), time.monotonic, time.time)
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)

@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 from supervisor_roll.listener.configuration import Configuration
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.preflight import NotPossible
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.readiness_socket import Datagram
 from supervisor_roll.listener.rolls import Rolls
 from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage
@@ -37,6 +39,7 @@ from supervisor_roll.wire.mailbox import (
     decode_delivery,
     encode,
 )
+from supervisor_roll.wire.program import Program, decode_program
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
@@ -55,13 +58,13 @@ class Coordinator:
     """All that the listener knows and wants. ``clock`` is monotonic, ``wall`` epoch seconds."""
 
     def __init__(self, pid: int, supervisord: Supervisord, table: ProcessTable,
-                 configuration: Callable[[], Configuration],
+                 configuration: Callable[[], Configuration], sides: Sides,
                  clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self.pid = pid
         self.supervisord, self.table, self.clock = supervisord, table, clock
         self.outbox = Outbox(wall)
         self.knowledge = Knowledge(supervisord, table)
-        self.rolls = Rolls(self.outbox, self.knowledge, configuration, clock)
+        self.rolls = Rolls(self.outbox, self.knowledge, configuration, self._program, sides, clock)
         self._rung = True
         self._retry_at: float | None = None
 
@@ -82,6 +85,8 @@ class Coordinator:
         for run in runs:
             log.info("%s: carrying on the rollout that %s asked for", run.namespec, run.job.by)
             self._adopt(run)
+        for run in runs:
+            self.rolls.restored(run)
         for arbiter in arbiters:
             for instance in [*arbiter.workers, arbiter.id]:
                 if not self.table.watch(instance):
@@ -183,6 +188,12 @@ class Coordinator:
                     self.rolls.warn(namespec, (
                         f"the listener may not send {signum.name} to worker "
                         f"{action.instance.pid}: run it as root or as the worker's user"))
+
+    def _program(self, namespec: str) -> Program:
+        try:
+            return decode_program(self.supervisord.program(namespec))
+        except (Unreachable, BadMessage) as error:
+            raise NotPossible(str(error)) from error
 
     # --- what hooks say -------------------------------------------------------------------------
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from supervisor_roll.listener import rollable
+from supervisor_roll.listener import preflight
+from supervisor_roll.listener.aftermath import Aftermath
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
+from supervisor_roll.listener.gather import Refusal, cost_of, gather
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.runs import Job, Run
+from supervisor_roll.listener.sides import Sides
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
@@ -21,8 +26,11 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.mailbox import (
     ABORT,
     BEGAN,
+    DRY_RUN,
     IDLE,
+    NOTE,
     PAUSE,
+    PLAN,
     REFUSED,
     RESUME,
     ROLLOUT,
@@ -31,6 +39,7 @@ from supervisor_roll.wire.mailbox import (
     Request,
     Status,
 )
+from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
 
@@ -45,8 +54,11 @@ class Rolls:
 
     def __init__(self, outbox: Outbox, knowledge: Knowledge,
                  configuration: Callable[[], Configuration],
+                 program: Callable[[str], Program], sides: Sides,
                  clock: Callable[[], float]) -> None:
         self.outbox, self.knowledge = outbox, knowledge
+        self.program, self.sides = program, sides
+        self.aftermath = Aftermath(self)
         self.configuration, self.clock = configuration, clock
         self.runs: dict[str, Run] = {}
         self.statuses: dict[str, Status] = {}
@@ -54,13 +66,13 @@ class Rolls:
     def accept(self, request: Request) -> None:
         """Take a request out of the mailbox, and begin with it."""
         self.outbox.taken.append(request.id)
-        if request.kind != ROLLOUT:
+        if request.kind not in (ROLLOUT, DRY_RUN):
             for namespec in request.programs:
                 self._control(request, namespec)
             self.outbox.done.append(request.id)
         else:
             self._next(Job(request.id, request.programs, request.values, request.by,
-                           request.at, request.wildcard))
+                           request.at, request.wildcard, request.kind == DRY_RUN))
 
     def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
         """Something happened to an arbiter or its worker: tell the rollout, if there is one."""
@@ -71,15 +83,35 @@ class Rolls:
     def tick(self) -> None:
         """Let time pass."""
         now = self.clock()
+        for namespec, result in self.sides.poll():
+            run = self.runs.get(namespec)
+            if run is not None:
+                self._side_ended(run, result)
         for run in list(self.runs.values()):
-            if run.rollout is None:
+            if run.rollout is None and run.failure is None:
                 self._gather(run)
+            elif run.rollout is None:
+                continue
             elif run.rollout.next_deadline is not None and run.rollout.next_deadline <= now:
                 self._handle(run, run.rollout, ev.TimePassed())
+
+    def restored(self, run: Run) -> None:
+        """A run was taken up from an earlier listener, whose processes beside it are gone."""
+        rollout = run.rollout
+        if run.failure is not None and not run.repaired:
+            self.aftermath.cut_short(run)
+        elif rollout is not None and not rollout.cleared:
+            arbiter = run.arbiter and self.knowledge.arbiters.get(run.arbiter)
+            try:
+                if arbiter:
+                    self._preflight(run, rollout.settings, arbiter)
+            except (NotPossible, StopIteration) as error:
+                self._handle(run, rollout, ev.Objected(f"preflight: {error}"))
 
     def next_deadline(self) -> float | None:
         deadlines = [run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
                      for run in self.runs.values()]
+        deadlines.append(self.sides.next_deadline())
         return min((one for one in deadlines if one is not None), default=None)
 
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
@@ -115,7 +147,7 @@ class Rolls:
             shown[name] = replace(
                 status, resisting=arbiter.trouble, outdated=outdated,
                 fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
-                ready=arbiter.ready, desired=arbiter.count,
+                ready=arbiter.ready, desired=status.desired if name in self.runs else arbiter.count,
                 releases={str(one.id.pid): one.release for one in workers if one.release})
         return shown
 
@@ -137,7 +169,7 @@ class Rolls:
         elif run.rollout is not None:
             self._handle(run, run.rollout, _EVENTS[request.kind](request.by))
         elif request.kind == ABORT:
-            self._over(run, ABORTED, {
+            self.over(run, ABORTED, {
                 "why": f"aborted by {request.by} before anything was touched"})
         else:
             self.outbox.report(request.id, namespec, REFUSED, {
@@ -152,9 +184,9 @@ class Rolls:
         run = Run(job, namespec, self.outbox.wall(), self.clock())
         other = self.runs.get(namespec)
         if job.unserved:
-            self._over(run, SKIPPED, {"why": job.unserved})
+            self.over(run, SKIPPED, {"why": job.unserved})
         elif other is not None:
-            self._over(run, REFUSED, {
+            self.over(run, REFUSED, {
                 "why": f"it is being rolled already, for {self.outbox.wall() - other.since:.0f} s,"
                        f" by {other.job.by}; to follow that: rollstatus --follow {namespec}; "
                        f"to end it: rollabort {namespec}"})
@@ -162,8 +194,9 @@ class Rolls:
             self.runs[namespec] = run
             self._gather(run)
 
-    def _over(self, run: Run, kind: str, facts: dict[str, Any]) -> None:
+    def over(self, run: Run, kind: str, facts: dict[str, Any]) -> None:
         """The run has ended as ``kind`` says; the job goes on with what is left of it."""
+        self.sides.drop(run.namespec)
         if self.runs.get(run.namespec) is run:
             del self.runs[run.namespec]
         if kind in FINAL:
@@ -182,53 +215,94 @@ class Rolls:
         try:
             settings = self.configuration().settings_for(run.namespec).replaced(run.job.values)
         except (BadSetting, BadConfiguration) as error:
-            self._over(run, REFUSED, {"why": str(error)})
+            self.over(run, REFUSED, {"why": str(error)})
             return
-        waits = self.clock() < run.gathers_since + settings.ready_timeout_secs
-        info = self.knowledge.info(run.namespec)
-        identity = self.knowledge.table.identity(info.pid) if info else None
-        if info is None or info.state != "RUNNING" or identity is None:
-            if not (waits and info is not None and info.state in ("STARTING", "RUNNING")):
-                state = info.state if info else "unknown to supervisord"
-                self._over(run, REFUSED, {
-                    "why": f"it is {state}; start it first: supervisorctl start {run.namespec}"})
-            return
-        arbiter = self.knowledge.arbiters.get(identity)
-        if arbiter is None:
-            young = self.outbox.wall() - identity.started < settings.ready_timeout_secs
-            gunicorn, why = rollable.silence(self.knowledge.table, identity)
-            if not (gunicorn and young and waits):
-                kind = SKIPPED if run.job.wildcard and not gunicorn else REFUSED
-                self._over(run, kind, {"why": why})
-            return
-        why = rollable.objection(arbiter, settings)
-        heard = len(arbiter.workers)
-        few = heard < max(arbiter.count, 1)
-        # One that still boots, or that we have not heard yet, is not to be counted as lost.
-        if not why and waits and (few or arbiter.undecided):
-            return
-        if not why and few:
-            why = (f"only {heard} of its {arbiter.count} workers have been heard within "
-                   f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
-                   "have as many as it wants, or they have been idle since this listener started")
-        if why:
-            self._over(run, REFUSED, {"why": why})
-            return
+        found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
+        if isinstance(found, Refusal):
+            self.over(run, found.kind, {"why": found.why})
+        elif found is not None and run.job.dry_run:
+            self._plan(run, settings, found)
+        elif found is not None:
+            try:
+                self._begin(run, settings, found)
+            except NotPossible as error:
+                self.over(run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"})
+
+    def _begin(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
+        if settings.preflight:
+            self._preflight(run, settings, arbiter)
         now = self.clock()
         run.arbiter = arbiter.id
-        run.rollout = Rollout(settings, arbiter.outdated(now), arbiter.count, now)
-        self._take(run, run.rollout.begin())
+        run.rollout = Rollout(settings, arbiter.outdated(now), arbiter.count, now,
+                              cleared=not settings.preflight)
+        self.take(run, run.rollout.begin())
+
+    def _preflight(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
+        """Raises NotPossible."""
+        program = self.program(run.namespec)
+        why = preflight.objection(
+            program.command, self.knowledge.table.command_line(arbiter.id.pid).split())
+        if why:
+            raise NotPossible(why)
+        self.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
+                             settings.ready_timeout_secs)
+
+    def _plan(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
+        """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
+        if self.sides.runs(run.namespec):
+            return
+        try:
+            self._preflight(run, settings, arbiter)
+        except NotPossible as error:
+            self._tell_plan(run, settings, arbiter, Result(False, 0.0, f"not possible: {error}"))
+
+    def _tell_plan(self, run: Run, settings: Settings, arbiter: Arbiter, result: Result) -> None:
+        budget = settings.budget(arbiter.count)
+        boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
+        boot_secs = sum(boots) / len(boots) if boots else 0.0
+        rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
+        cost = cost_of(arbiter, settings)
+        self.over(run, PLAN, {
+            "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
+            "max_surge": budget.surge, "max_unavailable": budget.unavailable,
+            "strategy": "workers", "boot_secs": boot_secs,
+            "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
+            "health": settings.health.path if settings.health else "",
+            "memory": cost.facts if cost else None,
+            "preflight": {"ok": result.ok, "secs": result.secs, "text": result.text}})
+
+    def _side_ended(self, run: Run, result: Result) -> None:
+        """A preflight, or the command of on_failure, has ended."""
+        if run.failure is not None:
+            self.aftermath.repaired(run, result)
+        elif run.rollout is not None:
+            if result.ok:
+                self.outbox.report(run.job.id, run.namespec, NOTE, {
+                    "text": f"preflight: the application loads ({result.secs:.1f} s)"})
+                self._handle(run, run.rollout, ev.Cleared())
+            else:
+                self._handle(run, run.rollout, ev.Objected(f"preflight: {result.text}"))
+        elif run.job.dry_run:
+            info = self.knowledge.info(run.namespec)
+            identity = self.knowledge.table.identity(info.pid) if info else None
+            arbiter = self.knowledge.arbiters.get(identity) if identity else None
+            if arbiter is None:
+                self.over(run, REFUSED, {"why": "its arbiter exited during the preflight"})
+            else:
+                settings = self.settings(run.namespec).replaced(run.job.values)
+                self._tell_plan(run, settings, arbiter, result)
 
     def _handle(self, run: Run, rollout: Rollout, event: ev.Event) -> None:
         self.outbox.unsaved = True
-        self._take(run, rollout.handle(event, self.clock()))
+        self.take(run, rollout.handle(event, self.clock()))
 
-    def _take(self, run: Run, actions: list[ev.Action]) -> None:
+    def take(self, run: Run, actions: list[ev.Action]) -> None:
         for action in actions:
             if not isinstance(action, ev.Tell):
                 self.outbox.actions.append((run.namespec, action))
             elif action.kind in FINAL:
-                self._over(run, action.kind, action.facts)
+                if not self.aftermath.takes(run, action.kind, action.facts):
+                    self.over(run, action.kind, action.facts)
             else:
                 facts = action.facts
                 if action.kind == BEGAN and run.arbiter is not None:

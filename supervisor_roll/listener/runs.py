@@ -22,6 +22,7 @@ class Job:
     by: str
     at: float
     wildcard: bool = False
+    dry_run: bool = False
     index: int = 0
     unserved: str = ""  # why the programs that are left will not be rolled
 
@@ -35,6 +36,16 @@ class Job:
 
 
 @dataclass
+class Watched:
+    """What one worker has answered: when it was first heard of in this run, and now."""
+
+    id: InstanceId
+    fresh: bool
+    before: tuple[int, int]  # requests, errors
+    now: tuple[int, int]
+
+
+@dataclass
 class Run:
     """One program's turn in a job: first it gathers what runs now, then it rolls."""
 
@@ -45,6 +56,10 @@ class Run:
     arbiter: InstanceId | None = None
     rollout: Rollout | None = None
     warnings: list[str] = field(default_factory=list)
+    preflighted: str = ""  # how long the preflight took, once it has loaded the application
+    failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
+    repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
+    watched: list[Watched] = field(default_factory=list)
 
     def status(self) -> Status:
         """What rollstatus shows of it."""
@@ -66,4 +81,8 @@ class Run:
         arbiter, rollout = frozen["arbiter"], frozen["rollout"]
         return cls(**{**frozen, "job": Job(**frozen["job"]),
                       "arbiter": arbiter and InstanceId(*arbiter),
+                      "watched": [Watched(InstanceId(*one["id"]), one["fresh"],
+                                          (one["before"][0], one["before"][1]),
+                                          (one["now"][0], one["now"][1]))
+                                  for one in frozen["watched"]],
                       "rollout": rollout and thaw(rollout)})

@@ -33,7 +33,9 @@ class ProcessInfo:
 class Supervisord:
     """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
 
-    def __init__(self, serverurl: str, username: str | None, password: str | None) -> None:
+    def __init__(self, serverurl: str, username: str | None, password: str | None,
+                 token: str = "") -> None:
+        self._token = token
         # SupervisorTransport has no timeout of its own. This process is ours alone.
         socket.setdefaulttimeout(TIMEOUT_SECS)
         self._transport = SupervisorTransport(username, password, serverurl)
@@ -42,6 +44,10 @@ class Supervisord:
     def exchange(self, text: str) -> str:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
         return str(self._call("roll.exchange", text))
+
+    def program(self, namespec: str) -> str:
+        """How it would spawn the process (wire.program)."""
+        return str(self._call("roll.program", namespec, self._token))
 
     def signal(self, namespec: str, name: str) -> None:
         """Have supervisord send the signal, by name, to the process itself."""

@@ -111,6 +111,18 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Cleared:
+    """The preflight, for which the first retirement waited, has loaded the application."""
+
+
+@dataclass(frozen=True)
+class Objected:
+    """The preflight has failed."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Tally:
     """How many requests were answered, and how many of them with 5xx or an exception."""
 
@@ -133,7 +145,7 @@ class TimePassed:
 
 Event = (
     Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
-    | ArbiterExited | Aborted | Paused | Resumed | Measured | TimePassed
+    | ArbiterExited | Aborted | Paused | Resumed | Cleared | Objected | Measured | TimePassed
 )
 
 

@@ -59,7 +59,7 @@ class Rollout:
     """One replacement of a program's instances. ``handle`` is the only way to change it."""
 
     def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
-                 now: float) -> None:
+                 now: float, cleared: bool = True) -> None:
         self.settings = settings
         self.instances = Instances(copy.copy(one) for one in outdated)
         self.desired = self.count = count
@@ -72,6 +72,7 @@ class Rollout:
         self.became_available = 0
         self._canaries = 0 if settings.canary is None else max(
             1, settings.canary.of(count, round_up=True))
+        self.cleared = cleared  # False: nothing is retired before Cleared
         self.state = PROGRESSING
         self.wanted = COMPLETE
         self.why = ""
@@ -200,6 +201,13 @@ class Rollout:
             return []
         self.state = PROGRESSING
         return [ev.Tell("note", {"text": f"resumed by {event.by}"})]
+
+    def _cleared(self, event: ev.Cleared) -> list[Action]:
+        self.cleared = True
+        return []
+
+    def _objected(self, event: ev.Objected) -> list[Action]:
+        return self._turn(FAILED, event.why)
 
     def _measured(self, event: ev.Measured) -> list[Action]:
         why = plan.worse(event.fresh, event.outdated)
@@ -339,7 +347,8 @@ class Rollout:
 
     def _standing(self) -> Standing:
         trial = self.desired if self._proved() else self._canaries
-        return Standing(self.instances, self.count, self.desired, self.budget, self.floor, trial)
+        return Standing(self.instances, self.count, self.desired, self.budget, self.floor, trial,
+                        self.cleared)
 
     def _proved(self) -> bool:
         """Whether the canaries, if any are asked for, have become available."""
@@ -424,6 +433,8 @@ _WHILE_PROGRESSING: dict[type[Event], Callable[..., list[Action]]] = {
     ev.Aborted: Rollout._aborted,
     ev.Paused: Rollout._paused,
     ev.Resumed: Rollout._resumed,
+    ev.Cleared: Rollout._cleared,
+    ev.Objected: Rollout._objected,
     ev.Measured: Rollout._measured,
     ev.TimePassed: Rollout._time_passed,
 }

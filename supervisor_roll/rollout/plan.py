@@ -34,7 +34,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a rollout stands. ``trial``: how many fresh ones there may be for now."""
+    """Where a rollout stands. ``trial``: how many fresh ones there may be for now.
+
+    ``cleared``: whether any may be retired.
+    """
 
     instances: Instances
     count: int
@@ -42,6 +45,7 @@ class Standing:
     budget: Budget
     floor: int
     trial: int
+    cleared: bool = True
 
 
 def next_move(at: Standing) -> Move | None:
@@ -81,7 +85,7 @@ def _sick_move(at: Standing) -> Move | None:
     """The oldest must stay, and a sick one makes it so: replace that one in place."""
     sick = [one for one in at.instances.outdated if one.loaded and not one.ready]
     settled = all(one.available for one in at.instances.fresh) and not at.instances.leaving
-    if sick and settled and len(at.instances.up) >= at.count > at.desired:
+    if sick and settled and at.cleared and len(at.instances.up) >= at.count > at.desired:
         return Move(RETIRE, sick[0])
     return None
 
@@ -98,7 +102,7 @@ def _may_retire(at: Standing, one: Instance) -> bool:
 
     A worker that still boots is never asked to go: the signal can be lost.
     """
-    if not one.loaded:
+    if not one.loaded or not at.cleared:
         return False
     left = [other for other in at.instances.counted if other is not one]
     up = len(at.instances.up)

@@ -58,8 +58,10 @@ class Settings:
     to be gone. With ``canary`` only the first so many fresh ones are held for
     ``min_ready_secs``; the others follow without.
 
-    ``preflight`` None means: where a surge is allowed, since the throw-away process needs as
-    much memory. ``on_failure`` is a command to run after a failed rollout, and ``release`` a
+    ``preflight`` loads the application once in a throw-away process, before any worker is
+    retired. It is off by default, since with a surge the first fresh worker is as good a proof,
+    and without one the time and the memory of one more boot are what the operator is short
+    of. ``on_failure`` is a command to run after a failed rollout, and ``release`` a
     path or command that says which release is deployed.
     """
 
@@ -70,7 +72,7 @@ class Settings:
     drain_timeout_secs: float = 60.0
     health: Health | None = None
     canary: Amount | None = None
-    preflight: bool | None = None
+    preflight: bool = False
     on_failure: str = ""
     on_failure_timeout_secs: float = 60.0
     release: str = ""

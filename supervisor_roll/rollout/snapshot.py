@@ -13,8 +13,8 @@ from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.settings import Amount, Health, Settings
 
 _PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "became_available",
-          "state", "wanted", "why", "ended", "replaced", "_short_since", "_turned_at",
-          "_settling_since", "_olds", "_news", "_deadlines")
+          "cleared", "state", "wanted", "why", "ended", "replaced", "_short_since",
+          "_turned_at", "_settling_since", "_olds", "_news", "_deadlines")
 
 
 def freeze(rollout: Rollout) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from supervisor_roll.rpc.environment import CONFIG_VARIABLE, child_environment
+from supervisor_roll.rpc.environment import CONFIG_VARIABLE, TOKEN_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
 
@@ -19,7 +19,7 @@ from supervisor_roll.rpc.mailbox import Mailbox
 def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
     """The factory that ``[rpcinterface:roll]`` names. ``socket`` is the readiness socket's path.
 
-    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG.
+    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON, _CONFIG and _TOKEN.
     Raises ValueError for a key or a path that breaks its rule; supervisord then does not start.
     """
     try:
@@ -28,7 +28,8 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
         # supervisord writes the reason only to its log, and its user looks at the terminal.
         print(f"Error: {error}", file=sys.stderr)
         raise
-    os.environ.update(variables)
     if not hasattr(supervisord, "roll_mailbox"):
         supervisord.roll_mailbox = Mailbox()
+    variables[TOKEN_VARIABLE] = supervisord.roll_mailbox.token
+    os.environ.update(variables)
     return RollRPCInterface(supervisord, supervisord.roll_mailbox, variables[CONFIG_VARIABLE])

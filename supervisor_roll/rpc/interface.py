@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from hmac import compare_digest
 from typing import Any
 
 from supervisor.events import RemoteCommunicationEvent, notify
+from supervisor.options import NotFound, ProcessException
 from supervisor.process import EventListenerPool
 from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.rpc import names
+from supervisor_roll.rpc import names, spawning
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.program import encode_program
 
 DOORBELL = "supervisor_roll"
 
@@ -41,7 +44,7 @@ class RollRPCInterface:
         except BadMessage as error:
             raise _bad_arguments(error) from None
         expansion = names.expand(self._supervisord.process_groups, ask.names,
-                                 must_run=ask.kind == wire.ROLLOUT)
+                                 must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN))
         if expansion.programs:
             self._check_listener()
         request = self._mailbox.put(ask, expansion.programs, expansion.wildcard,
@@ -77,6 +80,28 @@ class RollRPCInterface:
         if process is not None:
             listener = {"pid": process.pid, "state": names.state_name(process)}
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
+
+    def program(self, name: str, token: str) -> str:
+        """ Get a process as supervisord would spawn it, from its configuration in force
+
+        @param string name    The process's name, or group:name
+        @param string token   What SUPERVISOR_ROLL_TOKEN says in a child's environment
+        @return string result JSON: command, file, arguments, directory, environment, uid, umask
+        """
+        if not isinstance(token, str) or not compare_digest(
+                token.encode(errors="replace"), self._mailbox.token.encode()):
+            raise RPCError(Faults.BAD_ARGUMENTS, "the token is not this supervisord's")
+        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        process = everyone.get(name) if isinstance(name, str) else None
+        if process is None:
+            raise RPCError(Faults.BAD_NAME, names.shown(str(name)[:80]))
+        try:
+            return encode_program(spawning.described(process))
+        except ProcessException as error:
+            code = Faults.NO_FILE if isinstance(error, NotFound) else Faults.NOT_EXECUTABLE
+            raise RPCError(code, names.shown(str(error))) from None
+        except FileNotFoundError:
+            raise RPCError(Faults.FAILED, "supervisord's own directory is gone") from None
 
     def exchange(self, text: str) -> str:
         """ For the listener alone: hand in reports, fetch requests

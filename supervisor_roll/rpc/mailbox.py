@@ -6,6 +6,7 @@ HTTP servers share it and `reload` begins with an empty one.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections import deque
 from collections.abc import Collection
@@ -37,6 +38,7 @@ class Mailbox:
     """``now`` is in seconds of a monotonic clock, ``at`` in seconds since the epoch."""
 
     def __init__(self) -> None:
+        self.token = secrets.token_hex(16)
         self.state = ""
         self.statuses: dict[str, Status] = {}
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)

@@ -20,7 +20,9 @@ from typing import Any, TypeVar
 from supervisor_roll.rollout.errors import BadMessage
 
 # What is asked.
-ROLLOUT, ABORT, PAUSE, RESUME = "rollout", "abort", "pause", "resume"
+ROLLOUT, DRY_RUN = "rollout", "dry-run"
+ABORT, PAUSE, RESUME = "abort", "pause", "resume"
+ASKED = (ROLLOUT, DRY_RUN, ABORT, PAUSE, RESUME)
 
 # A report's kinds, with the facts that each carries.
 QUEUED = "queued"  # behind
@@ -189,8 +191,8 @@ def encode(value: object) -> str:
 def decode_ask(text: object) -> Ask:
     """Raises BadMessage, as do all decoders here."""
     ask = _decoded(Ask, text)
-    if ask.kind not in (ROLLOUT, ABORT, PAUSE, RESUME):
-        raise BadMessage(f"kind {ask.kind[:80]!r} is none of {ROLLOUT}, {ABORT}, {PAUSE}, {RESUME}")
+    if ask.kind not in ASKED:
+        raise BadMessage(f"kind {ask.kind[:80]!r} is none of {', '.join(ASKED)}")
     if not ask.names:
         raise BadMessage("names is empty: which programs?")
     return ask

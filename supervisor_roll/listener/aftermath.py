@@ -1,0 +1,87 @@
+"""What follows a failed rollout: the command ``on_failure``, and then the rollback.
+
+The command is to put the release back. The workers that the failed rollout left fresh are
+then replaced in the same careful way, and those that are still outdated are kept. However
+that ends, the rollout has failed, and is told so last; nothing here is done twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from supervisor_roll.listener.preflight import NotPossible, Result
+from supervisor_roll.listener.runs import Run
+from supervisor_roll.rollout.machine import COMPLETE, FAILED, Rollout
+from supervisor_roll.wire.mailbox import NOTE
+
+if TYPE_CHECKING:
+    from supervisor_roll.listener.rolls import Rolls
+
+
+class Aftermath:
+    """A run in its aftermath has ``failure``, what its rollout told when it failed."""
+
+    def __init__(self, rolls: Rolls) -> None:
+        self._rolls = rolls
+
+    def takes(self, run: Run, kind: str, facts: dict[str, Any]) -> bool:
+        """A rollout has ended: whether there is something left to do about it."""
+        if run.failure is not None:
+            # The rollback has ended.
+            back = (f"rolled back: {facts['replaced']} of {facts['total']} workers" if
+                    kind == COMPLETE else f"the rollback {kind}: {facts['why']}")
+            self._end(run, back)
+            return True
+        settings = run.rollout.settings if run.rollout else None
+        if kind != FAILED or settings is None or not settings.on_failure:
+            return False
+        run.failure = facts
+        self._say(run, NOTE, f"failed; running on_failure: {settings.on_failure}")
+        try:
+            self._rolls.sides.command(
+                run.namespec, settings.on_failure, self._rolls.program(run.namespec),
+                str(facts["why"]), settings.on_failure_timeout_secs)
+        except NotPossible as error:
+            self._end(run, f"on_failure: {error}")
+        return True
+
+    def repaired(self, run: Run, result: Result) -> None:
+        """The command has ended: roll back what the failed rollout left."""
+        if not result.ok:
+            self._end(run, f"on_failure failed, and nothing was rolled back: {result.text}")
+            return
+        run.repaired = True
+        arbiter = run.arbiter and self._rolls.knowledge.arbiters.get(run.arbiter)
+        if not arbiter or run.rollout is None:
+            self._end(run, "on_failure has run; its arbiter is gone")
+            return
+        self._say(run, NOTE, f"on_failure has run ({result.secs:.1f} s)")
+        now = self._rolls.clock()
+        members = arbiter.outdated(now)
+        for one in members:
+            before = run.rollout.instances.get(one.id)
+            # What we never heard of was forked after the failure: it may run either release.
+            one.kept = one.fresh = one.available = before is not None and not before.fresh
+        if all(one.kept for one in members):
+            self._end(run, "on_failure has run; no fresh worker was left to roll back")
+            return
+        self._say(run, NOTE, "rolling back")
+        run.rollout = Rollout(run.rollout.settings, members, arbiter.count, now)
+        self._rolls.take(run, run.rollout.begin())
+
+    def cut_short(self, run: Run) -> None:
+        """The listener was restarted while the command ran, which ended it."""
+        self._end(run, "on_failure was cut short by a restart of the listener")
+
+    def _end(self, run: Run, text: str) -> None:
+        failure = run.failure or {}
+        arbiter = run.arbiter and self._rolls.knowledge.arbiters.get(run.arbiter)
+        alive = [one.pid for one in arbiter.workers] if arbiter else []
+        outdated = [pid for pid in failure.get("outdated", []) if pid in alive]
+        fresh = [pid for pid in alive if pid not in outdated]
+        self._rolls.over(run, FAILED, {
+            **failure, "why": f"{failure.get('why', '')}\n{text}".strip(),
+            "outdated": outdated, "fresh": fresh})
+
+    def _say(self, run: Run, kind: str, text: str) -> None:
+        self._rolls.outbox.report(run.job.id, run.namespec, kind, {"text": text})

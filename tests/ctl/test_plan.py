@@ -1,0 +1,103 @@
+"""What a dry run tells before anything is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervisor_roll.ctl.plan import plan_objects, plan_texts
+
+FACTS: dict[str, Any] = {
+    "workers": 4, "desired": 4, "ready": 4, "max_surge": 1, "max_unavailable": 0,
+    "strategy": "workers", "boot_secs": 3.05, "estimated_secs": 12.2, "health": "/_status",
+    "preflight": {"ok": True, "secs": 1.94, "text": ""},
+    "memory": {"per_worker_bytes": 1, "extra_bytes": 1, "available_bytes": 2, "fits": True,
+               "text": "1 more worker of about 85 MiB: 120 MiB free (this machine)"}}
+WHY = "ModuleNotFoundError: No module named 'nosuch'\n  File \"app.py\", line 1\n    import nosuch"
+
+
+def line(about: str, **changes: Any) -> str:
+    [found] = [text for text in plan_texts({**FACTS, **changes})
+               if text.startswith(f"    {about}")]
+    return found.strip()
+
+
+def test_it_says_what_would_be_done_and_what_it_costs() -> None:
+    assert plan_texts(FACTS) == [
+        "would replace 4 workers, 1 at a time: the new one starts and must be ready before an old"
+        " one stops",
+        "    serving    never fewer than 4 ready, never more than 5 running",
+        "    health     each new worker must answer /_status before it takes a request",
+        "    duration   about 12 s, at 3.05 s a boot and not counting requests that last",
+        "    memory     1 more worker of about 85 MiB: 120 MiB free (this machine)",
+        "    preflight  the application loads (1.94 s)",
+        "    nothing was touched; to do it, run rollrestart without --dry-run"]
+    assert not plan_objects(FACTS)
+
+
+@pytest.mark.parametrize(("surge", "unavailable", "says", "serving"), [
+    (2, 0, "up to 2 at a time: new ones start and must be ready before old ones stop",
+     "never fewer than 4 ready, never more than 6 running"),
+    (0, 1, "1 at a time, in place: an old one stops before the new one starts",
+     "never fewer than 3 ready, never more than 4 running"),
+    (1, 2, "with up to 1 more than now, and up to 2 stopped before the replacement is ready",
+     "never fewer than 2 ready, never more than 5 running"),
+])
+def test_the_budget_is_told_in_words(
+        surge: int, unavailable: int, says: str, serving: str) -> None:
+    facts = {"max_surge": surge, "max_unavailable": unavailable}
+    assert plan_texts({**FACTS, **facts})[0] == f"would replace 4 workers, {says}"
+    assert line("serving", **facts) == f"serving    {serving}"
+
+
+def test_too_few_ready_is_told() -> None:
+    assert line("serving", ready=3).endswith("; only 3 of 4 ready now")
+
+
+def test_without_a_health_check_it_says_what_ready_means() -> None:
+    assert "a worker counts as ready once it accepts" in line("health", health="")
+
+
+def test_an_unknown_boot_is_no_promise() -> None:
+    assert line("duration", boot_secs=0, estimated_secs=0).startswith("duration   not known")
+
+
+def test_too_little_memory_says_what_to_do() -> None:
+    texts = plan_texts({**FACTS, "memory": {**FACTS["memory"], "fits": False}})
+    [index] = [index for index, text in enumerate(texts) if "DOES NOT FIT" in text]
+    assert texts[index - 1].startswith("    memory ")
+    assert "--max-surge 0 --max-unavailable 1" in texts[index]
+
+
+def test_a_failed_preflight_says_why_and_what_would_come_of_it() -> None:
+    facts = {**FACTS, "preflight": {"ok": False, "secs": 1.0, "text": WHY}}
+    assert plan_texts(facts)[-4:] == [
+        "    preflight  THE APPLICATION DOES NOT LOAD: ModuleNotFoundError: No module named"
+        " 'nosuch'",
+        "          File \"app.py\", line 1",
+        "            import nosuch",
+        "    nothing was touched; as it is, the rollout would fail with its first worker"]
+    assert plan_objects(facts)
+
+
+def test_a_long_reason_keeps_its_end() -> None:
+    text = "\n".join(["ValueError: no", *(f"line {n}" for n in range(50))])
+    texts = plan_texts({**FACTS, "preflight": {"ok": False, "secs": 1.0, "text": text}})
+    assert texts[-2].strip() == "line 49"
+    assert len(texts) < 25
+
+
+def test_what_was_not_found_out_is_not_claimed() -> None:
+    facts = {**FACTS, "preflight": None, "memory": None}
+    assert line("preflight", **facts).startswith("preflight  not made")
+    assert line("memory", **facts) == "memory     not measured"
+    assert not plan_objects(facts)
+
+
+@pytest.mark.parametrize("facts", [
+    {}, {"preflight": 3, "memory": [], "workers": "4", "health": 7, "boot_secs": None},
+    {"preflight": {}, "memory": {}}, {"preflight": {"ok": "yes", "text": 3}, "memory": {"text": 1}},
+])
+def test_a_strange_report_breaks_no_line(facts: dict[str, Any]) -> None:
+    assert plan_texts(facts)[-1].startswith("    nothing was touched")
