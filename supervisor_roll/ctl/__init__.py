@@ -7,11 +7,13 @@ from typing import Any
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.ctl.shell import make_known
 
+COMMANDS = ("rollrestart", "rollstatus", "rollabort", "rollpause", "rollresume")
+
 
 def make_plugin(controller: Any, **unknown: str) -> RollPlugin:
     """The factory that ``[ctlplugin:roll]`` names. Raises ValueError for a key: it has none."""
     for key, value in unknown.items():
         raise ValueError(f"[ctlplugin:roll]: {key}={value}: unknown key; none is known")
     plugin = RollPlugin(controller)
-    make_known(controller, plugin, ("rollrestart", "rollstatus", "rollabort"))
+    make_known(controller, plugin, COMMANDS)
     return plugin

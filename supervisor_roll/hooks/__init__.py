@@ -21,9 +21,16 @@ from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
 from supervisor_roll.hooks import arbiter as _arbiter
+from supervisor_roll.hooks import counters as _counters
+from supervisor_roll.hooks import preflight as _preflight
 from supervisor_roll.hooks import worker as _worker
 from supervisor_roll.hooks.guest import quietly as _quietly
 from supervisor_roll.hooks.installation import install_into as _install_into
+
+
+def on_starting(server: _Any) -> None:
+    """Before the arbiter has sockets: a preflight goes no further."""
+    _quietly(_preflight.about_to_start, server)
 
 
 def nworkers_changed(server: _Any, new_value: _Any, old_value: _Any) -> None:
@@ -51,6 +58,16 @@ def post_worker_init(worker: _Any) -> None:
     _quietly(_worker.initialized, worker)
 
 
+def post_request(worker: _Any, req: _Any, environ: _Any, resp: _Any) -> None:
+    """A request was answered: count it."""
+    _quietly(_counters.request_answered, worker, resp)
+
+
+def worker_abort(worker: _Any) -> None:
+    """In a worker that was sent ABRT: say so."""
+    _quietly(_worker.aborted, worker)
+
+
 def worker_exit(server: _Any, worker: _Any) -> None:
     """In a worker that leaves: let it leave in peace."""
     _quietly(_worker.leaving, worker)
@@ -64,11 +81,14 @@ def child_exit(server: _Any, worker: _Any) -> None:
 # What runs first where the user has a hook of the same name. A worker is ready only after the
 # user's own post_worker_init; a child that is about to boot is ours before anything can fail.
 _HOOKS: dict[str, tuple[_Callable[..., None], str]] = {
+    "on_starting": (on_starting, "before"),
     "nworkers_changed": (nworkers_changed, "after"),
     "on_reload": (on_reload, "after"),
     "pre_fork": (pre_fork, "after"),
     "post_fork": (post_fork, "before"),
     "post_worker_init": (post_worker_init, "after"),
+    "post_request": (post_request, "after"),
+    "worker_abort": (worker_abort, "before"),
     "worker_exit": (worker_exit, "after"),
     "child_exit": (child_exit, "before"),
 }

@@ -1,4 +1,7 @@
-"""The health check: one request to the application, made inside the worker that has loaded it."""
+"""The health check: one request to the application, made inside the worker that has loaded it.
+
+How it is made of a WSGI application; ``asgi`` and ``tornado`` have the other kinds.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,16 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from supervisor_roll.wire.datagram import Message
+
+USER_AGENT = "supervisor_roll health check"
+# Worker classes of others whose applications, callable or not, are no WSGI.
+_NO_WSGI = frozenset({"uvicorn", "uvicorn_worker", "aiohttp"})
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,23 @@ class Check:
     host: str
     headers: tuple[tuple[str, str], ...]
     timeout_secs: float
+
+    @property
+    def scheme(self) -> str:
+        """What a proxy in front says the scheme is, if a header is to say so."""
+        return next((value for name, value in self.headers
+                     if name.lower() == "x-forwarded-proto"), "http")
+
+    @property
+    def all_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers with those that are ours beside, unless they are given."""
+        given = {name.lower() for name, _ in self.headers}
+        ours = (("Host", self.host), ("User-Agent", USER_AGENT))
+        return (*(one for one in ours if one[0].lower() not in given), *self.headers)
+
+    def too_late(self) -> str:
+        """What stands for the status line where there was no answer in time."""
+        return f"no answer within {self.timeout_secs:g} s"
 
     @classmethod
     def from_answer(cls, answer: Message) -> Check | None:
@@ -40,14 +66,40 @@ class Check:
 def is_wsgi(worker: Any) -> bool:
     """Whether the worker's application can be called as WSGI.
 
-    uvicorn's workers keep an ASGI application in ``worker.wsgi``, and a Tornado
-    ``web.Application`` there cannot be called with an environ.
+    uvicorn's workers keep an ASGI application in ``worker.wsgi``, and what Tornado's HTTP server
+    takes itself cannot be called with an environ.
     """
     application = getattr(worker, "wsgi", None)
-    homes = {base.__module__.partition(".")[0] for base in type(worker).__mro__}
-    tornado = sys.modules.get("tornado.web")
-    native = tornado is not None and isinstance(application, tornado.Application)
-    return callable(application) and not native and not homes & {"uvicorn", "uvicorn_worker"}
+    return (callable(application) and not is_tornado(application)
+            and not homes_of(worker) & _NO_WSGI)
+
+
+def is_tornado(application: Any) -> bool:
+    """Whether it is what Tornado's HTTP server takes itself."""
+    natives = [("tornado.web", "Application"), ("tornado.wsgi", "WSGIContainer")]
+    return any(isinstance(application, getattr(sys.modules.get(module), name, ()))
+               for module, name in natives)
+
+
+def homes_of(worker: Any) -> set[str]:
+    """The packages that the worker's class and its bases are from."""
+    return {base.__module__.partition(".")[0] for base in type(worker).__mro__}
+
+
+def status_line(code: int) -> str:
+    """An HTTP status as its line has it, such as "200 OK"."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def raised(error: BaseException) -> str:
+    """What stands for the status line where the application raised."""
+    try:
+        return f"raised {type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own __str__ raises
+        return f"raised {type(error).__name__}"
 
 
 def passed(status: str) -> bool:
@@ -74,22 +126,21 @@ def call_wsgi(worker: Any, check: Check) -> str:
                 if close is not None:
                     close()
     except _TimedOut:
-        return f"no answer within {check.timeout_secs:g} s"
-    except Exception as error:  # noqa: BLE001 - the application's, whatever it is
-        return f"raised {type(error).__name__}: {error}"
-    except SystemExit as error:
-        return f"raised SystemExit: {error}"
+        return check.too_late()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's, whatever it is
+        return raised(error)
     return statuses[-1] if statuses else "start_response was not called"
 
 
 def _environ(worker: Any, check: Check) -> dict[str, Any]:
     """A complete environ (PEP 3333), with Gunicorn's own keys beside."""
     path, _, query = check.path.partition("?")
-    host, _, port = check.host.partition(":")
+    address = urlsplit(f"//{check.host}")
+    host, port = address.hostname or check.host, address.netloc.rpartition("]")[2].partition(":")[2]
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
-        "PATH_INFO": path,
+        "PATH_INFO": unquote(path, "latin-1"),
         "QUERY_STRING": query,
         "RAW_URI": check.path,
         "SERVER_NAME": host,
@@ -98,10 +149,8 @@ def _environ(worker: Any, check: Check) -> dict[str, Any]:
         "SERVER_SOFTWARE": "supervisor_roll",
         "REMOTE_ADDR": "127.0.0.1",
         "REMOTE_PORT": "0",
-        "HTTP_HOST": check.host,
-        "HTTP_USER_AGENT": "supervisor_roll health check",
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": check.scheme,
         "wsgi.input": io.BytesIO(),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
@@ -114,11 +163,10 @@ def _environ(worker: Any, check: Check) -> dict[str, Any]:
         environ["wsgi.file_wrapper"] = FileWrapper
     except ImportError:
         pass
-    for name, value in check.headers:
+    for name, value in check.all_headers:
         key = name.upper().replace("-", "_")
-        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
-        if key == "X_FORWARDED_PROTO":
-            environ["wsgi.url_scheme"] = value
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
 
 
@@ -132,14 +180,29 @@ def _time_limit(secs: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    gevent = _gevent()
+    ours = gevent and gevent.getcurrent()
 
     def alarm(signum: int, frame: FrameType | None) -> None:
-        raise _TimedOut
+        # Under gevent it may interrupt its hub, or a greenlet that has nothing to do with this.
+        if gevent is None or gevent.getcurrent() is ours:
+            raise _TimedOut
 
     before = signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, secs)
     try:
-        yield
+        if gevent is None:
+            yield
+        else:
+            with gevent.Timeout(secs, _TimedOut()):
+                yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _gevent() -> Any:
+    """gevent, where it has replaced how the standard library waits; else None."""
+    monkey = sys.modules.get("gevent.monkey")
+    patched = monkey is not None and monkey.is_module_patched("time")
+    return sys.modules["gevent"] if patched else None

@@ -9,13 +9,14 @@ from typing import Any
 ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")
 _BOOTS = struct.Struct("<?B")
+_WATCH = struct.Struct("<d")
 
 
 class ArbiterPage:
     """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _COUNT.size + _BOOTS.size)
+        self._page = mmap.mmap(-1, _COUNT.size + _BOOTS.size + _WATCH.size)
 
     def count(self) -> tuple[int, int]:
         """How often the count has changed, and the count."""
@@ -39,6 +40,14 @@ class ArbiterPage:
 
     def boot_failed(self) -> None:
         _BOOTS.pack_into(self._page, _COUNT.size, self.armed, min(self.failures + 1, 255))
+
+    @property
+    def watched_until(self) -> float:
+        """Till when, on the monotonic clock, the workers are to tell what they answer."""
+        return float(_WATCH.unpack_from(self._page, _COUNT.size + _BOOTS.size)[0])
+
+    def watch_until(self, when: float) -> None:
+        _WATCH.pack_into(self._page, _COUNT.size + _BOOTS.size, when)
 
     def became_ready(self) -> None:
         _BOOTS.pack_into(self._page, _COUNT.size, True, 0)

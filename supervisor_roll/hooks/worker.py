@@ -3,7 +3,8 @@
 A worker is ready at its first heartbeat, its first own call of ``worker.notify``: in each
 worker class that follows the loading of the application, an ASGI application's lifespan
 start-up, and the set-up of what accepts requests. ``post_worker_init`` alone would be a false
-ready for ASGI. A worker that is being stopped (``alive`` is False) says nothing.
+ready for ASGI. A worker that is being stopped (``alive`` is False) says nothing, nor does one
+whose application says that its start-up failed.
 
 Ready is said at each heartbeat until the listener has acknowledged it; then the worker's
 own ``notify`` is put back, and the worker runs as if we were not there.
@@ -16,14 +17,16 @@ import signal
 import time
 from typing import Any
 
-from supervisor_roll.hooks import boot, health
+from supervisor_roll.hooks import boot, lameduck
 from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.checker import Checker, checker_for
 from supervisor_roll.hooks.guest import log, quietly
-from supervisor_roll.hooks.health import Check
+from supervisor_roll.hooks.health import Check, passed
 from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, page_of
-from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.datagram import ABORTING, BOOTING, LOADED, READY, UNREADY, Message
 
 RETRY_SECS = 1.0
+BEAT_SECS = 1.0
 # A ready worker that no listener answers for that long is one to be kept.
 UNCLAIMED_SECS = 30.0
 _VOICE = "_supervisor_roll_voice"
@@ -39,6 +42,7 @@ def forked(server: Any, worker: Any) -> None:
     boot.back_off(server, worker, voice)
     voice.channel.tell(voice.message(BOOTING))
     boot.guard(worker, voice)
+    lameduck.prepare(worker)
 
 
 def initialized(worker: Any) -> None:
@@ -47,8 +51,19 @@ def initialized(worker: Any) -> None:
     if voice is None:
         log.warning("supervisor_roll: the hook post_fork is not installed; "
                     "this worker will not say when it is ready")
-    elif worker.alive:
-        voice.loaded()
+    else:
+        if worker.alive:
+            voice.loaded()
+        if not worker.alive:
+            # It was TERMed. Tornado's run() would make it alive again, and it would serve.
+            raise SystemExit(0)
+
+
+def aborted(worker: Any) -> None:
+    """``worker_abort``."""
+    voice: Voice | None = getattr(worker, _VOICE, None)
+    if voice is not None:
+        voice.channel.tell(voice.message(ABORTING))
 
 
 def leaving(worker: Any) -> None:
@@ -74,7 +89,8 @@ class Voice:
         missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
         self._check: Check | None = None
-        self._status = ""
+        self._checker: Checker | None = None
+        self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
         self._boot_secs = 0.0
         self.born_surplus = self.page.surplus
@@ -104,74 +120,103 @@ class Voice:
         if self.beats_while_booting:
             self.worker.tmp.notify()
 
+    @property
+    def leaving(self) -> bool:
+        """The worker has been asked to leave."""
+        return not self.worker.alive
+
+    @property
+    def may_fail(self) -> bool:
+        """A failed boot would not halt the arbiter: the guard is up."""
+        return self.arbiter.armed and not self.page.ready
+
     def loaded(self) -> None:
         """The application is loaded: check it as the listener says, and see to the ready."""
-        if not self._can_check():
+        if self.worker.timeout:
+            # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
+            # other classes beat every second, and make no use of this.
+            self.worker.timeout = min(self.worker.timeout, BEAT_SECS)
+        self._checker = checker_for(self.worker)
+        if self._checker is None:
             self._facts["UNCHECKED"] = "1"
         answer = self.channel.ask(self.message(LOADED))
         if answer is not None:
             self._check = Check.from_answer(answer)
-            self._hold(answer.fields.get("HOLD") == "1", answer.number("HOLD_SECS", 0.0))
+            self._holds = answer.fields.get("HOLD") == "1"
+            self._hold_secs = answer.number("HOLD_SECS", 0.0)
+            self._heard = time.monotonic()
+        if self._checker is not None:
+            self.keep_alive()
+            self._checker.before_accept(self._check, self)
         original = self.worker.notify
 
         def notify() -> None:
             original()
+            quietly(lameduck.arm, self.worker)
             quietly(self._beat)
 
         self.worker.notify = notify
 
-    def _hold(self, holds: bool, hold_secs: float) -> None:
-        """Make the check before anything is accepted; stay here while the listener says so.
+    def judge(self, status: str) -> float | None:
+        """What comes of a check before the worker accepts: seconds until the next, None to serve.
 
         Only a rollout holds a worker: its older ones serve meanwhile. One that boots for
         any other reason is checked once, and serves whatever comes of it. A listener that
-        falls silent holds nobody for longer than ``hold_secs``.
+        falls silent holds nobody for longer than HOLD_SECS.
         """
-        heard = time.monotonic()
-        while self._check is not None and self.worker.alive:
-            self._run_check()
-            if health.passed(self._status) or not self._can_check():
-                return
-            answer = self.channel.ask(self.message(UNREADY, STATUS=self._status))
-            now = time.monotonic()
-            if answer is not None:
-                heard, holds = now, answer.fields.get("HOLD") == "1"
-            if not holds or now > heard + hold_secs:
-                self._next_try = now + RETRY_SECS
-                return
-            self.keep_alive()
-            time.sleep(RETRY_SECS / 2)
-
-    def _can_check(self) -> bool:
-        return health.is_wsgi(self.worker)
-
-    def _run_check(self) -> None:
-        if self._check is None or not self._can_check():
-            self._status = ""
-            return
         self.keep_alive()
-        self._status = health.call_wsgi(self.worker, self._check)
+        if passed(status):
+            return None
+        answer = self.channel.ask(self.message(UNREADY, STATUS=status))
+        now = time.monotonic()
+        if answer is not None:
+            self._heard, self._holds = now, answer.fields.get("HOLD") == "1"
+        if not self._holds or now > self._heard + self._hold_secs:
+            self._next_try = now + RETRY_SECS
+            return None
+        return RETRY_SECS / 2
 
     def _beat(self) -> None:
         now = time.monotonic()
-        if not self.worker.alive or now < self._next_try:
+        checker = self._checker
+        if self.leaving or now < self._next_try or (checker is not None and checker.busy):
             return
         self._next_try = now + RETRY_SECS
-        if self._check is not None and self._can_check() and not health.passed(self._status):
-            self._run_check()
-            if not health.passed(self._status):
-                self.channel.ask(self.message(UNREADY, STATUS=self._status))
-                return
+        if checker is None:
+            self._become_ready()
+            return
+        checker.later(RETRY_SECS, self._beat)
+        if checker.failure:
+            self._say_unready(f"start-up failed: {checker.failure}")
+        elif self._check is not None and not passed(checker.status):
+            checker.start(self._check, self._checked)
+        else:
+            self._become_ready()
+
+    def _checked(self) -> None:
+        """A check in the serving worker has its status."""
+        if self.leaving or self._checker is None:
+            return
+        if passed(self._checker.status):
+            self._become_ready()
+        else:
+            self._say_unready(self._checker.status)
+
+    def _say_unready(self, status: str) -> None:
+        self.channel.ask(self.message(UNREADY, STATUS=status))
+
+    def _become_ready(self) -> None:
         if not self.page.ready:
-            self._boot_secs = now - self.born
+            self._boot_secs = time.monotonic() - self.born
             self.page.ready = True
             self.arbiter.became_ready()
         self._say_ready()
 
     def _say_ready(self) -> None:
         fields = {"BOOT_SECS": f"{self._boot_secs:.3f}"}
-        if self._status:
-            fields["STATUS"] = self._status
+        checked = self._checker.status if self._checker is not None else ""
+        if checked:
+            fields["STATUS"] = checked
         answer = self.channel.ask(self.message(READY, **fields))
         if answer is None:
             if not self.channel.path or time.monotonic() > (
@@ -179,7 +224,7 @@ class Voice:
                 self.page.surplus = False
             return
         check = Check.from_answer(answer)
-        if check is not None and not self._status and self._can_check():
+        if check is not None and not checked and self._checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
             self._check = check
             self._next_try = 0.0

@@ -30,7 +30,7 @@ class Aftermath:
             # The rollback has ended.
             back = (f"rolled back: {facts['replaced']} of {facts['total']} workers" if
                     kind == COMPLETE else f"the rollback {kind}: {facts['why']}")
-            self._end(run, back)
+            self._end(run, back, rolled_back=kind == COMPLETE)
             return True
         settings = run.rollout.settings if run.rollout else None
         if kind != FAILED or settings is None or not settings.on_failure:
@@ -73,11 +73,12 @@ class Aftermath:
         """The listener was restarted while the command ran, which ended it."""
         self._end(run, "on_failure was cut short by a restart of the listener")
 
-    def _end(self, run: Run, text: str) -> None:
+    def _end(self, run: Run, text: str, rolled_back: bool = False) -> None:
         failure = run.failure or {}
         arbiter = run.arbiter and self._rolls.knowledge.arbiters.get(run.arbiter)
         alive = [one.pid for one in arbiter.workers] if arbiter else []
-        outdated = [pid for pid in failure.get("outdated", []) if pid in alive]
+        # After a rollback none runs the release that failed.
+        outdated = [pid for pid in alive if rolled_back or pid in failure.get("outdated", [])]
         fresh = [pid for pid in alive if pid not in outdated]
         self._rolls.over(run, FAILED, {
             **failure, "why": f"{failure.get('why', '')}\n{text}".strip(),

@@ -26,7 +26,7 @@ from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
@@ -63,7 +63,7 @@ class Coordinator:
         self.pid = pid
         self.supervisord, self.table, self.clock = supervisord, table, clock
         self.outbox = Outbox(wall)
-        self.knowledge = Knowledge(supervisord, table)
+        self.knowledge = Knowledge(supervisord, table, clock)
         self.rolls = Rolls(self.outbox, self.knowledge, configuration, self._program, sides, clock)
         self._rung = True
         self._retry_at: float | None = None
@@ -103,7 +103,7 @@ class Coordinator:
         answer = None
         try:
             answer = self._heard(datagram.pid, dg.decode(datagram.data))
-        except BadMessage as error:
+        except RollError as error:
             log.warning("a message from pid %d was not used: %s", datagram.pid, error)
         if datagram.answer is not None:
             if answer is None:
@@ -113,7 +113,7 @@ class Coordinator:
 
     def exited(self, instance: InstanceId) -> None:
         """A watched process has ended."""
-        arbiter, itself = self.knowledge.exited(instance)
+        arbiter, itself, why = self.knowledge.exited(instance)
         if arbiter is None:
             return
         self.outbox.unsaved = True
@@ -123,7 +123,7 @@ class Coordinator:
                 f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
                 f"its log says more: supervisorctl tail {arbiter.namespec} stderr"))
         else:
-            self.rolls.feed(arbiter, ev.Exited(instance))
+            self.rolls.feed(arbiter, ev.Exited(instance, why))
 
     def next_deadline(self) -> float | None:
         """When ``pump`` is due at the latest, on the clock; None if only when something comes."""
@@ -146,6 +146,7 @@ class Coordinator:
         except Unreachable as error:
             log.warning("will try again: %s", error)
             self._retry_at = self.clock() + RETRY_SECS
+            self._rung = True  # what was fetched with it may have been lost
             return
         answers, self.outbox.answers = self.outbox.answers, []
         for answer, message in answers:
@@ -228,12 +229,17 @@ class Coordinator:
         self.rolls.feed(arbiter, ev.Started(
             worker, known.age, surplus=message.fields.get("SURPLUS") == "1"))
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
+        if message.kind == dg.BOOTING and settings.release:
+            known.release = self.rolls.release(arbiter, worker, settings.release)
         fresh = self.rolls.fresh(arbiter, worker)
         surplus = fresh is not None and fresh.surplus
         if message.kind == dg.LOADED:
             self.rolls.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:
             self.rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
+        elif message.kind == dg.MEASURED:
+            self.rolls.measured(arbiter, worker, int(message.number("REQUESTS")),
+                                int(message.number("ERRORS")))
         elif message.kind == dg.FAILED:
             self.rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
                 message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
@@ -243,10 +249,13 @@ class Coordinator:
         fields = {"SURPLUS": str(int(surplus))}
         if message.kind == dg.LOADED and settings.health is not None:
             fields.update(_check_fields(settings))
-        # One whose check fails is kept from serving while others serve: in a rollout, and
-        # after one that failed, when nothing but the same release can come.
-        holds = arbiter.ready > 0 and (
-            fresh is not None or self.rolls.failed(arbiter.namespec))
+        # A fresh one whose check fails is kept from serving while others serve; also after
+        # the rollout has failed. A cold start or a crashed one's replacement never is.
+        if fresh is not None and message.kind == dg.UNREADY and not known.ready:
+            known.held = True
+        holds = arbiter.ready > 0 and (fresh is not None or known.held)
+        if message.kind == dg.READY and fresh is not None:
+            fields["WATCH_SECS"] = str(self.rolls.watch_secs(arbiter.namespec))
         fields["HOLD"] = str(int(holds))
         fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
         return Message(dg.ACK, fields)
@@ -263,7 +272,7 @@ class Coordinator:
                 self.rolls.feed(arbiter, ev.Started(child, 0, surplus=surge))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
-        timeout = float(arbiter.facts.get("TIMEOUT", "0"))
+        timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
         if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
             self.rolls.warn(arbiter.namespec, (
                 f"workers boot in {boot_secs:.1f} s, and Gunicorn "
@@ -277,7 +286,8 @@ def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> lis
     for one in state.get(key, []):
         try:
             usable.append(thawed(one))
-        except (ValueError, KeyError, TypeError, IndexError, BadMessage) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError,
+                BadMessage) as error:
             log.error("one of the %s that an earlier listener saved is lost: %r", key, error)
     return usable
 

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.supervisord import ProcessInfo, Supervisord, Unreachable
+from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.wire.datagram import FAILED, LOADED, READY, RESISTING, UNREADY, Message
+from supervisor_roll.wire.datagram import (
+    ABORTING,
+    FAILED,
+    LOADED,
+    READY,
+    RESISTING,
+    UNREADY,
+    Message,
+)
 
 log = logging.getLogger("supervisor_roll")
+
+# Anybody may write to the readiness socket: a stranger must not keep supervisord busy.
+REFETCH_SECS = 1.0
 
 
 @dataclass
@@ -32,6 +45,8 @@ class Worker:
     boot_secs: float = 0.0
     health: str = ""
     release: str = ""
+    held: bool = False  # it is kept from serving, since a rollout began with it
+    leaving: str = ""  # why it is about to leave, as far as it said
 
 
 @dataclass
@@ -51,7 +66,10 @@ class Arbiter:
         changes = int(message.number("CHANGES", -1))
         if changes <= self.changes or "WORKERS" not in message.fields:
             return False
-        self.changes, self.count = changes, int(message.number("WORKERS"))
+        count = int(message.number("WORKERS"))
+        if count < 0:
+            raise BadMessage(f"{message.kind}: WORKERS={count}: an arbiter wants no fewer than 0")
+        self.changes, self.count = changes, count
         return True
 
     def heard_worker(self, worker: InstanceId, message: Message) -> Worker:
@@ -67,10 +85,14 @@ class Arbiter:
             known.health = message.fields.get("STATUS", "")
         elif message.kind == UNREADY:
             known.ready, known.health = False, message.fields.get("STATUS", "")
+        elif message.kind == ABORTING:
+            known.leaving = ("it was sent ABRT, as Gunicorn does when a worker shows no sign of "
+                             "life for timeout seconds; the program's log shows where it hung")
         elif message.kind == FAILED:
             self.trouble = message.fields.get("ERROR", "a boot failed")
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
-        known.sick = message.kind in (UNREADY, FAILED, RESISTING)
+        if message.kind in (UNREADY, FAILED, RESISTING, READY):
+            known.sick = message.kind != READY
         if message.kind == READY:
             self.trouble = ""
         self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
@@ -114,7 +136,7 @@ class Arbiter:
 
 
 _FACTS = frozenset({"GUNICORN", "CLASS", "PRELOAD", "REUSE_PORT", "TIMEOUT", "GRACEFUL_TIMEOUT",
-                    "MISSING", "UNCHECKED"})
+                    "MISSING", "UNCHECKED", "STALE", "PYTHONPATH"})
 
 
 def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
@@ -126,8 +148,10 @@ def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
 class Knowledge:
     """All arbiters that have spoken, each of them a process that supervisord runs."""
 
-    def __init__(self, supervisord: Supervisord, table: ProcessTable) -> None:
-        self.supervisord, self.table = supervisord, table
+    def __init__(self, supervisord: Supervisord, table: ProcessTable,
+                 clock: Callable[[], float]) -> None:
+        self.supervisord, self.table, self._clock = supervisord, table, clock
+        self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
         self._infos: list[ProcessInfo] | None = None
 
@@ -143,7 +167,7 @@ class Knowledge:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
-            if not found:
+            if not found and self._clock() >= self._fetched_at + REFETCH_SECS:
                 self.stale()  # it may have been started since
                 found = [one for one in self._fetch() if one.pid == instance.pid]
             if not found or not self.table.watch(instance):
@@ -151,23 +175,26 @@ class Knowledge:
             self.arbiters[instance] = Arbiter(instance, found[0].namespec)
         return self.arbiters[instance]
 
-    def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool]:
-        """A process has ended: the arbiter that it was (True) or was a worker of (False)."""
+    def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool, str]:
+        """A process has ended: the arbiter that it was (True) or was a worker of (False), and why.
+        """
         self.table.unwatch(instance)
         arbiter = self.arbiters.pop(instance, None)
         if arbiter is not None:
             for worker in arbiter.workers:
                 self.table.unwatch(worker)
-            return arbiter, True
+            return arbiter, True, ""
         for arbiter in self.arbiters.values():
-            if arbiter.workers.pop(instance, None) is not None:
-                return arbiter, False
-        return None, False
+            gone = arbiter.workers.pop(instance, None)
+            if gone is not None:
+                return arbiter, False, gone.leaving
+        return None, False, ""
 
     def _fetch(self) -> list[ProcessInfo]:
         if self._infos is None:
             try:
                 self._infos = self.supervisord.processes()
+                self._fetched_at = self._clock()
             except Unreachable as error:
                 log.warning("%s", error)
                 return []

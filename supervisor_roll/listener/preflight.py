@@ -47,11 +47,13 @@ class NotPossible(RollError):
 
 @dataclass(frozen=True)
 class Result:
-    """How a preflight ended. ``text`` is empty, or the reason, with the end of what it printed."""
+    """How it ended. ``text`` is empty, or the reason, with the end of ``output``, what it printed.
+    """
 
     ok: bool
     secs: float
     text: str = ""
+    output: str = ""
 
 
 class Preflight:
@@ -174,7 +176,7 @@ class Preflight:
         else:
             late = self._timeout_secs if self._asked else None
             text = explained(output, status, late)
-            self._result = Result(not text, secs, text)
+            self._result = Result(not text, secs, text, output)
 
     def _read(self) -> None:
         # Not more at once than is kept: one that prints without end must not hold us up.

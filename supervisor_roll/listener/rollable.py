@@ -21,6 +21,11 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
         return ("it has preload_app: each worker that its arbiter forks runs the code that the "
                 "arbiter loaded, so replacing workers changes nothing; turn preload_app off, "
                 "or use supervisorctl restart")
+    if facts.get("STALE"):
+        return (f"its arbiter has imported modules of the application itself: {facts['STALE']}; "
+                "each worker that it forks runs them as they were then, so replacing workers "
+                "would not change them; keep gunicorn.conf.py from importing the application, "
+                "or use supervisorctl restart")
     if facts.get("REUSE_PORT") == "1" and arbiter.gunicorn >= (24, 0):
         return (f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
                 "socket of its own, and the connections waiting there are lost with it; "
@@ -33,16 +38,20 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
 
 def silence(table: ProcessTable, identity: InstanceId) -> tuple[bool, str]:
     """Why a running program's arbiter has not been heard: whether it is a Gunicorn, and the why."""
-    if "gunicorn" in table.command_line(identity.pid).lower():
+    own = table.command_line(identity.pid)
+    below = [] if own.startswith("gunicorn: master") else [
+        pid for pid in table.descendants_titled(identity, "gunicorn")
+        # An arbiter's workers, which it forked, show its own command line.
+        if table.command_line(pid) != own]
+    if not below and "gunicorn" in own.lower():
         return True, (
             f"its Gunicorn (pid {identity.pid}) has not been heard: it runs without the hooks, or "
             "was started while this listener was not running and has been idle since; end its "
             f"gunicorn.conf.py with: {HOOK_LINE} -- and restart it once")
-    below = table.descendants_titled(identity, "gunicorn")
     if below:
         return True, (
             f"supervisord runs a wrapper (pid {identity.pid}) around Gunicorn (pid {min(below)}), "
             "so that its signals do not reach the arbiter; in the program's command, write exec "
             "before gunicorn, or start gunicorn directly")
     return False, (f"it is no Gunicorn program (pid {identity.pid}: "
-                   f"{table.command_line(identity.pid)[:120] or 'gone'})")
+                   f"{own[:120] or 'gone'})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,8 @@ from supervisor_roll.listener.gather import Refusal, cost_of, gather
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.preflight import NotPossible, Result
-from supervisor_roll.listener.runs import Job, Run
+from supervisor_roll.listener.releases import last_line, release_at
+from supervisor_roll.listener.runs import Job, Run, Watched
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadSetting
@@ -45,6 +47,11 @@ log = logging.getLogger("supervisor_roll")
 
 # How often what cannot notify us is looked at while a program gathers.
 LOOK_SECS = 1.0
+# A program that gathers for longer than that says so.
+QUIET_SECS = 2.0
+# What a command may take to tell the release.
+RELEASE_SECS = 10.0
+_RELEASE = "release of "  # no namespec has a space
 _EVENTS: dict[str, Callable[[str], ev.Event]] = {
     ABORT: ev.Aborted, PAUSE: ev.Paused, RESUME: ev.Resumed}
 
@@ -59,6 +66,9 @@ class Rolls:
         self.outbox, self.knowledge = outbox, knowledge
         self.program, self.sides = program, sides
         self.aftermath = Aftermath(self)
+        self._waiting: deque[Job] = deque()
+        self._advancing = False
+        self._asked: dict[str, InstanceId] = {}  # whose release a command is to tell
         self.configuration, self.clock = configuration, clock
         self.runs: dict[str, Run] = {}
         self.statuses: dict[str, Status] = {}
@@ -71,8 +81,10 @@ class Rolls:
                 self._control(request, namespec)
             self.outbox.done.append(request.id)
         else:
-            self._next(Job(request.id, request.programs, request.values, request.by,
-                           request.at, request.wildcard, request.kind == DRY_RUN))
+            self._waiting.append(Job(
+                request.id, request.programs, request.values, request.by, request.at,
+                request.wildcard, request.kind == DRY_RUN))
+            self._advance()
 
     def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
         """Something happened to an arbiter or its worker: tell the rollout, if there is one."""
@@ -83,9 +95,11 @@ class Rolls:
     def tick(self) -> None:
         """Let time pass."""
         now = self.clock()
-        for namespec, result in self.sides.poll():
-            run = self.runs.get(namespec)
-            if run is not None:
+        for key, result in self.sides.poll():
+            run = self.runs.get(key)
+            if key.startswith(_RELEASE):
+                self._release_told(key, result)
+            elif run is not None:
                 self._side_ended(run, result)
         for run in list(self.runs.values()):
             if run.rollout is None and run.failure is None:
@@ -120,10 +134,50 @@ class Rolls:
         instance = run.rollout.instances.get(worker) if run and run.rollout else None
         return instance if instance and instance.fresh else None
 
-    def failed(self, namespec: str) -> bool:
-        """Whether the last rollout of this program failed."""
-        status = self.statuses.get(namespec)
-        return status is not None and status.state == FAILED
+    def release(self, arbiter: Arbiter, worker: InstanceId, release: str) -> str:
+        """The release that a worker, forked just now, will load; "" if a command is to tell it."""
+        found = release_at(release)
+        if found is None:
+            key = f"{_RELEASE}{worker.pid}"
+            try:
+                self.sides.command(key, release, self.program(arbiter.namespec), "",
+                                   RELEASE_SECS)
+                self._asked[key] = worker
+            except NotPossible as error:
+                log.warning("%s: release: %s", arbiter.namespec, error)
+        return found or ""
+
+    def _release_told(self, key: str, result: Result) -> None:
+        worker = self._asked.pop(key, None)
+        for arbiter in self.knowledge.arbiters.values():
+            if worker in arbiter.workers:
+                arbiter.workers[worker].release = last_line(result.output) if result.ok else "?"
+                self.outbox.unsaved = True
+        if not result.ok:
+            log.warning("release: %s", result.text)
+
+    def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
+        """A worker told what it has answered since its boot."""
+        run = self.runs.get(arbiter.namespec)
+        if run is None or run.rollout is None or run.arbiter != arbiter.id:
+            return
+        instance = run.rollout.instances.get(worker)
+        if instance is None or instance.asked or instance.kept:
+            return
+        now = requests, errors
+        known = next((one for one in run.watched if one.id == worker), None)
+        if known is None:
+            # A fresh one has been watched from its boot on, an outdated one from now on.
+            known = Watched(worker, instance.fresh, (0, 0) if instance.fresh else now, now)
+            run.watched.append(known)
+        known.now = now
+        self._handle(run, run.rollout, ev.Measured(run.tally(True), run.tally(False)))
+
+    def watch_secs(self, namespec: str) -> float:
+        """How long, from now on, workers are to be watched: a fresh one has become ready."""
+        run = self.runs.get(namespec)
+        settings = run.rollout.settings if run and run.rollout else None
+        return settings.min_ready_secs + LOOK_SECS if settings and settings.min_ready_secs else 0.0
 
     def warn(self, namespec: str, text: str) -> None:
         """Tell who follows the program's rollout, once for each text."""
@@ -175,6 +229,17 @@ class Rolls:
             self.outbox.report(request.id, namespec, REFUSED, {
                 "why": f"it has not begun: there is nothing to {request.kind}"})
 
+    def _advance(self) -> None:
+        """Go on with the jobs whose last program has ended, in a loop: there may be hundreds."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._waiting:
+                self._next(self._waiting.popleft())
+        finally:
+            self._advancing = False
+
     def _next(self, job: Job) -> None:
         """Begin with the job's next program."""
         if job.over:
@@ -206,7 +271,8 @@ class Rolls:
                 run.job.unserved = f"not rolled, since {run.namespec} {kind} before it"
         self.outbox.report(run.job.id, run.namespec, kind, facts)
         run.job.index += 1
-        self._next(run.job)
+        self._waiting.append(run.job)
+        self._advance()
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -220,9 +286,15 @@ class Rolls:
         found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
         if isinstance(found, Refusal):
             self.over(run, found.kind, {"why": found.why})
-        elif found is not None and run.job.dry_run:
+        elif found is None:
+            waited = self.clock() - run.gathers_since
+            if waited > QUIET_SECS and not run.warnings:
+                run.warnings.append("")
+                self.outbox.report(run.job.id, run.namespec, NOTE, {
+                    "text": "waiting until all of its workers have said whether they are ready"})
+        elif run.job.dry_run:
             self._plan(run, settings, found)
-        elif found is not None:
+        else:
             try:
                 self._begin(run, settings, found)
             except NotPossible as error:

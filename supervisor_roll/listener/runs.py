@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.events import InstanceId, Tally
 from supervisor_roll.rollout.machine import PROGRESSING, Rollout
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.wire.mailbox import Status
@@ -60,6 +60,12 @@ class Run:
     failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
     repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
     watched: list[Watched] = field(default_factory=list)
+
+    def tally(self, fresh: bool) -> Tally:
+        """What the fresh, or the outdated, workers answered while they were watched."""
+        ones = [one for one in self.watched if one.fresh == fresh]
+        return Tally(sum(one.now[0] - one.before[0] for one in ones),
+                     sum(one.now[1] - one.before[1] for one in ones))
 
     def status(self) -> Status:
         """What rollstatus shows of it."""

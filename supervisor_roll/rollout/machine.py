@@ -80,6 +80,7 @@ class Rollout:
         self.replaced = 0
         self._signal: tuple[str, float, InstanceId | None] | None = None  # kind, when, for whom
         self._short_since: float | None = None
+        self._unheard = False
         self._turned_at: float | None = None
         self._settling_since: float | None = None
         self._gone: set[InstanceId] = set()
@@ -180,11 +181,11 @@ class Rollout:
         if event.count != self.count and self._signal is not None and (
                 self._signal[0] == ("add" if event.count > self.count else "remove")):
             self._signal = None
-        self.count = event.count
+        self.count, self._unheard = event.count, False
         return []
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
-        self.why = self.why or event.why
+        self.why = f"{self.why}; {event.why}" if self.why else event.why
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)
 
     def _aborted(self, event: ev.Aborted) -> list[Action]:
@@ -307,6 +308,8 @@ class Rollout:
         if self._signal is None or not self._due(self._signal[1] + CONFIRM_SECS):
             return []
         oldest = self.instances.get(self._signal[2]) if self._signal[2] else None
+        # Heard, but the new count was not told? Then the one that went is not replaced.
+        self._unheard = self._signal[0] == plan.REMOVE
         self._signal = None
         return [ev.StopInstance(oldest.id)] if oldest is not None else []
 
@@ -330,6 +333,10 @@ class Rollout:
             self._short_since = None
         elif self._short_since is None:
             self._short_since = self.now
+        if self._unheard and self._short_since is not None and self._due(
+                self._short_since + CONFIRM_SECS):
+            self.count = len(self.instances.up) + len(self.instances.leaving)
+            self._short_since, self._unheard = None, False
         if self._short_since is not None and self._due(self._short_since + limit):
             return self._turn(FAILED, f"the arbiter started no worker within {limit:g} s")
         return []
@@ -387,7 +394,9 @@ class Rollout:
         limit = self.settings.ready_timeout_secs
         turned_at = self.began if self._turned_at is None else self._turned_at
         for one in self.instances.fresh:
-            overdue = not one.ready and one.since <= turned_at and self.now >= one.since + limit
+            # One that is loaded but fails its check is held, and serves nobody; a replacement
+            # of it would not be.
+            overdue = not one.loaded and one.since <= turned_at and self.now >= one.since + limit
             if one.surplus or (in_place and overdue):
                 self._mark(one, STOP)
                 actions.append(ev.StopInstance(one.id))

@@ -51,6 +51,9 @@ class Standing:
 def next_move(at: Standing) -> Move | None:
     """The next step that keeps the invariant; None if there is nothing to do but wait."""
     outdated, up = at.instances.outdated, at.instances.up
+    if len(up) > at.count:
+        # One has left and was not replaced; that it has exited is yet to be heard.
+        return None
     if not outdated:
         return _last_move(at)
     surge = at.budget.surge

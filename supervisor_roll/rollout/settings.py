@@ -137,7 +137,9 @@ def _amount(key: str, value: str) -> Amount:
     return Amount(int(match[1]), match[2] == "%")
 
 
-def _some_amount(key: str, value: str) -> Amount:
+def _canary(key: str, value: str) -> Amount | None:
+    if not value:
+        return None
     amount = _amount(key, value)
     if amount.number == 0:
         raise BadSetting(key, value, "must be at least 1")
@@ -205,7 +207,7 @@ _RULES = {
     "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs),
     "min_ready_secs": _Rule("min_ready_secs", _secs),
     "drain_timeout_secs": _Rule("drain_timeout_secs", _some_secs),
-    "canary": _Rule("canary", _some_amount),
+    "canary": _Rule("canary", _canary),
     "preflight": _Rule("preflight", _flag),
     "on_failure": _Rule("on_failure", _command),
     "on_failure_timeout_secs": _Rule("on_failure_timeout_secs", _some_secs),

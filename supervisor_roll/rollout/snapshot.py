@@ -13,7 +13,7 @@ from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.settings import Amount, Health, Settings
 
 _PLAIN = ("desired", "count", "began", "now", "total", "floor", "min_ready", "became_available",
-          "cleared", "state", "wanted", "why", "ended", "replaced", "_short_since",
+          "cleared", "state", "wanted", "why", "ended", "replaced", "_short_since", "_unheard",
           "_turned_at", "_settling_since", "_olds", "_news", "_deadlines")
 
 

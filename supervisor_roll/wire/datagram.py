@@ -28,13 +28,16 @@ READY = "READY"  # it serves. Said again until it is acknowledged.
 UNREADY = "UNREADY"  # its health check failed; STATUS says how.
 FAILED = "FAILED"  # its boot failed; ERROR and TRACEBACK say how. It leaves.
 RESISTING = "RESISTING"  # FAILURES boots have failed; it waits WAIT_SECS before its own.
+MEASURED = "MEASURED"  # REQUESTS answered since its boot, ERRORS of them. Wants no answer.
+ABORTING = "ABORTING"  # it was sent ABRT, as Gunicorn does at ``timeout``.
 # From an arbiter.
 COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
 # The answer.
 ACK = "ACK"
 
-KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, COUNTED, RELOADED, ACK})
+KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, MEASURED, ABORTING, COUNTED,
+                   RELOADED, ACK})
 
 
 @dataclass(frozen=True)

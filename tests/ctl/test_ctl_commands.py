@@ -139,7 +139,7 @@ def test_help_tells_of_every_option_and_of_ctrl_c_and_is_not_denied_by_another_p
     assert "No help" not in text
     assert "No help" not in site.ctl("help", "start")[1]
     assert "No help" in site.ctl("help", "nosuch")[1]
-    assert "rollabort  rollrestart  rollstatus" in site.ctl("help")[1]
+    assert "rollabort  rollpause  rollrestart  rollresume  rollstatus" in site.ctl("help")[1]
 
 
 def test_no_wait_only_requests_and_rollstatus_follows_to_the_end(site: Supervised) -> None:

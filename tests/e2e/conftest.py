@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Program, Site
+from harness import Inet, Program, Site
 from harness.venvs import CACHE
 
 _SITES = pytest.StashKey[list[Site]]()
@@ -38,14 +38,16 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
-    """Make and start a site: ``make_site(Program(...), ..., roll=True, start=True)``.
+    """Make and start a site: ``make_site(Program(...), ..., roll=True, inet=None, start=True)``.
 
     It is stopped and removed after the test; kept, stopped, if the test fails.
     """
     sites = _sites(request.node)
 
-    def make(*programs: Program, roll: bool = True, start: bool = True) -> Site:
-        site = Site(*programs, roll=roll)
+    def make(
+        *programs: Program, roll: bool = True, inet: Inet | None = None, start: bool = True
+    ) -> Site:
+        site = Site(*programs, roll=roll, inet=inet)
         sites.append(site)
         return site.start() if start else site
 

@@ -170,7 +170,7 @@ health_headers=X-Token: %(ENV_ROLL_TOKEN)s
 
 
 @pytest.mark.parametrize(("line", "said"), [
-    ("max_serge=1", "max_serge=1: unknown key; known are drain_timeout_secs, health, "),
+    ("max_serge=1", "max_serge=1: unknown key; known are canary, drain_timeout_secs, health, "),
     ("max_surge=lots", "max_surge=lots: must be a count such as 1, or a percentage such as 25%"),
     ("ready_timeout_secs=0", "ready_timeout_secs=0: must be more than 0 seconds"),
     ("max_surge=0", "max_unavailable=0: max_surge and max_unavailable must not both be 0"),

@@ -60,7 +60,8 @@ def test_an_aborted_rollout_whose_arbiter_exits_is_aborted():
     history.begin()
     history.abort("alice")
     history.tell(ev.ArbiterExited("the arbiter exited"))
-    assert (history.rollout.state, history.rollout.why) == (ABORTED, "aborted by alice")
+    assert (history.rollout.state, history.rollout.why) == (
+        ABORTED, "aborted by alice; the arbiter exited")
 
 
 def test_hup_when_all_fresh_ones_are_available_completes_the_rollout():

@@ -91,7 +91,7 @@ def test_what_is_no_json_object_is_refused(
     ('{"kind": "rollout", "names": "a"}', "Ask: names: 'a' is not a list"),
     ('{"kind": "rollout", "names": [1]}', "Ask: names: 1 is not text"),
     ('{"kind": "rollout", "names": []}', "names is empty"),
-    ('{"kind": "reboot", "names": ["a"]}', "'reboot' is neither rollout nor abort"),
+    ('{"kind": "reboot", "names": ["a"]}', "'reboot' is none of rollout, dry-run, abort"),
     ('{"kind": "rollout", "names": ["a"], "values": {"max_surge": 2}}', "values: 2 is not text"),
 ])
 def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) -> None:

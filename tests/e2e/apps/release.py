@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,6 @@ _FOLDER = Path(__file__).resolve().parent
 _WRITTEN = json.loads((_FOLDER / "release.json").read_text())
 
 NAME: str = _WRITTEN["release"]
-HEALTH_STATUS: int = _WRITTEN["status"]
 
 
 def answer() -> dict[str, object]:
@@ -26,8 +26,10 @@ def answer() -> dict[str, object]:
 
 
 def health_status() -> int:
-    """The status that ``/_status`` answers with."""
-    return HEALTH_STATUS
+    """The status that ``/_status`` answers with: what ``status`` beside this file has in it now."""
+    status = int((_FOLDER / "status").read_text())
+    print(f"release {NAME} answers its health check with {status}", file=sys.stderr, flush=True)
+    return status
 
 
 def doze(secs: str | None) -> None:
@@ -41,13 +43,37 @@ def _boot() -> None:
     match _WRITTEN["boot"]:
         case "ok":
             return
-        case "raise":
-            raise ImportError(f"release {NAME} lacks a module")
-        case "exit":
-            sys.exit(1)
+        case "gate":
+            _wait_at(_FOLDER / "gate")
         case "hang":
             while True:
                 time.sleep(60)
+        case "raise":
+            raise ImportError(f"release {NAME} lacks a module")
+        case "syntax":
+            (_FOLDER / "views.py").write_text("def index(:\n")
+            __import__("views")
+        case "exit 0" | "exit 1" | "exit 3" as how:
+            sys.exit(int(how[-1]))
+        case "_exit 3":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case how:
+            raise ValueError(f"release {NAME} is to boot by an unknown {how!r}")
+
+
+def _wait_at(gate: Path) -> None:
+    """Until there is ``open`` in ``gate``, or a ticket that no other process took first."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (gate / "open").exists():
+        for ticket in gate.glob("ticket-*"):
+            try:
+                ticket.unlink()
+            except FileNotFoundError:
+                continue
+            return
+        time.sleep(0.02)
 
 
 _boot()

@@ -7,14 +7,17 @@ ready workers from what the kernel shows, without asking any code of ours.
 
 from __future__ import annotations
 
-from harness.configuration import Program, free_port
+from harness.command import Command, Ran
+from harness.configuration import Inet, Program, free_port
 from harness.load import Load, Request, Summary
 from harness.observe import Observer, Sample, WorkerTable
-from harness.site import Ran, Site
+from harness.site import Site
 from harness.venvs import gunicorn_venv
 from harness.waiting import wait_until
 
 __all__ = [
+    "Command",
+    "Inet",
     "Load",
     "Observer",
     "Program",

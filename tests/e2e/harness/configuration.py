@@ -19,15 +19,12 @@ pidfile={folder}/run/supervisord.pid
 logfile={folder}/logs/supervisord.log
 childlogdir={folder}/logs
 
-[unix_http_server]
-file={folder}/run/supervisor.sock
-
+{http_server}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 [supervisorctl]
-serverurl=unix://{folder}/run/supervisor.sock
-{ctlplugin}
+{serverurl}{ctlplugin}
 [include]
 files = conf.d/*.conf
 """
@@ -37,7 +34,32 @@ _CTLPLUGIN = """
 supervisor.ctl_factory = supervisor_roll.ctl:make_plugin
 """
 
+_UNIX = """\
+[unix_http_server]
+file={folder}/run/supervisor.sock
+"""
+
+_INET = """\
+[inet_http_server]
+port=127.0.0.1:{inet.port}
+username={inet.username}
+password={inet.password}
+"""
+
 _HOOKS = "from supervisor_roll.hooks import install; install(globals())\n"
+
+
+@dataclass(frozen=True)
+class Inet:
+    """A loopback port where supervisord listens, and whom it lets in."""
+
+    port: int
+    username: str = "ops"
+    password: str = "secret"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -105,6 +127,8 @@ class Program:
             "numprocs": str(self.numprocs),
             "stdout_logfile": f"{folder}/logs/{process_name}.log",
             "redirect_stderr": "true",
+            # Once our listener is there: Site.start_programs says why.
+            "autostart": "false",
             "startsecs": "1",
             "stopwaitsecs": "40",
             "environment": ",".join(
@@ -119,9 +143,17 @@ class Program:
         return text
 
 
-def main_conf(folder: Path, roll: bool) -> str:
-    """The text of ``supervisord.conf`` for a site in ``folder``."""
-    return _MAIN.format(folder=folder, ctlplugin=_CTLPLUGIN if roll else "")
+def main_conf(folder: Path, roll: bool, inet: Inet | None = None) -> str:
+    """The text of ``supervisord.conf`` for a site in ``folder``.
+
+    With ``inet`` supervisord listens there and nowhere else, and supervisorctl is not told.
+    """
+    return _MAIN.format(
+        folder=folder,
+        http_server=_INET.format(inet=inet) if inet else _UNIX.format(folder=folder),
+        serverurl="" if inet else f"serverurl=unix://{folder}/run/supervisor.sock\n",
+        ctlplugin=_CTLPLUGIN if roll else "",
+    )
 
 
 def _section(name: str, keys: Mapping[str, str]) -> str:

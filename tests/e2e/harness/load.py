@@ -67,6 +67,10 @@ class Summary:
     def failed(self) -> list[Request]:
         return [r for r in self.requests if r.failed]
 
+    def due_since(self, moment: float) -> list[Request]:
+        """The requests that were due at ``moment`` (monotonic) or later."""
+        return [r for r in self.requests if r.due >= moment]
+
     @property
     def errors(self) -> Mapping[str, int]:
         """How often each error, or status other than 200, was met."""
@@ -96,6 +100,8 @@ class Load:
 
     Without ``keep_alive`` each request has a connection of its own; with it,
     ``connections`` are kept open and used in turn, with more only while all are busy.
+    With ``trust_secs`` it does not look whether the server has closed one meanwhile, as little
+    as one can know that across a network: it uses one that is idle for less, and no other.
     The load ends by itself after ``max_secs``, and never has more than
     ``max_in_flight`` requests waiting (a request past that starts late, and says so).
     """
@@ -109,6 +115,7 @@ class Load:
         host: str = "localhost",
         keep_alive: bool = False,
         connections: int = 8,
+        trust_secs: float | None = None,
         timeout_secs: float = 30.0,
         max_secs: float = 120.0,
         max_in_flight: int = 400,
@@ -119,7 +126,9 @@ class Load:
         self._timeout_secs = timeout_secs
         self._max_secs = max_secs
         self._max_in_flight = max_in_flight
-        self._connections = _Connections(address, timeout_secs, connections if keep_alive else 0)
+        self._connections = _Connections(
+            address, timeout_secs, connections if keep_alive else 0, trust_secs
+        )
         self._requests: list[Request] = []
         self._due: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -224,6 +233,7 @@ class _Connection(http.client.HTTPConnection):
         port = address if isinstance(address, int) else None
         super().__init__("127.0.0.1", port, timeout=timeout_secs)
         self._path = None if isinstance(address, int) else address
+        self.idle_since = 0.0
 
     def connect(self) -> None:
         if self._path is None:
@@ -243,12 +253,15 @@ class _Connection(http.client.HTTPConnection):
 class _Connections:
     """Hands out connections: a new one each time, or (``kept`` > 0) those kept, in turn."""
 
-    def __init__(self, address: Address, timeout_secs: float, kept: int) -> None:
+    def __init__(
+        self, address: Address, timeout_secs: float, kept: int, trust_secs: float | None
+    ) -> None:
         self.opened = 0
         self.idle_closed = 0
         self._address = address
         self._timeout_secs = timeout_secs
         self._kept = kept
+        self._trust_secs = trust_secs
         self._open = 0
         self._idle: collections.deque[_Connection] = collections.deque()
         self._lock = threading.Lock()
@@ -257,7 +270,7 @@ class _Connections:
         with self._lock:
             while self._idle and self._open >= self._kept:
                 connection = self._idle.popleft()
-                if not connection.closed_by_peer():
+                if self._usable(connection):
                     return connection
                 connection.close()
                 self._open -= 1
@@ -266,9 +279,15 @@ class _Connections:
             self.opened += 1
         return _Connection(self._address, self._timeout_secs)
 
+    def _usable(self, connection: _Connection) -> bool:
+        if self._trust_secs is None:
+            return not connection.closed_by_peer()
+        return time.monotonic() < connection.idle_since + self._trust_secs
+
     def put_back(self, connection: _Connection) -> None:
         with self._lock:
             if self._open <= self._kept:
+                connection.idle_since = time.monotonic()
                 self._idle.append(connection)
                 return
         self.drop(connection)

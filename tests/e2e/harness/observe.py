@@ -30,6 +30,11 @@ class Sample:
     children: frozenset[int]
     ready: frozenset[int]
 
+    @property
+    def booting(self) -> frozenset[int]:
+        """Those that are not ready yet."""
+        return self.children - self.ready
+
 
 class WorkerTable:
     """The workers of the arbiter with ``arbiter_pid``; each ``sample`` is a fresh look."""
@@ -126,6 +131,11 @@ class Observer:
     def max_children(self) -> int:
         """The most children, ready or not, in any sample."""
         return max(len(sample.children) for sample in self.samples)
+
+    @property
+    def max_booting(self) -> int:
+        """The most children in any sample that were not ready yet."""
+        return max(len(sample.booting) for sample in self.samples)
 
     @property
     def longest_gap_secs(self) -> float:

@@ -4,101 +4,40 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
 from harness import processes
-from harness.configuration import Program, main_conf
-from harness.load import Address, Load
+from harness.command import Command, Ran
+from harness.configuration import Inet, Program
+from harness.load import Load
 from harness.observe import Observer, Sample, WorkerTable
-from harness.venvs import CHECKOUT
+from harness.site_folder import SiteFolder
 from harness.waiting import wait_until
 
-APPS = Path(__file__).resolve().parents[1] / "apps"
 _BIN = Path(sys.executable).parent
 
-class Ran(NamedTuple):
-    """What a command came to; ``output`` has its standard output and error."""
 
-    status: int
-    output: str
-
-
-class Site:
+class Site(SiteFolder):
     """``programs`` under a supervisord of their own, with our parts in it unless ``roll`` is False.
 
-    Everything is in ``folder``: ``logs``, ``run`` (sockets), ``conf.d``, ``releases`` and the
-    symlink ``current`` to the release that is deployed, at first "v1". As a context
-    manager it starts, stops, and removes its folder.
+    supervisord listens on a Unix socket, or instead of it where ``inet`` says.
+    As a context manager it starts, stops, and removes its folder.
     """
 
-    def __init__(self, *programs: Program, roll: bool = True) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="site."))
-        self.current = self.folder / "current"
-        self.programs: dict[str, Program] = {}
+    def __init__(self, *programs: Program, roll: bool = True, inet: Inet | None = None) -> None:
+        super().__init__(programs, roll, inet)
         self._roll = roll
+        self._inet = inet
         self._daemon: subprocess.Popen[bytes] | None = None
-        for name in ("logs", "run", "conf.d", "releases", "tmp"):
-            (self.folder / name).mkdir()
-        self.config = self.folder / "supervisord.conf"
-        self.config.write_text(main_conf(self.folder, roll))
-        if roll:
-            shutil.copy(CHECKOUT / "conf.d" / "roll.conf", self.folder / "conf.d")
-        for program in programs:
-            self.write(program)
-        self.add_release("v1")
-        self.deploy("v1")
-
-    # ---- what is on the disk ----
-
-    def write(self, program: Program) -> None:
-        """Write the configuration of ``program``, anew if it is there; supervisord is not told."""
-        self.programs[program.name] = program
-        (self.folder / f"{program.name}.conf.py").write_text(program.gunicorn_conf(self.current))
-        conf = self.folder / "conf.d" / f"{program.name}.conf"
-        conf.write_text(program.supervisor_conf(self.folder))
-
-    def add_release(
-        self, name: str, *, boot: str = "ok", boot_secs: float | None = None, status: int = 200
-    ) -> Path:
-        """Make the release ``name``, which is not deployed yet; its folder.
-
-        ``boot`` is what its import does after its seconds: "ok", "raise" (an ImportError),
-        "exit" (status 1) or "hang" (for ever). ``status`` is what its health check answers.
-        """
-        folder = self.folder / "releases" / name
-        shutil.copytree(APPS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        written = {"release": name, "boot": boot, "boot_secs": boot_secs, "status": status}
-        (folder / "release.json").write_text(json.dumps(written))
-        return folder
-
-    def deploy(self, name: str) -> None:
-        """Point the symlink ``current`` to release ``name``, at one stroke; no process is told."""
-        link = self.folder / "current.new"
-        link.symlink_to(self.folder / "releases" / name)
-        link.replace(self.current)
-
-    def log(self, name: str) -> str:
-        """The text of ``logs/NAME.log``: "supervisord", or a process name."""
-        return (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
-
-    def log_tails(self, lines: int = 40) -> str:
-        """The last lines of every log, for a person who looks for what went wrong."""
-        tails = []
-        for log in sorted((self.folder / "logs").glob("*")):
-            text = log.read_text(errors="replace").splitlines()
-            if text:
-                tails.append("\n".join([f"==> {log.name} <==", *text[-lines:]]))
-        return "\n".join(tails)
+        self._commands: list[Command] = []
 
     # ---- supervisord ----
 
@@ -107,15 +46,25 @@ class Site:
         process is RUNNING, and all workers are ready."""
         self.start_supervisord()
         if self._roll:
-            wait_until(self._has_listener, deadline_secs, "our listener is known to supervisord")
+            self.wait_listener(deadline_secs=deadline_secs)
+        self.start_programs()
         for program in self.programs.values():
             for namespec in program.processes:
                 self.wait_ready(namespec, program.workers, deadline_secs)
                 self.wait_state(namespec, "RUNNING", deadline_secs)
         return self
 
+    def start_programs(self) -> None:
+        """Have supervisord start every program that does not run, and return at once.
+
+        Where the listener is not there yet to hear what a worker says, an idle worker says it
+        again at its next heartbeat: half its timeout later, 15 s by default. No test wants to
+        wait for that unless it is about that.
+        """
+        self.rpc.supervisor.startAllProcesses(False)
+
     def start_supervisord(self, deadline_secs: float = 15.0) -> None:
-        """Start supervisord, and wait until it answers; programs may still be starting."""
+        """Start supervisord, and wait until it answers; it starts no program of ours."""
         environment = {
             **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TZ")},
             # Gunicorn's control socket goes into the home of its user.
@@ -138,6 +87,8 @@ class Site:
 
     def stop(self, deadline_secs: float = 15.0) -> None:
         """End supervisord as its operator would, then KILL whatever is left of the site."""
+        for command in self._commands:
+            command.kill()
         if self._daemon is not None:
             if self._daemon.poll() is None:
                 self._daemon.terminate()
@@ -150,19 +101,6 @@ class Site:
                 self._daemon.wait()
             self._daemon = None
         processes.kill(processes.stamped(str(self.folder)))
-
-    def remove(self) -> None:
-        """Remove its folder."""
-        shutil.rmtree(self.folder)
-
-    def keep(self, destination: Path) -> Path:
-        """Move its folder, stopped, to ``destination``, in place of what was kept there before."""
-        shutil.rmtree(destination, ignore_errors=True)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        for path in (self.folder / "run").iterdir():
-            if path.is_socket():
-                path.unlink()
-        return Path(shutil.move(self.folder, destination))
 
     def __enter__(self) -> Site:
         return self.start()
@@ -179,10 +117,12 @@ class Site:
     @property
     def rpc(self) -> Any:
         """A proxy of supervisord's XML-RPC: ``site.rpc.supervisor.getState()``."""
-        server = f"unix://{self.folder}/run/supervisor.sock"
-        return xmlrpc.client.ServerProxy(
-            "http://127.0.0.1", SupervisorTransport(None, None, server), allow_none=True
-        )
+        if self._inet is None:
+            transport = SupervisorTransport(None, None, f"unix://{self.folder}/run/supervisor.sock")
+        else:
+            user, password = self._inet.username, self._inet.password
+            transport = SupervisorTransport(user, password, self._inet.url)
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport, allow_none=True)
 
     def ctl_command(self, *args: str) -> list[str]:
         """The command line of ``supervisorctl args``, for who wants to run it otherwise."""
@@ -200,15 +140,10 @@ class Site:
         )
         return Ran(ran.returncode, ran.stdout)
 
-    def ctl_start(self, *args: str) -> subprocess.Popen[str]:
-        """Start ``supervisorctl args`` and return at once; output and error are one pipe."""
-        return subprocess.Popen(
-            self.ctl_command(*args),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def ctl_start(self, *args: str) -> Command:
+        """Start ``supervisorctl args`` and return at once."""
+        self._commands.append(Command(self.ctl_command(*args)))
+        return self._commands[-1]
 
     def pid(self, namespec: str) -> int:
         """The pid that supervisord has for a process: a program's arbiter. 0 if it has none."""
@@ -218,12 +153,35 @@ class Site:
         """The state that supervisord has for a process, such as RUNNING."""
         return self.rpc.supervisor.getProcessInfo(namespec)["statename"]
 
+    @property
+    def listener_pid(self) -> int:
+        """The pid of our listener that supervisord heard last. 0 if there is none now."""
+        listener = json.loads(self.rpc.roll.status())["listener"]
+        return listener["pid"] if listener else 0
+
+    def rollout(self, namespec: str) -> dict[str, Any]:
+        """What `rollstatus` knows of the process's last rollout; empty if there was none."""
+        return json.loads(self.rpc.roll.status())["programs"].get(namespec, {})
+
+    def wait_listener(self, other_than: int = 0, deadline_secs: float = 30.0) -> int:
+        """Wait until our listener runs and is known, if need be one with another pid; its pid."""
+        wait_until(
+            lambda: self._has_listener() and self.listener_pid not in (0, other_than),
+            deadline_secs,
+            "our listener is known to supervisord",
+        )
+        return self.listener_pid
+
     def _nudge(self) -> None:
         """Wake supervisord's loop, which else notices the end of a child up to 1 s later."""
-        with socket.socket(socket.AF_UNIX) as nudge:
+        if self._inet is not None:
+            family, address = socket.AF_INET, ("127.0.0.1", self._inet.port)
+        else:
+            family, address = socket.AF_UNIX, f"{self.folder}/run/supervisor.sock"
+        with socket.socket(family) as nudge:
             nudge.settimeout(0.5)
             try:
-                nudge.connect(f"{self.folder}/run/supervisor.sock")
+                nudge.connect(address)
             except OSError:
                 pass  # it has closed its server already
 
@@ -262,6 +220,15 @@ class Site:
 
         return wait_until(settled, deadline_secs, f"{namespec} has {workers} ready workers", 0.05)
 
+    def wait_booting(self, namespec: str, workers: int, deadline_secs: float = 30.0) -> Sample:
+        """Wait until exactly ``workers`` children of a process are not ready yet."""
+
+        def booting() -> Sample | None:
+            sample = self.workers(namespec)
+            return sample if len(sample.booting) == workers else None
+
+        return wait_until(booting, deadline_secs, f"{workers} of {namespec}'s workers boot")
+
     def wait_replaced(self, namespec: str, old: Sample, deadline_secs: float = 30.0) -> Sample:
         """Wait until as many ready workers as ``old`` had run, and none of the old ones."""
 
@@ -276,11 +243,6 @@ class Site:
     def observe(self, namespec: str, every_secs: float = 0.02) -> Observer:
         """An observer of the process's present arbiter, to be used as a context manager."""
         return Observer(self.pid(namespec), every_secs)
-
-    def address(self, namespec: str) -> Address:
-        """Where a process listens."""
-        program = self.programs[namespec.partition(":")[0]]
-        return program.address(self.folder / "run", namespec)
 
     def load(self, namespec: str, **options: Any) -> Load:
         """Load on a process, not started yet; ``options`` are those of ``Load``."""

@@ -11,10 +11,13 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 CACHE = CHECKOUT / ".cache"
 
 
-def gunicorn_venv(version: str) -> Path:
-    """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks."""
+def gunicorn_venv(version: str, *packages: str) -> Path:
+    """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks.
+
+    ``packages`` are what its worker classes need. pip finds versions of them for that Gunicorn.
+    """
     python_tag = f"py{sys.version_info[0]}{sys.version_info[1]}"
-    folder = CACHE / f"gunicorn-{version}-{python_tag}"
+    folder = CACHE / "-".join(["gunicorn", version, *packages, python_tag])
     done = folder / "done"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{folder.name}.lock").open("w") as lock:
@@ -23,7 +26,8 @@ def gunicorn_venv(version: str) -> Path:
             _run(sys.executable, "-m", "venv", "--clear", str(folder))
             pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
             # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
-            _run(*pip, f"gunicorn=={version}", "setuptools<81")
+            # In one command, or uvicorn-worker would get itself another Gunicorn.
+            _run(*pip, f"gunicorn=={version}", "setuptools<81", *packages)
             _run(*pip, "--no-deps", "--editable", str(CHECKOUT))
             done.write_text(str(CHECKOUT))  # its paths are absolute: another place, another venv
     return folder / "bin" / "gunicorn"

@@ -1,0 +1,42 @@
+"""What a worker has answered: how many requests, and how many of them with 5xx or an exception.
+
+Nothing per request but an increment or two. Told to the listener only while it watches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+ATTRIBUTE = "_supervisor_roll_tally"
+
+
+class Tally:
+    """One for a worker, in its own process."""
+
+    __slots__ = ("errors", "requests")
+
+    def __init__(self) -> None:
+        self.requests = self.errors = 0
+
+    @classmethod
+    def of(cls, worker: Any) -> Tally:
+        tally = getattr(worker, ATTRIBUTE, None)
+        if tally is None:
+            tally = cls()
+            setattr(worker, ATTRIBUTE, tally)
+        return tally
+
+    def answered(self, status: int) -> None:
+        self.requests += 1
+        if status >= 500:
+            self.errors += 1
+
+
+def request_answered(worker: Any, resp: Any) -> None:
+    """``post_request``, which Gunicorn's own WSGI workers call for each request."""
+    tally = Tally.of(worker)
+    tally.requests += 1
+    # Gunicorn sets both at start_response; an application that raised before has none.
+    status = getattr(resp, "status", None)
+    if status is None or str(status)[:1] == "5":
+        tally.errors += 1

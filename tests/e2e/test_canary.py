@@ -1,0 +1,91 @@
+"""With a canary nothing is retired before the first fresh worker has been ready for
+min_ready_secs, and the others follow without waiting; a canary that dies costs the old nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from harness import Observer, Program, Sample, Site, wait_until
+
+WORKERS = 4
+HELD_SECS = 4.0
+
+
+def test_the_first_is_held_and_the_others_follow(make_site: Callable[..., Site]) -> None:
+    roll = {"canary": "1", "min_ready_secs": f"{HELD_SECS:g}"}
+    site = make_site(Program(workers=WORKERS, boot_secs=0.3, roll=roll))
+    site.add_release("v2")
+    site.deploy("v2")
+    before = site.workers("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        ran = site.ctl("rollrestart", "web")
+        summary = load.stop()
+    assert ran.status == 0, ran.output
+    assert f"canary 1 for {HELD_SECS:g} s" in ran.output
+    assert not summary.failed, summary
+    assert not site.wait_ready("web", WORKERS).children & before.children
+    ready = _first(seen, lambda sample: bool(sample.ready - before.children))
+    (canary,) = ready.ready - before.children
+    # One that was asked to go may still be there when the next one already boots.
+    went_on = _first(
+        seen,
+        lambda sample: not before.children <= sample.ready
+        or not sample.children <= before.children | {canary},
+    )
+    # What the observer noticed late makes this shorter.
+    assert went_on.at - ready.at + seen.longest_gap_secs >= HELD_SECS
+    last = _first(seen, lambda sample: not before.children & sample.children)
+    # Had they been held as well, this many times more would have passed.
+    assert last.at - went_on.at < (WORKERS - 1) * HELD_SECS
+    assert seen.min_ready == WORKERS
+
+
+def test_a_canary_of_a_share_in_place(make_site: Callable[..., Site]) -> None:
+    site = make_site(Program(workers=WORKERS, boot_secs=0.3))
+    site.add_release("v2")
+    site.deploy("v2")
+    before = site.workers("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        ran = site.ctl(
+            "rollrestart", "--max-surge=0", "--max-unavailable=1", "--canary=25%",
+            f"--min-ready={HELD_SECS:g}", "web",
+        )  # fmt: skip
+        summary = load.stop()
+    assert ran.status == 0, ran.output
+    assert not summary.failed, summary
+    ready = _first(seen, lambda sample: bool(sample.ready - before.children))
+    second = _first(seen, lambda sample: len(before.children & sample.children) < WORKERS - 1)
+    assert second.at - ready.at + seen.longest_gap_secs >= HELD_SECS
+    assert seen.min_ready >= WORKERS - 1
+    assert seen.max_children <= WORKERS
+
+
+def test_a_canary_that_is_killed_fails_the_rollout(make_site: Callable[..., Site]) -> None:
+    site = make_site(Program(workers=2, roll={"canary": "1", "min_ready_secs": "600"}))
+    site.add_release("v2")
+    site.deploy("v2")
+    before, arbiter = site.workers("web"), site.pid("web")
+    with site.observe("web") as seen:
+        roll = site.ctl_start("rollrestart", "web")
+        (canary,) = site.wait_ready("web", 3).children - before.children
+        wait_until(lambda: site.rollout("web")["ready"] == 3, 15, "the listener knows")
+        os.kill(canary, signal.SIGKILL)
+        ran = roll.wait()
+    assert ran.status == 1, ran.output
+    assert f"worker {canary} exited before it was available" in ran.output
+    assert "2 outdated, 0 fresh" in ran.output
+    assert site.wait_ready("web", 2).children == before.children
+    assert all(before.children <= sample.ready for sample in seen.samples)
+    assert site.boots("web") == 3
+    assert site.pid("web") == arbiter
+    with site.load("web") as load:
+        wait_until(lambda: load.answered_by("v1") > 25, 15, "the old ones serve on")
+        summary = load.stop()
+    assert not summary.failed, summary
+    assert summary.answered.keys() == {"v1"}
+
+
+def _first(seen: Observer, shows: Callable[[Sample], bool]) -> Sample:
+    return next(sample for sample in seen.samples if shows(sample))

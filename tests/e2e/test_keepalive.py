@@ -1,0 +1,126 @@
+"""A worker that is told to stop serves on until its clients had time to reconnect: no request is
+lost, not on a kept-alive connection either, whatever its class and whoever sends the TERM."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from harness import Load, Program, Site, free_port, gunicorn_venv, wait_until
+
+MakeSite = Callable[..., Site]
+UVICORN = "uvicorn_worker.UvicornWorker"
+#: Clients let an idle connection be when it is older; Gunicorn itself closes it after 2 s.
+TRUST_SECS = 1.5
+#: Longer than a worker serves on by our doing.
+LONG_SECS = 4.5
+
+# By the programs' names: worker class, application, Gunicorn, and whether it can serve others
+# while it serves a long request.
+PROGRAMS = {
+    "sync": ("sync", "plain:app", "27.0.1", False),
+    "gevent": ("gevent", "plain:app", "27.0.1", True),
+    "gthread": ("gthread", "plain:app", "27.0.1", True),
+    "gthread23": ("gthread", "plain:app", "23.0.0", True),
+    "gthread20": ("gthread", "plain:app", "20.1.0", True),
+    "asgi": ("asgi", "asgi_app:app", "27.0.1", True),
+    "tornado": ("tornado", "plain:app", "27.0.1", False),
+    "native": ("tornado", "tornado_app:app", "27.0.1", True),
+    "uvicorn": (UVICORN, "asgi_app:app", "27.0.1", True),
+}
+
+
+def program(name: str, conf: str = "", **options: Any) -> Program:
+    worker_class, app, version, _ = PROGRAMS[name]
+    packages = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
+    return Program(
+        name=name,
+        worker_class=worker_class,
+        app=app,
+        gunicorn=gunicorn_venv(version, *(packages if version == "27.0.1" else ())),
+        conf=f"control_socket_disable = True\nthreads = {8 if 'gthread' in name else 1}\n{conf}",
+        **options,
+    )
+
+
+def term_oldest(site: Site, name: str) -> int:
+    oldest = min(site.workers(name).ready)
+    os.kill(oldest, signal.SIGTERM)
+    return oldest
+
+
+def term_each(site: Site, names: list[str], kills: int) -> None:
+    """In each program TERM a worker, wait for its replacement, and so on; side by side."""
+    left = dict.fromkeys(names, kills)
+    victims: dict[str, int] = {}
+
+    def all_replaced() -> bool:
+        for name in names:
+            sample = site.workers(name)
+            settled = victims.get(name) not in sample.children and (
+                len(sample.ready) == len(sample.children) == site.programs[name].workers
+            )
+            if settled and left[name]:
+                left[name] -= 1
+                victims[name] = term_oldest(site, name)
+            elif settled:
+                victims.pop(name, None)
+        return not victims
+
+    wait_until(all_replaced, 15.0 + 15 * kills, f"{kills} workers of each program are replaced")
+
+
+def test_workers_that_are_stopped_lose_no_request(make_site: MakeSite) -> None:
+    names = list(PROGRAMS)
+    site = make_site(*(program(name, workers=2, port=free_port()) for name in names), roll=False)
+    loads: dict[str, list[Load]] = {}
+    with ExitStack() as stack:
+        kept_alive = {"keep_alive": True, "connections": 16, "trust_secs": TRUST_SECS}
+        for name in names:
+            some = [site.load(name, rate=16, **kept_alive), site.load(name, rate=2)]
+            if PROGRAMS[name][3]:
+                some.append(site.load(name, rate=0.4, path=f"/slow?secs={LONG_SECS}", **kept_alive))
+            loads[name] = [stack.enter_context(load) for load in some]
+        wait_until(
+            lambda: all(load.answered_by("v1") for some in loads.values() for load in some),
+            20,
+            "every kind of request is answered",
+        )
+        term_each(site, names, kills=3)
+        summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
+    lost = {
+        name: [str(summary) for summary in some if summary.failed]
+        for name, some in summaries.items()
+    }
+    assert not {name: some for name, some in lost.items() if some}
+
+
+def test_connections_wait_for_the_successor_of_a_single_worker(make_site: MakeSite) -> None:
+    site = make_site(program("gthread23", workers=1, port=free_port()), roll=False)
+    with site.load("gthread23", rate=30) as load:
+        wait_until(lambda: load.answered_by("v1") > 25, 10, "requests are answered")
+        term_each(site, ["gthread23"], kills=2)
+        summary = load.stop()
+    assert not summary.failed, summary
+
+
+def test_a_program_that_is_stopped_is_gone_at_once(make_site: MakeSite) -> None:
+    """Its workers' clients cannot reconnect anywhere, so that nobody waits for them."""
+    site = make_site(
+        *(program(name, "keepalive = 60", workers=1, port=free_port())
+          for name in ("uvicorn", "gthread23")),
+        roll=False,
+    )
+    for name in site.programs:
+        idle = http.client.HTTPConnection("127.0.0.1", int(site.address(name)))
+        idle.request("GET", "/")
+        assert idle.getresponse().read()
+        began = time.monotonic()
+        assert site.ctl("stop", name).status == 0
+        assert time.monotonic() - began < 5  # else it were 10 s
+        idle.close()

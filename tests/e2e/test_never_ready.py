@@ -1,0 +1,64 @@
+"""A release that never becomes ready fails its rollout in time, and its worker is ended even if
+it hears no TERM; what served keeps serving, and the next rollout finds nothing in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import pytest
+from harness import Program, Site
+
+WORKERS = 3
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    site = make_site(Program(workers=WORKERS))
+    site.add_release("hanging", boot="hang")
+    site.deploy("hanging")
+    return site
+
+
+def test_a_hanging_import_times_out_and_is_killed(site: Site) -> None:
+    before, arbiter = site.workers("web"), site.pid("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        roll = site.ctl_start("rollrestart", "--ready-timeout=2", "web")
+        (hanging,) = site.wait_booting("web", 1).booting
+        ran = roll.wait()
+        summary = load.stop()
+    assert ran.status == 1, ran.output
+    assert f"BROKEN: worker {hanging} was not ready within 2 s" in ran.output
+    assert f"worker {hanging} has not left after" in ran.output
+    assert "sent it KILL" in ran.output
+    assert not psutil.pid_exists(hanging)
+    assert not summary.failed, summary
+    assert seen.min_ready == WORKERS
+    assert site.boots("web") == WORKERS + 1
+    assert site.wait_ready("web", WORKERS).children == before.children
+    assert site.pid("web") == arbiter
+
+
+def test_the_mended_release_rolls_after_it(site: Site) -> None:
+    assert site.ctl("rollrestart", "--ready-timeout=1", "web").status == 1
+    site.add_release("mended")
+    site.deploy("mended")
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    site.wait_ready("web", WORKERS)
+
+
+def test_in_place_too_the_mended_release_rolls_after_it(site: Site) -> None:
+    in_place = ("rollrestart", "--max-surge=0", "--max-unavailable=1", "--ready-timeout=2", "web")
+    with site.load("web") as load, site.observe("web") as seen:
+        ran = site.ctl(*in_place)
+        assert ran.status == 1, ran.output
+        assert len(site.workers("web").ready) == WORKERS - 1
+        site.add_release("mended")
+        site.deploy("mended")
+        ran = site.ctl(*in_place)
+        assert ran.status == 0, ran.output
+        summary = load.stop()
+    assert not summary.failed, summary
+    assert seen.min_ready == WORKERS - 1
+    site.wait_ready("web", WORKERS)

@@ -1,0 +1,131 @@
+"""rollpause holds a rollout where it is, without losing sight of it; rollresume lets it go on, and
+rollabort ends it as it ends any other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from harness import Command, Load, Program, Sample, Site, wait_until
+
+WORKERS = 3
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    site = make_site(Program(workers=WORKERS))
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    return site
+
+
+def test_paused_it_adds_and_retires_none_until_it_is_resumed(site: Site) -> None:
+    before, arbiter = site.workers("web"), site.pid("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        roll, held = _paused_in_its_middle(site)
+        assert len(held.children & before.children) == WORKERS - 1
+        _assert_held(site, held, load)
+        resume = site.ctl("rollresume", "web")
+        assert resume.status == 0, resume.output
+        assert "web: resuming" in resume.output
+        ran = roll.wait()
+        summary = load.stop()
+    assert ran.status == 0, ran.output
+    assert "resumed by supervisorctl rollresume" in ran.output
+    assert f"complete: {WORKERS} workers replaced" in ran.output
+    assert not summary.failed, summary
+    assert seen.min_ready == WORKERS
+    assert site.boots("web") == 2 * WORKERS
+    assert not site.wait_ready("web", WORKERS).children & before.children
+    assert site.pid("web") == arbiter
+
+
+def test_paused_it_can_be_aborted(site: Site) -> None:
+    before, arbiter = site.workers("web"), site.pid("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        roll, _ = _paused_in_its_middle(site)
+        assert site.ctl("rollabort", "web").status == 0
+        ran = roll.wait()
+        after = site.wait_ready("web", WORKERS)
+        summary = load.stop()
+    assert ran.status == 1, ran.output
+    assert f"aborted: 1 of {WORKERS} workers replaced" in ran.output
+    assert len(after.children & before.children) == WORKERS - 1
+    assert site.rollout("web")["state"] == "aborted"
+    assert not summary.failed, summary
+    assert seen.min_ready == WORKERS
+    assert site.pid("web") == arbiter
+
+
+def test_paused_it_still_gives_up_a_worker_that_is_not_ready_in_time(site: Site) -> None:
+    before = site.workers("web")
+    roll = site.ctl_start("rollrestart", "--ready-timeout=4", "web")
+    site.wait_booting("web", 1)
+    assert site.ctl("rollpause", "web").status == 0
+    ran = roll.wait()
+    assert ran.status == 1, ran.output
+    assert "paused by" in ran.output
+    assert "was not ready within 4 s" in ran.output
+    assert site.wait_ready("web", WORKERS).children == before.children
+
+
+def test_paused_it_stays_so_when_the_listener_is_killed(site: Site) -> None:
+    before = site.workers("web")
+    with site.load("web") as load:
+        roll, held = _paused_in_its_middle(site)
+        listener = site.listener_pid
+        os.kill(listener, signal.SIGKILL)
+        site.wait_listener(other_than=listener)
+        _assert_held(site, held, load)
+        assert site.ctl("rollresume", "web").status == 0
+        ran = roll.wait()
+        summary = load.stop()
+    assert ran.status == 0, ran.output
+    assert not summary.failed, summary
+    assert not site.wait_ready("web", WORKERS).children & before.children
+
+
+def test_what_is_not_being_rolled_cannot_be_paused_and_takes_no_harm(site: Site) -> None:
+    before = site.workers("web")
+    for command in ("rollpause", "rollresume"):
+        ran = site.ctl(command, "web")
+        assert "no rollout is known to be under way" in ran.output
+        assert site.ctl(command, "nobody").status != 0
+    site.open_gate("v2")
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    assert not site.wait_ready("web", WORKERS).children & before.children
+
+
+def _paused_in_its_middle(site: Site) -> tuple[Command, Sample]:
+    """One is replaced, the next fresh one has become ready since the pause: all that is left
+    to do is to retire, and to add."""
+    roll = site.ctl_start("rollrestart", "web")
+    site.open_gate("v2", boots=1)
+    roll.wait_says(f"1/{WORKERS}")
+    site.wait_booting("web", 1)
+    pause = site.ctl("rollpause", "web")
+    assert pause.status == 0, pause.output
+    assert "web: pausing" in pause.output
+    roll.wait_says("paused by supervisorctl rollpause")
+    site.open_gate("v2")
+    held = site.wait_ready("web", WORKERS + 1)
+    wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "the listener knows")
+    return roll, held
+
+
+def _assert_held(site: Site, held: Sample, load: Load) -> None:
+    """It says that it is paused, and does nothing for as long as 50 more requests take."""
+    forks, answered = site.boots("web"), len(load.so_far().requests)
+    assert site.ctl("rollstatus", "web").output.startswith("web: paused\n")
+    assert "paused" in site.ctl("rollstatus").output
+    # The listener has had its say in this, so that it is known to be awake.
+    again = site.ctl("rollrestart", "web")
+    assert again.status == 1, again.output
+    assert "it is being rolled already" in again.output
+    wait_until(lambda: len(load.so_far().requests) > answered + 50, 30, "it serves on")
+    assert site.workers("web").children == held.children
+    assert site.boots("web") == forks
+    assert site.rollout("web")["state"] == "paused"

@@ -1,0 +1,278 @@
+"""With preflight=true a release is loaded in a throw-away process, as the program would be, before
+any worker is touched: one that cannot be loaded costs nothing at all, and nothing is left over."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from harness import Observer, Program, Ran, Site, wait_until
+from harness.processes import stamped
+
+WORKERS = 2
+IN_PLACE = {"preflight": "true", "max_surge": "0", "max_unavailable": "1"}
+SURGE = {"preflight": "true"}
+
+# Added to an application: it writes down how it is loaded, each time.
+_WITNESS = """
+import os
+with open(os.environ["WITNESS"], "a") as written:
+    written.write(json.dumps({
+        "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
+        "cwd": os.getcwd(), "started_in": os.environ["STARTED_IN"], "color": os.environ["COLOR"],
+        "preflight": os.environ.get("SUPERVISOR_ROLL_PREFLIGHT", ""),
+    }) + "\\n")
+"""
+
+
+# How a release cannot be loaded, and what supervisorctl is to say of it.
+FAILURES = {
+    "raise": ("ImportError: release bad lacks a module", "release.py", "in _boot"),
+    "syntax": ("SyntaxError: invalid syntax", "views.py", "def index(:"),
+    "exit 0": (),
+    "exit 3": ("status 3",),
+    "_exit 3": ("status 3",),
+    "kill": ("it was killed",),
+}
+
+
+@pytest.mark.parametrize("boot", FAILURES)
+def test_a_release_that_cannot_be_loaded_touches_no_worker(
+    make_site: Callable[..., Site], boot: str
+) -> None:
+    site = _site(make_site, IN_PLACE)
+    site.add_release("bad", boot=boot)
+    site.deploy("bad")
+    ran = _untouched(site)
+    for text in ("BROKEN: preflight: ", "2 outdated, 0 fresh", *FAILURES[boot]):
+        assert text in ran.output, ran.output
+
+
+@pytest.mark.parametrize("roll", [IN_PLACE, SURGE], ids=["in place", "surge"])
+def test_a_good_release_is_loaded_and_then_rolled(
+    make_site: Callable[..., Site], roll: dict[str, str]
+) -> None:
+    site = _site(make_site, roll)
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    before, beside = site.workers("web"), _processes(site)
+    with site.load("web") as load, site.observe("web") as seen:
+        rolling = site.ctl_start("rollrestart", "web")
+        wait_until(lambda: _preflights(site), 30, "the preflight runs")
+        assert site.workers("web").ready == before.ready
+        site.open_gate("v2")
+        ran = rolling.wait()
+        summary = load.stop()
+    assert ran.status == 0, ran.output
+    assert "preflight: the application loads (" in ran.output
+    assert f"complete: {WORKERS} workers replaced" in ran.output
+    assert not summary.failed, summary
+    assert seen.min_ready >= WORKERS - int(roll.get("max_unavailable", "0"))
+    after = site.wait_ready("web", WORKERS)
+    assert not after.children & before.children
+    assert _processes(site) - after.children == beside - before.children
+
+
+def test_with_a_surge_nothing_is_retired_before_it_has_been_loaded(
+    make_site: Callable[..., Site],
+) -> None:
+    site = _site(make_site, SURGE)
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    before = site.workers("web")
+    rolling = site.ctl_start("rollrestart", "web")
+    (preflight,) = wait_until(lambda: _preflights(site), 30, "the preflight runs")
+    preflight.suspend()
+    site.open_gate("v2")
+    site.wait_ready("web", WORKERS + 1)
+    wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "the listener knows")
+    assert before.children <= site.workers("web").ready
+    preflight.resume()
+    ran = rolling.wait()
+    assert ran.status == 0, ran.output
+    assert not site.wait_ready("web", WORKERS).children & before.children
+
+
+def test_it_is_loaded_as_the_program_loads_it(make_site: Callable[..., Site]) -> None:
+    user = _another_user()
+    section = {"directory": "%(here)s/../releases"} | ({"user": user} if user else {})
+    site = make_site(
+        Program(
+            workers=WORKERS,
+            conf="import os; os.environ['STARTED_IN'] = os.getcwd()",
+            roll=IN_PLACE,
+            section=section,
+            environment={"COLOR": "green, 100%%", "WITNESS": "%(here)s/../tmp/witness"},
+        ),
+        start=False,
+    )
+    for folder in (site.folder, site.folder / "run", site.folder / "tmp"):
+        folder.chmod(0o1777)
+    site.start()
+    site.add_release("v2")
+    plain = site.folder / "releases" / "v2" / "plain.py"
+    plain.write_text(plain.read_text() + _WITNESS)
+    site.deploy("v2")
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    written = (site.folder / "tmp" / "witness").read_text().splitlines()
+    preflight, *workers = (json.loads(line) for line in written)
+    assert preflight.pop("preflight") == "1"
+    assert len(workers) == WORKERS
+    for worker in workers:
+        assert worker.pop("preflight") == ""
+        assert preflight == worker
+    assert preflight["started_in"] == str(site.folder / "releases")
+    assert preflight["cwd"] == str(site.folder / "releases" / "v2")
+    assert preflight["color"] == "green, 100%"
+    assert preflight["uids"] == [pwd.getpwnam(user).pw_uid if user else os.getuid()] * 3
+
+
+def test_it_has_what_gunicorn_puts_into_the_environment(make_site: Callable[..., Site]) -> None:
+    site = _site(make_site, IN_PLACE, conf="raw_env = ['FLAVOUR=mint']")
+    plain = site.add_release("v2") / "plain.py"
+    plain.write_text(plain.read_text() + "\nimport os\nFLAVOUR = os.environ['FLAVOUR']\n")
+    site.deploy("v2")
+    before = site.workers("web")
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    assert not site.wait_ready("web", WORKERS).children & before.children
+
+
+def test_one_that_hangs_is_ended_at_its_time_and_shows_where(
+    make_site: Callable[..., Site],
+) -> None:
+    site = _site(make_site, IN_PLACE | {"ready_timeout_secs": "3"})
+    site.add_release("hangs", boot="hang")
+    site.deploy("hangs")
+    ran = _untouched(site)
+    assert "not loaded within 3 s" in ran.output
+    assert "in _boot" in ran.output
+
+
+def test_one_that_is_under_way_is_ended_by_an_abort(make_site: Callable[..., Site]) -> None:
+    site = _site(make_site, IN_PLACE)
+    site.add_release("hangs", boot="hang")
+    site.deploy("hangs")
+    before, beside = site.workers("web"), _processes(site)
+    rolling = site.ctl_start("rollrestart", "web")
+    wait_until(lambda: _preflights(site), 30, "the preflight runs")
+    assert site.ctl("rollabort", "web").status == 0
+    ran = rolling.wait()
+    assert ran.status == 1, ran.output
+    assert "aborted" in ran.output
+    _wait_processes(site, beside)
+    assert site.workers("web").ready == before.ready
+
+
+@pytest.mark.parametrize("asked", [(), ("--dry-run",)], ids=["rollout", "dry run"])
+def test_a_second_request_that_is_refused_does_not_end_it(
+    make_site: Callable[..., Site], asked: tuple[str, ...]
+) -> None:
+    site = _site(make_site, IN_PLACE)
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    before = site.workers("web")
+    rolling = site.ctl_start("rollrestart", "web")
+    (preflight,) = wait_until(lambda: _preflights(site), 30, "the preflight runs")
+    again = site.ctl("rollrestart", *asked, "web")
+    assert again.status == 1, again.output
+    assert "it is being rolled already" in again.output
+    site.open_gate("v2")
+    ran = rolling.wait()
+    assert ran.status == 0, ran.output
+    assert not site.wait_ready("web", WORKERS).children & before.children
+
+
+def test_it_is_made_again_by_the_next_listener(make_site: Callable[..., Site]) -> None:
+    site = _site(make_site, IN_PLACE)
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    before, beside = site.workers("web"), _processes(site)
+    rolling = site.ctl_start("rollrestart", "web")
+    (preflight,) = wait_until(lambda: _preflights(site), 30, "the preflight runs")
+    listener = site.listener_pid
+    os.kill(listener, signal.SIGKILL)
+    replacement = site.wait_listener(other_than=listener)
+    (another,) = wait_until(lambda: _preflights(site), 30, "another preflight runs")
+    assert another != preflight
+    assert site.workers("web").ready == before.ready
+    site.open_gate("v2")
+    ran = rolling.wait()
+    assert ran.status == 0, ran.output
+    assert ran.output.count("preflight: the application loads (") == 1
+    after = site.wait_ready("web", WORKERS)
+    assert not after.children & before.children
+    assert _processes(site) == beside - {listener} - before.children | {replacement} | after.children
+
+
+def _site(make_site: Callable[..., Site], roll: dict[str, str], **values: Any) -> Site:
+    return make_site(Program(workers=WORKERS, boot_secs=0.3, roll=roll, **values))
+
+
+def _untouched(site: Site) -> Ran:
+    """Roll what is not to be rolled; no worker, and no process at all, is another afterwards."""
+    before, arbiter, forks = site.workers("web"), site.pid("web"), site.boots("web")
+    beside = _processes(site)
+    with site.load("web") as load, site.observe("web") as seen:
+        ran = site.ctl("rollrestart", "web")
+        _assert_constant(seen, before.children)
+        summary = load.stop()
+    assert ran.status == 1, ran.output
+    assert "preflight: " in ran.output
+    assert not summary.failed, summary
+    assert site.boots("web") == forks
+    assert site.pid("web") == arbiter
+    _wait_processes(site, beside)
+    return ran
+
+
+def _assert_constant(seen: Observer, children: frozenset[int]) -> None:
+    assert {sample.children for sample in seen.samples} == {children}
+    assert {sample.ready for sample in seen.samples} == {children}
+
+
+def _processes(site: Site) -> frozenset[int]:
+    return frozenset(process.pid for process in stamped(str(site.folder)))
+
+
+def _wait_processes(site: Site, pids: frozenset[int]) -> None:
+    wait_until(lambda: _processes(site) == pids, 15, "no process is left over")
+
+
+def _preflights(site: Site) -> list[psutil.Process]:
+    found = []
+    for process in stamped(str(site.folder)):
+        try:
+            if process.environ().get("SUPERVISOR_ROLL_PREFLIGHT"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _another_user() -> str:
+    """One that a root's program can run as, "" if there is none: who is not root has only
+    itself, and others may not be let into the folder that this checkout, or Python, is in."""
+    if os.getuid() != 0:
+        return ""
+    # Ours alone, as `mktemp -d` makes it.
+    base = Path(tempfile.gettempdir())
+    base.chmod(base.stat().st_mode | 0o011)
+    check = [sys.executable, "-c", "import psutil, sys; open(sys.argv[1])", __file__]
+    try:
+        subprocess.run(check, cwd=base, user="nobody", group=pwd.getpwnam("nobody").pw_gid,
+                       extra_groups=(), stderr=subprocess.DEVNULL, check=True)
+    except (OSError, KeyError, subprocess.CalledProcessError):
+        return ""
+    return "nobody"

@@ -1,0 +1,226 @@
+"""A hook's way to the listener is bounded in time, whatever state the listener is in."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.wire.datagram import (
+    ACK,
+    LOADED,
+    READY,
+    SOCKET_VARIABLE,
+    Message,
+    decode,
+    encode,
+)
+
+# Far above what any step takes even on a slow machine, far below what a wrong wait would take.
+PROMPT_SECS = 10.0
+ENDLESS = 1000.0
+
+
+class RawListener:
+    """The listener's end, bare: what is sent, and the sender's own socket for the answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(30)
+        self._socket.bind(str(path))
+        self.taken: list[tuple[Message, list[socket.socket]]] = []
+
+    def take(self) -> tuple[Message, list[socket.socket]]:
+        data, fds, _, _ = socket.recv_fds(self._socket, 65536, 4)
+        self.taken.append((decode(data), [socket.socket(fileno=fd) for fd in fds]))
+        return self.taken[-1]
+
+    def answer(self, data: bytes) -> Message:
+        """Take one message and answer it with ``data``; the message."""
+        message, answers = self.take()
+        for one in answers:
+            one.send(data)
+            one.close()
+        return message
+
+    def holds_nothing(self) -> bool:
+        self._socket.setblocking(False)
+        try:
+            self.take()
+        except BlockingIOError:
+            return True
+        finally:
+            self._socket.settimeout(30)
+        return False
+
+    def fill(self) -> None:
+        """Let the queue be as full as the kernel lets it."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(str(self.path))
+            sender.setblocking(False)
+            try:
+                while True:
+                    sender.send(encode(Message(READY)))
+            except BlockingIOError:
+                pass
+
+    def close(self) -> None:
+        for _, answers in self.taken:
+            for one in answers:
+                one.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the hooks look for the listener. Short, as a Unix socket's path must be."""
+    with tempfile.TemporaryDirectory(prefix="roll") as directory:
+        path = Path(directory) / "s"
+        monkeypatch.setenv(SOCKET_VARIABLE, str(path))
+        yield path
+
+
+@pytest.fixture
+def listener(path: Path) -> Iterator[RawListener]:
+    listener = RawListener(path)
+    yield listener
+    listener.close()
+
+
+def in_background(listener: RawListener, data: bytes) -> threading.Thread:
+    thread = threading.Thread(target=listener.answer, args=(data,))
+    thread.start()
+    return thread
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_what_is_asked_is_answered(listener: RawListener) -> None:
+    answer = Message(ACK, {"HEALTH": "/_status", "HEALTH_HEADERS": "A: 1\nB: 2"})
+    thread = in_background(listener, encode(answer))
+    channel = Channel(patience_secs=30)
+    assert channel.ask(Message(LOADED, {"AGE": "3"})) == answer
+    thread.join()
+    assert listener.taken[0][0] == Message(LOADED, {"AGE": "3"})
+
+
+def test_what_is_told_carries_no_socket_for_an_answer(listener: RawListener) -> None:
+    Channel(patience_secs=30).tell(Message(READY))
+    message, answers = listener.take()
+    assert message.kind == READY
+    assert answers == []
+
+
+@pytest.mark.parametrize("state", ["unset", "missing", "dead", "too long"])
+def test_nobody_listening_costs_nothing(state: str, path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    if state == "unset":
+        monkeypatch.delenv(SOCKET_VARIABLE)
+    elif state == "dead":
+        RawListener(path).close()
+        assert path.exists()
+    elif state == "too long":
+        monkeypatch.setenv(SOCKET_VARIABLE, "/tmp/" + "x" * 200)
+    channel = Channel(patience_secs=ENDLESS)
+    began = time.monotonic()
+    for _ in range(50):
+        channel.tell(Message(READY))
+        assert channel.ask(Message(LOADED)) is None
+    assert time.monotonic() - began < PROMPT_SECS
+
+
+@pytest.mark.parametrize("queue", ["full", "empty"])
+def test_a_listener_that_hangs_costs_our_patience_once_and_then_nothing(
+        queue: str, listener: RawListener) -> None:
+    if queue == "full":
+        listener.fill()
+    channel = Channel(patience_secs=0.4)
+    began = time.monotonic()
+    assert channel.ask(Message(LOADED)) is None
+    first = time.monotonic()
+    assert first - began >= 0.4 * 0.9
+    for number in range(100):
+        channel.tell(Message(READY))
+        assert channel.ask(Message(LOADED if number % 2 else READY)) is None
+    assert time.monotonic() - first < PROMPT_SECS  # 40 s and more, if each were waited for
+    channel.close()
+
+
+def test_a_late_answer_is_found_by_the_next_ask_of_the_same_kind(listener: RawListener) -> None:
+    channel = Channel(patience_secs=0.05)
+    assert channel.ask(Message(READY)) is None
+    assert channel.ask(Message(READY)) is None
+    assert listener.answer(encode(Message(ACK, {"SURPLUS": "1"}))).kind == READY
+    assert channel.ask(Message(READY)) == Message(ACK, {"SURPLUS": "1"})
+    assert listener.holds_nothing()  # it was asked once, not three times
+
+
+def test_a_late_answer_never_answers_another_question(listener: RawListener) -> None:
+    channel = Channel(patience_secs=0.05)
+    assert channel.ask(Message(LOADED)) is None
+    listener.answer(encode(Message(ACK, {"HEALTH": "/"})))
+    assert channel.ask(Message(READY)) is None
+    assert listener.answer(encode(Message(ACK))).kind == READY
+    assert channel.ask(Message(READY)) == Message(ACK)
+    channel.close()
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe", b"garbage", b"ACK=2\n", b"ACK=1\nnonsense",
+                                     b"NO=1"])
+def test_an_answer_that_is_garbage_is_no_answer(garbage: bytes, listener: RawListener) -> None:
+    thread = in_background(listener, garbage)
+    channel = Channel(patience_secs=30)
+    began = time.monotonic()
+    assert channel.ask(Message(LOADED)) is None
+    thread.join()
+    assert time.monotonic() - began < PROMPT_SECS
+    channel.close()
+
+
+def test_no_descriptor_is_left_behind(listener: RawListener,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    for number in range(60):
+        channel = Channel(patience_secs=0.001)
+        channel.ask(Message(READY))  # it stays out
+        if number % 3 == 0:
+            listener.answer(encode(Message(ACK)))
+            channel.ask(Message(READY))
+        elif number % 3 == 1:
+            listener.answer(b"garbage")
+            channel.ask(Message(LOADED))
+            listener.answer(encode(Message(ACK)))
+        else:
+            for one in listener.take()[1]:
+                one.close()  # dropped
+            channel.ask(Message(READY))
+        channel.close()
+    monkeypatch.setenv(SOCKET_VARIABLE, str(listener.path) + "-missing")
+    for _ in range(30):
+        channel = Channel()
+        channel.ask(Message(READY))
+        channel.tell(Message(READY))
+    assert open_descriptors() == before
+
+
+def test_a_channel_that_waits_for_an_answer_keeps_one_descriptor(listener: RawListener) -> None:
+    before = open_descriptors()
+    channel = Channel(patience_secs=0.001)
+    for kind in (READY, LOADED) * 5:
+        assert channel.ask(Message(kind)) is None
+        _, answers = listener.take()
+        for one in answers:
+            one.close()
+    assert open_descriptors() == before + 1
+    channel.close()
+    channel.close()
+    assert open_descriptors() == before

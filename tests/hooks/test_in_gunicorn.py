@@ -1,0 +1,171 @@
+"""The hooks in the real Gunicorn: a worker says the truth about itself, in order, until heard."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+from running_gunicorn import RunningGunicorn, acknowledge, is_gone
+
+from supervisor_roll.wire.datagram import (
+    ACK,
+    BOOTING,
+    COUNTED,
+    LOADED,
+    READY,
+    RELOADED,
+    UNREADY,
+    Message,
+)
+
+INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
+HEALTH = {"HEALTH": "/_status", "HEALTH_HOST": "www.example.org"}
+MakeGunicorn = Callable[..., RunningGunicorn]
+
+
+def speakers(gunicorn: RunningGunicorn, kind: str) -> set[int]:
+    return {pid for pid, _ in gunicorn.said(kind)}
+
+
+def workers(gunicorn: RunningGunicorn) -> set[int]:
+    return {one.pid for one in psutil.Process(gunicorn.arbiter).children()
+            if not is_gone(one.pid)}
+
+
+def test_a_workers_ready_is_said_until_it_is_acknowledged_and_no_longer(
+        make_gunicorn: MakeGunicorn) -> None:
+    """And in between: who speaks, in which order, and with which facts."""
+    unheard: set[int] = set()
+
+    def answers(pid: int, message: Message) -> Message | None:
+        # The first worker is acknowledged at once, the other one at its second ready.
+        if message.kind == READY and message.fields["AGE"] == "2" and pid not in unheard:
+            unheard.add(pid)
+            return None
+        return Message(ACK)
+
+    # A gthread worker's heartbeat comes each second, whether or not there are requests.
+    gunicorn = make_gunicorn(
+        "workers = 2\nworker_class = 'gthread'\nthreads = 2\ngraceful_timeout = 7\n"
+        f"def post_worker_init(worker):\n    worker.log.info('the own hook')\n{INSTALLED}",
+        answers).start()
+    gunicorn.hear_until(lambda: len(speakers(gunicorn, READY)) == 2, "both ready")
+    first, second = sorted(speakers(gunicorn, READY), key=lambda pid: gunicorn.said(
+        BOOTING, pid)[0][1].fields["AGE"])
+
+    assert {first, second} == workers(gunicorn)  # the kernel says who spoke
+    for pid in (first, second):
+        assert gunicorn.kinds(pid)[:3] == [BOOTING, LOADED, READY]
+    for pid, age in ((first, "1"), (second, "2")):
+        for _, message in (said for said in gunicorn.heard if said[0] == pid):
+            assert message.fields["AGE"] == age
+            assert message.fields["WORKERS"] == "2"
+            assert message.fields["SURPLUS"] == "0"
+            assert message.fields["MISSING"] == ""
+            assert message.fields["PRELOAD"] == message.fields["REUSE_PORT"] == "0"
+            assert message.fields["GRACEFUL_TIMEOUT"] == "7"
+        assert float(gunicorn.said(READY, pid)[0][1].fields["BOOT_SECS"]) >= 0
+
+    # TTIN: one more, which is surplus: killed, it is not replaced, and the count goes back.
+    gunicorn.signal(signal.SIGTTIN)
+    gunicorn.hear_until(lambda: len(gunicorn.said(LOADED)) == 3, "a third worker")
+    third, booting = gunicorn.said(BOOTING)[-1]
+    assert (booting.fields["AGE"], booting.fields["SURPLUS"]) == ("3", "1")
+    os.kill(third, signal.SIGKILL)
+    gunicorn.hear_until(lambda: len(gunicorn.said(COUNTED)) == 2, "the count's way back")
+    counted = gunicorn.said(COUNTED)
+    assert [one.fields["WORKERS"] for _, one in counted] == ["3", "2"]
+    assert {pid for pid, _ in counted} == {gunicorn.arbiter}
+
+    gunicorn.hear_until(lambda: len(gunicorn.said(READY, second)) >= 2, "ready again")
+    again, before = gunicorn.said(READY, second)[1][1], gunicorn.said(READY, second)[0][1]
+    assert again.fields["BOOT_SECS"] == before.fields["BOOT_SECS"]
+    assert gunicorn.kinds(first) == [BOOTING, LOADED, READY]
+    assert workers(gunicorn) == {first, second}
+    assert "the own hook" in (gunicorn.directory / "stderr").read_text()
+
+    gunicorn.signal(signal.SIGHUP)
+    gunicorn.hear_until(lambda: bool(gunicorn.said(RELOADED)), "the reload")
+    gunicorn.hear_until(lambda: len(speakers(gunicorn, READY) - {first, second, third}) == 2,
+                        "two new workers")
+    assert gunicorn.kinds(second) == [BOOTING, LOADED, READY, READY]  # heard, it said no more
+
+
+def test_ready_comes_after_the_application_is_loaded_and_its_check_before_the_first_request(
+        make_gunicorn: MakeGunicorn) -> None:
+    """Configured by nothing but ``-c python:supervisor_roll.hooks``."""
+    gunicorn = make_gunicorn(
+        "", lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {}))
+    gunicorn.touch("wait")
+    gunicorn.start("-c", "python:supervisor_roll.hooks", "-b", f"unix:{gunicorn.directory}/http")
+    gunicorn.hear_until(lambda: "importing" in gunicorn.notes(), "the import's begin")
+    client = gunicorn.connect()
+    assert client is not None
+    assert {message.kind for _, message in gunicorn.heard} <= {BOOTING}
+
+    gunicorn.forget("wait")
+    gunicorn.hear_until(lambda: bool(gunicorn.said(LOADED)), "the application loaded")
+    assert "imported" in gunicorn.notes()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "ready")
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    ((pid, ready),) = gunicorn.said(READY)
+    assert ready.fields["STATUS"] == "200 OK"
+    assert gunicorn.kinds(pid) == [BOOTING, LOADED, READY]
+    assert gunicorn.notes() == ["importing", "imported", "checked", "requested"]
+
+
+def test_a_held_sick_worker_accepts_nothing_and_still_hears_term(
+        make_gunicorn: MakeGunicorn) -> None:
+    held = {"HOLD": "1", "HOLD_SECS": "600"}
+    gunicorn = make_gunicorn(
+        f"workers = 1\n{INSTALLED}",
+        lambda pid, message: Message(ACK, {**held, **(HEALTH if message.kind == LOADED else {})}))
+    gunicorn.touch("sick")
+    gunicorn.start()
+    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 1, "not ready")
+    client = gunicorn.connect()
+    assert client is not None
+    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 4, "not ready, again and again")
+    sick = gunicorn.said(UNREADY)[0][0]
+    assert {message.fields["STATUS"] for _, message in gunicorn.said(UNREADY, sick)} == {"503 No"}
+    assert not gunicorn.said(READY)
+    assert "requested" not in gunicorn.notes()
+
+    os.kill(sick, signal.SIGTERM)
+    gunicorn.hear_until(lambda: is_gone(sick), "the held worker's end")
+    assert "requested" not in gunicorn.notes(sick)
+
+    # The next one is held too, until it is well; the request has waited for it.
+    gunicorn.hear_until(lambda: any(pid != sick for pid, _ in gunicorn.said(UNREADY)), "the next")
+    gunicorn.forget("sick")
+    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "ready")
+    well, ready = gunicorn.said(READY)[0]
+    assert ready.fields["STATUS"] == "200 OK"
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    assert gunicorn.notes(well)[-2:] == ["checked", "requested"]
+
+
+def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_gunicorn: MakeGunicorn) -> None:
+    """A failing check never keeps a program from starting."""
+    gunicorn = make_gunicorn(
+        f"workers = 1\n{INSTALLED}",
+        lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {}))
+    gunicorn.touch("sick")
+    gunicorn.start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(UNREADY)), "not ready")
+    client = gunicorn.connect()
+    assert client is not None
+    gunicorn.hear_until(lambda: "requested" in gunicorn.notes(), "a request served")
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    assert not gunicorn.said(READY)
+
+
+def test_a_first_start_that_fails_ends_as_gunicorns_own(make_gunicorn: MakeGunicorn) -> None:
+    gunicorn = make_gunicorn(f"workers = 1\n{INSTALLED}", acknowledge)
+    gunicorn.touch("broken", "import no_such_module")
+    gunicorn.start()
+    assert gunicorn.exit_status() == 3
+    gunicorn.hear_until(lambda: bool(gunicorn.heard), "the boot")
+    assert {message.kind for _, message in gunicorn.heard} == {BOOTING}

@@ -1,0 +1,270 @@
+"""The coordinator hears only whom it should, saves before it acts, and answers last."""
+
+from __future__ import annotations
+
+import pytest
+from pretend_site import BOOT, PIDS, Program, Site, ready_site, saved
+
+from supervisor_roll.listener.coordinator import RETRY_SECS
+from supervisor_roll.rollout.machine import CONFIRM_SECS
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
+
+FACTS = {"AGE": "1", "CHANGES": "1", "WORKERS": "2", "GUNICORN": "27.0.1"}
+HEALTH = {"health": "/_status", "health_host": "www.example.org",
+          "health_headers": "X-Forwarded-Proto: https\nAccept: a/b", "health_timeout_secs": "2"}
+
+
+def answer_to(site: Site, program: Program, pid: int, kind: str, **fields: str) -> Message:
+    """What a worker that says this is answered."""
+    program.say(pid, kind, **fields)
+    site.settle()
+    assert site.answers[-1].pid == pid
+    assert site.answers[-1].sent is not None
+    return site.answers[-1].sent
+
+
+# --- strangers --------------------------------------------------------------------------------
+
+
+def test_a_message_from_a_stranger_is_dropped() -> None:
+    site, _ = ready_site()
+    site.fork(PIDS + 400, PIDS + 300, "gunicorn: master, of somebody else")
+    site.fork(PIDS + 401, PIDS + 400, "gunicorn: worker, of somebody else")
+    site.fork(PIDS + 19, PIDS + 11, "started by our worker")
+    before = saved(site)
+    strangers = (PIDS + 400, PIDS + 401, PIDS + 19)
+    for pid in strangers:
+        for kind in (BOOTING, LOADED, READY, UNREADY, dg.COUNTED, RELOADED):
+            answer = site.hear(pid, Message(kind, FACTS))
+            assert answer is not None
+            assert answer.dropped
+    site.settle()
+    assert saved(site) == before
+    assert all(one.sent is None for one in site.answers if one.pid in strangers)
+    assert not {one.pid for one in site.table.watched} & set(strangers)
+
+
+def test_a_worker_cannot_speak_as_its_arbiter() -> None:
+    site, program = ready_site()
+    site.hear(PIDS + 11, Message(dg.COUNTED, {"CHANGES": "99", "WORKERS": "1"}), answered=False)
+    site.settle()
+    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    assert arbiter is not None
+    assert arbiter.count == 2
+
+
+@pytest.mark.parametrize("fields", [{}, {"AGE": "x"}, {"AGE": "1", "CHANGES": "x"}])
+def test_a_message_that_breaks_the_protocol_is_dropped(fields: dict[str, str]) -> None:
+    site, _ = ready_site()
+    answer = site.hear(PIDS + 11, Message(READY, fields))
+    assert answer is not None
+    assert answer.dropped
+
+
+@pytest.mark.parametrize("fields", [
+    {"WORKERS": "-1", "CHANGES": "99"}, {"BOOT_SECS": "-5"}, {"TIMEOUT": "soon"},
+    {"TIMEOUT": "soon", "GUNICORN": "20.1.0"}])
+def test_nonsense_from_a_worker_of_ours_does_not_end_the_listener(
+        fields: dict[str, str]) -> None:
+    """Its application runs in the same process, and can say what it likes."""
+    site, program = ready_site()
+    site.ask("myapp", min_ready_secs="10")
+    site.hear(PIDS + 11, Message(READY, {**FACTS, **fields}))
+    site.settle()
+    assert program.serving == [1, 2, 3]
+
+
+def test_the_dead_are_not_heard() -> None:
+    site, program = ready_site()
+    program.say(PIDS + 11, READY)
+    site.die(PIDS + 11)
+    site.settle()
+    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    assert arbiter is not None
+    assert {one.pid for one in arbiter.workers} == {PIDS + 12}
+
+
+# --- save, act, answer ------------------------------------------------------------------------
+
+
+def test_it_saves_then_acts_then_answers() -> None:
+    site, program = ready_site()
+    program.boots = lambda age: (BOOTING, LOADED)
+    site.ask("myapp")
+    site.log.clear()
+    program.say(PIDS + 13, READY)
+    site.inbox.popleft()()
+    assert site.log == []  # nothing leaves before pump
+    site.coordinator.pump()
+    assert site.log[:3] == ["exchange", "TTOU myapp", "answer READY 5000013"]
+
+
+def test_what_is_answered_is_saved() -> None:
+    site, _ = ready_site()
+    workers = saved(site)["arbiters"][0]["workers"]  # type: ignore[index]
+    assert [one["id"][0] for one in workers if one["ready"]] == [PIDS + 11, PIDS + 12]
+
+
+def test_a_pump_with_nothing_new_says_nothing() -> None:
+    site, _ = ready_site()
+    for _ in range(3):
+        site.coordinator.pump()
+    assert site.log == []
+    assert site.coordinator.next_deadline() is None
+
+
+def test_while_supervisord_does_not_answer_nothing_is_lost_and_nobody_is_answered() -> None:
+    site, program = ready_site()
+    program.boots = lambda age: (BOOTING, LOADED)
+    job = site.ask("myapp")
+    site.log.clear()
+    site.supervisord.unreachable = True
+    program.say(PIDS + 13, READY)
+    site.settle()
+    assert site.log == []
+    assert site.answers[-1].sent is None
+    assert not site.answers[-1].dropped
+    assert site.coordinator.next_deadline() == site.now + RETRY_SECS
+    site.pass_time(5)
+    assert site.log == []
+
+    site.supervisord.unreachable = False
+    program.boots = lambda age: BOOT
+    site.pass_time(RETRY_SECS)
+    assert site.log[:3] == ["exchange", "TTOU myapp", "answer READY 5000013"]
+    assert site.is_done(job)
+    assert program.serving == [3, 4]
+
+
+def test_a_signal_that_supervisord_refuses_is_sent_again_later() -> None:
+    site, program = ready_site()
+    site.supervisord.refuses_signals = True
+    job = site.ask("myapp")
+    assert site.signals == []
+    site.supervisord.refuses_signals = False
+    site.pass_time(CONFIRM_SECS + RETRY_SECS)
+    assert site.is_done(job)
+    assert program.serving == [3, 4]
+
+
+def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick() -> None:
+    site, program = ready_site()
+    site.start("other", workers=1, pid=PIDS + 50)
+    site.coordinator.rung(processes_changed=True)
+    site.settle()
+    program.boots = lambda age: (BOOTING, LOADED)
+    site.ask("myapp")
+    site.supervisord.refuses_signals = True
+    program.say(PIDS + 13, READY)  # so that there is a signal to send
+    site.inbox.popleft()()
+    job = site.ask("other")
+    site.supervisord.refuses_signals = False
+    site.pass_time(5)
+    site.coordinator.rung(processes_changed=False)
+    site.settle()
+    assert site.reports(job)[-1] == ("other", wire.COMPLETE)
+
+
+# --- what workers are answered ----------------------------------------------------------------
+
+
+def test_a_worker_that_has_loaded_is_told_what_to_check() -> None:
+    site, program = ready_site(1, myapp=HEALTH)
+    answer = answer_to(site, program, PIDS + 11, LOADED)
+    assert answer.kind == dg.ACK
+    assert answer.fields["HEALTH"] == "/_status"
+    assert answer.fields["HEALTH_HOST"] == "www.example.org"
+    assert answer.fields["HEALTH_HEADERS"] == "X-Forwarded-Proto: https\nAccept: a/b"
+    assert float(answer.fields["HEALTH_TIMEOUT_SECS"]) == 2
+    assert "HEALTH" not in answer_to(site, program, PIDS + 11, READY, STATUS="200 OK").fields
+
+
+def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
+    site, program = ready_site(1, myapp=HEALTH)
+    assert answer_to(site, program, PIDS + 11, READY).fields["HEALTH"] == "/_status"
+    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    assert arbiter is not None
+    assert arbiter.ready == 0
+    answer_to(site, program, PIDS + 11, READY, STATUS="200 OK")
+    assert arbiter.ready == 1
+
+
+def test_where_no_check_can_be_made_ready_is_ready() -> None:
+    site, program = ready_site(1, myapp=HEALTH)
+    answer_to(site, program, PIDS + 11, READY, UNCHECKED="1")
+    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    assert arbiter is not None
+    assert arbiter.ready == 1
+
+
+def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
+    site, program = ready_site(2, myapp={**HEALTH, "ready_timeout_secs": "30"})
+    assert answer_to(site, program, PIDS + 11, LOADED).fields["HOLD"] == "0"  # a cold start
+    for pid in (PIDS + 11, PIDS + 12):
+        answer_to(site, program, pid, READY, STATUS="200 OK")
+    program.boots = lambda age: (BOOTING, LOADED)
+    program.exit(PIDS + 11)
+    site.settle()
+    respawned = answer_to(site, program, PIDS + 13, UNREADY, STATUS="503")
+    assert respawned.fields["HOLD"] == "0"
+    answer_to(site, program, PIDS + 13, READY, STATUS="200 OK")
+
+    job = site.ask("myapp")
+    held = answer_to(site, program, PIDS + 14, UNREADY, STATUS="503")
+    assert (held.fields["HOLD"], float(held.fields["HOLD_SECS"])) == ("1", 30)
+    site.pass_time(60)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert "503" in site.facts(job, wire.FAILED)["why"]
+
+    # A check never prevents that a crashed one is replaced, not even by the same release.
+    program.exit(PIDS + 12)
+    site.settle()
+    assert answer_to(site, program, PIDS + 15, UNREADY, STATUS="503").fields["HOLD"] == "0"
+
+
+def test_only_a_worker_that_a_rollout_claims_stays_surplus() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: (BOOTING, LOADED)
+    program.signal("TTIN")  # an operator's own
+    site.settle()
+    assert answer_to(site, program, PIDS + 13, READY).fields["SURPLUS"] == "0"
+    site.ask("myapp", min_ready_secs="10")
+    assert answer_to(site, program, PIDS + 14, READY).fields["SURPLUS"] == "1"
+
+
+# --- warnings ---------------------------------------------------------------------------------
+
+
+def test_what_the_listener_may_not_do_is_told_once() -> None:
+    site, _ = ready_site(2)
+    site.table.forbidden = True
+    job = site.ask("myapp", max_surge="0", max_unavailable="1", drain_timeout_secs="5")
+    site.pass_time(300)
+    warnings = [one.facts["text"] for one in site.found(job)[0] if one.kind == wire.WARNING]
+    assert any("may not send SIGTERM to worker 5000011" in text for text in warnings)
+    assert len(warnings) == len(set(warnings))
+    assert site.is_done(job)
+
+
+@pytest.mark.parametrize(("version", "timeout", "warned"), [
+    ("20.1.0", "2", True), ("21.2.0", "2", True), ("20.1.0", "30", False),
+    ("22.0.0", "2", False), ("27.0.1", "2", False), ("20.1.0", "0", False)])
+def test_a_boot_near_the_timeout_is_warned_of_where_gunicorn_bounds_boots(
+        version: str, timeout: str, warned: bool) -> None:
+    site = Site()
+    site.start("myapp", workers=1, GUNICORN=version, TIMEOUT=timeout)
+    site.settle()
+    job = site.ask("myapp")
+    texts = [one.facts["text"] for one in site.found(job)[0] if one.kind == wire.WARNING]
+    assert bool(texts) is warned
+    assert all("timeout=2" in text and "raise timeout" in text for text in texts)
+
+
+def test_hup_in_a_rollout_is_warned_of() -> None:
+    site, program = ready_site(2)
+    job = site.ask("myapp", min_ready_secs="10")
+    program.say(program.id.pid, RELOADED)
+    site.settle()
+    assert "HUP" in site.facts(job, wire.WARNING)["text"]

@@ -1,0 +1,154 @@
+"""What is not rolled is not touched, and who asked is told what to do about it."""
+
+from __future__ import annotations
+
+import pytest
+from pretend_site import BOOT, PIDS, Site, site_with
+
+from supervisor_roll.listener.rollable import HOOK_LINE
+from supervisor_roll.listener.supervisord import ProcessInfo
+from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
+from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, REFUSED, SKIPPED
+
+
+@pytest.mark.parametrize(("facts", "why"), [
+    ({"PRELOAD": "1"}, "preload_app"),
+    ({"REUSE_PORT": "1", "GUNICORN": "24.0.0"}, "reuse_port"),
+    ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
+    ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
+    ({"MISSING": "pre_fork"}, HOOK_LINE),
+])
+def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
+    site = Site()
+    site.start("myapp", workers=2, **facts)
+    site.settle()
+    job = site.ask("myapp")
+    assert site.reports(job) == [("myapp", REFUSED)]
+    assert why in site.facts(job, REFUSED)["why"]
+    assert site.signals == []
+    assert "myapp" not in site.supervisord.mailbox.statuses
+
+
+def test_reuse_port_is_fine_where_all_workers_share_one_socket() -> None:
+    site = Site()
+    site.start("myapp", workers=1, REUSE_PORT="1", GUNICORN="23.0.0")
+    site.settle()
+    assert site.reports(site.ask("myapp"))[-1] == ("myapp", COMPLETE)
+
+
+def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
+    site = Site(myapp={"health": "/_status"})
+    site.start("myapp", workers=1, UNCHECKED="1", CLASS="uvicorn_worker.UvicornWorker")
+    site.settle()
+    job = site.ask("myapp")
+    why = site.facts(job, REFUSED)["why"]
+    assert "health=/_status" in why
+    assert "uvicorn_worker.UvicornWorker" in why
+    assert site.signals == []
+
+
+@pytest.mark.parametrize(("command_line", "below", "why"), [
+    ("gunicorn: master [app]", "", HOOK_LINE),
+    ("/bin/sh -c gunicorn app", "", HOOK_LINE),
+    ("/bin/sh /srv/run.sh", "/srv/bin/gunicorn app:app", "write exec"),
+    ("/bin/cat", "", "it is no Gunicorn program (pid 5000050: /bin/cat)"),
+])
+def test_a_program_that_has_never_been_heard_is_refused_with_what_to_do(
+        command_line: str, below: str, why: str) -> None:
+    site = Site()
+    site.start_other("myapp", PIDS + 50, command_line, below)
+    site.now += 3600
+    job = site.ask("myapp")
+    assert site.reports(job) == [("myapp", REFUSED)]
+    assert why in site.facts(job, REFUSED)["why"]
+
+
+def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
+    site = Site()
+    site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.pass_time(19)
+    assert site.reports(job) == [("myapp", wire.NOTE)]  # that it waits
+    site.pass_time(3)
+    assert site.reports(job) == [("myapp", REFUSED)]
+
+
+def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
+    site = site_with(blue=1)
+    site.start_other("redis", PIDS + 50, "redis-server *:6379")
+    site.coordinator.rung(processes_changed=True)
+    job = site.ask("redis", "blue", wildcard=True)
+    assert site.reports(job)[0] == ("redis", SKIPPED)
+    assert "no Gunicorn program" in site.facts(job, SKIPPED)["why"]
+    assert site.reports(job)[-1] == ("blue", COMPLETE)
+    assert site.is_done(job)
+
+
+def test_a_wildcard_does_not_pass_over_a_gunicorn_without_hooks() -> None:
+    site = Site()
+    site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
+    site.now += 3600
+    assert site.reports(site.ask("myapp", wildcard=True)) == [("myapp", REFUSED)]
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "EXITED", "FATAL"])
+def test_what_does_not_run_is_refused(state: str) -> None:
+    site = site_with(myapp=1)
+    site.programs["myapp"].halt()
+    site.supervisord.infos = [ProcessInfo("myapp", 0, state)]
+    site.coordinator.rung(processes_changed=True)
+    job = site.ask("myapp")
+    assert f"it is {state}" in site.facts(job, REFUSED)["why"]
+    assert "supervisorctl start myapp" in site.facts(job, REFUSED)["why"]
+
+
+def test_a_program_that_supervisord_no_longer_has_is_refused() -> None:
+    site = Site()
+    assert site.reports(site.ask("gone")) == [("gone", REFUSED)]
+
+
+def test_a_bad_section_is_refused_and_named() -> None:
+    site = site_with(myapp=1)
+    site.bad["myapp"] = BadSetting("max_surge", "many", "must be a count", "/etc/x [roll:myapp]")
+    job = site.ask("myapp")
+    assert "/etc/x [roll:myapp]: max_surge=many" in site.facts(job, REFUSED)["why"]
+    assert site.signals == []
+
+
+def test_a_bad_value_in_a_request_is_refused() -> None:
+    site = site_with(myapp=1)
+    job = site.ask("myapp", max_surge="0", max_unavailable="0")
+    assert "must not both be 0" in site.facts(job, REFUSED)["why"]
+
+
+# --- gathering --------------------------------------------------------------------------------
+
+
+def test_a_worker_that_boots_when_a_rollout_is_asked_for_is_waited_for() -> None:
+    site = site_with(myapp=2)
+    program = site.programs["myapp"]
+    program.boots = lambda age: (BOOTING, LOADED) if age == 3 else BOOT
+    program.exit(PIDS + 101)
+    site.settle()
+    job = site.ask("myapp")
+    assert site.reports(job) == []
+    program.say(PIDS + 103, READY)
+    site.settle()
+    site.pass_time(1)
+    assert site.facts(job, BEGAN)["ready"] == 2
+    assert site.is_done(job)
+
+
+def test_an_arbiter_with_fewer_workers_than_it_wants_is_refused_after_a_while() -> None:
+    site = Site()
+    program = site.start("myapp", workers=1)
+    program.num_workers, program.changes = 3, 2
+    site.settle()
+    program.say(program.id.pid, COUNTED)
+    site.settle()
+    job = site.ask("myapp", ready_timeout_secs="10")
+    site.pass_time(9)
+    assert site.reports(job) == [("myapp", wire.NOTE)]  # that it waits
+    site.pass_time(3)
+    assert "only 1 of its 3 workers" in site.facts(job, REFUSED)["why"]
