@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from supervisor_roll.hooks.counters import Tally
 from supervisor_roll.hooks.health import Check, call_wsgi, homes_of, is_tornado, is_wsgi
 
 
@@ -50,6 +51,9 @@ class Checker(Protocol):
         Called in a heartbeat. Where the worker has a loop this only starts it.
         """
 
+    def count(self, tally: Tally | None) -> None:
+        """Count what is answered in ``tally`` from now on; None: not any more."""
+
     def later(self, secs: float, call: Callable[[], None]) -> None:
         """Call ``call`` in ``secs``, where heartbeats may be rarer than that."""
 
@@ -75,6 +79,9 @@ class WsgiChecker:
     def start(self, check: Check, then: Callable[[], None]) -> None:
         self.status = call_wsgi(self._worker, check)
         then()
+
+    def count(self, tally: Tally | None) -> None:
+        """Gunicorn's own WSGI workers call ``post_request``, which counts always."""
 
     def later(self, secs: float, call: Callable[[], None]) -> None:
         """Heartbeats come each second at least."""

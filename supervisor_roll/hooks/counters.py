@@ -5,6 +5,7 @@ Nothing per request but an increment or two. Told to the listener only while it 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 ATTRIBUTE = "_supervisor_roll_tally"
@@ -30,6 +31,35 @@ class Tally:
         self.requests += 1
         if status >= 500:
             self.errors += 1
+
+
+def counting(tally: Tally, application: Callable[..., Awaitable[None]]
+             ) -> Callable[..., Awaitable[None]]:
+    """An ASGI ``application`` whose answers to HTTP requests are counted."""
+    def counted(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        if scope["type"] != "http":
+            return application(scope, receive, send)
+        return _count(tally, application, scope, receive, send)
+    return counted
+
+
+async def _count(tally: Tally, application: Callable[..., Awaitable[None]], scope: Any,
+                 receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+    status = 500  # what a server answers where the application answers nothing
+
+    async def sending(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+
+    try:
+        await application(scope, receive, sending)
+    except Exception:
+        status = 500
+        raise
+    finally:
+        tally.answered(status)
 
 
 def request_answered(worker: Any, resp: Any) -> None:

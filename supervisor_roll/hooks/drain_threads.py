@@ -1,8 +1,8 @@
 """The drain of Gunicorn's gthread workers.
 
-Up to 20.1 they stop with kept-alive connections open; 21 to 23 also drop connections that
-they have accepted and not read from yet (benoitc/gunicorn#3038); 25 and 26 wait for
-``graceful_timeout`` if an idle connection is left; 27 keeps them 2 s, whatever ``keepalive`` is.
+Up to 23 they just close what is kept alive when they stop, and 21 to 23 also drop connections
+that they have accepted and not read from yet (benoitc/gunicorn#3038); 25 and 26 wait for
+``graceful_timeout`` if an idle connection is left; 27 keeps those 2 s, whatever ``keepalive`` is.
 """
 
 from __future__ import annotations

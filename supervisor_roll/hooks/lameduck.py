@@ -6,16 +6,16 @@ only begins a drain, and what Gunicorn does with a SIGTERM comes at the drain's 
 
 1. *lame*: it accepts and serves as ever, but each answer says ``Connection: close``. Until it is
    seen without any connection, or for as long as Gunicorn keeps an idle one (``keepalive``, and
-   ``MARGIN_SECS`` for answers that were under way), ``LONGEST_SECS`` and half of
-   ``graceful_timeout`` at most.
+   ``MARGIN_SECS`` for answers that were under way), ``LONGEST_SECS`` at most.
 2. *closing*: it accepts no more, so that new connections wait in the backlog for other workers or
-   for its successor, and sees to those it has accepted, until it has none, ``CLOSING_SECS`` and
-   half of ``graceful_timeout`` at most.
+   for its successor, and sees to those it has accepted, until it has none, ``CLOSING_SECS`` at
+   most.
 
-A connection that has sent nothing for so long is closed, as it is today. Requests that take
-longer are Gunicorn's to wait for. Without a ``graceful_timeout`` there is no drain, and no
-lame time without ``keepalive``. Nor is there one when the whole arbiter stops: nobody is there
-to reconnect to. It shows: an arbiter closes its listening sockets before it TERMs its workers.
+Both end within half of ``graceful_timeout``; without one there is no drain, and no lame time
+without ``keepalive``. A connection that has sent nothing for so long is closed, as ever.
+Requests that take longer are the worker's own to wait for; a tornado worker does not, so we do.
+Nor is there a drain when the whole arbiter stops: there is nobody to reconnect to. That
+shows: an arbiter closes its listening sockets before it TERMs its workers.
 
 The sync and gevent workers need none of this: theirs is a drain of this kind, or no keep-alive.
 Classes that we do not know are left alone.
@@ -35,6 +35,8 @@ from supervisor_roll.hooks.guest import log, quietly
 MARGIN_SECS = 0.5
 LONGEST_SECS = 10.0
 CLOSING_SECS = 1.0
+# What a tornado worker takes to stop once the drain is over.
+STOP_SECS = 2.5
 TICK_SECS = 0.1
 _DUCK = "_supervisor_roll_lameduck"
 
@@ -75,11 +77,12 @@ class LameDuck:
     def __init__(self, worker: Any) -> None:
         self.worker = worker
         cfg = worker.cfg
-        self._graceful_secs = float(cfg.graceful_timeout)
-        bound = self._graceful_secs / 2
+        graceful_secs = float(cfg.graceful_timeout)
         kept_secs = cfg.keepalive + MARGIN_SECS if cfg.keepalive > 0 else 0.0
-        self.lame_secs = min(kept_secs, LONGEST_SECS, bound)
-        self.closing_secs = min(CLOSING_SECS, bound)
+        self.closing_secs = min(CLOSING_SECS, graceful_secs / 8)
+        self.lame_secs = min(kept_secs, LONGEST_SECS, graceful_secs / 2 - self.closing_secs)
+        # An arbiter that waits for its workers kills them after graceful_timeout.
+        self.patience_secs = max(graceful_secs - STOP_SECS, graceful_secs / 2)
         self.lame = False
         self.over = False
         self._course: Iterator[None] | None = None
@@ -132,8 +135,9 @@ class LameDuck:
 
     def advance(self) -> bool:
         """Do the next step of the drain; False once there is none left."""
+        if self.over or self._course is None:
+            return False
         try:
-            assert self._course is not None
             next(self._course)
         except StopIteration:
             self.over = True
@@ -155,7 +159,7 @@ class LameDuck:
         yield  # what has just been accepted may not be counted yet
         while self.connections() and time.monotonic() < until:
             yield
-        while self.cut_off() and time.monotonic() < began + self._graceful_secs:
+        while self.cut_off() and time.monotonic() < began + self.patience_secs:
             yield
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from supervisor_roll.hooks.asgi import Application, Message, Receive, Send, call_asgi
 from supervisor_roll.hooks.checker import Boot
+from supervisor_roll.hooks.counters import Tally, counting
 from supervisor_roll.hooks.guest import log
 from supervisor_roll.hooks.health import Check, passed
 from supervisor_roll.hooks.loop_checker import LoopChecker
@@ -42,6 +43,7 @@ class AsgiChecker(LoopChecker):
         super().__init__(worker)
         self._own = hasattr(worker, "asgi")  # Gunicorn's own; else uvicorn's
         self._state: dict[str, Any] = {}
+        self._uncounted: Any = None
         self._check: Check | None = None
         self._boot: Boot | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -77,6 +79,17 @@ class AsgiChecker(LoopChecker):
 
         worker.run = running
 
+    def count(self, tally: Tally | None) -> None:
+        """Both servers take the application anew for each connection."""
+        holder, name = (self._worker, "asgi") if self._own else (
+            self._worker.config, "loaded_app")
+        if tally is not None and self._uncounted is None:
+            self._uncounted = getattr(holder, name)
+            setattr(holder, name, counting(tally, self._uncounted))
+        elif tally is None and self._uncounted is not None:
+            setattr(holder, name, self._uncounted)
+            self._uncounted = None
+
     def _stand_before(self, holder: Any, name: str) -> None:
         application = getattr(holder, name)
         setattr(holder, name, Witness(
@@ -90,7 +103,11 @@ class AsgiChecker(LoopChecker):
             raise SystemExit(0)
         *above, last = self.failure.splitlines()
         # The message of some is a whole traceback, whose last line is what says most.
-        raise StartupFailed(last) from (StartupFailed("\n".join(above)) if above else None)
+        error = StartupFailed(last)
+        if above:
+            # As add_note does from Python 3.11 on; 3.10 does not print them.
+            error.__notes__ = ["\n".join(above)]  # type: ignore[attr-defined]
+        raise error from None
 
     # --- what the Witness calls -----------------------------------------------------------------
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from typing import Any
 
 from supervisor_roll.hooks.checker import Boot
+from supervisor_roll.hooks.counters import Tally
 from supervisor_roll.hooks.health import Check, raised
 from supervisor_roll.hooks.loop_checker import LoopChecker
 
@@ -32,6 +34,19 @@ class TornadoChecker(LoopChecker):
             # The one that the worker's run() will find as the current one.
             loop = sys.modules["tornado.ioloop"].IOLoop.current()
             loop.run_sync(lambda: self.hold(check, boot))
+
+    def count(self, tally: Tally | None) -> None:
+        """Tornado calls ``log_request`` of the application for each request that has ended."""
+        application = self._worker.wsgi
+        application.__dict__.pop("log_request", None)
+        if tally is not None:
+            log_request = application.log_request
+
+            def counted(handler: Any) -> None:
+                tally.answered(handler.get_status())
+                log_request(handler)
+
+            application.log_request = counted
 
     async def _ask(self, check: Check) -> str:
         try:

@@ -23,6 +23,8 @@ from supervisor_roll.hooks.checker import Checker, checker_for
 from supervisor_roll.hooks.guest import log, quietly
 from supervisor_roll.hooks.health import Check, passed
 from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, page_of
+from supervisor_roll.hooks.stale import stale_modules
+from supervisor_roll.hooks.watch import Watch
 from supervisor_roll.wire.datagram import ABORTING, BOOTING, LOADED, READY, UNREADY, Message
 
 RETRY_SECS = 1.0
@@ -88,10 +90,11 @@ class Voice:
         missing = [] if state.hears_counts else ["nworkers_changed"]
         missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
-        self._check: Check | None = None
-        self._checker: Checker | None = None
+        self.check: Check | None = None
+        self.checker: Checker | None = None
         self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
+        self._acknowledged = False
         self._boot_secs = 0.0
         self.born_surplus = self.page.surplus
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
@@ -107,6 +110,10 @@ class Voice:
             "TIMEOUT": str(cfg.timeout),
             "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
             "MISSING": " ".join(missing),
+            "STALE": " ".join(stale_modules(worker)),
+            # Gunicorn's --check-config, which a preflight uses, forgets it.
+            "PYTHONPATH": ",".join(os.path.abspath(path) for path in (  # noqa: PTH100
+                cfg.pythonpath or "").split(",") if path),
         }
 
     def message(self, kind: str, **fields: str) -> Message:
@@ -136,18 +143,18 @@ class Voice:
             # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
             # other classes beat every second, and make no use of this.
             self.worker.timeout = min(self.worker.timeout, BEAT_SECS)
-        self._checker = checker_for(self.worker)
-        if self._checker is None:
+        self.checker = checker_for(self.worker)
+        if self.checker is None:
             self._facts["UNCHECKED"] = "1"
         answer = self.channel.ask(self.message(LOADED))
         if answer is not None:
-            self._check = Check.from_answer(answer)
+            self.check = Check.from_answer(answer)
             self._holds = answer.fields.get("HOLD") == "1"
             self._hold_secs = answer.number("HOLD_SECS", 0.0)
             self._heard = time.monotonic()
-        if self._checker is not None:
+        if self.checker is not None:
             self.keep_alive()
-            self._checker.before_accept(self._check, self)
+            self.checker.before_accept(self.check, self)
         original = self.worker.notify
 
         def notify() -> None:
@@ -178,8 +185,9 @@ class Voice:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        checker = self._checker
-        if self.leaving or now < self._next_try or (checker is not None and checker.busy):
+        checker = self.checker
+        if self._acknowledged or self.leaving or now < self._next_try or (
+                checker is not None and checker.busy):
             return
         self._next_try = now + RETRY_SECS
         if checker is None:
@@ -188,19 +196,19 @@ class Voice:
         checker.later(RETRY_SECS, self._beat)
         if checker.failure:
             self._say_unready(f"start-up failed: {checker.failure}")
-        elif self._check is not None and not passed(checker.status):
-            checker.start(self._check, self._checked)
+        elif self.check is not None and not passed(checker.status):
+            checker.start(self.check, self._checked)
         else:
             self._become_ready()
 
     def _checked(self) -> None:
         """A check in the serving worker has its status."""
-        if self.leaving or self._checker is None:
+        if self.leaving or self.checker is None:
             return
-        if passed(self._checker.status):
+        if passed(self.checker.status):
             self._become_ready()
         else:
-            self._say_unready(self._checker.status)
+            self._say_unready(self.checker.status)
 
     def _say_unready(self, status: str) -> None:
         self.channel.ask(self.message(UNREADY, STATUS=status))
@@ -214,7 +222,7 @@ class Voice:
 
     def _say_ready(self) -> None:
         fields = {"BOOT_SECS": f"{self._boot_secs:.3f}"}
-        checked = self._checker.status if self._checker is not None else ""
+        checked = self.checker.status if self.checker is not None else ""
         if checked:
             fields["STATUS"] = checked
         answer = self.channel.ask(self.message(READY, **fields))
@@ -224,13 +232,16 @@ class Voice:
                 self.page.surplus = False
             return
         check = Check.from_answer(answer)
-        if check is not None and not checked and self._checker is not None:
+        if check is not None and not checked and self.checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
-            self._check = check
+            self.check = check
             self._next_try = 0.0
             return
         if answer.fields.get("SURPLUS") != "1":
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
             self.page.surplus = False
+        self._acknowledged = True
         self.worker.__dict__.pop("notify", None)
         self.channel.close()
+        watch = Watch(self, answer.number("WATCH_SECS", 0.0))
+        self.worker.notify = watch.wrapped(self.worker.notify)

@@ -317,7 +317,7 @@ class Rolls:
         if why:
             raise NotPossible(why)
         self.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
-                             settings.ready_timeout_secs)
+                             arbiter.facts.get("PYTHONPATH", ""), settings.ready_timeout_secs)
 
     def _plan(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
         """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""

@@ -26,11 +26,12 @@ class Sides:
         self._selector, self._clock = selector, clock
         self._running: dict[str, Preflight] = {}
 
-    def preflight(self, namespec: str, program: Program, worker: int, timeout_secs: float) -> None:
+    def preflight(self, namespec: str, program: Program, worker: int, pythonpath: str,
+                  timeout_secs: float) -> None:
         """Load the application as ``worker``'s user does. Raises NotPossible."""
         self._add(namespec, Preflight.start(
-            program, Credentials.of_process(worker), timeout_secs=timeout_secs,
-            clock=self._clock))
+            program, Credentials.of_process(worker), pythonpath, timeout_secs,
+            self._clock))
 
     def command(self, namespec: str, command: str, program: Program, why: str,
                 timeout_secs: float) -> None:

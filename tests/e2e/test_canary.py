@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import pytest
 from harness import Observer, Program, Sample, Site, wait_until
 
 WORKERS = 4
@@ -62,7 +63,10 @@ def test_a_canary_of_a_share_in_place(make_site: Callable[..., Site]) -> None:
     assert seen.max_children <= WORKERS
 
 
-def test_a_canary_that_is_killed_fails_the_rollout(make_site: Callable[..., Site]) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
+def test_a_canary_that_is_killed_fails_the_rollout(
+    make_site: Callable[..., Site], late: bool
+) -> None:
     site = make_site(Program(workers=2, roll={"canary": "1", "min_ready_secs": "600"}))
     site.add_release("v2")
     site.deploy("v2")
@@ -71,7 +75,12 @@ def test_a_canary_that_is_killed_fails_the_rollout(make_site: Callable[..., Site
         roll = site.ctl_start("rollrestart", "web")
         (canary,) = site.wait_ready("web", 3).children - before.children
         wait_until(lambda: site.rollout("web")["ready"] == 3, 15, "the listener knows")
+        if late:
+            os.kill(site.listener_pid, signal.SIGSTOP)
         os.kill(canary, signal.SIGKILL)
+        if late:
+            wait_until(lambda: "SIGKILL" in site.log("web"), 15, "its arbiter has reaped it")
+            os.kill(site.listener_pid, signal.SIGCONT)
         ran = roll.wait()
     assert ran.status == 1, ran.output
     assert f"worker {canary} exited before it was available" in ran.output

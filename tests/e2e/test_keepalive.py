@@ -18,12 +18,11 @@ UVICORN = "uvicorn_worker.UvicornWorker"
 #: Clients let an idle connection be when it is older; Gunicorn itself closes it after 2 s.
 TRUST_SECS = 1.5
 #: Longer than a worker serves on by our doing.
-LONG_SECS = 4.5
+LONG_SECS = 4.0
 
 # By the programs' names: worker class, application, Gunicorn, and whether it can serve others
 # while it serves a long request.
 PROGRAMS = {
-    "sync": ("sync", "plain:app", "27.0.1", False),
     "gevent": ("gevent", "plain:app", "27.0.1", True),
     "gthread": ("gthread", "plain:app", "27.0.1", True),
     "gthread23": ("gthread", "plain:app", "23.0.0", True),
@@ -91,7 +90,7 @@ def test_workers_that_are_stopped_lose_no_request(make_site: MakeSite) -> None:
             20,
             "every kind of request is answered",
         )
-        term_each(site, names, kills=3)
+        term_each(site, names, kills=2)
         summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
     lost = {
         name: [str(summary) for summary in some if summary.failed]

@@ -131,6 +131,29 @@ def test_a_rollback_that_fails_is_not_followed_by_another(make_site: Callable[..
     assert len(after.children & before.children) == WORKERS - 1
 
 
+def test_a_rollback_is_carried_on_by_the_next_listener(make_site: Callable[..., Site]) -> None:
+    site = _site(make_site, "echo $$ >> runs; ln -sfn releases/mended current")
+    site.add_release("mended", boot="gate")
+    before = site.workers("web")
+    with site.load("web") as load, site.observe("web") as seen:
+        roll = site.ctl_start("rollrestart", "web")
+        roll.wait_says("rolling back")
+        site.wait_booting("web", 1)
+        listener = site.listener_pid
+        os.kill(listener, signal.SIGKILL)
+        site.wait_listener(other_than=listener)
+        site.open_gate("mended")
+        ran = roll.wait()
+        after = site.wait_ready("web", WORKERS)
+        summary = load.stop()
+    assert ran.status == 1, ran.output
+    assert "rolled back: 1 of 1 workers" in ran.output
+    assert len(after.children & before.children) == WORKERS - 1
+    assert len(_runs(site)) == 1
+    assert not summary.failed, summary
+    assert seen.min_ready == WORKERS
+
+
 def test_a_listener_that_is_killed_meanwhile_cuts_it_short(make_site: Callable[..., Site]) -> None:
     site = _site(make_site, WAIT_AND_PUT_BACK)
     before = site.workers("web")

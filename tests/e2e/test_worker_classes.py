@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 from harness import Load, Program, Ran, Site, gunicorn_venv, wait_until
@@ -60,6 +61,11 @@ def programs(version: str, names: list[str]) -> list[Program]:
     ]
 
 
+def stop_all(site: Site) -> None:
+    """Let all programs stop at once; supervisord's own shutdown stops one after another."""
+    site.rpc.supervisor.stopAllProcesses(False)
+
+
 def add_release(site: Site, name: str, *, status: int = 200, **lifespan: object) -> None:
     folder = site.add_release(name, status=status)
     (folder / "lifespan.json").write_text(json.dumps(lifespan))
@@ -92,7 +98,7 @@ def test_each_class_is_rolled_and_a_sick_release_answers_nobody(
             assert ran[name].output.count("health 200 OK") == WORKERS, (name, ran[name].output)
         before = {name: site.workers(name).children for name in names}
         site.deploy("sick")
-        ran = roll_all(site, names, "--ready-timeout=3")
+        ran = roll_all(site, names, "--ready-timeout=2")
         for name in names:
             wait_until(lambda n=name: load[n].answered_by("v2") > 20, 15, f"{name} goes on")
         summaries = {name: load[name].stop() for name in names}
@@ -103,17 +109,17 @@ def test_each_class_is_rolled_and_a_sick_release_answers_nobody(
     assert not {name: str(one) for name, one in summaries.items() if one.failed}
     for name, one in summaries.items():
         assert one.answered.keys() == {"v1", "v2"}, (name, str(one))
+    stop_all(site)
 
 
-@pytest.mark.parametrize(
-    ("version", "names"),
-    # 24 to 26 serve, by themselves, an application that says that its start-up failed.
-    [("26.2.0", ["asgi"]), ("27.0.1", ["asgi", "uvicorn"])],
-)
 def test_a_lifespan_start_up_that_fails_fails_the_rollout_with_its_message(
-    make_site: MakeSite, version: str, names: list[str]
+    make_site: MakeSite,
 ) -> None:
-    site = make_site(*programs(version, names))
+    # Gunicorn 24 to 26 serve, by themselves, an application that says that its start-up failed.
+    (serving,) = programs("26.2.0", ["asgi"])
+    served = [replace(serving, name="asgi26"), *programs("27.0.1", ["asgi", "uvicorn"])]
+    names = [program.name for program in served]
+    site = make_site(*served)
     add_release(site, "broken", end="failed", secs=0.2)
     add_release(site, "without", end="raise")
     add_release(site, "sick", end="raise", status=503)
@@ -138,3 +144,4 @@ def test_a_lifespan_start_up_that_fails_fails_the_rollout_with_its_message(
     assert {name: site.pid(name) for name in names} == arbiters
     assert not {name: str(one) for name, one in summaries.items() if one.failed}
     assert all(one.answered.keys() == {"v1", "without"} for one in summaries.values())
+    stop_all(site)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 from harness import gunicorn_venv
 from running_gunicorn import RunningGunicorn, is_gone
 
+from supervisor_roll.hooks.worker import RETRY_SECS
 from supervisor_roll.wire.datagram import ACK, LOADED, READY, UNREADY, Message
 
 PACKAGES = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
@@ -80,13 +82,14 @@ from uvicorn_worker import UvicornWorker
 class Off(UvicornWorker):
     CONFIG_KWARGS = {"loop": "asyncio", "http": "h11", "lifespan": "off"}
 """
-WITH_A_LIFESPAN = ["asgi", "uvicorn", "tornado"]
+CHECKED_FIRST = ["asgi", "uvicorn", "tornado"]
 
 
 @pytest.fixture(autouse=True)
 def python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Gunicorns be those that have these classes."""
-    monkeypatch.setattr(sys, "executable", str(gunicorn_venv("27.0.1", *PACKAGES).parent / "python"))
+    gunicorn = gunicorn_venv("27.0.1", *PACKAGES)
+    monkeypatch.setattr(sys, "executable", str(gunicorn.parent / "python"))
 
 
 def made(make_gunicorn: MakeGunicorn, name: str, answers: Callable) -> RunningGunicorn:
@@ -101,7 +104,7 @@ def statuses(gunicorn: RunningGunicorn, kind: str) -> list[str | None]:
     return [message.fields.get("STATUS") for _, message in gunicorn.said(kind)]
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_a_check_that_is_wanted_late_is_made_as_the_worker_serves(
     make_gunicorn: MakeGunicorn, name: str
 ) -> None:
@@ -132,7 +135,18 @@ def test_without_a_lifespan_the_check_is_made_from_the_first_heartbeat_on(
     assert statuses(gunicorn, READY) == ["200 OK"]
 
 
-@pytest.mark.parametrize("name", WITH_A_LIFESPAN)
+@pytest.mark.parametrize("name", ["asgi", "uvicorn"])
+def test_once_it_is_heard_it_says_no_more(make_gunicorn: MakeGunicorn, name: str) -> None:
+    """What these classes do by a timer, beside the heartbeat, ends as well."""
+    gunicorn = made(make_gunicorn, name, lambda pid, message: Message(ACK, HEALTH)).start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "it is ready")
+    # It has three times as long as it would take to say so again.
+    until = time.monotonic() + 3 * RETRY_SECS
+    gunicorn.hear_until(lambda: time.monotonic() > until, "nothing more")
+    assert len(gunicorn.said(READY)) == 1
+
+
+@pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_one_that_is_held_serves_nobody_and_leaves_when_it_is_told_to(
     make_gunicorn: MakeGunicorn, name: str
 ) -> None:

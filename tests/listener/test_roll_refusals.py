@@ -9,7 +9,7 @@ from supervisor_roll.listener.rollable import HOOK_LINE
 from supervisor_roll.listener.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
-from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, REFUSED, SKIPPED
+from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, NOTE, REFUSED, SKIPPED
 
 
 @pytest.mark.parametrize(("facts", "why"), [
@@ -69,9 +69,9 @@ def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(19)
-    assert site.reports(job) == [("myapp", wire.NOTE)]  # that it waits
+    assert site.reports(job) == [("myapp", NOTE)]  # that it waits
     site.pass_time(3)
-    assert site.reports(job) == [("myapp", REFUSED)]
+    assert site.reports(job) == [("myapp", NOTE), ("myapp", REFUSED)]
 
 
 def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
@@ -149,6 +149,6 @@ def test_an_arbiter_with_fewer_workers_than_it_wants_is_refused_after_a_while() 
     site.settle()
     job = site.ask("myapp", ready_timeout_secs="10")
     site.pass_time(9)
-    assert site.reports(job) == [("myapp", wire.NOTE)]  # that it waits
+    assert site.reports(job) == [("myapp", NOTE)]  # that it waits
     site.pass_time(3)
     assert "only 1 of its 3 workers" in site.facts(job, REFUSED)["why"]

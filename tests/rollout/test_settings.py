@@ -62,7 +62,8 @@ def test_only_the_line_of_a_header_that_is_wrong_is_named():
 def test_an_unknown_key_is_an_error_that_names_the_known_ones():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surges": "1"})
-    assert str(caught.value).startswith("max_surges=1: unknown key; known are canary, drain_timeout_secs, ")
+    assert str(caught.value).startswith(
+        "max_surges=1: unknown key; known are canary, drain_timeout_secs, ")
     for key in _RULES:
         assert key in caught.value.rule
 
