@@ -175,6 +175,9 @@ def _ended(state: str, facts: _Facts, told: str) -> list[str]:
     elif state == wire.FAILED and new:
         lines.append(f"{_INDENT}both releases serve now; once the cause is repaired, run"
                      " rollrestart again")
+    elif state == wire.FAILED and facts.all.get("rolled_back") is True:
+        lines.append(f"{_INDENT}none runs the release that failed; once the cause is repaired,"
+                     " run rollrestart again")
     elif state == wire.FAILED:
         lines.append(f"{_INDENT}nothing changed for your clients; once the cause is repaired,"
                      " run rollrestart again")

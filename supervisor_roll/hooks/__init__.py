@@ -101,3 +101,4 @@ def install(namespace: dict[str, _Any]) -> None:
     Calling it again changes nothing. Raises TypeError for a hook that cannot be called.
     """
     _install_into(namespace, _HOOKS)
+    _quietly(_preflight.prepare, namespace)

@@ -1,6 +1,6 @@
 """An ASGI worker's start-up, seen from between its server and its application.
 
-Which server keeps what where, read in Gunicorn 24.0 to 27.0 and uvicorn 0.15 to 0.54:
+Which server keeps what where, read in Gunicorn 24.0 to 27.0 and uvicorn 0.54:
 Gunicorn's own ASGIWorker calls ``worker.asgi`` for the lifespan and takes it anew for each
 connection; uvicorn's worker hands ``worker.wsgi`` to its Config, whose ``load`` makes
 ``loaded_app`` of it, which likewise serves the lifespan first and then each connection. So the

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.program import PREFLIGHT_SOCKET
+from supervisor_roll.wire.program import PREFLIGHT_SOCKET, PREFLIGHT_VARIABLE
 
 
 def about_to_start(server: Any) -> None:
@@ -36,3 +36,26 @@ def about_to_start(server: Any) -> None:
                 pass
         # No cleaning up: it could only harm the arbiter that serves.
         os._exit(status)
+
+
+def prepare(namespace: dict[str, Any]) -> None:
+    """At the configuration's end, in a preflight: what ``--check-config`` leaves out or misses.
+
+    It never gets to where the arbiter puts ``raw_env`` into the environment. And it leaves with
+    status 0 where the application does too, by ``sys.exit(0)``, while it is loaded.
+    """
+    if os.environ.get(PREFLIGHT_VARIABLE) != "1":
+        return
+    for entry in namespace.get("raw_env") or ():
+        name, _, value = str(entry).partition("=")
+        os.environ[name] = value
+    leave = sys.exit
+
+    def leave_loudly(status: Any = None) -> NoReturn:
+        caller = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if status in (None, 0) and caller.partition(".")[0] != "gunicorn":
+            print(f"{caller} left by sys.exit({status}) while it was loaded", file=sys.stderr)
+            status = 1
+        leave(status)
+
+    sys.exit = leave_loudly  # this process is thrown away

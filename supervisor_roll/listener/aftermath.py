@@ -82,7 +82,7 @@ class Aftermath:
         fresh = [pid for pid in alive if pid not in outdated]
         self._rolls.over(run, FAILED, {
             **failure, "why": f"{failure.get('why', '')}\n{text}".strip(),
-            "outdated": outdated, "fresh": fresh})
+            "outdated": outdated, "fresh": fresh, "rolled_back": rolled_back})
 
     def _say(self, run: Run, kind: str, text: str) -> None:
         self._rolls.outbox.report(run.job.id, run.namespec, kind, {"text": text})

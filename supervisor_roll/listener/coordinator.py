@@ -241,6 +241,8 @@ class Coordinator:
             self.rolls.measured(arbiter, worker, int(message.number("REQUESTS")),
                                 int(message.number("ERRORS")))
         elif message.kind == dg.FAILED:
+            if fresh is None:
+                arbiter.trouble = message.fields.get("ERROR", "a boot failed")
             self.rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
                 message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
         elif message.kind == dg.READY:

@@ -88,8 +88,6 @@ class Arbiter:
         elif message.kind == ABORTING:
             known.leaving = ("it was sent ABRT, as Gunicorn does when a worker shows no sign of "
                              "life for timeout seconds; the program's log shows where it hung")
-        elif message.kind == FAILED:
-            self.trouble = message.fields.get("ERROR", "a boot failed")
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
         if message.kind in (UNREADY, FAILED, RESISTING, READY):
             known.sick = message.kind != READY

@@ -60,7 +60,9 @@ class Preflight:
     """One that is under way. When ``poll`` has given its result: unregister it, then ``close``."""
 
     def __init__(self, process: subprocess.Popen[bytes], timeout_secs: float,
-                 clock: Callable[[], float]) -> None:
+                 clock: Callable[[], float],
+                 explain: Callable[[str, int, float | None], str] = explained) -> None:
+        self._explain = explain
         self._process, self._clock, self._timeout_secs = process, clock, timeout_secs
         self._began = clock()
         self._asked = self._killed = False
@@ -93,16 +95,6 @@ class Preflight:
         if not own and os.geteuid() != 0:
             raise NotPossible(f"the application is loaded by uid {wanted.uid}, which this listener "
                               f"(uid {os.getuid()}) cannot become: run it as root or as that user")
-        # A listener that never makes a preflight does without, for its memory's sake.
-        import ctypes
-
-        libc = ctypes.CDLL(None)
-
-        def prepare() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-
         try:
             process = subprocess.Popen(
                 program.arguments, executable=program.file, cwd=program.directory,
@@ -112,7 +104,7 @@ class Preflight:
                 user=None if own else wanted.uid, group=None if own else wanted.gid,
                 extra_groups=None if own else wanted.groups,
                 # Safe in the listener, which has no threads.
-                preexec_fn=prepare)
+                preexec_fn=die_with_us())
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {program.command}: {error}") from error
         return cls(process, timeout_secs, clock)
@@ -175,7 +167,7 @@ class Preflight:
             self._result = Result(True, secs)
         else:
             late = self._timeout_secs if self._asked else None
-            text = explained(output, status, late)
+            text = self._explain(output, status, late)
             self._result = Result(not text, secs, text, output)
 
     def _read(self) -> None:
@@ -202,6 +194,21 @@ class Preflight:
             os.killpg(self._process.pid, signum)
         except (ProcessLookupError, PermissionError):
             pass
+
+
+def die_with_us() -> Callable[[], None]:
+    """A preexec_fn: the process does not outlive this one, and leaves no core."""
+    # A listener that never needs it does without, for its memory's sake.
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+    return prepare
 
 
 def environment(spawned: Mapping[str, str], pythonpath: str = "") -> dict[str, str]:

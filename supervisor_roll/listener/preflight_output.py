@@ -31,6 +31,18 @@ def explained(output: str, status: int, late_secs: float | None) -> str:
     return _joined(ending, lines)
 
 
+def command_explained(output: str, status: int, late_secs: float | None) -> str:
+    """The same of a command that is not a preflight."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    if late_secs is not None:
+        return _joined(f"it had not ended within {late_secs:g} s", lines)
+    if status == 0:
+        return ""
+    ending = f"it left with status {status}" if status > 0 else (
+        f"it died of {signal.Signals(-status).name}")
+    return _joined(ending, lines)
+
+
 def stands_at_its_end(output: str) -> bool:
     """Whether a dump shows an interpreter that has finished and waits for its threads."""
     frames = _dump(output.splitlines())

@@ -89,8 +89,8 @@ class Rolls:
     def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
         """Something happened to an arbiter or its worker: tell the rollout, if there is one."""
         run = self.runs.get(arbiter.namespec)
-        if run is not None and run.rollout is not None and run.arbiter == arbiter.id:
-            self._handle(run, run.rollout, event)
+        if run is not None and run.rolling is not None and run.arbiter == arbiter.id:
+            self._handle(run, run.rolling, event)
 
     def tick(self) -> None:
         """Let time pass."""
@@ -102,16 +102,15 @@ class Rolls:
             elif run is not None:
                 self._side_ended(run, result)
         for run in list(self.runs.values()):
-            if run.rollout is None and run.failure is None:
+            rolling = run.rolling
+            if run.rollout is None:
                 self._gather(run)
-            elif run.rollout is None:
-                continue
-            elif run.rollout.next_deadline is not None and run.rollout.next_deadline <= now:
-                self._handle(run, run.rollout, ev.TimePassed())
+            elif rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
+                self._handle(run, rolling, ev.TimePassed())
 
     def restored(self, run: Run) -> None:
         """A run was taken up from an earlier listener, whose processes beside it are gone."""
-        rollout = run.rollout
+        rollout = run.rolling
         if run.failure is not None and not run.repaired:
             self.aftermath.cut_short(run)
         elif rollout is not None and not rollout.cleared:
@@ -131,7 +130,7 @@ class Rolls:
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
         """The worker as a fresh one of a rollout under way; None if it is not one."""
         run = self.runs.get(arbiter.namespec)
-        instance = run.rollout.instances.get(worker) if run and run.rollout else None
+        instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh else None
 
     def release(self, arbiter: Arbiter, worker: InstanceId, release: str) -> str:
@@ -159,9 +158,9 @@ class Rolls:
     def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
         """A worker told what it has answered since its boot."""
         run = self.runs.get(arbiter.namespec)
-        if run is None or run.rollout is None or run.arbiter != arbiter.id:
+        if run is None or run.rolling is None or run.arbiter != arbiter.id:
             return
-        instance = run.rollout.instances.get(worker)
+        instance = run.rolling.instances.get(worker)
         if instance is None or instance.asked or instance.kept:
             return
         now = requests, errors
@@ -171,7 +170,7 @@ class Rolls:
             known = Watched(worker, instance.fresh, (0, 0) if instance.fresh else now, now)
             run.watched.append(known)
         known.now = now
-        self._handle(run, run.rollout, ev.Measured(run.tally(True), run.tally(False)))
+        self._handle(run, run.rolling, ev.Measured(run.tally(True), run.tally(False)))
 
     def watch_secs(self, namespec: str) -> float:
         """How long, from now on, workers are to be watched: a fresh one has become ready."""
@@ -189,7 +188,8 @@ class Rolls:
     def overview(self) -> dict[str, Status]:
         """What rollstatus shows: runs under way, verdicts on those that were, resisting ones."""
         shown = dict(self.statuses)
-        shown.update({name: run.status() for name, run in self.runs.items()})
+        shown.update({name: run.status() for name, run in self.runs.items()
+                      if not run.job.dry_run})
         for arbiter in self.knowledge.arbiters.values():
             name, workers = arbiter.namespec, arbiter.workers.values()
             pids = [one.id.pid for one in workers]
@@ -220,8 +220,11 @@ class Rolls:
         run = self.runs.get(namespec)
         if run is None:
             self.outbox.report(request.id, namespec, REFUSED, {"why": "it is not being rolled"})
-        elif run.rollout is not None:
-            self._handle(run, run.rollout, _EVENTS[request.kind](request.by))
+        elif run.rolling is not None:
+            self._handle(run, run.rolling, _EVENTS[request.kind](request.by))
+        elif run.failure is not None:
+            self.outbox.report(request.id, namespec, REFUSED, {
+                "why": "it has failed, and on_failure runs: that ends by itself"})
         elif request.kind == ABORT:
             self.over(run, ABORTED, {
                 "why": f"aborted by {request.by} before anything was touched"})
@@ -261,9 +264,9 @@ class Rolls:
 
     def over(self, run: Run, kind: str, facts: dict[str, Any]) -> None:
         """The run has ended as ``kind`` says; the job goes on with what is left of it."""
-        self.sides.drop(run.namespec)
         if self.runs.get(run.namespec) is run:
             del self.runs[run.namespec]
+            self.sides.drop(run.namespec)
         if kind in FINAL:
             self.statuses[run.namespec] = replace(
                 run.status(), state=kind, why=facts["why"], ended=self.outbox.wall())
@@ -326,9 +329,11 @@ class Rolls:
         try:
             self._preflight(run, settings, arbiter)
         except NotPossible as error:
-            self._tell_plan(run, settings, arbiter, Result(False, 0.0, f"not possible: {error}"))
+            self.warn(run.namespec, f"no preflight: {error}")
+            self._tell_plan(run, settings, arbiter, None)
 
-    def _tell_plan(self, run: Run, settings: Settings, arbiter: Arbiter, result: Result) -> None:
+    def _tell_plan(self, run: Run, settings: Settings, arbiter: Arbiter,
+                   result: Result | None) -> None:
         budget = settings.budget(arbiter.count)
         boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
         boot_secs = sum(boots) / len(boots) if boots else 0.0
@@ -341,19 +346,20 @@ class Rolls:
             "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
             "health": settings.health.path if settings.health else "",
             "memory": cost.facts if cost else None,
-            "preflight": {"ok": result.ok, "secs": result.secs, "text": result.text}})
+            "preflight": result and {
+                "ok": result.ok, "secs": result.secs, "text": result.text}})
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """A preflight, or the command of on_failure, has ended."""
         if run.failure is not None:
             self.aftermath.repaired(run, result)
-        elif run.rollout is not None:
+        elif run.rolling is not None:
             if result.ok:
                 self.outbox.report(run.job.id, run.namespec, NOTE, {
                     "text": f"preflight: the application loads ({result.secs:.1f} s)"})
-                self._handle(run, run.rollout, ev.Cleared())
+                self._handle(run, run.rolling, ev.Cleared())
             else:
-                self._handle(run, run.rollout, ev.Objected(f"preflight: {result.text}"))
+                self._handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
         elif run.job.dry_run:
             info = self.knowledge.info(run.namespec)
             identity = self.knowledge.table.identity(info.pid) if info else None

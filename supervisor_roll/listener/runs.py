@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor_roll.rollout.events import InstanceId, Tally
-from supervisor_roll.rollout.machine import PROGRESSING, Rollout
+from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.wire.mailbox import Status
 
@@ -60,6 +60,11 @@ class Run:
     failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
     repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
     watched: list[Watched] = field(default_factory=list)
+
+    @property
+    def rolling(self) -> Rollout | None:
+        """Its rollout, unless that has ended: what is left then is its aftermath."""
+        return None if self.rollout is None or self.rollout.state in FINAL else self.rollout
 
     def tally(self, fresh: bool) -> Tally:
         """What the fresh, or the outdated, workers answered while they were watched."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from selectors import EVENT_READ, BaseSelector
 
 from supervisor_roll.listener.credentials import Credentials
-from supervisor_roll.listener.preflight import NotPossible, Preflight, Result
+from supervisor_roll.listener.preflight import NotPossible, Preflight, Result, die_with_us
+from supervisor_roll.listener.preflight_output import command_explained
 from supervisor_roll.wire.program import Program
 
 # What a selector's key has as its data for one of these.
@@ -38,7 +39,7 @@ class Sides:
         """Run a shell command as this listener's user, in the program's directory.
 
         It finds SUPERVISOR_ROLL_PROGRAM and SUPERVISOR_ROLL_WHY in its environment, beside the
-        program's own. Raises NotPossible.
+        program's own. What it leaves in the background ends with it. Raises NotPossible.
         """
         try:
             process = subprocess.Popen(
@@ -46,10 +47,11 @@ class Sides:
                 env={**program.environment, "SUPERVISOR_ROLL_PROGRAM": namespec,
                      "SUPERVISOR_ROLL_WHY": why.replace("\0", "")[:4096]},
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, bufsize=0)
+                umask=program.umask, start_new_session=True, bufsize=0,
+                preexec_fn=die_with_us())
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {command}: {error}") from error
-        self._add(namespec, Preflight(process, timeout_secs, self._clock))
+        self._add(namespec, Preflight(process, timeout_secs, self._clock, command_explained))
 
     def runs(self, namespec: str) -> bool:
         return namespec in self._running

@@ -71,7 +71,7 @@ class Mailbox:
         for report in said.reports:
             self._job_of(report).add(report)
         if said.statuses is not None:
-            self.statuses |= said.statuses
+            self.statuses = said.statuses
         for id in said.done:
             if id in self._jobs:
                 self._jobs[id].done = True

@@ -278,7 +278,8 @@ def test_a_file_that_includes_itself_is_read_as_one(main: Path) -> None:
 @pytest.fixture
 def forbidden() -> Iterator[Path]:
     """A file that this process may not read, in a folder that it may."""
-    with tempfile.TemporaryDirectory() as name:
+    # Not below TMPDIR, which the tests' own script makes for its user alone.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         path = Path(name) / "forbidden.conf"
         path.write_text("[roll:myapp]\nmax_surge=2\n")
         path.parent.chmod(0o755)
@@ -294,7 +295,7 @@ def forbidden() -> Iterator[Path]:
 
 def test_an_included_file_that_only_supervisord_may_read_is_not_passed_over(
         forbidden: Path) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         path = write(Path(name) / "supervisord.conf", f"{PROGRAM}[include]\nfiles={forbidden}\n")
         with pytest.raises(BadConfiguration) as caught:
             read(path)

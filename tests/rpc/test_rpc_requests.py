@@ -126,12 +126,12 @@ def test_a_listener_that_says_hello_gets_what_an_earlier_one_left(site: Supervis
     assert site.exchange(hello=True).jobs == []
 
 
-def test_statuses_are_merged_and_a_program_that_is_gone_is_forgotten(site: Supervised) -> None:
-    site.exchange(statuses={"myapp": Status(wire.COMPLETE, 1.0), "gone": Status(wire.FAILED, 1.0)})
-    site.exchange(statuses={"web:one": Status(wire.FAILED, 2.0, why="no")})
+def test_statuses_are_what_was_said_last_without_programs_that_are_gone(site: Supervised) -> None:
+    site.exchange(statuses={"myapp": Status(wire.COMPLETE, 1.0)})
+    site.exchange(statuses={"web:one": Status(wire.FAILED, 2.0, why="no"),
+                            "gone": Status(wire.FAILED, 1.0)})
     overview = wire.decode_overview(site.server.roll.status())
-    assert overview.programs == {"myapp": Status(wire.COMPLETE, 1.0),
-                                 "web:one": Status(wire.FAILED, 2.0, why="no")}
+    assert overview.programs == {"web:one": Status(wire.FAILED, 2.0, why="no")}
     assert overview.listener == {"pid": site.info("roll")["pid"], "state": "RUNNING"}
 
 
