@@ -120,7 +120,7 @@ def _table(deployments: list[Deployment], options: Options) -> str:
         ("failed", lambda d: len(d.load.failed)),
         ("longest wait", lambda d: _duration(d.load.longest_wait_secs)),
         ("fewest workers ready", lambda d: f"{d.seen.min_ready} of {options.workers}"),
-        ("most workers running", lambda d: d.seen.max_children),
+        ("most workers, draining too", lambda d: d.seen.max_children),
         ("whole deployment", lambda d: _duration(d.took_secs)),
     ]
     lines = [

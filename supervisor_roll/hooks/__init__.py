@@ -21,7 +21,6 @@ from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
 from supervisor_roll.hooks import arbiter as _arbiter
-from supervisor_roll.hooks import counters as _counters
 from supervisor_roll.hooks import preflight as _preflight
 from supervisor_roll.hooks import worker as _worker
 from supervisor_roll.hooks.guest import quietly as _quietly
@@ -58,11 +57,6 @@ def post_worker_init(worker: _Any) -> None:
     _quietly(_worker.initialized, worker)
 
 
-def post_request(worker: _Any, req: _Any, environ: _Any, resp: _Any) -> None:
-    """A request was answered: count it."""
-    _quietly(_counters.request_answered, worker, resp)
-
-
 def worker_abort(worker: _Any) -> None:
     """In a worker that was sent ABRT: say so."""
     _quietly(_worker.aborted, worker)
@@ -87,7 +81,6 @@ _HOOKS: dict[str, tuple[_Callable[..., None], str]] = {
     "pre_fork": (pre_fork, "after"),
     "post_fork": (post_fork, "before"),
     "post_worker_init": (post_worker_init, "after"),
-    "post_request": (post_request, "after"),
     "worker_abort": (worker_abort, "before"),
     "worker_exit": (worker_exit, "after"),
     "child_exit": (child_exit, "before"),

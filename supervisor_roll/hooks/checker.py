@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from supervisor_roll.hooks.counters import Tally
+from supervisor_roll.hooks.counters import Tally, request_answered
 from supervisor_roll.hooks.health import Check, call_wsgi, homes_of, is_tornado, is_wsgi
 
 
@@ -67,6 +67,7 @@ class WsgiChecker:
     def __init__(self, worker: Any) -> None:
         self.status = ""
         self._worker = worker
+        self._theirs: Callable[..., None] | None = None
 
     def before_accept(self, check: Check | None, boot: Boot) -> None:
         while check is not None and not boot.leaving:
@@ -81,7 +82,21 @@ class WsgiChecker:
         then()
 
     def count(self, tally: Tally | None) -> None:
-        """Gunicorn's own WSGI workers call ``post_request``, which counts always."""
+        """Gunicorn's own WSGI workers call ``post_request``, the user's or a default, for each.
+
+        It is put back after the watch, so that it costs nothing else.
+        """
+        setting = self._worker.cfg.settings["post_request"]
+        if tally is not None and self._theirs is None:
+            theirs = self._theirs = setting.get()
+
+            def counted(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+                request_answered(tally, resp)
+                theirs(worker, req, environ, resp)
+
+            setting.value = counted
+        elif tally is None and self._theirs is not None:
+            setting.value, self._theirs = self._theirs, None
 
     def later(self, secs: float, call: Callable[[], None]) -> None:
         """Heartbeats come each second at least."""

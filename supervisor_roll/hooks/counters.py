@@ -1,14 +1,12 @@
 """What a worker has answered: how many requests, and how many of them with 5xx or an exception.
 
-Nothing per request but an increment or two. Told to the listener only while it watches.
+Only while a rollout watches: a worker counts nothing, and no request costs anything, else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-ATTRIBUTE = "_supervisor_roll_tally"
 
 
 class Tally:
@@ -18,14 +16,6 @@ class Tally:
 
     def __init__(self) -> None:
         self.requests = self.errors = 0
-
-    @classmethod
-    def of(cls, worker: Any) -> Tally:
-        tally = getattr(worker, ATTRIBUTE, None)
-        if tally is None:
-            tally = cls()
-            setattr(worker, ATTRIBUTE, tally)
-        return tally
 
     def answered(self, status: int) -> None:
         self.requests += 1
@@ -62,11 +52,8 @@ async def _count(tally: Tally, application: Callable[..., Awaitable[None]], scop
         tally.answered(status)
 
 
-def request_answered(worker: Any, resp: Any) -> None:
-    """``post_request``, which Gunicorn's own WSGI workers call for each request."""
-    tally = Tally.of(worker)
-    tally.requests += 1
-    # Gunicorn sets both at start_response; an application that raised before has none.
+def request_answered(tally: Tally, resp: Any) -> None:
+    """What Gunicorn's own WSGI workers give to ``post_request`` for each request."""
+    # It is set at start_response; an application that raised before has set none.
     status = getattr(resp, "status", None)
-    if status is None or str(status)[:1] == "5":
-        tally.errors += 1
+    tally.answered(500 if status is None or str(status)[:1] == "5" else 200)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from inspect import signature
 from typing import Any
 
 _MARK = "_supervisor_roll_hook"
@@ -23,7 +22,7 @@ def install_into(namespace: dict[str, Any],
         elif theirs is not ours and not hasattr(theirs, _MARK):
             theirs = _resolved(name, theirs)
             both = (ours, theirs) if order == "before" else (theirs, ours)
-            namespace[name] = _chained(len(signature(ours).parameters), *map(_widened, both))
+            namespace[name] = _chained(ours.__code__.co_argcount, *both)
             setattr(namespace[name], _MARK, True)
 
 
@@ -35,13 +34,6 @@ def _resolved(name: str, hook: Any) -> Callable[..., None]:
     if not callable(hook):
         raise TypeError(f"{name}={hook!r} in the Gunicorn configuration is not callable")
     return hook
-
-
-def _widened(hook: Callable[..., None]) -> Callable[..., None]:
-    """``post_request`` may take two, three or four arguments; Gunicorn gives what is taken."""
-    taken = [one for one in signature(hook).parameters.values()
-             if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return lambda *arguments: hook(*arguments[:len(taken)])
 
 
 def _chained(arity: int, first: Callable[..., None],
@@ -59,9 +51,5 @@ def _chained(arity: int, first: Callable[..., None],
         first(server, new_value, old_value)
         second(server, new_value, old_value)
 
-    def four(worker: Any, req: Any, environ: Any, resp: Any) -> None:
-        first(worker, req, environ, resp)
-        second(worker, req, environ, resp)
-
-    chains: dict[int, Callable[..., None]] = {1: one, 2: two, 3: three, 4: four}
+    chains: dict[int, Callable[..., None]] = {1: one, 2: two, 3: three}
     return chains[arity]

@@ -35,6 +35,7 @@ class Watch:
         self._checked_until = now + secs
         self._failed = 0
         self._counts = False
+        self._tally = Tally()
         if secs:
             voice.arbiter.watch_until(now + secs)
 
@@ -56,7 +57,7 @@ class Watch:
                 checker.count(None)
             self._counts = False
             return
-        tally = Tally.of(voice.worker)
+        tally = self._tally
         if checker is not None and not self._counts:
             checker.count(tally)
         self._counts = True

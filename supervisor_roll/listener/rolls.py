@@ -166,8 +166,8 @@ class Rolls:
         now = requests, errors
         known = next((one for one in run.watched if one.id == worker), None)
         if known is None:
-            # A fresh one has been watched from its boot on, an outdated one from now on.
-            known = Watched(worker, instance.fresh, (0, 0) if instance.fresh else now, now)
+            # From now on, all alike: only the same seconds can be compared.
+            known = Watched(worker, instance.fresh, now, now)
             run.watched.append(known)
         known.now = now
         self._handle(run, run.rolling, ev.Measured(run.tally(True), run.tally(False)))

@@ -20,9 +20,10 @@ REMOVE = "remove"  # have the arbiter retire its oldest, which is ``instance``
 RETIRE = "retire"  # ask ``instance`` itself to go; the arbiter replaces it
 DISMISS = "dismiss"  # ask ``instance``, a spare, to go; the arbiter does not replace it
 
-# Fresh instances answer worse than outdated ones if they made so many errors, and their
-# share of errors is that much more than twice the outdated ones' share.
-MIN_ERRORS = 3
+# Fresh instances answer worse than outdated ones if they made so many errors (where the outdated
+# ones answered nothing, the second so many), and their share of errors is that much more than
+# twice the outdated ones' share.
+MIN_ERRORS, MIN_ERRORS_ALONE = 3, 10
 MARGIN = 0.05
 
 
@@ -131,7 +132,8 @@ def whole(at: Standing) -> bool:
 
 def worse(fresh: Tally, outdated: Tally) -> str:
     """In words, how the fresh instances answer worse than the outdated ones; empty if not."""
-    if fresh.errors < MIN_ERRORS or not fresh.requests:
+    enough = MIN_ERRORS if outdated.requests else MIN_ERRORS_ALONE
+    if fresh.errors < enough or not fresh.requests:
         return ""
     before = outdated.errors / outdated.requests if outdated.requests else 0.0
     share = fresh.errors / fresh.requests

@@ -19,7 +19,7 @@ from supervisor_roll.hooks import install
 from supervisor_roll.hooks.installation import install_into
 
 OURS = ("on_starting", "nworkers_changed", "on_reload", "pre_fork", "post_fork",
-        "post_worker_init", "post_request", "worker_abort", "worker_exit", "child_exit")
+        "post_worker_init", "worker_abort", "worker_exit", "child_exit")
 Calls = list[tuple[Any, ...]]
 
 
@@ -77,7 +77,7 @@ def test_gunicorn_accepts_each_hook_with_and_without_the_users_own(name: str) ->
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
-@pytest.mark.parametrize("arguments", [1, 2, 3, 4])
+@pytest.mark.parametrize("arguments", [1, 2, 3])
 def test_the_users_hook_keeps_running_in_the_stated_order(order: str, arguments: int) -> None:
     calls: Calls = []
     namespace: dict[str, Any] = {"hook": recording("theirs", calls, arguments)}
@@ -102,16 +102,6 @@ def test_an_error_of_the_users_hook_stays_its_own(order: str) -> None:
     install_into(namespace, {"hook": (recording("ours", [], 1), order)})
     with pytest.raises(LookupError, match="the user's own"):
         namespace["hook"](None)
-
-
-@pytest.mark.parametrize("arguments", [2, 3, 4])
-def test_a_request_hook_gets_as_many_arguments_as_it_takes(arguments: int) -> None:
-    calls: Calls = []
-    namespace: dict[str, Any] = {"post_request": recording("theirs", calls, arguments)}
-    install(namespace)
-    Config().set("post_request", namespace["post_request"])
-    namespace["post_request"](*range(4))
-    assert calls == [("theirs", *range(arguments))]
 
 
 def test_installing_again_changes_nothing() -> None:

@@ -28,6 +28,7 @@ def wait_until(path: Path) -> None:
 class Listener:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.statuses: dict[str, wire.Status] = {}
         transport = SupervisorTransport(None, None, os.environ["SUPERVISOR_SERVER_URL"])
         self.server: Any = ServerProxy("http://localhost", transport=transport)
 
@@ -55,7 +56,8 @@ class Listener:
         elif step == "status":
             program, fields = arguments
             status = wire.Status(by=request.by, job=request.id, **fields)
-            self.exchange(statuses={program: status})
+            self.statuses[program] = status
+            self.exchange(statuses=self.statuses)
         elif step == "until":
             wait_until(self.folder / arguments[0])
         elif step == "done":
