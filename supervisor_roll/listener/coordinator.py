@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from supervisor_roll.listener.configuration import Configuration
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.overview import overview
 from supervisor_roll.listener.preflight import NotPossible
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.readiness_socket import Datagram
@@ -162,7 +163,8 @@ class Coordinator:
                 "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
             }) if outbox.unsaved else None,
             reports=outbox.reports, taken=outbox.taken, done=outbox.done,
-            statuses=rolls.overview()))
+            statuses=overview(rolls.statuses, rolls.runs, self.knowledge.arbiters.values(),
+                              outbox.wall())))
         outbox.reports, outbox.taken, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests
@@ -230,7 +232,7 @@ class Coordinator:
             worker, known.age, surplus=message.fields.get("SURPLUS") == "1"))
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
         if message.kind == dg.BOOTING and settings.release:
-            known.release = self.rolls.release(arbiter, worker, settings.release)
+            self.rolls.releases.forked(arbiter, known, settings.release)
         fresh = self.rolls.fresh(arbiter, worker)
         surplus = fresh is not None and fresh.surplus
         if message.kind == dg.LOADED:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from supervisor_roll.listener import memory, rollable
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.memory import Cost
+from supervisor_roll.listener.preflight import Result
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.mailbox import REFUSED, SKIPPED
@@ -67,3 +70,20 @@ def cost_of(arbiter: Arbiter, settings: Settings) -> Cost | None:
     extra = surge + (1 if settings.preflight else 0)
     pids = [one.pid for one in arbiter.workers]
     return memory.cost(extra, memory.measured(pids), memory.room(arbiter.id.pid))
+
+
+def plan_facts(arbiter: Arbiter, settings: Settings, result: Result | None) -> dict[str, Any]:
+    """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
+    budget = settings.budget(arbiter.count)
+    boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
+    boot_secs = sum(boots) / len(boots) if boots else 0.0
+    rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
+    cost = cost_of(arbiter, settings)
+    return {
+        "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
+        "max_surge": budget.surge, "max_unavailable": budget.unavailable,
+        "strategy": "workers", "boot_secs": boot_secs,
+        "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
+        "health": settings.health.path if settings.health else "",
+        "memory": cost.facts if cost else None,
+        "preflight": result and {"ok": result.ok, "secs": result.secs, "text": result.text}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +11,12 @@ from typing import Any
 from supervisor_roll.listener import preflight
 from supervisor_roll.listener.aftermath import Aftermath
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
-from supervisor_roll.listener.gather import Refusal, cost_of, gather
+from supervisor_roll.listener.gather import Refusal, gather, plan_facts
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.preflight import NotPossible, Result
-from supervisor_roll.listener.releases import last_line, release_at
-from supervisor_roll.listener.runs import Job, Run, Watched
+from supervisor_roll.listener.releases import Releases
+from supervisor_roll.listener.runs import Job, Run
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadSetting
@@ -29,7 +28,6 @@ from supervisor_roll.wire.mailbox import (
     ABORT,
     BEGAN,
     DRY_RUN,
-    IDLE,
     NOTE,
     PAUSE,
     PLAN,
@@ -49,9 +47,6 @@ log = logging.getLogger("supervisor_roll")
 LOOK_SECS = 1.0
 # A program that gathers for longer than that says so.
 QUIET_SECS = 2.0
-# What a command may take to tell the release.
-RELEASE_SECS = 10.0
-_RELEASE = "release of "  # no namespec has a space
 _EVENTS: dict[str, Callable[[str], ev.Event]] = {
     ABORT: ev.Aborted, PAUSE: ev.Paused, RESUME: ev.Resumed}
 
@@ -66,9 +61,9 @@ class Rolls:
         self.outbox, self.knowledge = outbox, knowledge
         self.program, self.sides = program, sides
         self.aftermath = Aftermath(self)
+        self.releases = Releases(sides, program)
         self._waiting: deque[Job] = deque()
         self._advancing = False
-        self._asked: dict[str, InstanceId] = {}  # whose release a command is to tell
         self.configuration, self.clock = configuration, clock
         self.runs: dict[str, Run] = {}
         self.statuses: dict[str, Status] = {}
@@ -97,8 +92,8 @@ class Rolls:
         now = self.clock()
         for key, result in self.sides.poll():
             run = self.runs.get(key)
-            if key.startswith(_RELEASE):
-                self._release_told(key, result)
+            if self.releases.told(key, result):
+                self.outbox.unsaved = True
             elif run is not None:
                 self._side_ended(run, result)
         for run in list(self.runs.values()):
@@ -133,44 +128,12 @@ class Rolls:
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh else None
 
-    def release(self, arbiter: Arbiter, worker: InstanceId, release: str) -> str:
-        """The release that a worker, forked just now, will load; "" if a command is to tell it."""
-        found = release_at(release)
-        if found is None:
-            key = f"{_RELEASE}{worker.pid}"
-            try:
-                self.sides.command(key, release, self.program(arbiter.namespec), "",
-                                   RELEASE_SECS)
-                self._asked[key] = worker
-            except NotPossible as error:
-                log.warning("%s: release: %s", arbiter.namespec, error)
-        return found or ""
-
-    def _release_told(self, key: str, result: Result) -> None:
-        worker = self._asked.pop(key, None)
-        for arbiter in self.knowledge.arbiters.values():
-            if worker in arbiter.workers:
-                arbiter.workers[worker].release = last_line(result.output) if result.ok else "?"
-                self.outbox.unsaved = True
-        if not result.ok:
-            log.warning("release: %s", result.text)
-
     def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
         """A worker told what it has answered since its boot."""
         run = self.runs.get(arbiter.namespec)
-        if run is None or run.rolling is None or run.arbiter != arbiter.id:
-            return
-        instance = run.rolling.instances.get(worker)
-        if instance is None or instance.asked or instance.kept:
-            return
-        now = requests, errors
-        known = next((one for one in run.watched if one.id == worker), None)
-        if known is None:
-            # From now on, all alike: only the same seconds can be compared.
-            known = Watched(worker, instance.fresh, now, now)
-            run.watched.append(known)
-        known.now = now
-        self._handle(run, run.rolling, ev.Measured(run.tally(True), run.tally(False)))
+        event = run.measured(worker, (requests, errors)) if run else None
+        if event is not None:
+            self.feed(arbiter, event)
 
     def watch_secs(self, namespec: str) -> float:
         """How long, from now on, workers are to be watched: a fresh one has become ready."""
@@ -184,26 +147,6 @@ class Rolls:
         if run is not None and text not in run.warnings:
             run.warnings.append(text)
             self.outbox.report(run.job.id, namespec, WARNING, {"text": text})
-
-    def overview(self) -> dict[str, Status]:
-        """What rollstatus shows: runs under way, verdicts on those that were, resisting ones."""
-        shown = dict(self.statuses)
-        shown.update({name: run.status() for name, run in self.runs.items()
-                      if not run.job.dry_run})
-        for arbiter in self.knowledge.arbiters.values():
-            name, workers = arbiter.namespec, arbiter.workers.values()
-            pids = [one.id.pid for one in workers]
-            status = shown.get(name)
-            if status is None and not arbiter.trouble:
-                continue
-            status = status or Status(IDLE, self.outbox.wall())
-            outdated = [pid for pid in status.outdated if pid in pids]
-            shown[name] = replace(
-                status, resisting=arbiter.trouble, outdated=outdated,
-                fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
-                ready=arbiter.ready, desired=status.desired if name in self.runs else arbiter.count,
-                releases={str(one.id.pid): one.release for one in workers if one.release})
-        return shown
 
     def settings(self, namespec: str) -> Settings:
         """The program's settings; the defaults where they are bad, which is logged."""
@@ -334,20 +277,7 @@ class Rolls:
 
     def _tell_plan(self, run: Run, settings: Settings, arbiter: Arbiter,
                    result: Result | None) -> None:
-        budget = settings.budget(arbiter.count)
-        boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
-        boot_secs = sum(boots) / len(boots) if boots else 0.0
-        rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
-        cost = cost_of(arbiter, settings)
-        self.over(run, PLAN, {
-            "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
-            "max_surge": budget.surge, "max_unavailable": budget.unavailable,
-            "strategy": "workers", "boot_secs": boot_secs,
-            "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
-            "health": settings.health.path if settings.health else "",
-            "memory": cost.facts if cost else None,
-            "preflight": result and {
-                "ok": result.ok, "secs": result.secs, "text": result.text}})
+        self.over(run, PLAN, plan_facts(arbiter, settings, result))
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """A preflight, or the command of on_failure, has ended."""

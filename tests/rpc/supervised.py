@@ -120,8 +120,14 @@ class Supervised:
         return info
 
     def environment(self, name: str) -> dict[str, str]:
-        text = Path(f"/proc/{self.info(name)['pid']}/environ").read_text()
-        return dict(line.split("=", 1) for line in text.split("\0") if line)
+        def executed() -> dict[str, str] | None:
+            # Before it has executed its command it shows supervisord's own.
+            text = Path(f"/proc/{self.info(name)['pid']}/environ").read_text()
+            found = dict(line.split("=", 1) for line in text.split("\0") if line)
+            return found if "SUPERVISOR_ENABLED" in found else None
+
+        wait_for(lambda: executed() is not None)
+        return executed() or {}
 
     # --- playing the listener oneself -----------------------------------------------------
 
