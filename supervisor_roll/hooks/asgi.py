@@ -80,7 +80,6 @@ def _retrieved(call: asyncio.Future[Any]) -> None:
 
 def _scope(check: Check, state: dict[str, Any]) -> MutableMapping[str, Any]:
     path, _, query = check.path.partition("?")
-    host, _, port = check.host.partition(":")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -94,7 +93,7 @@ def _scope(check: Check, state: dict[str, Any]) -> MutableMapping[str, Any]:
         "headers": [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
                     for name, value in check.all_headers],
         "client": ("127.0.0.1", 0),
-        "server": (host, int(port) if port.isdigit() else 80),
+        "server": check.server,
         # Shallow, as servers do: what a request adds there stays in it.
         "state": state.copy(),
         "extensions": {},

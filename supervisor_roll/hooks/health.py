@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import FrameType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from supervisor_roll.wire.datagram import Message
 
@@ -45,6 +45,12 @@ class Check:
         given = {name.lower() for name, _ in self.headers}
         ours = (("Host", self.host), ("User-Agent", USER_AGENT))
         return (*(one for one in ours if one[0].lower() not in given), *self.headers)
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """The host, without the brackets of an IPv6 address, and the port."""
+        host, _, port = self.host.rpartition(":")
+        return (host.strip("[]"), int(port)) if port.isdigit() else (self.host.strip("[]"), 80)
 
     def too_late(self) -> str:
         """What stands for the status line where there was no answer in time."""
@@ -135,8 +141,7 @@ def call_wsgi(worker: Any, check: Check) -> str:
 def _environ(worker: Any, check: Check) -> dict[str, Any]:
     """A complete environ (PEP 3333), with Gunicorn's own keys beside."""
     path, _, query = check.path.partition("?")
-    address = urlsplit(f"//{check.host}")
-    host, port = address.hostname or check.host, address.netloc.rpartition("]")[2].partition(":")[2]
+    host, port = check.server
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -144,7 +149,7 @@ def _environ(worker: Any, check: Check) -> dict[str, Any]:
         "QUERY_STRING": query,
         "RAW_URI": check.path,
         "SERVER_NAME": host,
-        "SERVER_PORT": port or "80",
+        "SERVER_PORT": str(port),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "supervisor_roll",
         "REMOTE_ADDR": "127.0.0.1",

@@ -6,8 +6,8 @@ start-up, and the set-up of what accepts requests. ``post_worker_init`` alone wo
 ready for ASGI. A worker that is being stopped (``alive`` is False) says nothing, nor does one
 whose application says that its start-up failed.
 
-Ready is said at each heartbeat until the listener has acknowledged it; then the worker's
-own ``notify`` is put back, and the worker runs as if we were not there.
+Ready is said at each heartbeat until the listener has acknowledged it. What is left of us in the
+heartbeat then is ``watch``: a look at the clock.
 """
 
 from __future__ import annotations

@@ -43,15 +43,19 @@ class _ConfigurationFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._read_at = -CONFIGURATION_SECS
-        self._configuration: Configuration | None = None
+        self._found: Configuration | BadConfiguration | None = None
 
     def __call__(self) -> Configuration:
         now = time.monotonic()
-        if self._configuration is None or now >= self._read_at + CONFIGURATION_SECS:
-            self._configuration = None
-            self._configuration = configuration.read(self.path)
+        if self._found is None or now >= self._read_at + CONFIGURATION_SECS:
             self._read_at = now
-        return self._configuration
+            try:
+                self._found = configuration.read(self.path)
+            except BadConfiguration as error:
+                self._found = error
+        if isinstance(self._found, BadConfiguration):
+            raise self._found.with_traceback(None)  # it would grow with each raise
+        return self._found
 
 
 def main(environ: Mapping[str, str]) -> int:

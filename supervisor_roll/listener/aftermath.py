@@ -51,8 +51,8 @@ class Aftermath:
             self._end(run, f"on_failure failed, and nothing was rolled back: {result.text}")
             return
         run.repaired = True
-        arbiter = run.arbiter and self._rolls.knowledge.arbiters.get(run.arbiter)
-        if not arbiter or run.rollout is None:
+        arbiter = self._rolls.knowledge.running(run.arbiter)
+        if arbiter is None or run.rollout is None:
             self._end(run, "on_failure has run; its arbiter is gone")
             return
         self._say(run, NOTE, f"on_failure has run ({result.secs:.1f} s)")
@@ -75,7 +75,7 @@ class Aftermath:
 
     def _end(self, run: Run, text: str, rolled_back: bool = False) -> None:
         failure = run.failure or {}
-        arbiter = run.arbiter and self._rolls.knowledge.arbiters.get(run.arbiter)
+        arbiter = self._rolls.knowledge.running(run.arbiter)
         alive = [one.pid for one in arbiter.workers] if arbiter else []
         # After a rollback none runs the release that failed.
         outdated = [pid for pid in alive if rolled_back or pid in failure.get("outdated", [])]

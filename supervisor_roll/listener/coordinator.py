@@ -251,7 +251,7 @@ class Coordinator:
             self._warn_of_timeout(arbiter, known.boot_secs)
             self.rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
         fields = {"SURPLUS": str(int(surplus))}
-        if message.kind == dg.LOADED and settings.health is not None:
+        if message.kind == dg.LOADED:
             fields.update(_check_fields(settings))
         # A fresh one whose check fails is kept from serving while others serve; also after
         # the rollout has failed. A cold start or a crashed one's replacement never is.
@@ -266,8 +266,8 @@ class Coordinator:
 
     def _adopt(self, run: Run) -> None:
         """Take up the workers that were forked while no listener was there to hear of it."""
-        arbiter = run.arbiter and self.knowledge.arbiters.get(run.arbiter)
-        if run.rollout is None or not arbiter:
+        arbiter = self.knowledge.running(run.arbiter)
+        if run.rollout is None or arbiter is None:
             return
         surge = run.rollout.budget.surge > 0
         for child in self.table.children(arbiter.id):

@@ -78,7 +78,6 @@ class Arbiter:
         boot_secs = message.number("BOOT_SECS", 0.0)
         known = self.workers.setdefault(worker, Worker(worker, age))
         known.age = age
-        known.release = message.fields.get("RELEASE", known.release)
         known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
         if message.kind == READY:
             known.ready, known.boot_secs = True, max(0.0, boot_secs)
@@ -172,6 +171,10 @@ class Knowledge:
                 return None
             self.arbiters[instance] = Arbiter(instance, found[0].namespec)
         return self.arbiters[instance]
+
+    def running(self, instance: InstanceId | None) -> Arbiter | None:
+        """The arbiter that a run is about, if it still runs."""
+        return self.arbiters.get(instance) if instance else None
 
     def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool, str]:
         """A process has ended: the arbiter that it was (True) or was a worker of (False), and why.

@@ -109,9 +109,9 @@ class Rolls:
         if run.failure is not None and not run.repaired:
             self.aftermath.cut_short(run)
         elif rollout is not None and not rollout.cleared:
-            arbiter = run.arbiter and self.knowledge.arbiters.get(run.arbiter)
+            arbiter = self.knowledge.running(run.arbiter)
             try:
-                if arbiter:
+                if arbiter is not None:
                     self._preflight(run, rollout.settings, arbiter)
             except (NotPossible, StopIteration) as error:
                 self._handle(run, rollout, ev.Objected(f"preflight: {error}"))
@@ -224,10 +224,8 @@ class Rolls:
 
     def _gather(self, run: Run) -> None:
         """Begin to roll once all that runs now is known; refuse what cannot be rolled."""
-        try:
-            settings = self.configuration().settings_for(run.namespec).replaced(run.job.values)
-        except (BadSetting, BadConfiguration) as error:
-            self.over(run, REFUSED, {"why": str(error)})
+        settings = self._settings_of(run)
+        if settings is None:
             return
         found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
         if isinstance(found, Refusal):
@@ -245,6 +243,14 @@ class Rolls:
                 self._begin(run, settings, found)
             except NotPossible as error:
                 self.over(run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"})
+
+    def _settings_of(self, run: Run) -> Settings | None:
+        """The program's settings with those of the job; None if they are bad: the run has ended."""
+        try:
+            return self.configuration().settings_for(run.namespec).replaced(run.job.values)
+        except (BadSetting, BadConfiguration) as error:
+            self.over(run, REFUSED, {"why": str(error)})
+            return None
 
     def _begin(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
         if settings.preflight:
@@ -270,14 +276,11 @@ class Rolls:
         if self.sides.runs(run.namespec):
             return
         try:
+            run.arbiter = arbiter.id
             self._preflight(run, settings, arbiter)
         except NotPossible as error:
             self.warn(run.namespec, f"no preflight: {error}")
-            self._tell_plan(run, settings, arbiter, None)
-
-    def _tell_plan(self, run: Run, settings: Settings, arbiter: Arbiter,
-                   result: Result | None) -> None:
-        self.over(run, PLAN, plan_facts(arbiter, settings, result))
+            self.over(run, PLAN, plan_facts(arbiter, settings, None))
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """A preflight, or the command of on_failure, has ended."""
@@ -291,14 +294,12 @@ class Rolls:
             else:
                 self._handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
         elif run.job.dry_run:
-            info = self.knowledge.info(run.namespec)
-            identity = self.knowledge.table.identity(info.pid) if info else None
-            arbiter = self.knowledge.arbiters.get(identity) if identity else None
+            arbiter = self.knowledge.running(run.arbiter)
+            settings = self._settings_of(run) if arbiter else None
             if arbiter is None:
                 self.over(run, REFUSED, {"why": "its arbiter exited during the preflight"})
-            else:
-                settings = self.settings(run.namespec).replaced(run.job.values)
-                self._tell_plan(run, settings, arbiter, result)
+            elif settings is not None:
+                self.over(run, PLAN, plan_facts(arbiter, settings, result))
 
     def _handle(self, run: Run, rollout: Rollout, event: ev.Event) -> None:
         self.outbox.unsaved = True

@@ -56,7 +56,6 @@ class Run:
     arbiter: InstanceId | None = None
     rollout: Rollout | None = None
     warnings: list[str] = field(default_factory=list)
-    preflighted: str = ""  # how long the preflight took, once it has loaded the application
     failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
     repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
     watched: list[Watched] = field(default_factory=list)

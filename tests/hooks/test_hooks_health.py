@@ -262,3 +262,11 @@ def test_a_native_tornado_application_is_no_wsgi(monkeypatch: pytest.MonkeyPatch
     tornado = type("TornadoWorker", (Worker,), {"__module__": "gunicorn.workers.gtornado"})
     assert not is_wsgi(tornado(Application()))
     assert is_wsgi(tornado(ok))  # a WSGI application runs in it as well
+
+
+@pytest.mark.parametrize(("host", "server"), [
+    ("shop.example", ("shop.example", 80)), ("shop.example:8080", ("shop.example", 8080)),
+    ("[::1]", ("::1", 80)), ("[::1]:8080", ("::1", 8080))])
+def test_a_hosts_port_and_brackets_are_no_part_of_its_name(
+        host: str, server: tuple[str, int]) -> None:
+    assert Check("/", host, (), 1.0).server == server
