@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.rollout.machine import COMPLETE, FAILED, Rollout
+from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.mailbox import NOTE
 
 if TYPE_CHECKING:
@@ -37,13 +38,17 @@ class Aftermath:
             return False
         run.failure = facts
         self._say(run, NOTE, f"failed; running on_failure: {settings.on_failure}")
+        # Only once it is saved that it runs: a listener after this one must not run it again.
+        self._rolls.outbox.starts.append(lambda: self._start(run, settings, str(facts["why"])))
+        return True
+
+    def _start(self, run: Run, settings: Settings, why: str) -> None:
         try:
             self._rolls.sides.command(
-                run.namespec, settings.on_failure, self._rolls.program(run.namespec),
-                str(facts["why"]), settings.on_failure_timeout_secs)
+                run.namespec, settings.on_failure, self._rolls.program(run.namespec), why,
+                settings.on_failure_timeout_secs)
         except NotPossible as error:
             self._end(run, f"on_failure: {error}")
-        return True
 
     def repaired(self, run: Run, result: Result) -> None:
         """The command has ended: roll back what the failed rollout left."""

@@ -176,6 +176,9 @@ class Coordinator:
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
 
     def _act(self) -> None:
+        starts, self.outbox.starts = self.outbox.starts, []
+        for start in starts:
+            start()
         while self.outbox.actions:
             namespec, action = self.outbox.actions.pop(0)
             log.info("%s: %s", namespec, action)

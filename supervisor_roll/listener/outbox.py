@@ -22,6 +22,7 @@ class Outbox:
     done: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     actions: list[tuple[str, Action]] = field(default_factory=list)
+    starts: list[Callable[[], None]] = field(default_factory=list)  # of processes beside
     answers: list[tuple[Answer, Message]] = field(default_factory=list)
 
     def report(self, job: str, namespec: str, kind: str, facts: dict[str, Any]) -> None:
@@ -31,4 +32,5 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        return bool(self.unsaved or self.taken or self.done or self.reports or self.actions)
+        return bool(self.unsaved or self.taken or self.done or self.reports or self.actions
+                    or self.starts)
