@@ -7,7 +7,7 @@ from typing import Any
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.ctl.shell import make_known
 
-COMMANDS = ("rollrestart", "rollstatus", "rollabort", "rollpause", "rollresume")
+COMMANDS = ("rollrestart", "rollupdate", "rollstatus", "rollabort", "rollpause", "rollresume")
 
 
 def make_plugin(controller: Any, **unknown: str) -> RollPlugin:

@@ -25,6 +25,14 @@ class RollRestart:
 
 
 @dataclass(frozen=True)
+class RollUpdate:
+    """No ``names`` means all programs."""
+
+    names: list[str]
+    wait: bool = True
+
+
+@dataclass(frozen=True)
 class RollStatus:
     names: list[str]
     follow: bool = False
@@ -38,6 +46,7 @@ class RollControl:
 
 
 _SETTINGS = {  # option: key
+    "--strategy": "strategy",
     "--max-surge": "max_surge",
     "--max-unavailable": "max_unavailable",
     "--ready-timeout": "ready_timeout_secs",
@@ -64,6 +73,15 @@ def rollrestart(text: str) -> RollRestart:
         values["preflight"] = "true" if found.preflight else "false"
     _check(values)
     return RollRestart(found.names, values, not found.no_wait, found.dry_run)
+
+
+def rollupdate(text: str) -> RollUpdate:
+    """Raises Usage."""
+    parser = _Parser("rollupdate")
+    parser.add_argument("--no-wait", action="store_true")
+    parser.add_argument("names", nargs="*")
+    found = parser.parse_intermixed_args(text.split())
+    return RollUpdate(found.names, not found.no_wait)
 
 
 def rollstatus(text: str) -> RollStatus:

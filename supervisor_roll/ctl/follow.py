@@ -19,12 +19,20 @@ from supervisor_roll.wire.mailbox import Report
 PATIENCE_SECS = 10.0
 
 
+# A report of these kinds says that its program's turn has come: it is to have an outcome.
+_UNDER_WAY = frozenset({wire.QUEUED, wire.BEGAN, wire.REPLACED, wire.SUCCEEDED, wire.ARRIVED,
+                        wire.PROMOTED, wire.BROKEN})
+
+
 class Lost(Exception):
     """The job cannot be followed to its end; the text says why, and what to do."""
 
 
 class Follower:
-    """Follows jobs one after the other; ``outcomes`` has each program's last word so far."""
+    """Follows jobs one after the other; ``outcomes`` has each program's last word so far.
+
+    What is about no program at all stands there under an empty name.
+    """
 
     def __init__(self, client: RollClient, screen: Screen,
                  patience_secs: float = PATIENCE_SECS) -> None:
@@ -34,14 +42,32 @@ class Follower:
         self._told: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
         self._objected = False  # a dry run found what speaks against the rollout
+        self._awaited = False  # there was a job that owes its programs an outcome
+        self._noted = False  # the job has said something that is no program's outcome
 
-    def follow(self, job: str, programs: Collection[str], only: bool = False) -> None:
+    def follow(self, job: str, programs: Collection[str], only: bool = False,
+               update: bool = False) -> None:
         """Until the job is done. Raises Lost, or whatever a first call raises but Unreachable.
 
         ``only``: say nothing of the job's other programs, and stop once these have ended.
+        ``update``: the job finds out by itself which programs it rolls, and owes the others
+        not a word.
         """
-        for program in programs:
-            self.outcomes.setdefault(program, "")
+        before, self.outcomes, self._noted = self.outcomes, {}, False
+        if not update:
+            self._awaited = True
+            self.outcomes = dict.fromkeys(programs, "")
+        self._follow(job, programs, only)
+        self._screen.close()
+        for program, outcome in self.outcomes.items():
+            if outcome not in wire.FINAL:
+                self._screen.say(f"{program}: the listener ended this rollout without a word on"
+                                 " its outcome: see rollstatus and the listener's log")
+        if update and set(self.outcomes.values()) <= {wire.SKIPPED}:
+            self._screen.say("no changes to roll" if self._noted else "no changes")
+        self.outcomes = {**before, **self.outcomes}
+
+    def _follow(self, job: str, programs: Collection[str], only: bool) -> None:
         since = 0
         deaf = _Patience(self._patience_secs)
         unreachable = _Patience(self._patience_secs)
@@ -59,27 +85,25 @@ class Follower:
                 unreachable.renewed()
                 for report in found.reports:
                     since = max(since, report.seq)
-                    if not only or report.program in programs:
+                    if not only or report.program in programs or not report.program:
                         self._take(report)
                 if found.done or (only and all(
-                        self.outcomes[program] in wire.FINAL for program in programs)):
-                    break
+                        self.outcomes.get(program) in wire.FINAL for program in programs)):
+                    return
                 self._check_listener(found.listener, deaf)
             self._screen.tick()
             time.sleep(POLL_SECS)
-        self._screen.close()
-        for program in programs:
-            if self.outcomes[program] not in wire.FINAL:
-                self._screen.say(f"{program}: the listener ended this rollout without a word on"
-                                 " its outcome: see rollstatus and the listener's log")
 
     @property
     def succeeded(self) -> bool:
         """Whether every program that was not skipped is complete, and at least one is.
 
-        Of a dry run: whether nothing was found that speaks against the rollout.
+        Of an update: also if there was nothing to do. Of a dry run: whether nothing was found
+        that speaks against the rollout.
         """
         kinds = set(self.outcomes.values()) - {wire.SKIPPED}
+        if not kinds:
+            return not self._awaited
         return kinds in ({wire.COMPLETE}, {wire.PLAN}) and not self._objected
 
     def _take(self, report: Report) -> None:
@@ -93,8 +117,12 @@ class Follower:
             self._told[report.program] = str(report.facts.get("why", ""))
         if report.kind not in wire.FINAL:
             self._screen.follow(report)
-        if report.kind in wire.FINAL or report.program not in self.outcomes:
-            self.outcomes[report.program] = report.kind if report.kind in wire.FINAL else ""
+        if report.kind in wire.FINAL:
+            self.outcomes[report.program] = report.kind
+        elif report.kind in _UNDER_WAY:
+            self.outcomes.setdefault(report.program, "")
+        else:
+            self._noted = True
 
     def _check_listener(self, state: str, deaf: _Patience) -> None:
         if state in wire.LISTENING:

@@ -11,6 +11,10 @@ must say that it is ready before an old one is asked to go. If a fresh worker fa
 the rollout stops what it started, and what was serving keeps serving. The command
 waits until the rollout has ended, and shows its progress.
 
+Where new workers of the old arbiter would not do, because the program's configuration
+has changed for one, the arbiter is replaced as well: a successor starts beside it with
+workers of its own, on the same sockets, and takes over once all of them are ready.
+
 Names:
   <name>            a program, such as myapp
   <group>:<name>    a process of a group
@@ -20,6 +24,8 @@ With <group>:* and all, what does not run or is no Gunicorn program is skipped. 
 programs are rolled one after the other; after one has failed the others are not begun.
 
 Options (the defaults stand in [roll:<name>] of supervisord's configuration):
+  --strategy WHAT         what is replaced: workers; arbiter (with its workers); or auto,
+                          which is arbiter where that is needed and else workers (auto)
   --max-surge N|N%        how many more workers than usual may run meanwhile (1)
   --max-unavailable N|N%  how many fewer than usual may be ready meanwhile (0)
   --ready-timeout SECS    how long a fresh worker may take to be ready (60)
@@ -45,12 +51,38 @@ Exit status:
   7    the program, or supervisord, is not running
   130  Ctrl-C: detached"""
 
+ROLLUPDATE = """\
+rollupdate [--no-wait] [<name> ...]
+
+Does without downtime what `update` does with it: has supervisord read its configuration
+again, and rolls the programs whose sections have changed, with their arbiters where that
+is needed. Changes that take no new process come into force at once. Only programs with a
+[roll:<name>] section are rolled; of the others it says what is left to `supervisorctl
+update`. Without a name, all programs; names are as for rollrestart.
+
+Option:
+  --no-wait  return as soon as the update is requested
+
+Ctrl-C detaches: the update goes on without the command, see `rollstatus --follow`.
+
+Exit status:
+  0    every program that was rolled is complete, or nothing had to be done
+       (with --no-wait: the update was requested)
+  1    a rollout failed, was aborted or refused; the configuration is invalid; no such
+       program; or no listener
+  2    wrong usage
+  3    supervisord has no [rpcinterface:roll]
+  4    supervisord refuses the connection
+  7    supervisord is not running
+  130  Ctrl-C: detached"""
+
 ROLLSTATUS = """\
 rollstatus [--follow] [<name> ...]
 
 Shows the rollouts under way, and each program's last one.
 
-rollstatus                  A table of all programs ever rolled since supervisord's start
+rollstatus                  A table of all programs ever rolled since supervisord's start;
+                            where two arbiters of a program run, it says which is which
 rollstatus <name> ...       In detail; names are as for `status`
 rollstatus --follow [...]   Follow what is under way until it has ended, as rollrestart does
 

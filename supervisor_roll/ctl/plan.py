@@ -5,32 +5,69 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_INDENT = "    "
+from supervisor_roll.ctl.words import INDENT, Facts, count, with_why
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire import succession
+
 # A preflight's text is a line and the end of what it printed.
 _TEXT_LINES = 14
+_EFFECTS = {
+    succession.LIVE: "applies at once",
+    wire.WORKERS: "needs a worker rollout",
+    succession.NEEDS_ARBITER: "needs an arbiter rollout",
+    succession.NEEDS_UPDATE: "refused: only supervisorctl update applies it, with downtime",
+}
 
 
-def plan_texts(facts: Mapping[str, Any]) -> list[str]:
+def plan_texts(found: Mapping[str, Any]) -> list[str]:
     """What a rollout would do, cost and take. A fact that is missing or strange breaks no line.
 
     The first line continues "program: "; nothing is cleaned of control characters yet.
     """
-    workers, desired = _count(facts, "workers"), _count(facts, "desired")
-    surge, unavailable = _count(facts, "max_surge"), _count(facts, "max_unavailable")
-    lines = [f"would replace {_noun(workers, 'worker')}, {_steps(surge, unavailable)}",
-             f"{_INDENT}serving    never fewer than {max(0, desired - unavailable)} ready, never"
-             f" more than {desired + surge} running{_now(facts, desired)}",
-             f"{_INDENT}health     {_health(facts)}",
-             f"{_INDENT}duration   {_duration(facts)}",
-             *_memory(facts.get("memory")),
-             *_preflight(facts.get("preflight"))]
-    return [*lines, f"{_INDENT}nothing was touched; {_next_step(facts)}"]
+    facts = Facts(found)
+    if facts.text("refused"):
+        lines = [*with_why("would be refused:", facts.text("refused")), *_strategy(facts),
+                 *_changes(facts)]
+    else:
+        desired, surge = facts.count("desired"), facts.count("max_surge")
+        if _of_arbiter(facts):
+            surge = max(surge, 1)  # an arbiter has at least one worker
+        least = max(0, desired - facts.count("max_unavailable"))
+        lines = [_replaces(facts, surge), *_strategy(facts), *_changes(facts),
+                 _line("serving", f"never fewer than {least} ready, never more than"
+                                  f" {desired + surge} running{_now(facts, desired)}"),
+                 _line("health", _health(facts)), _line("duration", _duration(facts)),
+                 *_memory(found.get("memory")), *_preflight(found.get("preflight"))]
+    return [*lines, f"{INDENT}nothing was touched; {_next_step(facts)}"]
 
 
 def plan_objects(facts: Mapping[str, Any]) -> bool:
     """Whether the dry run found what speaks against the rollout."""
-    preflight = facts.get("preflight")
+    return bool(Facts(facts).text("refused")) or _does_not_load(facts.get("preflight"))
+
+
+def _does_not_load(preflight: object) -> bool:
     return isinstance(preflight, Mapping) and preflight.get("ok") is not True
+
+
+def _line(about: str, text: str) -> str:
+    return f"{INDENT}{about.ljust(9)}  {text}"
+
+
+def _of_arbiter(facts: Facts) -> bool:
+    return facts.text("strategy") == wire.ARBITER
+
+
+def _replaces(facts: Facts, surge: int) -> str:
+    workers = count(facts.count("workers"), "worker")
+    if not _of_arbiter(facts):
+        return f"would replace {workers}, {_steps(surge, facts.count('max_unavailable'))}"
+    what = f"would replace the arbiter and its {workers}"
+    if surge >= facts.count("desired"):
+        return (f"{what}: the new arbiter starts with all of its workers, and they must be ready"
+                " before the old ones stop")
+    return (f"{what} step by step: the new arbiter grows as the old one shrinks, with up to {surge}"
+            " more than now")
 
 
 def _steps(surge: int, unavailable: int) -> str:
@@ -44,71 +81,73 @@ def _steps(surge: int, unavailable: int) -> str:
     return f"{unavailable} at a time, in place: an old one stops before the new one starts"
 
 
-def _now(facts: Mapping[str, Any], desired: int) -> str:
-    ready = _count(facts, "ready")
+def _strategy(facts: Facts) -> list[str]:
+    """The strategy and why it is taken; nothing where it goes without saying."""
+    reasons = facts.texts("reasons")
+    if not reasons and not facts.pairs("changes") and not _of_arbiter(facts):
+        return []
+    strategy = facts.text("strategy") or "not known"
+    return with_why(_line("strategy", strategy), "; ".join(reasons), ": ")
+
+
+def _changes(facts: Facts) -> list[str]:
+    """The changed keys of the program's section, each with what it takes."""
+    changes = facts.pairs("changes")
+    width = max(map(len, changes), default=0)
+    return [_line("" if index else "changes", f"{key.ljust(width)}  {_EFFECTS.get(how, how)}")
+            for index, (key, how) in enumerate(sorted(changes.items()))]
+
+
+def _now(facts: Facts, desired: int) -> str:
+    ready = facts.count("ready")
     return f"; only {ready} of {desired} ready now" if ready < desired else ""
 
 
-def _health(facts: Mapping[str, Any]) -> str:
-    path = _text(facts, "health")
+def _health(facts: Facts) -> str:
+    path = facts.text("health")
     if not path:
         return ("no check is configured: a worker counts as ready once it accepts"
                 " (health= in its [roll:] section)")
     return f"each new worker must answer {path} before it takes a request"
 
 
-def _duration(facts: Mapping[str, Any]) -> str:
-    boot_secs = _number(facts, "boot_secs")
+def _duration(facts: Facts) -> str:
+    boot_secs = facts.number("boot_secs")
     if not boot_secs:
         return "not known: no boot of a present worker was measured"
-    return (f"about {_secs(_number(facts, 'estimated_secs'))}, at {_secs(boot_secs)} a boot"
+    return (f"about {_secs(facts.number('estimated_secs'))}, at {_secs(boot_secs)} a boot"
             " and not counting requests that last")
 
 
 def _memory(memory: object) -> list[str]:
     if not isinstance(memory, Mapping):
-        return [f"{_INDENT}memory     not measured"]
-    lines = [f"{_INDENT}memory     {_text(memory, 'text')}"]
+        return [_line("memory", "not measured")]
+    lines = [_line("memory", Facts(memory).text("text"))]
     if memory.get("fits") is not True:
-        lines.append(f"{_INDENT}           THIS DOES NOT FIT: free some, or roll in place with"
-                     " --max-surge 0 --max-unavailable 1")
+        lines.append(_line("", "THIS DOES NOT FIT: free some, or roll in place with"
+                               " --max-surge 0 --max-unavailable 1"))
     return lines
 
 
 def _preflight(preflight: object) -> list[str]:
     if not isinstance(preflight, Mapping):
-        return [f"{_INDENT}preflight  not made: whether the application loads is not known"]
-    text = [line.rstrip() for line in _text(preflight, "text").splitlines() if line.strip()]
-    if preflight.get("ok") is True:
-        return [f"{_INDENT}preflight  the application loads"
-                f" ({_secs(_number(preflight, 'secs'))})"]
+        return [_line("preflight", "not made: whether the application loads is not known")]
+    facts = Facts(preflight)
+    text = [line.rstrip() for line in facts.text("text").splitlines() if line.strip()]
+    if not _does_not_load(preflight):
+        return [_line("preflight", f"the application loads ({_secs(facts.number('secs'))})")]
     first, *more = text or ["it did not say why"]
-    return [f"{_INDENT}preflight  THE APPLICATION DOES NOT LOAD: {first.strip()}",
-            *(f"{_INDENT * 2}{line}" for line in more[-_TEXT_LINES:])]
+    return [_line("preflight", f"THE APPLICATION DOES NOT LOAD: {first.strip()}"),
+            *(f"{INDENT * 2}{line}" for line in more[-_TEXT_LINES:])]
 
 
-def _next_step(facts: Mapping[str, Any]) -> str:
-    if plan_objects(facts):
-        return "as it is, the rollout would fail with its first worker"
+def _next_step(facts: Facts) -> str:
+    if facts.text("refused"):
+        return "as it is, rollrestart would be refused"
+    if plan_objects(facts.all):
+        worker = "successor" if _of_arbiter(facts) else "first worker"
+        return f"as it is, the rollout would fail with its {worker}"
     return "to do it, run rollrestart without --dry-run"
-
-
-def _number(facts: Mapping[str, Any], key: str) -> float:
-    value = facts.get(key)
-    return value if isinstance(value, int | float) else 0
-
-
-def _count(facts: Mapping[str, Any], key: str) -> int:
-    return int(_number(facts, key))
-
-
-def _text(facts: Mapping[str, Any], key: str) -> str:
-    value = facts.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _noun(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _secs(secs: float) -> str:

@@ -1,4 +1,4 @@
-"""The commands ``rollrestart``, ``rollstatus``, ``rollabort``, ``rollpause`` and ``rollresume``.
+"""The commands: rollrestart, rollupdate, rollstatus, rollabort, rollpause and rollresume.
 
 Each sets ``ctl.exitstatus`` and returns; none ends the process, since it may run in
 supervisorctl's shell. What is not handled here supervisorctl prints and counts as an error.
@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 from xmlrpc.client import Fault
 
-from supervisor.options import make_namespec, split_namespec
+from supervisor.options import split_namespec
 from supervisor.supervisorctl import (
     ControllerPluginBase,
     LSBInitExitStatuses,
@@ -23,11 +23,19 @@ from supervisor.supervisorctl import (
 )
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.ctl import arguments, render
+from supervisor_roll.ctl import arguments, render, statuses
 from supervisor_roll.ctl.arguments import Usage
+from supervisor_roll.ctl.chosen import being_rolled, following, jobs_of, programs_of
 from supervisor_roll.ctl.client import RollClient
 from supervisor_roll.ctl.follow import Follower, Lost
-from supervisor_roll.ctl.help import ROLLABORT, ROLLPAUSE, ROLLRESTART, ROLLRESUME, ROLLSTATUS
+from supervisor_roll.ctl.help import (
+    ROLLABORT,
+    ROLLPAUSE,
+    ROLLRESTART,
+    ROLLRESUME,
+    ROLLSTATUS,
+    ROLLUPDATE,
+)
 from supervisor_roll.ctl.screen import Screen
 from supervisor_roll.wire import mailbox as wire
 
@@ -48,43 +56,21 @@ class RollPlugin(ControllerPluginBase):
 
     def do_rollrestart(self, text: str) -> None:
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
-        if given is None or not self.ctl.upcheck():
-            return
-        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
-        receipt = None
-        try:
-            receipt = self._requested(
-                client, screen, wire.Ask(wire.DRY_RUN if given.dry_run else wire.ROLLOUT,
-                                         given.names, given.values, _by("rollrestart")))
-            if receipt is None:
-                return
-            for program, why in receipt.skipped:
-                screen.say(f"{program}: skipped: {why}")
-            if not receipt.programs:
-                screen.say("no program to roll")
-                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
-            elif given.wait:
-                self._follow(client, screen, [wire.Job(
-                    receipt.id, wire.ROLLOUT, receipt.programs)])
-            else:
-                names = " ".join(receipt.programs)
-                for program in receipt.programs:
-                    screen.say(f"{program}: requested")
-                screen.say(f"Follow with `rollstatus --follow {names}`.")
-        except KeyboardInterrupt:
-            screen.close()
-            self.ctl.exitstatus = INTERRUPTED
-            screen.say("")
-            if receipt is None:
-                screen.say("Interrupted before supervisord answered; `rollstatus` says whether a"
-                           " rollout began.")
-            else:
-                self._say_detached(screen, receipt.programs)
-        finally:
-            screen.close()
+        if given is not None and self.ctl.upcheck():
+            kind = wire.DRY_RUN if given.dry_run else wire.ROLLOUT
+            self._roll(wire.Ask(kind, given.names, given.values, _by("rollrestart")), given.wait)
 
     def help_rollrestart(self) -> None:
         self.ctl.output(ROLLRESTART)
+
+    def do_rollupdate(self, text: str) -> None:
+        given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
+        if given is not None and self.ctl.upcheck():
+            self._roll(wire.Ask(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")),
+                       given.wait)
+
+    def help_rollupdate(self) -> None:
+        self.ctl.output(ROLLUPDATE)
 
     def do_rollstatus(self, text: str) -> None:
         given = self._parsed(arguments.rollstatus, text, ROLLSTATUS)
@@ -94,17 +80,20 @@ class RollPlugin(ControllerPluginBase):
             self.ctl.exitstatus = LSBStatusExitStatuses.UNKNOWN  # as `status` has it
             return
         screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
-        following: list[str] = []
+        followed: list[str] = []
         try:
             found = client.overview()
             names = self._matching(client, screen, given.names)
             if given.follow:
-                jobs = _of(found.jobs, names if given.names else None)
+                jobs = jobs_of(found.jobs, names if given.names else None)
                 if jobs:
-                    following = [name for job in jobs for name in job.programs]
-                    self._follow(client, screen, jobs, only=True)
+                    followed = [name for job in jobs for name in job.programs]
+                    self._follow(client, screen, jobs, only=bool(given.names))
                     return
-            self._show(screen, found, names, bool(given.names))
+            shown = statuses.overview_lines(
+                found, names if given.names else None, time.time())
+            for line in shown:
+                screen.say(line)
             states = {found.programs[name].state for name in names if name in found.programs}
             if given.follow and names and states != {wire.COMPLETE}:
                 self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
@@ -114,8 +103,8 @@ class RollPlugin(ControllerPluginBase):
             screen.close()
             self.ctl.exitstatus = INTERRUPTED
             screen.say("")
-            if following:
-                self._say_detached(screen, following)
+            if followed:
+                self._say_detached(screen, followed)
         finally:
             screen.close()
 
@@ -142,6 +131,40 @@ class RollPlugin(ControllerPluginBase):
 
     # --- the steps ------------------------------------------------------------------------
 
+    def _roll(self, ask: wire.Ask, wait: bool) -> None:
+        """Ask for a rollout or an update, and follow it to its end if one is to ``wait``."""
+        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        update = ask.kind == wire.UPDATE
+        receipt = None
+        try:
+            receipt = self._requested(client, screen, ask)
+            if receipt is None:
+                return
+            for program, why in receipt.skipped:
+                screen.say(f"{program}: skipped: {why}")
+            # Which programs an update rolls is found out later, if there are any.
+            programs = ask.names if update else receipt.programs
+            if not programs:
+                screen.say("no program to roll")
+                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+            elif wait:
+                self._follow(client, screen, [wire.Job(receipt.id, ask.kind, programs)])
+            else:
+                for program in programs:
+                    screen.say(f"{program}: {'update ' if update else ''}requested")
+                screen.say(f"Follow with `{following(programs)}`.")
+        except KeyboardInterrupt:
+            screen.close()
+            self.ctl.exitstatus = INTERRUPTED
+            screen.say("")
+            if receipt is None:
+                screen.say("Interrupted before supervisord answered; `rollstatus` says whether a"
+                           " rollout began.")
+            else:
+                self._say_detached(screen, ask.names if update else receipt.programs)
+        finally:
+            screen.close()
+
     def _control(self, kind: str, doing: str, text: str, usage: str) -> None:
         """Ask something of rollouts under way, and do not wait for what comes of it."""
         command = usage.split(" ", 1)[0]
@@ -150,11 +173,11 @@ class RollPlugin(ControllerPluginBase):
             return
         screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
         try:
-            active = {name for job in client.overview().jobs if job.kind == wire.ROLLOUT
-                      for name in job.programs}
+            found = client.overview()
         except Fault as fault:
             self._show_fault(screen, fault)
             return
+        active = being_rolled(found)
         receipt = self._requested(
             client, screen, wire.Ask(kind, given.names, {}, _by(command)))
         if receipt is None:
@@ -193,39 +216,17 @@ class RollPlugin(ControllerPluginBase):
         follower = Follower(client, screen)
         try:
             for job in jobs:
-                follower.follow(job.id, job.programs, only)
+                follower.follow(job.id, job.programs, only, job.kind == wire.UPDATE)
         except Lost as lost:
             screen.close()
             screen.say(f"error: {lost}")
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
             return
-        if len(follower.outcomes) > 1:
-            screen.say(render.outcome_line(follower.outcomes.values()))
+        outcomes = [kind for program, kind in follower.outcomes.items() if program]
+        if len(outcomes) > 1:
+            screen.say(render.outcome_line(outcomes))
         if not follower.succeeded:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
-
-    def _show(self, screen: Screen, found: wire.Overview, names: list[str],
-              detailed: bool) -> None:
-        now = time.time()
-        lines: list[str] = []
-        if detailed:
-            for name in names:
-                one = found.programs.get(name)
-                lines += [f"{name}: never rolled"] if one is None else (
-                    render.status_lines(name, one, now))
-        elif found.programs:
-            lines += render.status_table(found.programs, now)
-        else:
-            lines.append("no program has been rolled since supervisord's start")
-        for job in _of(found.jobs, names if detailed else None):
-            lines += [f"{name}: rollout requested, not begun" for name in job.programs
-                      if name not in found.programs or found.programs[name].job != job.id]
-        if found.listener is None:
-            lines.append("no listener has spoken yet: no rollout is possible")
-        elif found.listener.get("state") not in wire.LISTENING:
-            lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
-        for line in lines:
-            screen.say(line)
 
     def _matching(self, client: RollClient, screen: Screen, names: list[str]) -> list[str]:
         """The programs that ``names`` mean, as `status` reads them."""
@@ -234,12 +235,9 @@ class RollPlugin(ControllerPluginBase):
         everyone = client.process_names()
         matching: dict[str, None] = {}
         for name in names:
-            group_name, process_name = split_namespec(name)
-            found = [make_namespec(group, process) for group, process in everyone
-                     if name == "all" or (group == group_name
-                                          and process_name in (None, process))]
+            found = programs_of(name, everyone)
             if not found:
-                kind = "group" if process_name is None else "process"
+                kind = "group" if split_namespec(name)[1] is None else "process"
                 screen.say(f"{name}: ERROR (no such {kind})")
                 self.ctl.exitstatus = LSBStatusExitStatuses.UNKNOWN
             matching.update(dict.fromkeys(found))
@@ -256,24 +254,17 @@ class RollPlugin(ControllerPluginBase):
             screen.say(text)
         elif fault.faultCode == Faults.SHUTDOWN_STATE:
             screen.say("error: supervisord is shutting down")
+        elif fault.faultCode == Faults.BAD_ARGUMENTS:
+            screen.say(f"error: {text or code}; if supervisord runs an earlier version of"
+                       " supervisor_roll, restart it once")
         else:
             screen.say(f"error: {text or code}")
         self.ctl.set_exitstatus_from_xmlrpc_fault(fault.faultCode)
 
     def _say_detached(self, screen: Screen, programs: Iterable[str]) -> None:
-        names = " ".join(dict.fromkeys(programs))
-        screen.say(f"Detached; the rollout goes on. Follow it with `rollstatus --follow {names}`,"
-                   f" abort it with `rollabort {names}`.")
-
-
-def _of(jobs: list[wire.Job], names: list[str] | None) -> list[wire.Job]:
-    """The rollouts among ``jobs`` of any of ``names`` (None: of any), only with these in them."""
-    chosen = []
-    for job in jobs:
-        programs = [name for name in job.programs if names is None or name in names]
-        if job.kind in (wire.ROLLOUT, wire.DRY_RUN) and programs:
-            chosen.append(wire.Job(job.id, job.kind, programs, job.by))
-    return chosen
+        names = list(dict.fromkeys(programs))
+        screen.say(f"Detached; the rollout goes on. Follow it with `{following(names)}`,"
+                   f" abort it with `rollabort {' '.join(names)}`.")
 
 
 def _by(command: str) -> str:

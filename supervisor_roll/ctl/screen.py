@@ -36,12 +36,14 @@ class Screen:
             from supervisor_roll.ctl.bar import Bar
 
             self.close()
-            total = report.facts.get("workers")
+            # A successor has as many workers as are wanted, whatever runs now.
+            arbiter = report.facts.get("strategy") == wire.ARBITER
+            total = report.facts.get("desired" if arbiter else "workers")
             self._bar = Bar(
                 total=total if isinstance(total, int) else None, desc=report.program,
                 file=self._stdout, leave=False, dynamic_ncols=True, mininterval=0,
                 bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}")
-        elif report.kind == wire.REPLACED and self._bar is not None:
+        elif report.kind in (wire.REPLACED, wire.ARRIVED) and self._bar is not None:
             done = report.facts.get("done")
             self._bar.n = done if isinstance(done, int) else self._bar.n + 1
             self._bar.refresh()

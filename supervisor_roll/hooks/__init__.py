@@ -7,7 +7,8 @@ In gunicorn.conf.py, as the last line::
 or, with no configuration file at all, ``gunicorn -c python:supervisor_roll.hooks``. Each hook
 can also be imported by its name.
 
-We are guests here. Only the standard library is used. No hook raises into Gunicorn or
+We are guests here. Only the standard library is used. No hook raises into Gunicorn (but one:
+``on_starting`` ends an arbiter that was to start beside another and would harm that one) or
 waits for longer than ``channel.PATIENCE_SECS`` in all, and nothing is kept in this module:
 what the arbiter must remember hangs on its Arbiter and Worker objects.
 
@@ -21,15 +22,28 @@ from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
 from supervisor_roll.hooks import arbiter as _arbiter
+from supervisor_roll.hooks import keeping as _keeping
 from supervisor_roll.hooks import preflight as _preflight
+from supervisor_roll.hooks import succession as _succession
 from supervisor_roll.hooks import worker as _worker
 from supervisor_roll.hooks.guest import quietly as _quietly
 from supervisor_roll.hooks.installation import install_into as _install_into
 
 
 def on_starting(server: _Any) -> None:
-    """Before the arbiter has sockets: a preflight goes no further."""
+    """Before the arbiter has sockets: a preflight goes no further. Get those that are kept."""
     _quietly(_preflight.about_to_start, server)
+    _quietly(_succession.starting, server)
+
+
+def when_ready(server: _Any) -> None:
+    """The arbiter listens: have the listener keep its sockets."""
+    _quietly(_keeping.ready, server)
+
+
+def on_exit(server: _Any) -> None:
+    """The arbiter has stopped: remove its Unix sockets, if nobody else serves there."""
+    _quietly(_keeping.stopped, server)
 
 
 def nworkers_changed(server: _Any, new_value: _Any, old_value: _Any) -> None:
@@ -76,6 +90,8 @@ def child_exit(server: _Any, worker: _Any) -> None:
 # user's own post_worker_init; a child that is about to boot is ours before anything can fail.
 _HOOKS: dict[str, tuple[_Callable[..., None], str]] = {
     "on_starting": (on_starting, "before"),
+    "when_ready": (when_ready, "before"),
+    "on_exit": (on_exit, "before"),
     "nworkers_changed": (nworkers_changed, "after"),
     "on_reload": (on_reload, "after"),
     "pre_fork": (pre_fork, "after"),

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervisor_roll.hooks import keeping
 from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.configured import Configured
 from supervisor_roll.hooks.pages import ATTRIBUTE, ArbiterState, WorkerPage, page_of
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 
@@ -28,7 +30,7 @@ def count_changed(server: Any, new: int, old: int | None) -> None:
     state = ArbiterState.of(server)
     state.hears_counts = True
     state.page.set_count(new)
-    if old is None or new == old:
+    if old is None or new == old or state.beginning:
         return
     if new == old + 1:
         state.surplus_births += 1
@@ -44,7 +46,12 @@ def count_changed(server: Any, new: int, old: int | None) -> None:
 
 def reloaded(server: Any) -> None:
     """``on_reload``."""
-    _tell(RELOADED, ArbiterState.of(server))
+    state = ArbiterState.of(server)
+    _tell(RELOADED, state)
+    if state.handover is not None:
+        state.handover.reloaded()
+    keeping.reloaded(server)
+    state.configured = Configured.of(server)
 
 
 def worker_planned(server: Any, worker: Any) -> None:

@@ -6,9 +6,17 @@ import _socket
 import os
 import time
 from array import array
+from collections.abc import Sequence
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.datagram import MAX_BYTES, SOCKET_VARIABLE, Message, decode, encode
+from supervisor_roll.wire.datagram import (
+    MAX_BYTES,
+    MAX_SOCKETS,
+    SOCKET_VARIABLE,
+    Message,
+    decode,
+    encode,
+)
 
 # All the time that one process of Gunicorn ever waits for the listener, hung or dead. A
 # listener that is there answers within milliseconds; one that is not refuses at once.
@@ -31,36 +39,49 @@ class Channel:
 
     def tell(self, message: Message) -> None:
         """Say ``message`` and want no answer. May be lost where the listener does not listen."""
-        self._send(message, None)
+        self._send(message, ())
 
-    def ask(self, message: Message) -> Message | None:
+    def ask(self, message: Message, fds: Sequence[int] = ()) -> Message | None:
         """Say ``message`` and return the answer; None if it has not come within our patience.
 
-        Asking the same kind again first looks for the answer that is still out.
+        Duplicates of ``fds`` go with it. Asking the same kind again first looks for the answer
+        that is still out.
         """
+        answer, _ = self._ask(message, fds, wants_sockets=False)
+        return answer
+
+    def ask_for_sockets(self, message: Message) -> tuple[Message | None, list[int]]:
+        """As ``ask``, for an answer that comes with descriptors. They are the caller's to close.
+
+        There are none where not all that were sent have come.
+        """
+        return self._ask(message, (), wants_sockets=True)
+
+    def _ask(self, message: Message, fds: Sequence[int], *,
+             wants_sockets: bool) -> tuple[Message | None, list[int]]:
         kind = message.kind
         if self._awaited is not None:
             awaited, socket, asked_at = self._awaited
-            answer = self._receive(socket)
-            if awaited == kind and (
-                    answer is not None or time.monotonic() < asked_at + ANSWER_SECS):
+            if awaited == kind:
+                answer, came = self._receive(socket, wants_sockets)
                 if answer is not None:
                     self.close()
-                return answer
+                if answer is not None or time.monotonic() < asked_at + ANSWER_SECS:
+                    return answer, came
             self.close()
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            sent = self._send(message, theirs)
+            sent = self._send(message, (theirs.fileno(), *fds))
         finally:
             theirs.close()
         if not sent:
             mine.close()
-            return None
+            return None, []
         self._awaited = kind, mine, time.monotonic()
-        answer = self._receive(mine)
+        answer, came = self._receive(mine, wants_sockets)
         if answer is not None:
             self.close()
-        return answer
+        return answer, came
 
     def close(self) -> None:
         """Stop waiting for an answer."""
@@ -68,11 +89,10 @@ class Channel:
             self._awaited[1].close()
             self._awaited = None
 
-    def _send(self, message: Message, theirs: _socket.socket | None) -> bool:
+    def _send(self, message: Message, fds: Sequence[int]) -> bool:
         if not self.path:
             return False
-        ancillary = [] if theirs is None else [
-            (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [theirs.fileno()]))]
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", fds))] if fds else []
         began = time.monotonic()
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
         try:
@@ -87,16 +107,35 @@ class Channel:
             self._spend(began)
         return True
 
-    def _receive(self, socket: _socket.socket) -> Message | None:
+    def _receive(self, socket: _socket.socket,
+                 wants_sockets: bool) -> tuple[Message | None, list[int]]:
         began = time.monotonic()
+        came: list[int] = []
         try:
             socket.settimeout(self._patience)
-            data = socket.recv(MAX_BYTES)
-            return decode(data) if data else None
+            # With no room for descriptors the kernel drops those that are there.
+            data, ancillary, flags, _ = socket.recvmsg(
+                MAX_BYTES, _socket.CMSG_SPACE(4 * MAX_SOCKETS) if wants_sockets else 0,
+                _socket.MSG_CMSG_CLOEXEC)
+            came = _descriptors(ancillary)
+            answer = decode(data) if data else None
         except (OSError, BadMessage):
-            return None
+            answer, flags = None, 0
         finally:
             self._spend(began)
+        if came and (answer is None or flags & _socket.MSG_CTRUNC):
+            for fd in came:
+                os.close(fd)
+            came = []
+        return answer, came
 
     def _spend(self, began: float) -> None:
         self._patience = max(0.0, self._patience - (time.monotonic() - began))
+
+
+def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    fds = array("i")
+    for level, kind, payload in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
+    return list(fds)

@@ -26,6 +26,12 @@ def install_into(namespace: dict[str, Any],
             setattr(namespace[name], _MARK, True)
 
 
+def is_ours(hook: Any) -> bool:
+    """A hook as Gunicorn has it is ours, or runs ours beside the user's."""
+    module = str(getattr(hook, "__module__", ""))
+    return hasattr(hook, _MARK) or module == __package__
+
+
 def _resolved(name: str, hook: Any) -> Callable[..., None]:
     # Gunicorn also takes a hook by its dotted name.
     if isinstance(hook, str):

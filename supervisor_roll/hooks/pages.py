@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.configured import Configured
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.handover import Handover
 
 ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")
@@ -89,6 +95,15 @@ class ArbiterState:
         self.surplus_births = 0  # TTINs whose worker is yet to be forked
         self.hears_counts = False  # nworkers_changed is installed
         self.lowering = False  # the count is being changed by ourselves
+        self.beginning = False  # and so it is before there are workers
+        # One for all that the arbiter waits for, so that its start is bounded as a whole.
+        self.channel = Channel()
+        self.configured = Configured()
+        self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others
+        self.listening = False  # when_ready is installed too
+        self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
+        self.handed_in: list[Any] = []  # Gunicorn's sockets, as the listener last had them
+        self.handover: Handover | None = None
 
     @classmethod
     def of(cls, server: Any) -> ArbiterState:

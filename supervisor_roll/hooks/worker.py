@@ -17,15 +17,25 @@ import signal
 import time
 from typing import Any
 
-from supervisor_roll.hooks import boot, lameduck
+from supervisor_roll.hooks import boot, keeping, lameduck
+from supervisor_roll.hooks.addresses import inherits, texts_of
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.checker import Checker, checker_for
 from supervisor_roll.hooks.guest import log, quietly
 from supervisor_roll.hooks.health import Check, passed
+from supervisor_roll.hooks.installation import is_ours
 from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, page_of
 from supervisor_roll.hooks.stale import stale_modules
 from supervisor_roll.hooks.watch import Watch
-from supervisor_roll.wire.datagram import ABORTING, BOOTING, LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.datagram import (
+    ABORTING,
+    BOOTING,
+    LISTENING,
+    LOADED,
+    READY,
+    UNREADY,
+    Message,
+)
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
@@ -101,6 +111,8 @@ class Voice:
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
         self.beats_while_booting = tuple(version_info[:2]) < (22, 0)
         cfg = worker.cfg
+        # As they are now: a later HUP may change the arbiter's.
+        self._listeners = list(server.LISTENERS) if state.listening and not inherits(cfg) else []
         self._facts = {
             "AGE": str(worker.age),
             "GUNICORN": __version__,
@@ -111,6 +123,10 @@ class Voice:
             "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
             "MISSING": " ".join(missing),
             "STALE": " ".join(stale_modules(worker)),
+            "BINDS": "\n".join(texts_of(cfg)),
+            "CONF": state.configured.path,
+            "CONF_DIGEST": state.configured.digest,
+            "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
             # Gunicorn's --check-config, which a preflight uses, forgets it.
             "PYTHONPATH": ",".join(os.path.abspath(path) for path in (  # noqa: PTH100
                 cfg.pythonpath or "").split(",") if path),
@@ -152,6 +168,7 @@ class Voice:
             self._holds = answer.fields.get("HOLD") == "1"
             self._hold_secs = answer.number("HOLD_SECS", 0.0)
             self._heard = time.monotonic()
+            self._hand_in_sockets(answer)
         if self.checker is not None:
             self.keep_alive()
             self.checker.before_accept(self.check, self)
@@ -163,6 +180,12 @@ class Voice:
             quietly(self._beat)
 
         self.worker.notify = notify
+
+    def _hand_in_sockets(self, answer: Message) -> None:
+        """The listener has restarted, say, and wants what the arbiter listens on."""
+        if answer.fields.get("WANT_SOCKETS") == "1" and self._listeners:
+            quietly(keeping.hand_in, self.channel, self.message(
+                LISTENING, ARBITER_PID=str(self.worker.ppid)), self._listeners)
 
     def judge(self, status: str) -> float | None:
         """What comes of a check before the worker accepts: seconds until the next, None to serve.
@@ -231,6 +254,7 @@ class Voice:
                     self.born + self._boot_secs + UNCLAIMED_SECS):
                 self.page.surplus = False
             return
+        self._hand_in_sockets(answer)
         check = Check.from_answer(answer)
         if check is not None and not checked and self.checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.

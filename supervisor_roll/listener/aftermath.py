@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.runs import Run
-from supervisor_roll.rollout.machine import COMPLETE, FAILED, Rollout
+from supervisor_roll.rollout.machine import COMPLETE, FAILED
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.workers import WorkerRollout
 from supervisor_roll.wire.mailbox import NOTE
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Aftermath:
             self._end(run, "on_failure has run; no fresh worker was left to roll back")
             return
         self._say(run, NOTE, "rolling back")
-        run.rollout = Rollout(run.rollout.settings, members, arbiter.count, now)
+        run.rollout = WorkerRollout(run.rollout.settings, members, arbiter.count, now)
         self._rolls.take(run, run.rollout.begin())
 
     def cut_short(self, run: Run) -> None:

@@ -1,53 +1,19 @@
-"""supervisord's configuration file, read for what a rollout needs of it.
+"""supervisord's configuration, read for what a rollout needs of it.
 
 Needed are the ``[roll:NAME]`` sections, which process comes from which ``[program:NAME]``,
-and the HTTP server's password. The listener reads the file that supervisord read, but from
-another working directory, perhaps as another user, and perhaps after somebody has edited it.
-``ServerOptions.read_config`` would check everything else too: that the folders of relative log
-files exist, that users do, that each plugin can be imported (into the listener). None of that
-may keep a program from being rolled. So supervisor's own parser reads the files, by
-supervisor's include rules, and supervisor's own code names the processes, but it is shown
-only the options that names depend on (`_Naming`).
-
-Two things differ from supervisor, both in ``[roll:NAME]`` only: a ``%`` that begins no
-``%(name)s`` stands for itself, so that ``max_surge=25%`` is what it looks like (``%%`` means
-``%`` too), and a section that is written twice is an error instead of being merged.
-Values that come from a ``[DEFAULT]`` section are not taken.
+the HTTP server's password, and which files all that comes from.
 """
 
 from __future__ import annotations
 
-import configparser
-import glob
-import os
-import platform
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-from supervisor.datatypes import dict_of_key_value_pairs, inet_address, process_or_group_name
-from supervisor.options import (
-    ServerOptions,
-    UnhosedConfigParser,
-    expand,
-    make_namespec,
-    normalize_path,
-    split_namespec,
-)
+from supervisor.options import split_namespec
 
-from supervisor_roll.rollout.errors import BadSetting, RollError
+from supervisor_roll.listener.configuration_source import BadConfiguration, Source, one_line
+from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.settings import Settings
-
-
-class BadConfiguration(RollError):
-    """supervisord's configuration cannot be read. Names the file, the section if known, and why."""
-
-    def __init__(self, path: str, why: str, section: str = "") -> None:
-        self.path, self.section, self.why = path, section, why
-        super().__init__(f"{path}{f' [{section}]' if section else ''}: {why}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +23,8 @@ class Configuration:
     ``settings`` and ``bad`` are keyed by the NAME of a ``[roll:NAME]`` section: it is in the
     one or in the other. ``programs`` gives for each process, by its namespec, the NAME of the
     ``[program:NAME]`` or ``[fcgi-program:NAME]`` section that it comes from. ``files`` are the
-    main file and then the included ones, in the order in which they were read.
+    main file and then the included ones, in the order in which they were read; ``patterns`` are
+    what ``[include]`` names, made absolute.
     """
 
     path: str
@@ -65,6 +32,16 @@ class Configuration:
     bad: Mapping[str, BadSetting]
     programs: Mapping[str, str]
     files: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The NAMEs that have a ``[roll:NAME]`` section, good or bad."""
+        return frozenset(self.settings) | frozenset(self.bad)
+
+    def namespecs(self, name: str) -> list[str]:
+        """The processes of ``[program:name]``, in supervisor's order."""
+        return [namespec for namespec, program in self.programs.items() if program == name]
 
     def settings_for(self, namespec: str) -> Settings:
         """The settings of the process's program; the defaults if it has no section.
@@ -84,11 +61,8 @@ def read(path: str) -> Configuration:
     Raises BadConfiguration if supervisor's parser cannot read it or cannot name its processes.
     An error in a ``[roll:NAME]`` section is no such error: it is kept under ``bad``.
     """
-    source = _Source(path)
-    try:
-        source.options.process_groups_from_parser(_Naming(source.parser))
-    except ValueError as why:
-        raise BadConfiguration(source.path, _one_line(why)) from None
+    source = Source(path)
+    programs = source.programs()
     settings: dict[str, Settings] = {}
     bad: dict[str, BadSetting] = {}
     for section in source.parser.sections():
@@ -99,8 +73,8 @@ def read(path: str) -> Configuration:
             settings[name] = source.settings(section, name)
         except BadSetting as why:
             bad[name] = why.at(f"{source.parser.section_to_file[section]} [{section}]")
-    return Configuration(source.path, settings, bad, source.options.programs,
-                         tuple(source.files.values()))
+    return Configuration(source.path, settings, bad, programs,
+                         tuple(source.files.values()), source.patterns)
 
 
 def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
@@ -111,7 +85,7 @@ def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
     or if no section describes it; the password alone is None if the file has only its
     ``{SHA}`` digest. Raises BadConfiguration.
     """
-    source = _Source(path)
+    source = Source(path)
     section = source.server(server_url)
     if section is None:
         return None, None
@@ -119,204 +93,8 @@ def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
         username = source.parser.saneget(section, "username", None)
         password = source.parser.saneget(section, "password", None)
     except ValueError as why:
-        raise BadConfiguration(source.parser.section_to_file[section], _one_line(why),
+        raise BadConfiguration(source.parser.section_to_file[section], one_line(why),
                                section) from None
     if password is not None and password.startswith("{SHA}"):
         password = None
     return username, password
-
-
-class _Options(ServerOptions):
-    """supervisor's options, which also note the section that each process comes from."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.configfile = path
-        self.here = os.path.dirname(path)  # noqa: PTH120
-        self.programs: dict[str, str] = {}  # namespec -> NAME
-        self.groups: dict[str, list[str]] = {}  # NAME -> the groups it is in
-
-    def processes_from_section(self, parser: Any, section: str, group_name: str,
-                               klass: Any = None) -> list[Any]:
-        try:
-            processes: list[Any] = super().processes_from_section(
-                parser, section, group_name, klass)
-        except ValueError as why:
-            path = parser.section_to_file[section]
-            text = _one_line(why).removesuffix(f" in section {section!r} (file: {path!r})")
-            raise BadConfiguration(path, text, section) from None
-        name = process_or_group_name(section.partition(":")[2])
-        self.groups.setdefault(name, []).append(group_name)
-        for process in processes:
-            self.programs[make_namespec(group_name, process.name)] = name
-        return processes
-
-
-class _Naming:
-    """A parser that shows only what the names of programs' processes depend on.
-
-    Every other option reads as if it were not set, and the two that must be set as a constant.
-    """
-
-    _NAMING = ("programs", "process_name", "numprocs", "numprocs_start", "environment")
-    _REQUIRED: Mapping[str, str] = {"command": "true", "socket": "tcp://localhost:1"}
-
-    def __init__(self, parser: UnhosedConfigParser) -> None:
-        self._parser = parser
-        self.section_to_file = parser.section_to_file
-
-    def sections(self) -> list[str]:
-        return [section for section in self._parser.sections()
-                if section.startswith(("group:", "program:", "fcgi-program:"))]
-
-    def saneget(self, section: str, option: str, default: Any = None, do_expand: bool = True,
-                expansions: Mapping[str, Any] | None = None) -> Any:
-        if option in self._REQUIRED:
-            return self._REQUIRED[option]
-        if option not in self._NAMING:
-            return default
-        return self._parser.saneget(section, option, default, do_expand, expansions or {})
-
-
-class _Source:
-    """The parsed text of the main file and the files that it includes."""
-
-    def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100
-        self.options = _Options(self.path)
-        self.parser = UnhosedConfigParser()
-        self.parser.expansions = self.options.environ_expansions
-        self.files: dict[str, str] = {}  # real path -> the path that it was read by
-        self._written: dict[str, list[str]] = {}  # NAME -> the file of each [roll:NAME] line
-        self._expansions = {"here": self.options.here, "host_node_name": platform.node()}
-        try:
-            text = Path(self.path).read_text()
-        except (OSError, UnicodeDecodeError) as why:
-            raise BadConfiguration(self.path, f"cannot read it: {_why(why)}") from None
-        self._take(self.path, text)
-        try:
-            self._include()
-            self._environment()
-        except (configparser.Error, ValueError) as why:
-            raise BadConfiguration(self.path, _one_line(why)) from None
-
-    def _take(self, path: str, text: str) -> None:
-        try:
-            self.parser.read_string(text, path)
-        except configparser.Error as why:
-            raise BadConfiguration(path, _one_line(why)) from None
-        for section in self.parser.sections():
-            self.parser.section_to_file.setdefault(section, path)
-        real = os.path.realpath(path)
-        if real not in self.files:
-            self.files[real] = path
-            for name in re.findall(r"^\[roll:([^\]]*)\]", text, re.MULTILINE):
-                self._written.setdefault(name.strip(), []).append(path)
-
-    def _include(self) -> None:
-        """Read the files that ``[include]`` names, as ``ServerOptions.read_config`` does."""
-        if not self.parser.has_section("include"):
-            return
-        self.parser.expand_here(self.options.here)
-        patterns = expand(self.parser.get("include", "files"),
-                          {**self._expansions, **self.parser.expansions}, "include.files")
-        for pattern in patterns.split():
-            for path in sorted(glob.glob(os.path.join(self.options.here, pattern))):  # noqa: PTH118, PTH207
-                try:
-                    text = Path(path).read_text()
-                except (PermissionError, UnicodeDecodeError) as why:
-                    # supervisord may be another user and have read it: its sections must not
-                    # be taken for absent.
-                    raise BadConfiguration(path, f"cannot read it: {_why(why)}") from None
-                except OSError:
-                    continue  # a folder, a dangling link: supervisord passes over it too
-                self._take(path, text)
-                self.parser.expand_here(os.path.abspath(os.path.dirname(path)))  # noqa: PTH100, PTH120
-
-    def _environment(self) -> None:
-        """Let ``%(ENV_X)s`` know what ``[supervisord] environment`` sets."""
-        text = self.parser.getdefault("environment", "", expansions={"here": self.options.here})
-        # supervisor expands this one twice.
-        text = expand(text, {**self._expansions, **self.parser.expansions}, "environment")
-        for key, value in dict_of_key_value_pairs(text).items():
-            self.parser.expansions[f"ENV_{key}"] = value
-
-    def settings(self, section: str, name: str) -> Settings:
-        """The settings in ``section``, which is ``[roll:name]``. Raises BadSetting."""
-        groups = self.options.groups.get(name)
-        if not groups:
-            raise BadSetting("section", section,
-                             f"no [program:{name}] or [fcgi-program:{name}] is configured; "
-                             f"known are {', '.join(sorted(self.options.groups)) or 'none'}")
-        written = self._written.get(name, [])
-        if len(written) > 1:
-            raise BadSetting("section", section,
-                             f"must be written once; it is in {' and in '.join(written)}")
-        defaults = self.parser.defaults()
-        values = {key: self.parser.get(section, key) for key in self.parser.options(section)}
-        values = {key: value for key, value in values.items() if defaults.get(key) != value}
-        expansions = {**self.parser.expansions, **self._expansions, "program_name": name}
-        if len(groups) == 1:
-            expansions["group_name"] = groups[0]
-        expanded = {key: _expanded(key, value, expansions) for key, value in values.items()}
-        try:
-            return Settings.parsed(expanded)
-        except BadSetting as why:
-            # As it is written, so that no secret of the environment gets into a message.
-            written_so = values.get(why.key)
-            if written_so is None or written_so == expanded[why.key]:
-                raise
-            raise BadSetting(why.key, written_so, why.rule) from None
-
-    def server(self, url: str) -> str | None:
-        """The section of the HTTP server that is reached at ``url``, if there is one."""
-        address = urlsplit(url)
-        likely = None
-        for section in self.parser.sections():
-            kind, _, _ = section.partition(":")
-            try:
-                if (kind, address.scheme) == ("unix_http_server", "unix"):
-                    file = self.parser.saneget(section, "file", "",
-                                               expansions={"here": self.options.here}).strip()
-                    exact = normalize_path(file) == address.path
-                    # A relative path is relative to the folder that supervisord started in.
-                    tail = re.sub(r"^(\.\./)+", "", os.path.normpath(file))
-                    near = address.path.endswith(f"/{tail}")
-                elif (kind, address.scheme) == ("inet_http_server", "http"):
-                    host, port = inet_address(self.parser.saneget(section, "port", ""))
-                    exact = (host or "localhost", port) == (address.hostname, address.port)
-                    near = (host, port) == ("", address.port)
-                else:
-                    continue
-            except ValueError as why:
-                raise BadConfiguration(self.parser.section_to_file[section], _one_line(why),
-                                       section) from None
-            if exact:
-                return section
-            likely = likely or (section if near else None)
-        return likely
-
-
-def _expanded(key: str, value: str, expansions: Mapping[str, Any]) -> str:
-    text = re.sub(r"%%|%(?!\()", "%%", value)
-    try:
-        return str(expand(text, expansions, key))
-    except ValueError:
-        named = re.findall(r"%\(([^)]*)\)", text.replace("%%", ""))
-    unknown = [f"%({name})s" for name in named if name not in expansions]
-    if not unknown:
-        raise BadSetting(key, value, "must have its expansions in the form %(here)s")
-    known = ", ".join(sorted(name for name in expansions if not name.startswith("ENV_")))
-    rule = f"cannot expand {', '.join(unknown)}; known are {known} and ENV_X for a variable X"
-    if "%(group_name)s" in unknown:
-        rule += "; the program is in several groups"
-    raise BadSetting(key, value, rule)
-
-
-def _one_line(why: Exception) -> str:
-    # supervisor lists every variable of the environment: too long for a report.
-    return " ".join(str(why).partition(" Available names:")[0].split())
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -41,6 +41,7 @@ from supervisor_roll.wire.mailbox import (
     encode,
 )
 from supervisor_roll.wire.program import Program, decode_program
+from supervisor_roll.wire.succession import successor_of
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
@@ -65,7 +66,8 @@ class Coordinator:
         self.supervisord, self.table, self.clock = supervisord, table, clock
         self.outbox = Outbox(wall)
         self.knowledge = Knowledge(supervisord, table, clock)
-        self.rolls = Rolls(self.outbox, self.knowledge, configuration, self._program, sides, clock)
+        self.rolls = Rolls(self.outbox, self.knowledge, supervisord, configuration, self._program,
+                           sides, clock)
         self._rung = True
         self._retry_at: float | None = None
 
@@ -101,16 +103,22 @@ class Coordinator:
 
     def heard(self, datagram: Datagram) -> None:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
-        answer = None
+        answer, fds = None, list[int]()
         try:
-            answer = self._heard(datagram.pid, dg.decode(datagram.data))
+            message = dg.decode(datagram.data)
+            if message.kind in dg.FROM_ARBITERS or message.kind == dg.LISTENING:
+                answer, fds = self._heard_of_arbiter(datagram.pid, message, datagram.fds)
+            else:
+                answer = self._heard(datagram.pid, message)
         except RollError as error:
             log.warning("a message from pid %d was not used: %s", datagram.pid, error)
+        finally:
+            datagram.close()
         if datagram.answer is not None:
             if answer is None:
                 datagram.answer.drop()
             else:
-                self.outbox.answers.append((datagram.answer, answer))
+                self.outbox.answers.append((datagram.answer, answer, fds))
 
     def exited(self, instance: InstanceId) -> None:
         """A watched process has ended."""
@@ -120,9 +128,13 @@ class Coordinator:
         self.outbox.unsaved = True
         if itself:
             self.knowledge.stale()
+            self.rolls.successions.exited(arbiter)
+            if arbiter.successor:
+                return  # supervisord will say how
             self.rolls.feed(arbiter, ev.ArbiterExited(
                 f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
-                f"its log says more: supervisorctl tail {arbiter.namespec} stderr"))
+                f"its log says more: supervisorctl tail {arbiter.namespec} stderr",
+                successor=self.rolls.succeeds(arbiter)))
         else:
             self.rolls.feed(arbiter, ev.Exited(instance, why))
 
@@ -137,8 +149,11 @@ class Coordinator:
         if self._retry_at is not None and self.clock() < self._retry_at:
             return
         self._retry_at = None
-        self.rolls.tick()
         try:
+            if self.knowledge.is_stale:
+                self.rolls.successions.processes_changed()
+            self.rolls.successions.tick()
+            self.rolls.tick()
             while self._rung or self.outbox.full:
                 requests = self._exchange()
                 self._act()
@@ -150,8 +165,8 @@ class Coordinator:
             self._rung = True  # what was fetched with it may have been lost
             return
         answers, self.outbox.answers = self.outbox.answers, []
-        for answer, message in answers:
-            answer.send(message)
+        for answer, message, fds in answers:
+            answer.send(message, fds)
 
     def _exchange(self) -> list[Request]:
         outbox, rolls = self.outbox, self.rolls
@@ -182,10 +197,17 @@ class Coordinator:
         while self.outbox.actions:
             namespec, action = self.outbox.actions.pop(0)
             log.info("%s: %s", namespec, action)
-            if isinstance(action, ev.AddInstance):
-                self.supervisord.signal(namespec, "TTIN")
-            elif isinstance(action, ev.RemoveOldest):
-                self.supervisord.signal(namespec, "TTOU")
+            if isinstance(action, ev.AddInstance | ev.RemoveOldest):
+                name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
+                self.supervisord.signal(
+                    successor_of(namespec) if action.successor else namespec, name)
+            elif isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
+                try:
+                    self.rolls.successions.act(namespec, action)
+                except Unreachable:
+                    # Each of these may be asked for twice.
+                    self.outbox.actions.insert(0, (namespec, action))
+                    raise
             elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
                 signum = _SIGNALS[type(action)]
                 try:
@@ -195,33 +217,49 @@ class Coordinator:
                         f"the listener may not send {signum.name} to worker "
                         f"{action.instance.pid}: run it as root or as the worker's user"))
 
-    def _program(self, namespec: str) -> Program:
+    def _program(self, namespec: str, changed: bool = False) -> Program:
         try:
-            return decode_program(self.supervisord.program(namespec))
+            return decode_program(self.supervisord.program(namespec, changed))
         except (Unreachable, BadMessage) as error:
             raise NotPossible(str(error)) from error
 
     # --- what hooks say -------------------------------------------------------------------------
 
     def _heard(self, pid: int, message: Message) -> Message | None:
-        if message.kind in (dg.COUNTED, dg.RELOADED):
-            sender = self.table.identity(pid)
-            arbiter = self.knowledge.arbiter(sender) if sender else None
-            if arbiter is not None:
-                self._heard_arbiter(arbiter, message)
-            return None
         child = self.table.child(pid)
         arbiter = self.knowledge.arbiter(child.parent) if child else None
         if child is None or arbiter is None or not self.table.watch(child.id):
             return None
         return self._heard_worker(arbiter, child.id, message)
 
+    def _heard_of_arbiter(self, pid: int, message: Message,
+                          fds: list[int]) -> tuple[Message | None, list[int]]:
+        """What an arbiter says, or for its sockets one of its workers: the answer to it."""
+        sender = self.table.identity(pid)
+        arbiter = self.knowledge.arbiter(sender) if sender else None
+        if arbiter is None and message.kind == dg.LISTENING:
+            child = self.table.child(pid)
+            arbiter = self.knowledge.arbiter(child.parent) if child else None
+        if arbiter is None:
+            return None, []
+        successions = self.rolls.successions
+        self.outbox.unsaved = True
+        if message.kind == dg.STARTING:
+            return successions.starting(arbiter)
+        if message.kind == dg.LISTENING:
+            taken = successions.listening(arbiter, message, fds)
+            return Message(dg.ACK) if taken else None, []
+        if message.kind == dg.STOPPING:
+            return Message(dg.ACK, {"KEEP": str(int(successions.keeps_paths(arbiter)))}), []
+        self._heard_arbiter(arbiter, message)
+        return None, []
+
     def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
         self.outbox.unsaved = True
         if message.kind == dg.RELOADED:
             self.rolls.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
         if arbiter.heard_count(message):
-            self.rolls.feed(arbiter, ev.Counted(arbiter.count))
+            self.rolls.feed(arbiter, ev.Counted(arbiter.count, self.rolls.succeeds(arbiter)))
 
     def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
         self.outbox.unsaved = True
@@ -231,8 +269,8 @@ class Coordinator:
             # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
             message = Message(dg.LOADED, message.fields)
         known = arbiter.heard_worker(worker, message)
-        self.rolls.feed(arbiter, ev.Started(
-            worker, known.age, surplus=message.fields.get("SURPLUS") == "1"))
+        self.rolls.feed(arbiter, self.rolls.started(
+            arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"))
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
         if message.kind == dg.BOOTING and settings.release:
             self.rolls.releases.forked(arbiter, known, settings.release)
@@ -260,9 +298,12 @@ class Coordinator:
         # the rollout has failed. A cold start or a crashed one's replacement never is.
         if fresh is not None and message.kind == dg.UNREADY and not known.ready:
             known.held = True
-        holds = arbiter.ready > 0 and (fresh is not None or known.held)
+        serving = any(one.ready for one in self.knowledge.siblings(arbiter.namespec))
+        holds = serving and (fresh is not None or known.held)
         if message.kind == dg.READY and fresh is not None:
             fields["WATCH_SECS"] = str(self.rolls.watch_secs(arbiter.namespec))
+        if message.kind in (dg.LOADED, dg.READY) and self.rolls.successions.wants_sockets(arbiter):
+            fields["WANT_SOCKETS"] = "1"
         fields["HOLD"] = str(int(holds))
         fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
         return Message(dg.ACK, fields)
@@ -273,10 +314,11 @@ class Coordinator:
         if run.rollout is None or arbiter is None:
             return
         surge = run.rollout.budget.surge > 0
-        for child in self.table.children(arbiter.id):
-            if child not in arbiter.workers and child.started > run.since:
-                arbiter.workers[child] = Worker(child, 0)
-                self.rolls.feed(arbiter, ev.Started(child, 0, surplus=surge))
+        for one in self.knowledge.siblings(arbiter.namespec):
+            for child in self.table.children(one.id):
+                if child not in one.workers and child.started > run.since:
+                    one.workers[child] = Worker(child, 0)
+                    self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from supervisor_roll.listener import memory, rollable
+from supervisor_roll.listener import memory, rollable, strategy
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.memory import Cost
 from supervisor_roll.listener.preflight import Result
 from supervisor_roll.listener.runs import Run
-from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.listener.strategy import Choice
+from supervisor_roll.rollout.settings import ARBITER, Budget, Settings
 from supervisor_roll.wire.mailbox import REFUSED, SKIPPED
 
 
@@ -21,10 +22,24 @@ class Refusal:
 
     why: str
     kind: str = REFUSED
+    choice: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is rolled, and how. ``full``: two full sets of workers may run (strategy arbiter)."""
+
+    arbiter: Arbiter
+    choice: Choice
+    full: bool = False
+
+    def budget(self, settings: Settings) -> Budget:
+        budget = settings.budget(max(self.arbiter.count, 1))
+        return replace(budget, surge=max(self.arbiter.count, 1)) if self.full else budget
 
 
 def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
-           wall: float) -> Arbiter | Refusal | None:
+           wall: float) -> Found | Refusal | None:
     """The arbiter to roll, all of whose workers are known; a Refusal; None: look again soon.
 
     ``now`` is on the clock, ``wall`` in seconds since the epoch.
@@ -38,15 +53,17 @@ def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
         state = info.state if info else "unknown to supervisord"
         return Refusal(f"it is {state}; start it first: supervisorctl start {run.namespec}")
     arbiter = knowledge.arbiters.get(identity)
-    if arbiter is None:
+    if arbiter is None or not (arbiter.workers or arbiter.facts):
         young = wall - identity.started < settings.ready_timeout_secs
         gunicorn, why = rollable.silence(knowledge.table, identity)
         if gunicorn and young and waits:
             return None
         return Refusal(why, SKIPPED if run.job.wildcard and not gunicorn else REFUSED)
-    why = rollable.objection(arbiter, settings)
+    choice = strategy.choose(arbiter, settings, run.change)
+    object_to = strategy.objection if choice.strategy == ARBITER else rollable.objection
+    why = choice.refused or object_to(arbiter, settings)
     if why:
-        return Refusal(why)
+        return Refusal(why, choice=choice)
     heard = len(arbiter.workers)
     few = heard < max(arbiter.count, 1)
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
@@ -57,32 +74,45 @@ def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
             f"only {heard} of its {arbiter.count} workers have been heard within "
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
             "have as many as it wants, or they have been idle since this listener started")
-    cost = cost_of(arbiter, settings)
-    if cost is not None and not cost.fits and not run.job.dry_run:
+    return _affordable(Found(arbiter, choice), settings, run.job.dry_run)
+
+
+def _affordable(found: Found, settings: Settings, dry_run: bool) -> Found | Refusal:
+    """``found``, as far as memory allows."""
+    if found.choice.strategy == ARBITER and not settings.surge_given:
+        # An operator who has said nothing about it gets the way that touches the old one least.
+        whole = replace(found, full=True)
+        cost = cost_of(whole, settings)
+        if cost is None or cost.fits:
+            return whole
+    cost = cost_of(found, settings)
+    if cost is not None and not cost.fits and not dry_run:
         return Refusal(f"it does not fit into memory: {cost.text}; free some, or roll in place "
                        "with --max-surge 0 --max-unavailable 1")
-    return arbiter
+    return found
 
 
-def cost_of(arbiter: Arbiter, settings: Settings) -> Cost | None:
+def cost_of(found: Found, settings: Settings) -> Cost | None:
     """What the surge would take, judged by the workers that run now; None if it cannot be said."""
-    surge = settings.budget(max(arbiter.count, 1)).surge
-    extra = surge + (1 if settings.preflight else 0)
-    pids = [one.pid for one in arbiter.workers]
-    return memory.cost(extra, memory.measured(pids), memory.room(arbiter.id.pid))
+    extra = found.budget(settings).surge
+    if settings.preflight and found.choice.strategy != ARBITER:
+        extra += 1
+    pids = [one.pid for one in found.arbiter.workers]
+    return memory.cost(extra, memory.measured(pids), memory.room(found.arbiter.id.pid))
 
 
-def plan_facts(arbiter: Arbiter, settings: Settings, result: Result | None) -> dict[str, Any]:
+def plan_facts(found: Found, settings: Settings, result: Result | None) -> dict[str, Any]:
     """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
-    budget = settings.budget(arbiter.count)
+    arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
     rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
-    cost = cost_of(arbiter, settings)
+    cost = cost_of(found, settings)
     return {
         "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
         "max_surge": budget.surge, "max_unavailable": budget.unavailable,
-        "strategy": "workers", "boot_secs": boot_secs,
+        "strategy": choice.strategy, "reasons": choice.reasons, "changes": choice.changes,
+        "refused": "", "boot_secs": boot_secs,
         "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
         "health": settings.health.path if settings.health else "",
         "memory": cost.facts if cost else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
+from supervisor_roll.wire.succession import SUCCESSOR_SUFFIX, program_of
 
 log = logging.getLogger("supervisor_roll")
 
@@ -58,6 +60,8 @@ class Arbiter:
     count: int = 0
     changes: int = -1
     facts: dict[str, str] = field(default_factory=dict)
+    successor: bool = False  # it runs beside the one that has the program's name
+    sockets: list[tuple[str, int]] = field(default_factory=list)  # address, its descriptor
     trouble: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)
 
@@ -129,11 +133,13 @@ class Arbiter:
         workers = [Worker(**{**_known(Worker, one), "id": InstanceId(*one["id"])})
                    for one in frozen["workers"]]
         return cls(**{**_known(cls, frozen), "id": InstanceId(*frozen["id"]),
+                      "sockets": [(one[0], one[1]) for one in frozen.get("sockets", ())],
                       "workers": {one.id: one for one in workers}})
 
 
 _FACTS = frozenset({"GUNICORN", "CLASS", "PRELOAD", "REUSE_PORT", "TIMEOUT", "GRACEFUL_TIMEOUT",
-                    "MISSING", "UNCHECKED", "STALE", "PYTHONPATH"})
+                    "MISSING", "UNCHECKED", "STALE", "PYTHONPATH", "LISTENS", "BINDS", "CONF",
+                    "CONF_DIGEST"})
 
 
 def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +154,7 @@ class Knowledge:
     def __init__(self, supervisord: Supervisord, table: ProcessTable,
                  clock: Callable[[], float]) -> None:
         self.supervisord, self.table, self._clock = supervisord, table, clock
+        self._supervisord_pid = os.getppid()
         self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
         self._infos: list[ProcessInfo] | None = None
@@ -164,13 +171,21 @@ class Knowledge:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
-            if not found and self._clock() >= self._fetched_at + REFETCH_SECS:
+            if not found and (self._clock() >= self._fetched_at + REFETCH_SECS
+                              or self._is_supervised(instance)):
                 self.stale()  # it may have been started since
                 found = [one for one in self._fetch() if one.pid == instance.pid]
             if not found or not self.table.watch(instance):
                 return None
-            self.arbiters[instance] = Arbiter(instance, found[0].namespec)
+            name = found[0].namespec
+            self.arbiters[instance] = Arbiter(
+                instance, program_of(name), successor=name.endswith(SUCCESSOR_SUFFIX))
         return self.arbiters[instance]
+
+    def _is_supervised(self, instance: InstanceId) -> bool:
+        """Whether supervisord has forked it: its word may reach us before supervisord's event."""
+        child = self.table.child(instance.pid)
+        return child is not None and child.parent.pid == self._supervisord_pid
 
     def running(self, instance: InstanceId | None) -> Arbiter | None:
         """The arbiter that a run is about, if it still runs."""
@@ -190,6 +205,15 @@ class Knowledge:
             if gone is not None:
                 return arbiter, False, gone.leaving
         return None, False, ""
+
+    def siblings(self, namespec: str) -> list[Arbiter]:
+        """The arbiters that run for a program: more than one while it is being succeeded."""
+        return [one for one in self.arbiters.values() if one.namespec == namespec]
+
+    @property
+    def is_stale(self) -> bool:
+        """supervisord's processes have changed since they were last fetched."""
+        return self._infos is None
 
     def _fetch(self) -> list[ProcessInfo]:
         if self._infos is None:

@@ -23,7 +23,7 @@ class Outbox:
     reports: list[Report] = field(default_factory=list)
     actions: list[tuple[str, Action]] = field(default_factory=list)
     starts: list[Callable[[], None]] = field(default_factory=list)  # of processes beside
-    answers: list[tuple[Answer, Message]] = field(default_factory=list)
+    answers: list[tuple[Answer, Message, list[int]]] = field(default_factory=list)
 
     def report(self, job: str, namespec: str, kind: str, facts: dict[str, Any]) -> None:
         """Tell whoever follows the job (the kinds are wire.mailbox's)."""

@@ -6,10 +6,11 @@ import os
 import socket
 import struct
 from array import array
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from supervisor_roll.wire.datagram import MAX_BYTES, Message, encode
+from supervisor_roll.wire.datagram import MAX_BYTES, MAX_SOCKETS, Message, encode
 
 _CREDENTIALS = struct.Struct("3i")
 _BURST = 64
@@ -21,11 +22,13 @@ class Answer:
     def __init__(self, fd: int) -> None:
         self._socket: socket.socket | None = socket.socket(fileno=fd)
 
-    def send(self, message: Message) -> None:
-        """Answer once. A sender that has gone is no error."""
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Answer once, with duplicates of ``fds``. A sender that has gone is no error."""
         if self._socket is not None:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
             try:
-                self._socket.send(encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._socket.sendmsg([encode(message)], ancillary,
+                                     socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except OSError:
                 pass
             self.drop()
@@ -38,11 +41,20 @@ class Answer:
 
 @dataclass
 class Datagram:
-    """One datagram. ``pid`` is the sender's as the kernel attests it; 0 if it did not."""
+    """One datagram. ``pid`` is the sender's as the kernel attests it; 0 if it did not.
+
+    ``fds`` are the descriptors that came with it beside the answer's; whoever takes one
+    takes it out of the list, and ``close`` closes the others.
+    """
 
     pid: int
     data: bytes
     answer: Answer | None
+    fds: list[int] = field(default_factory=list)
+
+    def close(self) -> None:
+        while self.fds:
+            os.close(self.fds.pop())
 
 
 class ReadinessSocket:
@@ -65,7 +77,8 @@ class ReadinessSocket:
 
     def receive(self) -> list[Datagram]:
         """What has come, at most a burst of it, without waiting."""
-        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * 8)
+        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(
+            4 * (1 + MAX_SOCKETS))
         datagrams: list[Datagram] = []
         while len(datagrams) < _BURST:
             try:
@@ -80,10 +93,8 @@ class ReadinessSocket:
                     pid = _CREDENTIALS.unpack(payload[:_CREDENTIALS.size])[0]
                 elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                     fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
-            for fd in fds[1:]:
-                os.close(fd)
             answer = _answer(fds[0]) if fds else None
-            datagrams.append(Datagram(pid, data, answer))
+            datagrams.append(Datagram(pid, data, answer, list(fds[1:])))
         return datagrams
 
 

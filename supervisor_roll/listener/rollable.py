@@ -19,13 +19,11 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
                 f"end its gunicorn.conf.py with: {HOOK_LINE}")
     if facts.get("PRELOAD") == "1":
         return ("it has preload_app: each worker that its arbiter forks runs the code that the "
-                "arbiter loaded, so replacing workers changes nothing; turn preload_app off, "
-                "or use supervisorctl restart")
+                "arbiter loaded, so replacing workers changes nothing; use --strategy arbiter")
     if facts.get("STALE"):
         return (f"its arbiter has imported modules of the application itself: {facts['STALE']}; "
                 "each worker that it forks runs them as they were then, so replacing workers "
-                "would not change them; keep gunicorn.conf.py from importing the application, "
-                "or use supervisorctl restart")
+                "would not change them; use --strategy arbiter")
     if facts.get("REUSE_PORT") == "1" and arbiter.gunicorn >= (24, 0):
         return (f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
                 "socket of its own, and the connections waiting there are lost with it; "

@@ -11,19 +11,23 @@ from typing import Any
 from supervisor_roll.listener import preflight
 from supervisor_roll.listener.aftermath import Aftermath
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
-from supervisor_roll.listener.gather import Refusal, gather, plan_facts
+from supervisor_roll.listener.gather import Found, Refusal, gather, plan_facts
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.releases import Releases
 from supervisor_roll.listener.runs import Job, Run
 from supervisor_roll.listener.sides import Sides
+from supervisor_roll.listener.successions import Successions, is_successor
+from supervisor_roll.listener.supervisord import Refused, Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.machine import ABORTED, FAILED, FINAL, Rollout
-from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.settings import ARBITER, WORKERS, Settings
+from supervisor_roll.rollout.workers import WorkerRollout
 from supervisor_roll.wire.mailbox import (
     ABORT,
     BEGAN,
@@ -31,10 +35,12 @@ from supervisor_roll.wire.mailbox import (
     NOTE,
     PAUSE,
     PLAN,
+    PROMOTED,
     REFUSED,
     RESUME,
     ROLLOUT,
     SKIPPED,
+    SUCCEEDED,
     WARNING,
     Request,
     Status,
@@ -45,6 +51,8 @@ log = logging.getLogger("supervisor_roll")
 
 # How often what cannot notify us is looked at while a program gathers.
 LOOK_SECS = 1.0
+# supervisor.xmlrpc.Faults: supervisord was started with an earlier version of this package.
+UNKNOWN_METHOD = 1
 # A program that gathers for longer than that says so.
 QUIET_SECS = 2.0
 _EVENTS: dict[str, Callable[[str], ev.Event]] = {
@@ -54,11 +62,12 @@ _EVENTS: dict[str, Callable[[str], ev.Event]] = {
 class Rolls:
     """What is being rolled, and what came of what was. ``statuses`` has the last end of each."""
 
-    def __init__(self, outbox: Outbox, knowledge: Knowledge,
+    def __init__(self, outbox: Outbox, knowledge: Knowledge, supervisord: Supervisord,
                  configuration: Callable[[], Configuration],
-                 program: Callable[[str], Program], sides: Sides,
+                 program: Callable[..., Program], sides: Sides,
                  clock: Callable[[], float]) -> None:
-        self.outbox, self.knowledge = outbox, knowledge
+        self.outbox, self.knowledge, self.supervisord = outbox, knowledge, supervisord
+        self.successions = Successions(self, supervisord, clock)
         self.program, self.sides = program, sides
         self.aftermath = Aftermath(self)
         self.releases = Releases(sides, program)
@@ -84,8 +93,10 @@ class Rolls:
     def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
         """Something happened to an arbiter or its worker: tell the rollout, if there is one."""
         run = self.runs.get(arbiter.namespec)
-        if run is not None and run.rolling is not None and run.arbiter == arbiter.id:
-            self._handle(run, run.rolling, event)
+        if run is None or run.rolling is None:
+            return
+        if run.arbiter == arbiter.id or is_successor(run, arbiter.id):
+            self.handle(run, run.rolling, event)
 
     def tick(self) -> None:
         """Let time pass."""
@@ -101,11 +112,12 @@ class Rolls:
             if run.rollout is None:
                 self._gather(run)
             elif rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
-                self._handle(run, rolling, ev.TimePassed())
+                self.handle(run, rolling, ev.TimePassed())
 
     def restored(self, run: Run) -> None:
         """A run was taken up from an earlier listener, whose processes beside it are gone."""
         rollout = run.rolling
+        self.successions.restored(run)
         if run.failure is not None and not run.repaired:
             self.aftermath.cut_short(run)
         elif rollout is not None and not rollout.cleared:
@@ -114,12 +126,12 @@ class Rolls:
                 if arbiter is not None:
                     self._preflight(run, rollout.settings, arbiter)
             except (NotPossible, StopIteration) as error:
-                self._handle(run, rollout, ev.Objected(f"preflight: {error}"))
+                self.handle(run, rollout, ev.Objected(f"preflight: {error}"))
 
     def next_deadline(self) -> float | None:
         deadlines = [run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
                      for run in self.runs.values()]
-        deadlines.append(self.sides.next_deadline())
+        deadlines += [self.sides.next_deadline(), self.successions.next_deadline()]
         return min((one for one in deadlines if one is not None), default=None)
 
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
@@ -127,6 +139,19 @@ class Rolls:
         run = self.runs.get(arbiter.namespec)
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh else None
+
+    def succeeds(self, arbiter: Arbiter) -> bool:
+        """Whether the arbiter is the successor of a rollout under way, promoted or not."""
+        run = self.runs.get(arbiter.namespec)
+        return run is not None and is_successor(run, arbiter.id)
+
+    def started(self, arbiter: Arbiter, worker: InstanceId, age: int,
+                surplus: bool) -> ev.Started:
+        """What a worker of the arbiter is to the rollout under way."""
+        run = self.runs.get(arbiter.namespec)
+        if run is None or not isinstance(run.rollout, ArbiterRollout):
+            return ev.Started(worker, age, surplus)
+        return ev.Started(worker, age, fresh=is_successor(run, arbiter.id))
 
     def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
         """A worker told what it has answered since its boot."""
@@ -164,7 +189,7 @@ class Rolls:
         if run is None:
             self.outbox.report(request.id, namespec, REFUSED, {"why": "it is not being rolled"})
         elif run.rolling is not None:
-            self._handle(run, run.rolling, _EVENTS[request.kind](request.by))
+            self.handle(run, run.rolling, _EVENTS[request.kind](request.by))
         elif run.failure is not None:
             self.outbox.report(request.id, namespec, REFUSED, {
                 "why": "it has failed, and on_failure runs: that ends by itself"})
@@ -227,9 +252,16 @@ class Rolls:
         settings = self._settings_of(run)
         if settings is None:
             return
-        found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
+        found = None
+        if self._reread(run, settings):
+            found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
+        if isinstance(found, Found) and found.choice.strategy == ARBITER:
+            why = self.successions.obstacle(found.arbiter)
+            found = Refusal(why) if why else found
+        if self.runs.get(run.namespec) is not run:
+            return
         if isinstance(found, Refusal):
-            self.over(run, found.kind, {"why": found.why})
+            self._refuse(run, found)
         elif found is None:
             waited = self.clock() - run.gathers_since
             if waited > QUIET_SECS and not run.warnings:
@@ -244,6 +276,35 @@ class Rolls:
             except NotPossible as error:
                 self.over(run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"})
 
+    def _refuse(self, run: Run, refusal: Refusal) -> None:
+        choice = refusal.choice
+        if run.job.dry_run and choice is not None:
+            self.over(run, PLAN, {"strategy": choice.strategy, "reasons": choice.reasons,
+                                  "changes": choice.changes, "refused": refusal.why})
+        else:
+            self.over(run, refusal.kind, {"why": refusal.why})
+
+    def _reread(self, run: Run, settings: Settings) -> bool:
+        """Learn what has changed in the program's section. False: the run has ended."""
+        if run.reread or settings.strategy == WORKERS:
+            return True
+        try:
+            found = self.supervisord.reread()
+            run.change = next(
+                (one for one in found.changes if one.namespec == run.namespec), None)
+        except Refused as fault:
+            if fault.code != UNKNOWN_METHOD:
+                self.over(run, REFUSED, {
+                    "why": f"supervisord cannot read its configuration: {fault.text}"})
+                return False
+            self.warn(run.namespec, "supervisord runs an earlier version of supervisor_roll: "
+                                    "restart it once, to have the configuration looked at")
+        except Unreachable as error:
+            self.over(run, REFUSED, {"why": str(error)})
+            return False
+        run.reread = True
+        return True
+
     def _settings_of(self, run: Run) -> Settings | None:
         """The program's settings with those of the job; None if they are bad: the run has ended."""
         try:
@@ -252,18 +313,37 @@ class Rolls:
             self.over(run, REFUSED, {"why": str(error)})
             return None
 
-    def _begin(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
-        if settings.preflight:
-            self._preflight(run, settings, arbiter)
-        now = self.clock()
-        run.arbiter = arbiter.id
-        run.rollout = Rollout(settings, arbiter.outdated(now), arbiter.count, now,
-                              cleared=not settings.preflight)
+    def _begin(self, run: Run, settings: Settings, found: Found) -> None:
+        arbiter, choice, now = found.arbiter, found.choice, self.clock()
+        if choice.strategy == ARBITER:
+            run.arbiter, run.reasons = arbiter.id, choice.reasons
+            run.rollout = ArbiterRollout(
+                settings, arbiter.outdated(now), arbiter.count, now, found.full)
+        else:
+            if settings.preflight:
+                self._preflight(run, settings, arbiter)
+            run.arbiter = arbiter.id
+            run.rollout = WorkerRollout(settings, arbiter.outdated(now), arbiter.count, now,
+                                        cleared=not settings.preflight)
         self.take(run, run.rollout.begin())
+        if choice.warning:
+            self.warn(run.namespec, choice.warning)
+        if choice.live:
+            self._adopt(run)
 
-    def _preflight(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
-        """Raises NotPossible."""
-        program = self.program(run.namespec)
+    def _adopt(self, run: Run) -> None:
+        keys = ", ".join(sorted(run.change.keys if run.change else ()))
+        try:
+            self.supervisord.adopt(run.namespec)
+            self.outbox.report(run.job.id, run.namespec, NOTE, {
+                "text": f"supervisord heeds from now on: {keys}"})
+        except Unreachable as error:
+            self.warn(run.namespec, f"the changes of {keys} are not in force: {error}")
+
+    def _preflight(self, run: Run, settings: Settings, arbiter: Arbiter,
+                   changed: bool = False) -> None:
+        """Raises NotPossible. ``changed``: by the configuration that was last reread."""
+        program = self.program(run.namespec, changed)
         why = preflight.objection(
             program.command, self.knowledge.table.command_line(arbiter.id.pid).split())
         if why:
@@ -271,16 +351,18 @@ class Rolls:
         self.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
                              arbiter.facts.get("PYTHONPATH", ""), settings.ready_timeout_secs)
 
-    def _plan(self, run: Run, settings: Settings, arbiter: Arbiter) -> None:
+    def _plan(self, run: Run, settings: Settings, found: Found) -> None:
         """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
         if self.sides.runs(run.namespec):
             return
         try:
-            run.arbiter = arbiter.id
-            self._preflight(run, settings, arbiter)
+            run.arbiter = found.arbiter.id
+            if "user" in found.choice.changes:
+                raise NotPossible("the user has changed; the successor itself will be the proof")
+            self._preflight(run, settings, found.arbiter, found.choice.strategy == ARBITER)
         except NotPossible as error:
             self.warn(run.namespec, f"no preflight: {error}")
-            self.over(run, PLAN, plan_facts(arbiter, settings, None))
+            self.over(run, PLAN, plan_facts(found, settings, None))
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """A preflight, or the command of on_failure, has ended."""
@@ -290,18 +372,22 @@ class Rolls:
             if result.ok:
                 self.outbox.report(run.job.id, run.namespec, NOTE, {
                     "text": f"preflight: the application loads ({result.secs:.1f} s)"})
-                self._handle(run, run.rolling, ev.Cleared())
+                self.handle(run, run.rolling, ev.Cleared())
             else:
-                self._handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
+                self.handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
         elif run.job.dry_run:
-            arbiter = self.knowledge.running(run.arbiter)
-            settings = self._settings_of(run) if arbiter else None
-            if arbiter is None:
-                self.over(run, REFUSED, {"why": "its arbiter exited during the preflight"})
-            elif settings is not None:
-                self.over(run, PLAN, plan_facts(arbiter, settings, result))
+            settings = self._settings_of(run)
+            if settings is None:
+                return
+            found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
+            if isinstance(found, Refusal):
+                self._refuse(run, found)
+            elif found is not None:
+                self.over(run, PLAN, plan_facts(found, settings, result))
+            else:
+                self.over(run, REFUSED, {"why": "its workers were replaced during the preflight"})
 
-    def _handle(self, run: Run, rollout: Rollout, event: ev.Event) -> None:
+    def handle(self, run: Run, rollout: Rollout, event: ev.Event) -> None:
         self.outbox.unsaved = True
         self.take(run, rollout.handle(event, self.clock()))
 
@@ -314,6 +400,10 @@ class Rolls:
                     self.over(run, action.kind, action.facts)
             else:
                 facts = action.facts
-                if action.kind == BEGAN and run.arbiter is not None:
-                    facts = {**facts, "arbiter": run.arbiter.pid, "strategy": "workers"}
+                if run.arbiter is not None and action.kind in (BEGAN, SUCCEEDED, PROMOTED):
+                    key = "arbiter" if action.kind == BEGAN else "old"
+                    facts = {**facts, key: run.arbiter.pid}
+                if action.kind == BEGAN:
+                    facts = {**facts, "reasons": run.reasons,
+                             "changes": run.change.keys if run.change else {}}
                 self.outbox.report(run.job.id, run.namespec, action.kind, facts)

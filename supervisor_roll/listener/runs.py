@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId, Measured, Tally
 from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.wire.mailbox import Status
+from supervisor_roll.wire.succession import Change
 
 
 @dataclass
@@ -59,6 +61,9 @@ class Run:
     failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
     repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
     watched: list[Watched] = field(default_factory=list)
+    reread: bool = False  # what its section has changed is known
+    change: Change | None = None
+    reasons: list[str] = field(default_factory=list)  # why this strategy
 
     @property
     def rolling(self) -> Rollout | None:
@@ -88,11 +93,20 @@ class Run:
         rollout = self.rollout
         if rollout is None:
             return Status(PROGRESSING, self.since, self.job.by, self.job.id)
-        return Status(rollout.state, self.since, self.job.by, self.job.id, rollout.why,
-                      rollout.replaced, rollout.total, len(rollout.instances.ready),
-                      rollout.desired, rollout.min_ready,
-                      outdated=[one.id.pid for one in rollout.instances if not one.fresh],
-                      fresh=[one.id.pid for one in rollout.instances if one.fresh])
+        status = Status(rollout.state, self.since, self.job.by, self.job.id, rollout.why,
+                        rollout.replaced, rollout.total, len(rollout.instances.ready),
+                        rollout.desired, rollout.min_ready, strategy=rollout.strategy,
+                        outdated=[one.id.pid for one in rollout.instances if not one.fresh],
+                        fresh=[one.id.pid for one in rollout.instances if one.fresh])
+        if not isinstance(rollout, ArbiterRollout):
+            return status
+        old = self.arbiter.pid if self.arbiter and not rollout.old_gone else 0
+        new = rollout.successor.pid if rollout.successor else 0
+        done = min(rollout.became_available, rollout.desired)
+        status = replace(status, done=done, total=rollout.desired)
+        if rollout.promoted:
+            return replace(status, arbiter=new, retiring=old)
+        return replace(status, arbiter=old, successor=new)
 
     def frozen(self) -> dict[str, Any]:
         return {**dataclasses.asdict(dataclasses.replace(self, rollout=None)),
@@ -100,9 +114,10 @@ class Run:
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Run:
-        arbiter, rollout = frozen["arbiter"], frozen["rollout"]
+        arbiter, rollout, change = frozen["arbiter"], frozen["rollout"], frozen["change"]
         return cls(**{**frozen, "job": Job(**frozen["job"]),
                       "arbiter": arbiter and InstanceId(*arbiter),
+                      "change": change and Change(**change),
                       "watched": [Watched(InstanceId(*one["id"]), one["fresh"],
                                           (one["before"][0], one["before"][1]),
                                           (one["now"][0], one["now"][1]))

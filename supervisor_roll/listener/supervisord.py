@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 import xmlrpc.client
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 
 from supervisor.options import make_namespec
 from supervisor.xmlrpc import SupervisorTransport
 
-from supervisor_roll.rollout.errors import RollError
+from supervisor_roll.rollout.errors import BadMessage, RollError
+from supervisor_roll.wire.succession import Reread, Succession, decode_reread, decode_succession
+
+_T = TypeVar("_T")
 
 # supervisord answers a plain call within its loop's pass; one that takes longer is hung.
 TIMEOUT_SECS = 10.0
@@ -19,6 +23,14 @@ TIMEOUT_SECS = 10.0
 
 class Unreachable(RollError):
     """supervisord did not do what it was asked; the text says why."""
+
+
+class Refused(Unreachable):
+    """supervisord answered with a fault; ``code`` is its number, ``text`` what it says."""
+
+    def __init__(self, method: str, fault: xmlrpc.client.Fault) -> None:
+        self.code, self.text = fault.faultCode, fault.faultString
+        super().__init__(f"supervisord refused {method}: {fault.faultString}")
 
 
 @dataclass(frozen=True)
@@ -45,9 +57,50 @@ class Supervisord:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
         return str(self._call("roll.exchange", text))
 
-    def program(self, namespec: str) -> str:
-        """How it would spawn the process (wire.program)."""
-        return str(self._call("roll.program", namespec, self._token))
+    def program(self, namespec: str, changed: bool = False) -> str:
+        """How it would spawn the process (wire.program); ``changed``: by what it last reread."""
+        more = (True,) if changed else ()
+        return str(self._call("roll.program", namespec, self._token, *more))
+
+    def reread(self) -> Reread:
+        """Have it read its configuration files, and tell how they differ from what runs."""
+        return self._decoded(decode_reread, "roll.reread")
+
+    def succeed(self, namespec: str) -> Succession:
+        """Start the process's successor, from the configuration that was last reread."""
+        return self._decoded(decode_succession, "roll.succeed", namespec)
+
+    def promote(self, namespec: str) -> Succession:
+        """Give the successor the process's name, and stop the old one."""
+        return self._decoded(decode_succession, "roll.promote", namespec)
+
+    def discard(self, namespec: str) -> Succession:
+        """Stop the successor."""
+        return self._decoded(decode_succession, "roll.discard", namespec)
+
+    def succession(self, namespec: str) -> Succession:
+        """What there is of the process and its successor."""
+        return self._decoded(decode_succession, "roll.succession", namespec)
+
+    def adopt(self, namespec: str) -> None:
+        """Have it heed, from now on, the changes of the process that need no restart."""
+        self._call("roll.adopt", namespec)
+
+    def resize(self, group: str) -> None:
+        """Start the processes that the configuration has added to the group, stop the dropped."""
+        self._call("roll.resize", group)
+
+    def add(self, group: str) -> None:
+        """Take up a new group, as it was last reread."""
+        self._call("supervisor.addProcessGroup", group)
+
+    def stop_group(self, group: str) -> None:
+        """Ask all of a group's processes to stop, and do not wait."""
+        self._call("supervisor.stopProcessGroup", group, False)
+
+    def remove(self, group: str) -> None:
+        """Forget a group whose processes have stopped."""
+        self._call("supervisor.removeProcessGroup", group)
 
     def signal(self, namespec: str, name: str) -> None:
         """Have supervisord send the signal, by name, to the process itself."""
@@ -58,11 +111,17 @@ class Supervisord:
         return [ProcessInfo(make_namespec(info["group"], info["name"]), info["pid"],
                             info["statename"]) for info in infos]
 
-    def _call(self, method: str, *arguments: str) -> Any:
+    def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str) -> _T:
+        try:
+            return decode(self._call(method, *arguments))
+        except BadMessage as error:
+            raise Unreachable(f"{method}: {error}") from error
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:
         try:
             return getattr(self._proxy, method)(*arguments)
         except xmlrpc.client.Fault as fault:
-            raise Unreachable(f"supervisord refused {method}: {fault.faultString}") from fault
+            raise Refused(method, fault) from fault
         except xmlrpc.client.ProtocolError as error:
             raise Unreachable(f"{method}: HTTP {error.errcode} {error.errmsg}") from error
         except (OSError, HTTPException, xmlrpc.client.Error) as error:

@@ -27,12 +27,14 @@ class InstanceId(NamedTuple):
 class Started:
     """An instance runs. ``age`` is Gunicorn's own ordinal (Worker.age); it only grows.
 
-    ``surplus`` says that the arbiter will not replace this instance if it leaves.
+    ``surplus`` says that the arbiter will not replace this instance if it leaves; ``fresh`` is
+    False for one that an arbiter forked which is itself to be replaced.
     """
 
     instance: InstanceId
     age: int
     surplus: bool = False
+    fresh: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,30 @@ class Exited:
 
 @dataclass(frozen=True)
 class Counted:
-    """The arbiter now wants ``count`` instances."""
+    """The arbiter, or its ``successor``, now wants ``count`` instances."""
 
     count: int
+    successor: bool = False
 
 
 @dataclass(frozen=True)
 class ArbiterExited:
-    """The arbiter itself is gone, and its instances with it."""
+    """The arbiter itself, or its ``successor``, is gone, and its instances with it."""
 
     why: str
+    successor: bool = False
+
+
+@dataclass(frozen=True)
+class SuccessorStarted:
+    """The arbiter's successor runs, beside it."""
+
+    arbiter: InstanceId
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The successor has the program's name; the old arbiter was asked to go."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +133,7 @@ class Cleared:
 
 @dataclass(frozen=True)
 class Objected:
-    """The preflight has failed."""
+    """What the rollout needs beside its instances has failed: preflight, start, or promotion."""
 
     why: str
 
@@ -145,7 +161,8 @@ class TimePassed:
 
 Event = (
     Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
-    | ArbiterExited | Aborted | Paused | Resumed | Cleared | Objected | Measured | TimePassed
+    | ArbiterExited | SuccessorStarted | Promoted | Aborted | Paused | Resumed | Cleared | Objected
+    | Measured | TimePassed
 )
 
 
@@ -154,12 +171,31 @@ Event = (
 
 @dataclass(frozen=True)
 class AddInstance:
-    """Have the arbiter run one more instance (TTIN)."""
+    """Have the arbiter, or its ``successor``, run one more instance (TTIN)."""
+
+    successor: bool = False
 
 
 @dataclass(frozen=True)
 class RemoveOldest:
-    """Have the arbiter retire its oldest instance (TTOU)."""
+    """Have the arbiter, or its ``successor``, retire its oldest instance (TTOU)."""
+
+    successor: bool = False
+
+
+@dataclass(frozen=True)
+class StartSuccessor:
+    """Have supervisord run a second arbiter beside the one that serves."""
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Give the successor the program's name, and ask the old arbiter to go."""
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Stop the successor. The old arbiter serves on."""
 
 
 @dataclass(frozen=True)
@@ -191,4 +227,7 @@ class Tell:
     facts: dict[str, object] = field(default_factory=dict)
 
 
-Action = AddInstance | RemoveOldest | StopInstance | DumpInstance | KillInstance | Tell
+Action = (
+    AddInstance | RemoveOldest | StopInstance | DumpInstance | KillInstance | StartSuccessor
+    | Promote | Discard | Tell
+)

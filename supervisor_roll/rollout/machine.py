@@ -1,4 +1,4 @@
-"""The rollout machine. Everything that changes a rollout's state is in this file.
+"""What every rollout is: observed instances, a wanted end, and what an event changes of both.
 
 The invariant:
 
@@ -7,18 +7,10 @@ The invariant:
     draining not counted). Whatever fails, what was serving keeps serving, and the worker
     count ends where it began.
 
-Theory of operation. A rollout begins with a snapshot: the instances that run now are
-*outdated*, every other one that is ever seen is *fresh*, whoever caused its birth. So
-nothing is paired: an outdated instance that dies by itself is one less to replace, and the
-arbiter's replacement for it is as fresh as one that we asked for. From what it observes the
-machine derives at each step what may move:
-
-- with a surge it has the arbiter run one more instance (``AddInstance``) while fewer than
-  ``desired`` are or will be fresh, and retire its oldest (``RemoveOldest``) once enough
-  others are available. Only one such signal is under way at a time, since signals of one
-  kind coalesce: the next goes out when the arbiter has told its new count.
-- without one (``max_surge=0``) it stops an outdated instance (``StopInstance``) and waits
-  for the arbiter to replace it.
+A rollout begins with a snapshot: the instances that run now are *outdated*, others that are
+seen are *fresh*, whoever caused their birth. So nothing is paired: an outdated instance that
+dies by itself is one less to replace. What may move next is derived at each step from what
+is observed, by the two strategies: ``workers`` and ``arbiter``.
 
 The first fresh instance that dies before it is available, or is not ready in time, turns
 the rollout: it stops what it started, waits until the count is back, and ends ``failed``.
@@ -33,13 +25,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import plan
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action, Event, InstanceId
-from supervisor_roll.rollout.instances import RETIRE, STOP, Instance, Instances
-from supervisor_roll.rollout.plan import Move, Standing
+from supervisor_roll.rollout.instances import RETIRE, Instance, Instances
 from supervisor_roll.rollout.settings import Settings
 
 PROGRESSING, PAUSED = "progressing", "paused"
@@ -51,12 +43,17 @@ FINAL = frozenset({COMPLETE, FAILED, ABORTED})
 CONFIRM_SECS = 15.0
 # What an instance that serves nobody gets between TERM and KILL, and ABRT and KILL.
 STOP_GRACE_SECS = 5.0
-# How long the count may take to come back after the last instance left.
-SETTLE_SECS = 10.0
 
 
 class Rollout:
     """One replacement of a program's instances. ``handle`` is the only way to change it."""
+
+    strategy: ClassVar[str] = ""
+    # The attributes that are plain data, for a snapshot.
+    PLAIN: ClassVar[tuple[str, ...]] = (
+        "desired", "count", "began", "now", "total", "floor", "min_ready", "became_available",
+        "cleared", "state", "wanted", "why", "ended", "replaced", "_turned_at", "_olds", "_news",
+        "_deadlines")
 
     def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
                  now: float, cleared: bool = True) -> None:
@@ -79,10 +76,7 @@ class Rollout:
         self.ended: float | None = None
         self.replaced = 0
         self._signal: tuple[str, float, InstanceId | None] | None = None  # kind, when, for whom
-        self._short_since: float | None = None
-        self._unheard = False
         self._turned_at: float | None = None
-        self._settling_since: float | None = None
         self._gone: set[InstanceId] = set()
         self._olds: list[int] = []
         self._news: list[tuple[int, float, str]] = []  # pid, boot_secs, health
@@ -96,14 +90,16 @@ class Rollout:
     def begin(self) -> list[Action]:
         """The first actions. Called once."""
         tell = ev.Tell("began", {
-            "workers": self.total, "desired": self.desired, "ready": self.min_ready,
-            "max_surge": self.budget.surge, "max_unavailable": self.budget.unavailable,
-            "canary": self._canaries, "min_ready_secs": self.settings.min_ready_secs})
+            "strategy": self.strategy, "workers": self.total, "desired": self.desired,
+            "ready": self.min_ready, "max_surge": self.budget.surge,
+            "max_unavailable": self.budget.unavailable, "canary": self._canaries,
+            "min_ready_secs": self.settings.min_ready_secs})
         return [tell, *self._plan()]
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take note of ``event`` at ``now`` and say what to do. Raises IllegalEvent."""
-        transition = _TRANSITIONS[self.state].get(type(event))
+        name = _TRANSITIONS[self.state].get(type(event), "")
+        transition: Callable[..., list[Action]] | None = getattr(self, name, None)
         if transition is None:
             raise IllegalEvent(f"{type(event).__name__} to a rollout that is {self.state}")
         if not now >= self.now:
@@ -111,7 +107,7 @@ class Rollout:
         _check(event)
         self.now = now
         late = getattr(event, "instance", None) in self._gone
-        actions = [] if late else transition(self, event)
+        actions = [] if late else transition(event)
         self.min_ready = min(self.min_ready, len(self.instances.ready))
         lasting = [one for one in self.instances.ready if not one.surplus]
         self.floor = max(self.floor, min(self.desired - self.budget.unavailable, len(lasting)))
@@ -127,7 +123,7 @@ class Rollout:
         if known is not None:
             known.age = event.age
             return []
-        self._meet(event.instance, event.age, event.surplus)
+        self._meet(event.instance, event.age, event.surplus, event.fresh)
         return []
 
     def _loaded(self, event: ev.Loaded) -> list[Action]:
@@ -166,10 +162,8 @@ class Rollout:
         if instance is None:
             return []
         if not instance.fresh:
-            if not instance.asked:
-                self._olds.append(instance.id.pid)
-                return [ev.Tell("left", {"pid": instance.id.pid, "why": event.why})]
-        elif not instance.available and not instance.asked:
+            return [] if instance.asked else self._left(instance, event.why)
+        if not instance.available and not instance.asked:
             stage = ("before it was available" if instance.ready else
                      "before it was ready" if instance.loaded else "while it booted")
             because = f" ({event.why})" if event.why else ""
@@ -178,15 +172,15 @@ class Rollout:
         return []
 
     def _counted(self, event: ev.Counted) -> list[Action]:
-        if event.count != self.count and self._signal is not None and (
-                self._signal[0] == ("add" if event.count > self.count else "remove")):
-            self._signal = None
-        self.count, self._unheard = event.count, False
-        return []
+        raise NotImplementedError
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
-        self.why = f"{self.why}; {event.why}" if self.why else event.why
+        self._also(event.why)
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)
+
+    def _left(self, instance: Instance, why: str) -> list[Action]:
+        """An outdated instance has exited by itself."""
+        raise NotImplementedError
 
     def _aborted(self, event: ev.Aborted) -> list[Action]:
         return self._turn(ABORTED, f"aborted by {event.by}")
@@ -220,9 +214,9 @@ class Rollout:
     def _known(self, instance: InstanceId) -> Instance:
         return self.instances.get(instance) or self._meet(instance, 0, False)
 
-    def _meet(self, instance: InstanceId, age: int, surplus: bool) -> Instance:
+    def _meet(self, instance: InstanceId, age: int, surplus: bool, fresh: bool = True) -> Instance:
         return self.instances.add(
-            Instance(instance, age, fresh=True, since=self.now, surplus=surplus))
+            Instance(instance, age, fresh=fresh, since=self.now, surplus=surplus))
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
         """From now on the rollout is to end as ``wanted``; the first reason stays."""
@@ -231,29 +225,24 @@ class Rollout:
         self.wanted, self.why, self._turned_at = wanted, why, self.now
         return [ev.Tell("broken", {"why": why, "pid": pid})] if wanted == FAILED else []
 
+    def _also(self, why: str) -> None:
+        self.why = f"{self.why}; {why}" if self.why else why
+
     def _end(self, state: str) -> list[Action]:
         self.state, self.ended = state, self.now
         self._deadlines = []
         return [ev.Tell(state, {
-            "why": self.why, "secs": round(self.now - self.began, 3), "replaced": self.replaced,
-            "total": self.total, "min_ready": self.min_ready, "desired": self.desired,
-            "count": self.count, "outdated": [one.id.pid for one in self.instances.outdated],
+            "strategy": self.strategy, "why": self.why, "secs": round(self.now - self.began, 3),
+            "replaced": self.replaced, "total": self.total, "min_ready": self.min_ready,
+            "desired": self.desired, "count": self.count,
+            "outdated": [one.id.pid for one in self.instances.outdated],
             "fresh": [one.id.pid for one in self.instances.fresh]})]
 
     # --- the plan: what to do about what is observed ---------------------------------------
 
     def _plan(self) -> list[Action]:
-        self._deadlines = []
-        actions = self._bake()
-        actions += self._urge()
-        actions += self._repeat()
-        if self.wanted == COMPLETE:
-            actions += self._judge()
-        if self.wanted == COMPLETE:
-            actions += self._roll()
-        else:
-            actions += self._wind_down()
-        return actions
+        """What to do now; sets the deadlines."""
+        raise NotImplementedError
 
     def _due(self, when: float) -> bool:
         if self.now >= when:
@@ -261,11 +250,8 @@ class Rollout:
         self._deadlines.append(when)
         return False
 
-    def _bake(self) -> list[Action]:
-        """Ready instances become available; retired and available ones are told in pairs.
-
-        A pair is for the operator's eye. No decision rests on it.
-        """
+    def _bake(self) -> None:
+        """Ready fresh instances become available, once they have been so for long enough."""
         for one in self.instances.fresh:
             baked = 0.0 if self._canaries and self._proved() else self.settings.min_ready_secs
             if (one.ready_since is not None and not one.available
@@ -273,14 +259,6 @@ class Rollout:
                 one.available = True
                 self.became_available += 1
                 self._news.append((one.id.pid, one.boot_secs, one.health))
-        actions: list[Action] = []
-        while self._olds and self._news:
-            old, (new, boot_secs, health) = self._olds.pop(0), self._news.pop(0)
-            self.replaced += 1
-            actions.append(ev.Tell("replaced", {
-                "old": old, "new": new, "boot_secs": boot_secs, "health": health,
-                "done": self.replaced, "total": self.total}))
-        return actions
 
     def _urge(self) -> list[Action]:
         """Ask again, and harder, those that were asked to leave and stay."""
@@ -299,86 +277,6 @@ class Rollout:
                 one.urged += 1
         return actions
 
-    def _repeat(self) -> list[Action]:
-        """Take a signal whose effect was not told for lost: the plan will send another.
-
-        A second RemoveOldest would retire one too many if the first was heard after all. To
-        ask the very instance that was to go is the same whether it was heard or not.
-        """
-        if self._signal is None or not self._due(self._signal[1] + CONFIRM_SECS):
-            return []
-        oldest = self.instances.get(self._signal[2]) if self._signal[2] else None
-        # Heard, but the new count was not told? Then the one that went is not replaced.
-        self._unheard = self._signal[0] == plan.REMOVE
-        self._signal = None
-        return [ev.StopInstance(oldest.id)] if oldest is not None else []
-
-    def _judge(self) -> list[Action]:
-        """Whether time has shown the release, or the arbiter, to be bad."""
-        limit = self.settings.ready_timeout_secs
-        for one in self.instances.up:
-            since = one.since if one.fresh else self.began
-            waits = not one.ready if one.fresh else not one.loaded
-            if waits and self._due(since + limit):
-                last = f"; its last health check: {one.health}" if one.health else ""
-                stage = "" if one.loaded else ": it had not loaded its application"
-                return self._turn(
-                    FAILED, f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
-                    one.id.pid)
-        for one in self.instances.leaving:
-            if self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS):
-                return self._turn(
-                    FAILED, f"worker {one.id.pid} is still there after it was killed", one.id.pid)
-        if self.count - len(self.instances.up) - len(self.instances.leaving) <= 0:
-            self._short_since = None
-        elif self._short_since is None:
-            self._short_since = self.now
-        if self._unheard and self._short_since is not None and self._due(
-                self._short_since + CONFIRM_SECS):
-            self.count = len(self.instances.up) + len(self.instances.leaving)
-            self._short_since, self._unheard = None, False
-        if self._short_since is not None and self._due(self._short_since + limit):
-            return self._turn(FAILED, f"the arbiter started no worker within {limit:g} s")
-        return []
-
-    def _roll(self) -> list[Action]:
-        actions: list[Action] = []
-        while self.state == PROGRESSING and self._signal is None:
-            move = plan.next_move(self._standing())
-            if move is None:
-                break
-            actions.append(self._do(move))
-        if self._signal is None and plan.whole(self._standing()):
-            actions += self._end(COMPLETE)
-        return actions
-
-    def _standing(self) -> Standing:
-        trial = self.desired if self._proved() else self._canaries
-        return Standing(self.instances, self.count, self.desired, self.budget, self.floor, trial,
-                        self.cleared)
-
-    def _proved(self) -> bool:
-        """Whether the canaries, if any are asked for, have become available."""
-        return self.became_available >= self._canaries
-
-    def _do(self, move: Move) -> Action:
-        one = move.instance
-        if one is None:
-            return self._send(plan.ADD, ev.AddInstance())
-        self._mark(one, STOP if move.kind == plan.DISMISS else RETIRE)
-        if move.kind != plan.REMOVE:
-            return ev.StopInstance(one.id)
-        # The arbiter's hook settles the same one: it will be replaced if it leaves from now on.
-        surplus = [other for other in self.instances.fresh if other.surplus]
-        if surplus:
-            min(surplus, key=lambda other: (not other.ready, other.age)).surplus = False
-        return self._send(plan.REMOVE, ev.RemoveOldest(), one.id)
-
-    def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
-        self._signal = (kind, self.now, instance)
-        self._deadlines.append(self.now + CONFIRM_SECS)
-        return action
-
     def _mark(self, one: Instance, how: str) -> None:
         one.asked, one.asked_at = how, self.now
         if how == RETIRE and not one.fresh:
@@ -387,40 +285,28 @@ class Rollout:
         self._deadlines.append(
             self.now + (self.settings.drain_timeout_secs if serves else STOP_GRACE_SECS))
 
-    def _wind_down(self) -> list[Action]:
-        """Stop what this rollout started, and end once the count is back."""
-        actions: list[Action] = []
-        in_place = not self.budget.surge
+    def _overdue(self, members: Iterable[Instance]) -> list[Action]:
+        """Turn the rollout if one of ``members`` was not ready, or not even loaded, in time."""
         limit = self.settings.ready_timeout_secs
-        turned_at = self.began if self._turned_at is None else self._turned_at
-        for one in self.instances.fresh:
-            # One that is loaded but fails its check is held, and serves nobody; a replacement
-            # of it would not be.
-            overdue = not one.loaded and one.since <= turned_at and self.now >= one.since + limit
-            if one.surplus or (in_place and overdue):
-                self._mark(one, STOP)
-                actions.append(ev.StopInstance(one.id))
-        if self._signal is not None or any(
-                one.urged < (2 if one.ready or one.asked == RETIRE else 1)
-                or not self._due(one.asked_at + self.settings.drain_timeout_secs
-                                 + 2 * STOP_GRACE_SECS)
-                for one in self.instances.leaving):
-            self._settling_since = None
-            return actions
-        if self._settling_since is None:
-            self._settling_since = self.now
-        settled = self.count <= self.desired and len(self.instances.up) >= min(
-            self.count, self.desired)
-        # An abort in place waits for what replaces the last one that was stopped.
-        whole = settled and all(one.ready for one in self.instances.fresh)
-        if in_place and self.wanted == ABORTED and not whole and not self._due(turned_at + limit):
-            return actions
-        if settled or self._due(self._settling_since + SETTLE_SECS):
-            if not settled:
-                self.why += (f"; the worker count is {self.count} with {len(self.instances.up)}"
-                             f" running, {self.desired} are desired")
-            actions += self._end(self.wanted)
-        return actions
+        for one in members:
+            since = one.since if one.fresh else self.began
+            waits = not one.ready if one.fresh else not one.loaded
+            if waits and self._due(since + limit):
+                last = f"; its last health check: {one.health}" if one.health else ""
+                stage = "" if one.loaded else ": it had not loaded its application"
+                return self._turn(
+                    FAILED, f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
+                    one.id.pid)
+        return []
+
+    def _proved(self) -> bool:
+        """Whether the canaries, if any are asked for, have become available."""
+        return self.became_available >= self._canaries
+
+    def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
+        self._signal = (kind, self.now, instance)
+        self._deadlines.append(self.now + CONFIRM_SECS)
+        return action
 
 
 def _check(event: Event) -> None:
@@ -430,24 +316,26 @@ def _check(event: Event) -> None:
         raise IllegalEvent(f"an instance cannot boot in {event.boot_secs} s")
 
 
-_WHILE_PROGRESSING: dict[type[Event], Callable[..., list[Action]]] = {
-    ev.Started: Rollout._started,
-    ev.Loaded: Rollout._loaded,
-    ev.BecameReady: Rollout._became_ready,
-    ev.BecameUnready: Rollout._became_unready,
-    ev.BootFailed: Rollout._boot_failed,
-    ev.Exited: Rollout._exited,
-    ev.Counted: Rollout._counted,
-    ev.ArbiterExited: Rollout._arbiter_exited,
-    ev.Aborted: Rollout._aborted,
-    ev.Paused: Rollout._paused,
-    ev.Resumed: Rollout._resumed,
-    ev.Cleared: Rollout._cleared,
-    ev.Objected: Rollout._objected,
-    ev.Measured: Rollout._measured,
-    ev.TimePassed: Rollout._time_passed,
+_WHILE_PROGRESSING: dict[type[Event], str] = {
+    ev.Started: "_started",
+    ev.Loaded: "_loaded",
+    ev.BecameReady: "_became_ready",
+    ev.BecameUnready: "_became_unready",
+    ev.BootFailed: "_boot_failed",
+    ev.Exited: "_exited",
+    ev.Counted: "_counted",
+    ev.ArbiterExited: "_arbiter_exited",
+    ev.SuccessorStarted: "_successor_started",  # of strategy arbiter alone
+    ev.Promoted: "_promoted",
+    ev.Aborted: "_aborted",
+    ev.Paused: "_paused",
+    ev.Resumed: "_resumed",
+    ev.Cleared: "_cleared",
+    ev.Objected: "_objected",
+    ev.Measured: "_measured",
+    ev.TimePassed: "_time_passed",
 }
-_TRANSITIONS: dict[str, dict[type[Event], Callable[..., list[Action]]]] = {
+_TRANSITIONS: dict[str, dict[type[Event], str]] = {
     PROGRESSING: _WHILE_PROGRESSING,
     PAUSED: _WHILE_PROGRESSING,
     COMPLETE: {},

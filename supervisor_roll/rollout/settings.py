@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from supervisor_roll.rollout.errors import BadSetting
 
+AUTO, WORKERS, ARBITER = "auto", "workers", "arbiter"
+STRATEGIES = (AUTO, WORKERS, ARBITER)
+
 
 @dataclass(frozen=True)
 class Amount:
@@ -63,6 +66,10 @@ class Settings:
     and without one the time and the memory of one more boot are what the operator is short
     of. ``on_failure`` is a command to run after a failed rollout, and ``release`` a
     path or command that says which release is deployed.
+
+    ``strategy`` is one of STRATEGIES. ``surge_given``: an operator has set ``max_surge``. With
+    ``auto`` the program is rolled when its configuration, or a file of ``watch``, has changed
+    and then been still for ``settle_secs``.
     """
 
     max_surge: Amount = Amount(1)
@@ -76,6 +83,11 @@ class Settings:
     on_failure: str = ""
     on_failure_timeout_secs: float = 60.0
     release: str = ""
+    strategy: str = AUTO
+    surge_given: bool = field(default=False, compare=False)
+    auto: bool = False
+    settle_secs: float = 2.0
+    watch: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -108,6 +120,8 @@ class Settings:
                 raise BadSetting(key, value, f"unknown key; known are {', '.join(sorted(_RULES))}")
             target = health if key.startswith("health") else changes
             target[rule.attribute] = rule.parse(key, value.strip())
+        if "max_surge" in values:
+            changes["surge_given"] = True
         if health and "path" not in health and self.health is None:
             raise BadSetting(next(k for k in values if k.startswith("health")), "",
                              "needs health=/path beside it")
@@ -152,6 +166,21 @@ def _flag(key: str, value: str) -> bool:
     if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         raise BadSetting(key, value, "must be true or false")
     return word in ("true", "yes", "on", "1")
+
+
+def _strategy(key: str, value: str) -> str:
+    if value not in STRATEGIES:
+        raise BadSetting(key, value, f"must be one of {', '.join(STRATEGIES)}")
+    return value
+
+
+def _paths(key: str, value: str) -> tuple[str, ...]:
+    paths = tuple(value.split())
+    for path in paths:
+        if not path.startswith("/"):
+            raise BadSetting(key, path, "must be absolute paths, separated by spaces; %(here)s is "
+                                        "the folder of the file")
+    return paths
 
 
 def _command(key: str, value: str) -> str:
@@ -212,6 +241,10 @@ _RULES = {
     "on_failure": _Rule("on_failure", _command),
     "on_failure_timeout_secs": _Rule("on_failure_timeout_secs", _some_secs),
     "release": _Rule("release", _command),
+    "strategy": _Rule("strategy", _strategy),
+    "auto": _Rule("auto", _flag),
+    "settle_secs": _Rule("settle_secs", _secs),
+    "watch": _Rule("watch", _paths),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

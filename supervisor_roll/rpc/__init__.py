@@ -14,6 +14,7 @@ from typing import Any
 from supervisor_roll.rpc.environment import CONFIG_VARIABLE, TOKEN_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
+from supervisor_roll.rpc.successors import Successors
 
 
 def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
@@ -30,6 +31,8 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
         raise
     if not hasattr(supervisord, "roll_mailbox"):
         supervisord.roll_mailbox = Mailbox()
+        supervisord.roll_successors = Successors()
     variables[TOKEN_VARIABLE] = supervisord.roll_mailbox.token
     os.environ.update(variables)
-    return RollRPCInterface(supervisord, supervisord.roll_mailbox, variables[CONFIG_VARIABLE])
+    return RollRPCInterface(supervisord, supervisord.roll_mailbox, supervisord.roll_successors,
+                            variables[CONFIG_VARIABLE])

@@ -13,10 +13,12 @@ from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.rpc import names, spawning
+from supervisor_roll.rpc import changes, internals, names, spawning
 from supervisor_roll.rpc.mailbox import Mailbox
+from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.program import encode_program
+from supervisor_roll.wire.succession import encode
 
 DOORBELL = "supervisor_roll"
 
@@ -25,8 +27,10 @@ class RollRPCInterface:
     """One for each HTTP server; all share the mailbox. No method may raise TypeError:
     supervisord would take it for a wrong number of parameters."""
 
-    def __init__(self, supervisord: Any, mailbox: Mailbox, config: str) -> None:
+    def __init__(self, supervisord: Any, mailbox: Mailbox, successors: Successors,
+                 config: str) -> None:
         self._supervisord = supervisord
+        self._successors = successors
         self._mailbox = mailbox
         self._config = config
 
@@ -43,8 +47,12 @@ class RollRPCInterface:
             ask = wire.decode_ask(text)
         except BadMessage as error:
             raise _bad_arguments(error) from None
-        expansion = names.expand(self._supervisord.process_groups, ask.names,
-                                 must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN))
+        if ask.kind == wire.UPDATE:
+            # Some of these may not be there yet: that is for the listener to find out.
+            expansion = names.Expansion(ask.names, wildcard=True)
+        else:
+            expansion = names.expand(self._supervisord.process_groups, ask.names,
+                                     must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN))
         if expansion.programs:
             self._check_listener()
         request = self._mailbox.put(ask, expansion.programs, expansion.wildcard,
@@ -81,11 +89,12 @@ class RollRPCInterface:
             listener = {"pid": process.pid, "state": names.state_name(process)}
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
-    def program(self, name: str, token: str) -> str:
+    def program(self, name: str, token: str, changed: bool = False) -> str:
         """ Get a process as supervisord would spawn it, from its configuration in force
 
         @param string name    The process's name, or group:name
         @param string token   What SUPERVISOR_ROLL_TOKEN says in a child's environment
+        @param bool changed   By the configuration that was last reread instead
         @return string result JSON: command, file, arguments, directory, environment, uid, umask
         """
         if not isinstance(token, str) or not compare_digest(
@@ -95,6 +104,8 @@ class RollRPCInterface:
         process = everyone.get(name) if isinstance(name, str) else None
         if process is None:
             raise RPCError(Faults.BAD_NAME, names.shown(str(name)[:80]))
+        if changed:
+            process = internals.renewed(self._supervisord, process)
         try:
             return encode_program(spawning.described(process))
         except ProcessException as error:
@@ -102,6 +113,66 @@ class RollRPCInterface:
             raise RPCError(code, names.shown(str(error))) from None
         except FileNotFoundError:
             raise RPCError(Faults.FAILED, "supervisord's own directory is gone") from None
+
+    def reread(self) -> str:
+        """ Read the configuration files, as reloadConfig does, and compare
+
+        @return string result JSON: changes, resized, added, removed
+        """
+        try:
+            new = internals.reread(self._supervisord)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file is the file's
+            raise RPCError(Faults.CANT_REREAD, names.shown(" ".join(str(error).split()))) from None
+        return encode(changes.reread(self._supervisord.process_groups, new))
+
+    def succeed(self, name: str) -> str:
+        """ Start a program's successor beside it, from the configuration that was last read
+
+        @param string name    The process's name, or group:name
+        @return string result JSON: pid, state, successor, successor_state, retiring, ended, tail
+        """
+        return encode(self._successors.succeed(self._supervisord, name))
+
+    def promote(self, name: str) -> str:
+        """ Give the successor the program's name and configuration, and stop the old process
+
+        @param string name    The process's name, or group:name
+        @return string result JSON: as succeed
+        """
+        return encode(self._successors.promote(self._supervisord, name))
+
+    def discard(self, name: str) -> str:
+        """ Stop the successor
+
+        @param string name    The process's name, or group:name
+        @return string result JSON: as succeed
+        """
+        return encode(self._successors.discard(self._supervisord, name))
+
+    def succession(self, name: str) -> str:
+        """ Get what there is of a program and its successor
+
+        @param string name    The process's name, or group:name
+        @return string result JSON: as succeed
+        """
+        return encode(self._successors.shown(self._supervisord, name))
+
+    def adopt(self, name: str) -> str:
+        """ Heed the program's changed settings that need no other process
+
+        @param string name    The process's name, or group:name
+        @return string result Empty
+        """
+        self._successors.adopt(self._supervisord, name)
+        return ""
+
+    def resize(self, name: str) -> str:
+        """ Start the processes that a group has gained (numprocs), stop those that it has lost
+
+        @param string name    The group's name
+        @return string result JSON: group, added, dropped
+        """
+        return encode(self._successors.resize(self._supervisord, name))
 
     def exchange(self, text: str) -> str:
         """ For the listener alone: hand in reports, fetch requests

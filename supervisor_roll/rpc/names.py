@@ -11,6 +11,8 @@ from supervisor.process import EventListenerPool
 from supervisor.states import ProcessStates, getProcessStateDescription
 from supervisor.xmlrpc import Faults, RPCError
 
+from supervisor_roll.rpc import internals
+
 
 @dataclass
 class Expansion:
@@ -44,7 +46,7 @@ def expand(process_groups: dict[str, Any], names: list[str], must_run: bool) -> 
                     programs[namespec] = None
             continue
         process = group.processes.get(process_name) if group is not None else None
-        if process is None:
+        if process is None or internals.role(process):
             raise RPCError(Faults.BAD_NAME, f"{shown(name)}: ERROR (no such process)")
         if must_run and process.get_state() != ProcessStates.RUNNING:
             raise RPCError(Faults.NOT_RUNNING,
@@ -73,5 +75,5 @@ def shown(text: str) -> str:
 def _members(groups: list[Any]) -> Iterator[tuple[str, Any]]:
     for group in groups:
         if not isinstance(group, EventListenerPool):
-            for process in sorted(group.processes.values()):
+            for process in sorted(internals.programs(group).values()):
                 yield make_namespec(group.config.name, process.config.name), process

@@ -33,11 +33,17 @@ ABORTING = "ABORTING"  # it was sent ABRT, as Gunicorn does at ``timeout``.
 # From an arbiter.
 COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
+STARTING = "STARTING"  # it has no sockets yet, and wants those that are kept for it.
+LISTENING = "LISTENING"  # here are its sockets, one for each line of SOCKETS. Workers say it too.
+STOPPING = "STOPPING"  # it has stopped, and asks whether PATHS, its Unix sockets, are to stay.
 # The answer.
 ACK = "ACK"
 
-KINDS = frozenset({BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, MEASURED, ABORTING, COUNTED,
-                   RELOADED, ACK})
+FROM_ARBITERS = frozenset({COUNTED, RELOADED, STARTING, STOPPING})
+KINDS = FROM_ARBITERS | {BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, MEASURED, ABORTING,
+                         LISTENING, ACK}
+# More descriptors than that are not passed at once.
+MAX_SOCKETS = 64
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,22 @@ from supervisor_roll.rollout.errors import BadMessage
 
 # What is asked.
 ROLLOUT, DRY_RUN = "rollout", "dry-run"
+UPDATE = "update"  # roll what the configuration has changed; names are programs or "all"
 ABORT, PAUSE, RESUME = "abort", "pause", "resume"
-ASKED = (ROLLOUT, DRY_RUN, ABORT, PAUSE, RESUME)
+ASKED = (ROLLOUT, DRY_RUN, UPDATE, ABORT, PAUSE, RESUME)
+
+# How a program is replaced.
+WORKERS, ARBITER = "workers", "arbiter"
 
 # A report's kinds, with the facts that each carries.
 QUEUED = "queued"  # behind
+# With strategy arbiter also: reasons (texts), changes (key -> effect, as in wire.succession)
 BEGAN = "began"  # workers, desired, ready, max_surge, max_unavailable, arbiter, strategy
 REPLACED = "replaced"  # old, new, boot_secs, health, done, total
+# Of strategy arbiter alone:
+SUCCEEDED = "succeeded"  # old, new: the pid of the arbiter that serves, and of its successor
+ARRIVED = "arrived"  # pid, boot_secs, health, done, total: a worker of the successor is available
+PROMOTED = "promoted"  # old, new: the successor has the program's name; the old arbiter drains
 LEFT = "left"  # pid, why
 STUCK = "stuck"  # pid, secs, signal
 WARNING = "warning"  # text
@@ -39,7 +48,8 @@ REFUSED, SKIPPED = "refused", "skipped"  # why; nothing was touched
 # What a rollout would do, as asked by a dry run; it ends the program's part, and nothing was
 # touched: workers, desired, ready, max_surge, max_unavailable, strategy, boot_secs,
 # estimated_secs, preflight (ok, secs, text, or null), memory (per_worker_bytes, extra_bytes,
-# available_bytes, fits, text, or null), health
+# available_bytes, fits, text, or null), health, reasons (texts: why this strategy), changes
+# (key -> effect, as in wire.succession), refused (why a rollout would be refused, or "")
 PLAN = "plan"
 FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED, PLAN})
 
@@ -123,6 +133,10 @@ class Status:
     fresh: list[int] = field(default_factory=list)
     releases: dict[str, str] = field(default_factory=dict)  # pid -> release
     resisting: str = ""
+    strategy: str = WORKERS
+    arbiter: int = 0  # the pids of the arbiter that has the program's name, of its successor,
+    successor: int = 0  # and of the one that drains after it; 0: there is none
+    retiring: int = 0
 
 
 @dataclass(frozen=True)
@@ -317,7 +331,8 @@ _RULES: dict[type, dict[str, Callable[[object], object]]] = {
     Status: {"state": _text, "since": _number, "by": _text, "job": _text, "why": _text,
              "done": _whole, "total": _whole, "ready": _whole, "desired": _whole,
              "min_ready": _whole, "ended": _or_none(_number), "outdated": _list_of(_whole),
-             "fresh": _list_of(_whole), "releases": _map_of(_text), "resisting": _text},
+             "fresh": _list_of(_whole), "releases": _map_of(_text), "resisting": _text,
+             "strategy": _text, "arbiter": _whole, "successor": _whole, "retiring": _whole},
     Job: {"id": _text, "kind": _text, "programs": _texts, "by": _text},
 }
 _RULES |= {

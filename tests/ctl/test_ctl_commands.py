@@ -134,12 +134,14 @@ def test_help_tells_of_every_option_and_of_ctrl_c_and_is_not_denied_by_another_p
     status, text = site.ctl("help", "rollrestart")
     assert status == 0
     for word in ("--max-surge", "--max-unavailable", "--ready-timeout", "--min-ready", "--no-wait",
-                 "<group>:*", "all", "Ctrl-C", "Exit status", "130"):
+                 "--strategy", "<group>:*", "all", "Ctrl-C", "Exit status", "130"):
         assert word in text
     assert "No help" not in text
     assert "No help" not in site.ctl("help", "start")[1]
     assert "No help" in site.ctl("help", "nosuch")[1]
-    assert "rollabort  rollpause  rollrestart  rollresume  rollstatus" in site.ctl("help")[1]
+    shown = site.ctl("help")[1].split()
+    assert {"rollabort", "rollpause", "rollrestart", "rollresume", "rollstatus", "rollupdate"} <= (
+        set(shown))
 
 
 def test_no_wait_only_requests_and_rollstatus_follows_to_the_end(site: Supervised) -> None:
@@ -254,6 +256,8 @@ def test_the_shell_completes_the_names_of_programs(site: Supervised) -> None:
     assert controller.complete("web:", 1, "rollabort web:") == "web:* "
     assert controller.complete("my", 1, "rollstatus my") is None
     assert controller.complete("rollr", 0, "rollr") == "rollrestart "
+    assert controller.complete("my", 0, "rollupdate my") == "myapp "
+    assert controller.complete("rollu", 0, "help rollu") == "rollupdate "
     assert controller.complete("my", 0, "start my") == "myapp "
 
 

@@ -35,10 +35,10 @@ def some(*kinds: str, first: int = 1, program: str = "myapp", done: bool = False
 
 
 def follow(client: Client, *programs: str, patience_secs: float = 10.0,
-           only: bool = False) -> tuple[Follower, str]:
+           only: bool = False, update: bool = False) -> tuple[Follower, str]:
     out = io.StringIO()
     follower = Follower(client, Screen(out), patience_secs)  # type: ignore[arg-type]
-    follower.follow("1", programs, only)
+    follower.follow("1", programs, only, update)
     return follower, out.getvalue()
 
 
@@ -89,6 +89,65 @@ def test_one_of_several_programs_is_followed_to_its_own_end() -> None:
     follower, text = follow(client, "b", only=True)
     assert follower.outcomes == {"b": wire.COMPLETE}
     assert "a:" not in text
+
+
+def test_kinds_of_a_later_release_change_no_outcome() -> None:
+    client = Client(some("invented", wire.BEGAN, "pondered", wire.COMPLETE, "mused"),
+                    some("hummed", program="elsewhere", first=6, done=True))
+    follower, text = follow(client, "myapp")
+    assert (follower.outcomes, follower.succeeded) == ({"myapp": "complete"}, True)
+    assert "myapp: invented {}\n" in text
+
+
+def test_a_note_on_a_program_that_nobody_named_owes_no_outcome() -> None:
+    follower, text = follow(Client(some(wire.COMPLETE), some(
+        wire.NOTE, wire.WARNING, program="redis", first=2, done=True)), "myapp")
+    assert follower.succeeded
+    assert "without a word" not in text
+
+
+@pytest.mark.parametrize(("reports", "succeeded", "says"), [
+    ([], True, "no changes\n"),
+    ([("a", wire.SKIPPED), ("b", wire.SKIPPED)], True, "no changes\n"),
+    ([("", wire.NOTE)], True, "no changes to roll\n"),
+    ([("a", wire.WARNING)], True, "no changes to roll\n"),
+    ([("a", wire.COMPLETE)], True, ""),
+    ([("a", wire.COMPLETE), ("b", wire.SKIPPED), ("c", wire.NOTE)], True, ""),
+    ([("", wire.REFUSED)], False, ""),
+    ([("", wire.REFUSED), ("a", wire.COMPLETE)], False, ""),
+    ([("a", wire.FAILED), ("b", wire.SKIPPED)], False, ""),
+    ([("a", wire.SUCCEEDED)], False, ""),
+    ([("a", wire.QUEUED)], False, ""),
+    ([("a", wire.BEGAN), ("b", wire.COMPLETE)], False, ""),
+])
+def test_an_update_owes_an_outcome_only_to_what_it_begins(
+        reports: list[tuple[str, str]], succeeded: bool, says: str) -> None:
+    answers = [some(kind, program=program, first=n) for n, (program, kind) in enumerate(reports, 1)]
+    follower, text = follow(Client(*answers, some(done=True)), "all", update=True)
+    assert follower.succeeded is succeeded
+    assert text.endswith(says)
+    assert ("no changes" in text) == bool(says)
+    unended = [program for program, kind in reports
+               if kind in (wire.SUCCEEDED, wire.QUEUED, wire.BEGAN)]
+    assert [program for program in "abc"
+            if f"{program}: the listener ended this rollout without" in text] == unended
+
+
+def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None:
+    out = io.StringIO()
+    client = Client(some(wire.SKIPPED, program="a", done=True), some(done=True))
+    follower = Follower(client, Screen(out), 1.0)  # type: ignore[arg-type]
+    follower.follow("1", ["a"])
+    follower.follow("2", ["all"], update=True)
+    assert not follower.succeeded
+
+
+def test_of_one_program_of_an_update_what_is_about_none_is_told_too() -> None:
+    client = Client(some(wire.BEGAN, program="a"), some(wire.REFUSED, program="", first=2),
+                    some(wire.COMPLETE, program="b", first=3))
+    follower, text = follow(client, "b", only=True, update=True)
+    assert follower.outcomes == {"": wire.REFUSED, "b": wire.COMPLETE}
+    assert (follower.succeeded, "a:" in text) == (False, False)
 
 
 def test_a_line_that_the_output_cannot_encode_is_escaped() -> None:

@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 
-from supervisor_roll.ctl.render import (
-    outcome_line,
-    report_lines,
-    status_lines,
-    status_table,
-)
+from supervisor_roll.ctl.render import outcome_line, report_lines
+from supervisor_roll.ctl.statuses import status_lines, status_table
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report, Status
 

@@ -95,8 +95,86 @@ def test_what_was_not_found_out_is_not_claimed() -> None:
     assert not plan_objects(facts)
 
 
+# --- strategy arbiter, and what has changed in the configuration --------------------------------
+
+ARBITER: dict[str, Any] = {
+    **FACTS, "strategy": "arbiter", "max_surge": 4, "estimated_secs": 3.05, "refused": "",
+    "reasons": ["its configuration has changed: environment, user", "it has preload_app"],
+    "changes": {"stopwaitsecs": "live", "environment": "arbiter", "user": "arbiter"}}
+
+
+def test_of_an_arbiter_it_says_why_and_what_each_changed_key_takes() -> None:
+    assert plan_texts(ARBITER) == [
+        "would replace the arbiter and its 4 workers: the new arbiter starts with all of its"
+        " workers, and they must be ready before the old ones stop",
+        "    strategy   arbiter: its configuration has changed: environment, user; it has"
+        " preload_app",
+        "    changes    environment   needs an arbiter rollout",
+        "               stopwaitsecs  applies at once",
+        "               user          needs an arbiter rollout",
+        "    serving    never fewer than 4 ready, never more than 8 running",
+        "    health     each new worker must answer /_status before it takes a request",
+        "    duration   about 3.05 s, at 3.05 s a boot and not counting requests that last",
+        "    memory     1 more worker of about 85 MiB: 120 MiB free (this machine)",
+        "    preflight  the application loads (1.94 s)",
+        "    nothing was touched; to do it, run rollrestart without --dry-run"]
+    assert not plan_objects(ARBITER)
+
+
+@pytest.mark.parametrize(("surge", "unavailable", "more", "serving"), [
+    (1, 0, 1, "never fewer than 4 ready, never more than 5 running"),
+    (0, 1, 1, "never fewer than 3 ready, never more than 5 running"),
+    (3, 0, 3, "never fewer than 4 ready, never more than 7 running"),
+])
+def test_where_two_full_sets_do_not_fit_the_successor_grows(
+        surge: int, unavailable: int, more: int, serving: str) -> None:
+    facts = {**ARBITER, "max_surge": surge, "max_unavailable": unavailable}
+    assert plan_texts(facts)[0] == (
+        "would replace the arbiter and its 4 workers step by step: the new arbiter grows as the"
+        f" old one shrinks, with up to {more} more than now")
+    assert line("serving", **facts) == f"serving    {serving}"
+
+
+def test_workers_alone_are_told_of_changes_that_they_do_not_take_up() -> None:
+    facts = {**FACTS, "reasons": [], "changes": {"command": "arbiter", "priority": "live"}}
+    assert plan_texts(facts)[0] == plan_texts(FACTS)[0]
+    assert plan_texts(facts)[1:4] == ["    strategy   workers",
+                                      "    changes    command   needs an arbiter rollout",
+                                      "               priority  applies at once"]
+
+
+@pytest.mark.parametrize(("effect", "says"), [
+    ("live", "applies at once"), ("workers", "needs a worker rollout"),
+    ("arbiter", "needs an arbiter rollout"),
+    ("refused", "refused: only supervisorctl update applies it, with downtime"),
+    ("of a later release", "of a later release"),
+])
+def test_each_effect_has_its_words(effect: str, says: str) -> None:
+    assert line("changes", changes={"key": effect}) == f"changes    key  {says}"
+
+
+def test_a_refusal_says_why_and_speaks_against_the_rollout() -> None:
+    facts = {"strategy": "arbiter", "reasons": [], "changes": {"socket": "refused"},
+             "refused": "its configuration has changed: socket; run supervisorctl update myapp"}
+    assert plan_texts(facts) == [
+        "would be refused: its configuration has changed: socket; run supervisorctl update myapp",
+        "    strategy   arbiter",
+        "    changes    socket  refused: only supervisorctl update applies it, with downtime",
+        "    nothing was touched; as it is, rollrestart would be refused"]
+    assert plan_objects(facts)
+
+
+def test_a_failed_preflight_of_an_arbiter_says_what_would_come_of_it() -> None:
+    facts = {**ARBITER, "preflight": {"ok": False, "secs": 1.0, "text": WHY}}
+    assert plan_texts(facts)[-1].endswith("the rollout would fail with its successor")
+    assert plan_objects(facts)
+
+
 @pytest.mark.parametrize("facts", [
-    {}, {"preflight": 3, "memory": [], "workers": "4", "health": 7, "boot_secs": None},
+    {}, {"reasons": "x", "changes": ["user"], "refused": 1, "strategy": 7, "max_surge": 10**400},
+    {"strategy": "arbiter", "reasons": [1], "changes": {"user": 1}, "refused": None},
+    {"strategy": "arbiter", "refused": "no", "changes": 3, "boot_secs": float("nan")},
+    {"preflight": 3, "memory": [], "workers": "4", "health": 7, "boot_secs": None},
     {"preflight": {}, "memory": {}}, {"preflight": {"ok": "yes", "text": 3}, "memory": {"text": 1}},
 ])
 def test_a_strange_report_breaks_no_line(facts: dict[str, Any]) -> None:

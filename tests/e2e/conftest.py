@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from harness import Inet, Program, Site
+from harness import Program, Site
 from harness.venvs import CACHE
 
 _SITES = pytest.StashKey[list[Site]]()
@@ -38,16 +39,16 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
-    """Make and start a site: ``make_site(Program(...), ..., roll=True, inet=None, start=True)``.
+    """Make and start a site: ``make_site(Program(...), ..., start=True)``, with Site's options.
 
     It is stopped and removed after the test; kept, stopped, if the test fails.
     """
     sites = _sites(request.node)
 
     def make(
-        *programs: Program, roll: bool = True, inet: Inet | None = None, start: bool = True
+        *programs: Program, start: bool = True, **options: Any
     ) -> Site:
-        site = Site(*programs, roll=roll, inet=inet)
+        site = Site(*programs, **options)
         sites.append(site)
         return site.start() if start else site
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from keeping_listener import Site
 from running_gunicorn import RunningGunicorn
 
 
@@ -21,3 +22,10 @@ def make_gunicorn() -> Iterator[Callable[..., RunningGunicorn]]:
     yield make
     for gunicorn in made:
         gunicorn.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()

@@ -13,9 +13,12 @@ from supervisor_roll.wire.datagram import (
     ACK,
     BOOTING,
     COUNTED,
+    LISTENING,
     LOADED,
     READY,
     RELOADED,
+    STARTING,
+    STOPPING,
     UNREADY,
     Message,
 )
@@ -103,7 +106,7 @@ def test_ready_comes_after_the_application_is_loaded_and_its_check_before_the_fi
     gunicorn.hear_until(lambda: "importing" in gunicorn.notes(), "the import's begin")
     client = gunicorn.connect()
     assert client is not None
-    assert {message.kind for _, message in gunicorn.heard} <= {BOOTING}
+    assert {message.kind for _, message in gunicorn.heard} <= {STARTING, LISTENING, BOOTING}
 
     gunicorn.forget("wait")
     gunicorn.hear_until(lambda: bool(gunicorn.said(LOADED)), "the application loaded")
@@ -167,5 +170,6 @@ def test_a_first_start_that_fails_ends_as_gunicorns_own(make_gunicorn: MakeGunic
     gunicorn.touch("broken", "import no_such_module")
     gunicorn.start()
     assert gunicorn.exit_status() == 3
-    gunicorn.hear_until(lambda: bool(gunicorn.heard), "the boot")
-    assert {message.kind for _, message in gunicorn.heard} == {BOOTING}
+    gunicorn.hear_until(lambda: bool(gunicorn.said(STOPPING)), "the boot, and the end")
+    assert [message.kind for _, message in gunicorn.heard] == [
+        STARTING, LISTENING, BOOTING, STOPPING]

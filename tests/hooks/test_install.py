@@ -18,8 +18,8 @@ from supervisor_roll import hooks
 from supervisor_roll.hooks import install
 from supervisor_roll.hooks.installation import install_into
 
-OURS = ("on_starting", "nworkers_changed", "on_reload", "pre_fork", "post_fork",
-        "post_worker_init", "worker_abort", "worker_exit", "child_exit")
+OURS = ("on_starting", "when_ready", "on_exit", "nworkers_changed", "on_reload",
+        "pre_fork", "post_fork", "post_worker_init", "worker_abort", "worker_exit", "child_exit")
 Calls = list[tuple[Any, ...]]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from signal import Signals
 from typing import Any
@@ -31,6 +31,7 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import READY, Message, encode
+from supervisor_roll.wire.succession import Reread
 
 EPOCH = 1_800_000_000.0
 
@@ -47,7 +48,7 @@ class PretendAnswer:
         self.sent: Message | None = None
         self.dropped = False
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         self._site.point(f"answer {self.message.kind} {self.pid}")
         self.sent = message
 
@@ -137,6 +138,10 @@ class PretendSupervisord:
         if self.refuses_signals:
             raise Unreachable(f"supervisord refused {name}")
         self._site.point(f"{name} {namespec}", lambda: self._site.programs[namespec].signal(name))
+
+    def reread(self) -> Reread:
+        self._check()
+        return Reread()
 
     def processes(self) -> list[ProcessInfo]:
         self._check()

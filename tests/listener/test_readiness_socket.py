@@ -151,6 +151,7 @@ def test_descriptors_that_come_uncalled_for_are_closed(path: str, sender: socket
     many, no_socket, too_many, empty = readiness.receive()
     assert no_socket.answer is None
     for datagram in (many, too_many, empty):
+        datagram.close()
         if datagram.answer is not None:
             datagram.answer.drop()
     assert open_descriptors() == before

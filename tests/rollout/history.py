@@ -10,9 +10,10 @@ from arbiter_model import BOOTING, LOADED, Arbiter, Worker
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE
-from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL, Rollout
+from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.workers import WorkerRollout
 
 MAX_ROUNDS = 400
 
@@ -29,7 +30,7 @@ class History:
         self.arbiter = Arbiter(workers)
         for age, stage in (stages or {}).items():
             self.arbiter.aged(age).stage = stage
-        self.rollout = Rollout(Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0)
+        self.rollout = WorkerRollout(Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0)
         self.now = 0.0
         self.at_once = at_once
         self.surprised = False  # whether a worker that served has died or fallen ill by itself
@@ -263,13 +264,13 @@ class History:
         verb = type(action).__name__.removesuffix("Instance").lower()
         return f"{verb} {self._ages[action.instance]}"
 
-    def _twin(self) -> Rollout:
+    def _twin(self) -> WorkerRollout:
         twin = thaw(json.loads(json.dumps(freeze(self.rollout))))
         assert twin.next_deadline == self.rollout.next_deadline, "a thawed rollout would oversleep"
         return twin
 
 
-def _plain(rollout: Rollout) -> object:
+def _plain(rollout: WorkerRollout) -> object:
     return json.loads(json.dumps(freeze(rollout)))
 
 

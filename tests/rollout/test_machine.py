@@ -11,13 +11,9 @@ from arbiter_model import BOOTING, READY, UNREADY
 from history import History
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import (
-    COMPLETE,
-    FAILED,
-    PROGRESSING,
-    Rollout,
-)
+from supervisor_roll.rollout.machine import COMPLETE, FAILED, PROGRESSING
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.workers import WorkerRollout
 
 
 def in_place(workers: int = 2, **values: str) -> History:
@@ -51,8 +47,8 @@ def test_what_a_complete_rollout_tells():
     history.exit(2)
     assert [tell.kind for tell in history.tells] == ["began", "replaced", "replaced", "complete"]
     assert history.tells[0].facts == {
-        "workers": 2, "desired": 2, "ready": 2, "max_surge": 1, "max_unavailable": 0,
-            "canary": 0, "min_ready_secs": 0.0}
+        "strategy": "workers", "workers": 2, "desired": 2, "ready": 2, "max_surge": 1,
+        "max_unavailable": 0, "canary": 0, "min_ready_secs": 0.0}
     assert history.tells[2].facts == {
         "old": 1002, "new": 1004, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
     assert history.last("complete") == {
@@ -128,7 +124,7 @@ def test_percentages_round_as_in_kubernetes(
 
 
 def test_nothing_to_roll_is_complete_at_once():
-    rollout = Rollout(Settings(), [], 0, 0.0)
+    rollout = WorkerRollout(Settings(), [], 0, 0.0)
     assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Tell)] == [
         "began", "complete"]
 

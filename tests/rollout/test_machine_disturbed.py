@@ -12,11 +12,10 @@ from supervisor_roll.rollout.machine import (
     CONFIRM_SECS,
     FAILED,
     PROGRESSING,
-    SETTLE_SECS,
     STOP_GRACE_SECS,
-    Rollout,
 )
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.workers import SETTLE_SECS, WorkerRollout
 
 # --- what others do meanwhile ------------------------------------------------------------------
 
@@ -168,7 +167,7 @@ def test_late_and_repeated_messages_mean_nothing():
 
 
 def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
-    rollout = Rollout(Settings(), [], 1, 0.0)
+    rollout = WorkerRollout(Settings(), [], 1, 0.0)
     rollout.begin()
     rollout.handle(ev.Counted(2), 1.0)
     rollout.handle(ev.BecameReady(InstanceId(7, 1.0), 0.5), 1.0)

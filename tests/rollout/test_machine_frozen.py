@@ -11,13 +11,10 @@ from history import History
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import (
-    CONFIRM_SECS,
-    FAILED,
-    Rollout,
-)
+from supervisor_roll.rollout.machine import CONFIRM_SECS, FAILED
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.workers import WorkerRollout
 
 
 @pytest.mark.parametrize(("event", "now"), [
@@ -67,7 +64,7 @@ def test_a_frozen_rollout_is_a_copy():
 def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
     settings = Settings.parsed({"health": "/_status", "health_headers": "A: b\nC: d",
                                 "max_surge": "25%"})
-    rollout = Rollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
+    rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
     rollout.begin()
     thawed = thaw(json.loads(json.dumps(freeze(rollout))))
     assert thawed.settings == settings

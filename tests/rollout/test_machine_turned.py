@@ -6,13 +6,8 @@ import pytest
 from history import History
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import (
-    ABORTED,
-    FAILED,
-    PROGRESSING,
-    SETTLE_SECS,
-    STOP_GRACE_SECS,
-)
+from supervisor_roll.rollout.machine import ABORTED, FAILED, PROGRESSING, STOP_GRACE_SECS
+from supervisor_roll.rollout.workers import SETTLE_SECS
 
 
 def in_place(workers: int = 2, **values: str) -> History:

@@ -23,10 +23,12 @@ REQUESTS = st.builds(wire.Request, TEXT, TEXT, TEXTS, VALUES, TEXT, NUMBER, st.b
 REPORTS = st.builds(wire.Report, TEXT, TEXT, TEXT, FACTS, NUMBER, WHOLE)
 STATUSES = st.dictionaries(TEXT, st.builds(
     wire.Status, TEXT, NUMBER, TEXT, TEXT, TEXT, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE,
-    st.none() | NUMBER), max_size=3)
+    st.none() | NUMBER, st.lists(WHOLE, max_size=3), st.lists(WHOLE, max_size=3),
+    st.dictionaries(TEXT, TEXT, max_size=3), TEXT, st.sampled_from([wire.WORKERS, wire.ARBITER]),
+    WHOLE, WHOLE, WHOLE), max_size=3)
 JOBS = st.builds(wire.Job, TEXT, TEXT, TEXTS, TEXT)
 MESSAGES: list[tuple[st.SearchStrategy[object], Callable[[object], object]]] = [
-    (st.builds(wire.Ask, st.sampled_from([wire.ROLLOUT, wire.ABORT]),
+    (st.builds(wire.Ask, st.sampled_from(wire.ASKED),
                st.lists(TEXT, min_size=1, max_size=3), VALUES, TEXT), wire.decode_ask),
     (st.builds(wire.Receipt, TEXT, TEXTS, st.lists(st.tuples(TEXT, TEXT), max_size=3)),
      wire.decode_receipt),
@@ -91,7 +93,7 @@ def test_what_is_no_json_object_is_refused(
     ('{"kind": "rollout", "names": "a"}', "Ask: names: 'a' is not a list"),
     ('{"kind": "rollout", "names": [1]}', "Ask: names: 1 is not text"),
     ('{"kind": "rollout", "names": []}', "names is empty"),
-    ('{"kind": "reboot", "names": ["a"]}', "'reboot' is none of rollout, dry-run, abort"),
+    ('{"kind": "reboot", "names": ["a"]}', "'reboot' is none of rollout, dry-run, update, abort"),
     ('{"kind": "rollout", "names": ["a"], "values": {"max_surge": 2}}', "values: 2 is not text"),
 ])
 def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) -> None:
@@ -100,11 +102,19 @@ def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) 
     assert says in str(caught.value)
 
 
+def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> None:
+    found = wire.decode_overview('{"programs": {"a": {"state": "complete", "since": 1}}}')
+    one = found.programs["a"]
+    assert (one.strategy, one.arbiter, one.successor, one.retiring) == (wire.WORKERS, 0, 0, 0)
+
+
 @pytest.mark.parametrize("text", [
     '{"pid": 0}', '{"pid": -1}', '{"pid": true}', '{"pid": 1.0}', '{"pid": 1, "hello": 1}',
     '{"pid": 1, "state": 1}', '{"pid": 1, "reports": [{}]}', '{"pid": 1, "taken": [1]}',
     '{"pid": 1, "statuses": {"a": {"state": "x", "since": NaN}}}',
     '{"pid": 1, "statuses": {"a": {"state": "x", "since": 1e99}}}',
+    '{"pid": 1, "statuses": {"a": {"state": "x", "since": 1, "successor": "5981"}}}',
+    '{"pid": 1, "statuses": {"a": {"state": "x", "since": 1, "strategy": 1}}}',
 ])
 def test_a_malformed_exchange_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):

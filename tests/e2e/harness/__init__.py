@@ -12,7 +12,7 @@ from harness.configuration import Inet, Program, free_port
 from harness.load import Load, Request, Summary
 from harness.observe import Observer, Sample, WorkerTable
 from harness.site import Site
-from harness.venvs import gunicorn_venv
+from harness.venvs import gunicorn_venv, supervisor_venv
 from harness.waiting import wait_until
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "WorkerTable",
     "free_port",
     "gunicorn_venv",
+    "supervisor_venv",
     "wait_until",
 ]

@@ -28,12 +28,15 @@ _BIN = Path(sys.executable).parent
 class Site(SiteFolder):
     """``programs`` under a supervisord of their own, with our parts in it unless ``roll`` is False.
 
-    supervisord listens on a Unix socket, or instead of it where ``inet`` says.
+    supervisord listens on a Unix socket, or instead of it where ``inet`` says. It is the one in
+    the folder ``supervisor``.
     As a context manager it starts, stops, and removes its folder.
     """
 
-    def __init__(self, *programs: Program, roll: bool = True, inet: Inet | None = None) -> None:
+    def __init__(self, *programs: Program, roll: bool = True, inet: Inet | None = None,
+                 supervisor: Path = _BIN) -> None:
         super().__init__(programs, roll, inet)
+        self._bin = supervisor
         self._roll = roll
         self._inet = inet
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -74,7 +77,7 @@ class Site(SiteFolder):
         }
         with (self.folder / "logs" / "supervisord.out").open("ab") as out:
             self._daemon = subprocess.Popen(
-                [_BIN / "supervisord", "-c", self.config],
+                [self._bin / "supervisord", "-c", self.config],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -126,7 +129,7 @@ class Site(SiteFolder):
 
     def ctl_command(self, *args: str) -> list[str]:
         """The command line of ``supervisorctl args``, for who wants to run it otherwise."""
-        return [str(_BIN / "supervisorctl"), "-c", str(self.config), *args]
+        return [str(self._bin / "supervisorctl"), "-c", str(self.config), *args]
 
     def ctl(self, *args: str, deadline_secs: float = 90.0) -> Ran:
         """Run ``supervisorctl args`` to its end."""

@@ -1,4 +1,4 @@
-"""Other versions of Gunicorn, each in a virtual environment inside the checkout."""
+"""Other versions of Gunicorn and supervisor, each in a virtual environment inside the checkout."""
 
 from __future__ import annotations
 
@@ -16,8 +16,20 @@ def gunicorn_venv(version: str, *packages: str) -> Path:
 
     ``packages`` are what its worker classes need. pip finds versions of them for that Gunicorn.
     """
-    python_tag = f"py{sys.version_info[0]}{sys.version_info[1]}"
-    folder = CACHE / "-".join(["gunicorn", version, *packages, python_tag])
+    # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
+    # In one command, or uvicorn-worker would get itself another Gunicorn.
+    installed = [f"gunicorn=={version}", "setuptools<81", *packages]
+    return _venv("-".join(["gunicorn", version, *packages]), installed) / "gunicorn"
+
+
+def supervisor_venv(version: str) -> Path:
+    """The ``bin`` folder of exactly ``version``, with what our parts need beside it."""
+    installed = [f"supervisor=={version}", "setuptools<81", "psutil", "tqdm"]
+    return _venv(f"supervisor-{version}", installed)
+
+
+def _venv(name: str, packages: list[str]) -> Path:
+    folder = CACHE / f"{name}-py{sys.version_info[0]}{sys.version_info[1]}"
     done = folder / "done"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{folder.name}.lock").open("w") as lock:
@@ -25,12 +37,10 @@ def gunicorn_venv(version: str, *packages: str) -> Path:
         if not done.exists() or done.read_text() != str(CHECKOUT):
             _run(sys.executable, "-m", "venv", "--clear", str(folder))
             pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
-            # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
-            # In one command, or uvicorn-worker would get itself another Gunicorn.
-            _run(*pip, f"gunicorn=={version}", "setuptools<81", *packages)
+            _run(*pip, *packages)
             _run(*pip, "--no-deps", "--editable", str(CHECKOUT))
             done.write_text(str(CHECKOUT))  # its paths are absolute: another place, another venv
-    return folder / "bin" / "gunicorn"
+    return folder / "bin"
 
 
 def _run(*command: str) -> None:

@@ -1,0 +1,91 @@
+"""The listening sockets are kept by the listener: they are handed in, and paths stay on its word.
+
+While they are kept, an arbiter that crashed and is started again refuses no connection, and
+a successor accepts on the very same sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from supervisor_roll.hooks.addresses import inherits, is_socket, text_of, texts_of, unix_paths
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.installation import is_ours
+from supervisor_roll.hooks.pages import ArbiterState
+from supervisor_roll.wire.datagram import LISTENING, MAX_SOCKETS, STOPPING, Message
+
+
+def ready(server: Any) -> None:
+    """``when_ready``: the arbiter listens."""
+    state = ArbiterState.of(server)
+    if state.asked_for_sockets:
+        _hand_in(server, state)
+
+
+def reloaded(server: Any) -> None:
+    """``on_reload``: where the addresses have changed, Gunicorn has opened all of them anew."""
+    state = ArbiterState.of(server)
+    if state.handed_in and state.handed_in != server.LISTENERS:
+        _hand_in(server, state)
+
+
+def own_paths(server: Any, *, beside_another: bool) -> None:
+    """See to it that Gunicorn leaves the paths of its Unix sockets to us.
+
+    That it does if systemd gave it the sockets; the only other use of ``systemd`` is to
+    re-execute itself, with systemd's variables for what is from descriptor 3 on.
+    """
+    state = ArbiterState.of(server)
+    # Without our on_exit nobody would remove them. A successor never may.
+    if not beside_another and not is_ours(server.cfg.on_exit):
+        return
+    state.owns_paths = server.systemd = True
+    original = server.reexec
+
+    def reexec() -> None:
+        server.systemd = False
+        try:
+            original()
+        finally:
+            server.systemd = True
+
+    server.reexec = reexec
+
+
+def stopped(server: Any) -> None:
+    """``on_exit``: remove the paths of the Unix sockets, if nobody else is to serve there."""
+    state = ArbiterState.of(server)
+    # An arbiter that USR2 has started serves there, or served there before us.
+    if not state.owns_paths or server.reexec_pid or server.master_pid:
+        return
+    paths = unix_paths(server.cfg)
+    if not paths:
+        return
+    answer = state.channel.ask(Message(STOPPING, {"PATHS": "\n".join(paths)}))
+    state.channel.close()
+    if answer is not None and answer.fields.get("KEEP") == "0":
+        for path in filter(is_socket, paths):
+            with suppress(FileNotFoundError):
+                Path(path).unlink()
+
+
+def hand_in(channel: Channel, message: Message, listeners: Sequence[Any]) -> None:
+    """Say LISTENING as ``message`` does, with the sockets. Those of ``fd://`` are not ours."""
+    fds = [listener.fileno() for listener in listeners]
+    if fds and len(fds) <= MAX_SOCKETS:
+        fields = {"SOCKETS": "\n".join(text_of(one.cfg_addr) for one in listeners),
+                  "FDS": "\n".join(map(str, fds))}
+        channel.ask(Message(LISTENING, {**message.fields, **fields}), fds)
+
+
+def _hand_in(server: Any, state: ArbiterState) -> None:
+    state.handed_in = list(server.LISTENERS)
+    state.listening = len(server.LISTENERS) <= MAX_SOCKETS
+    if not inherits(server.cfg):
+        hand_in(state.channel, Message(LISTENING, {
+            "BINDS": "\n".join(texts_of(server.cfg)), "ARBITER_PID": str(server.pid)}),
+            server.LISTENERS)
+        state.channel.close()

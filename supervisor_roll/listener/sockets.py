@@ -1,0 +1,116 @@
+"""The store of listening sockets: duplicates of what the arbiters accept on.
+
+An arbiter's hook hands them in when it has them (``LISTENING``), as systemd's file
+descriptor store has it (sd_pid_notify_with_fds(3), FDSTORE=1). So a successor can accept on
+the very same sockets, and while an arbiter that has crashed is started again, connections
+wait in the backlog. An intended stop must refuse at once: then they are released.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from supervisor_roll.rollout.events import InstanceId
+
+log = logging.getLogger("supervisor_roll")
+
+# pidfd_getfd(2), Linux 5.6; the same number on every architecture. Python has no name for it.
+_PIDFD_GETFD = 438
+
+
+@dataclass(frozen=True)
+class Held:
+    """One socket: the address as the arbiter's configuration has it, and our descriptor."""
+
+    address: str
+    fd: int
+
+
+class SocketStore:
+    """What is held of each arbiter, by its identity, with the program that it is of."""
+
+    def __init__(self) -> None:
+        self._held: dict[InstanceId, tuple[str, list[Held]]] = {}
+
+    @property
+    def programs(self) -> set[str]:
+        return {namespec for namespec, _ in self._held.values()}
+
+    def has(self, arbiter: InstanceId) -> bool:
+        return arbiter in self._held
+
+    def take(self, arbiter: InstanceId, namespec: str, sockets: Iterable[Held]) -> None:
+        """Hold these descriptors, which are ours from now on, in place of the arbiter's former."""
+        self.drop(arbiter)
+        self._held[arbiter] = namespec, list(sockets)
+
+    def for_another(self, arbiter: InstanceId, namespec: str) -> list[Held]:
+        """What the program's other arbiters listen on, the youngest of them."""
+        others = [(one.started, sockets) for one, (name, sockets) in self._held.items()
+                  if name == namespec and one != arbiter]
+        return max(others, key=lambda one: one[0])[1] if others else []
+
+    def drop(self, arbiter: InstanceId) -> None:
+        """Close what is held of one arbiter."""
+        _, sockets = self._held.pop(arbiter, ("", []))
+        close(one.fd for one in sockets)
+
+    def release(self, namespec: str) -> None:
+        """Close what is held of a program."""
+        for arbiter in [one for one, (name, _) in self._held.items() if name == namespec]:
+            self.drop(arbiter)
+
+    def drop_others(self, arbiter: InstanceId, namespec: str, alive: Iterable[InstanceId]) -> None:
+        """Close what is held of the program's arbiters but this one and those ``alive``."""
+        kept = {arbiter, *alive}
+        for one in [one for one, (name, _) in self._held.items()
+                    if name == namespec and one not in kept]:
+            self.drop(one)
+
+
+def listening(fd: int) -> bool:
+    """Whether the descriptor is a socket that listens."""
+    try:
+        with socket.socket(fileno=os.dup(fd)) as one:
+            return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+
+
+def close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError as error:
+            log.error("cannot close descriptor %d: %s", fd, error)
+
+
+def recovered(pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:
+    """The sockets that the process has under these (address, descriptor number)s.
+
+    By pidfd_getfd(2), which takes the right to trace the process: root's, or the same user's
+    where Yama does not restrict it. Raises OSError, and holds nothing then.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    held: list[Held] = []
+    pidfd = os.pidfd_open(pid)
+    try:
+        for address, number in sockets:
+            fd = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
+            if fd < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            os.set_inheritable(fd, False)
+            held.append(Held(address, fd))
+            if not listening(fd):
+                raise OSError(f"its descriptor {number} is no listening socket")
+    except OSError:
+        close(one.fd for one in held)
+        raise
+    finally:
+        os.close(pidfd)
+    return held

@@ -1,0 +1,220 @@
+"""Strategy ``arbiter``, as far as it is not the rollout's: supervisord, sockets, exits.
+
+The successor is supervisord's child as any program; here it is asked for, given its
+listening sockets, watched, promoted or discarded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from supervisor_roll.listener import sockets, strategy
+from supervisor_roll.listener.knowledge import Arbiter
+from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.sockets import Held, SocketStore
+from supervisor_roll.listener.supervisord import Refused, Supervisord
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.succession import Succession
+
+if TYPE_CHECKING:
+    from supervisor_roll.listener.rolls import Rolls
+
+log = logging.getLogger("supervisor_roll")
+
+# supervisord takes note of a child's end when its loop wakes, within a second.
+REAPED_SECS, LOOK_SECS = 5.0, 0.1
+# What is written to a successor's log may well be longer than an operator wants to read.
+TAIL_LINES = 20
+# An arbiter that has crashed is started again at once, if it is to be at all.
+CRASHED_SECS = 10.0
+_INTENDED = frozenset({"STOPPING", "STOPPED", "FATAL", "UNKNOWN"})
+
+
+@dataclass
+class _Ended:
+    """A successor that has ended, and of which supervisord is yet to say how."""
+
+    namespec: str
+    pid: int
+    until: float
+
+
+class Successions:
+    """What belongs to the rollouts of strategy ``arbiter``. ``clock`` is monotonic."""
+
+    def __init__(self, rolls: Rolls, supervisord: Supervisord,
+                 clock: Callable[[], float]) -> None:
+        self._rolls, self._supervisord, self._clock = rolls, supervisord, clock
+        self.store = SocketStore()
+        self._ended: list[_Ended] = []
+        self._crashed: dict[str, float] = {}  # namespec -> till when its sockets are held
+
+    # --- before and while a rollout runs --------------------------------------------------------
+
+    def obstacle(self, arbiter: Arbiter) -> str:
+        """Why the arbiter's sockets could not be handed on; empty if they can."""
+        if not strategy.owns_sockets(arbiter) or self.store.has(arbiter.id):
+            return ""
+        try:
+            if not arbiter.sockets:
+                raise OSError("which they are was never heard")
+            self.store.take(arbiter.id, arbiter.namespec,
+                            sockets.recovered(arbiter.id.pid, arbiter.sockets))
+            return ""
+        except (OSError, AttributeError) as error:
+            return ("its listening sockets are not known: this listener was started after its "
+                    f"arbiter, and may not take them from it ({error}); roll its workers once "
+                    "(--strategy workers), each fresh one hands them in, and then again; or run "
+                    "the listener as root")
+
+    def act(self, namespec: str, action: ev.Action) -> None:
+        """Have supervisord do it, and tell the rollout. Raises Unreachable: to be tried again."""
+        try:
+            if isinstance(action, ev.StartSuccessor):
+                self._started(namespec, self._supervisord.succeed(namespec))
+            elif isinstance(action, ev.Promote):
+                self._promoted(namespec, self._supervisord.promote(namespec))
+            else:
+                found = self._supervisord.discard(namespec)
+                if not found.successor:
+                    self._gone(namespec, found)
+        except Refused as fault:
+            log.error("%s: %s", namespec, fault)
+            why = fault.text.partition(": ")[2] or fault.text
+            self._feed(namespec, ev.Objected(f"supervisord: {why}"))
+
+    def _started(self, namespec: str, found: Succession) -> None:
+        arbiter = self._rolls.knowledge.table.identity(found.successor)
+        if arbiter is not None and self._rolls.knowledge.arbiter(arbiter) is not None:
+            self._feed(namespec, ev.SuccessorStarted(arbiter))
+        else:
+            self._ended.append(_Ended(namespec, found.successor, self._clock() + REAPED_SECS))
+
+    def _promoted(self, namespec: str, found: Succession) -> None:
+        run = self._rolls.runs.get(namespec)
+        for one in self._rolls.knowledge.siblings(namespec):
+            if one.id.pid == found.pid:
+                one.successor = False
+        self._rolls.knowledge.stale()
+        self._feed(namespec, ev.Promoted())
+        if run is not None and not found.retiring:
+            self._feed(namespec, ev.ArbiterExited("it had exited before"))
+
+    def starting(self, arbiter: Arbiter) -> tuple[Message, list[int]]:
+        """An arbiter has no sockets yet: what it gets, and with how many workers it begins."""
+        fields = {"SUCCESSOR": str(int(arbiter.successor))}
+        if arbiter.successor:
+            run = self._rolls.runs.get(arbiter.namespec)
+            rollout = run.rolling if run is not None else None
+            if not isinstance(rollout, ArbiterRollout):
+                return Message(dg.ACK, {**fields, "REFUSED": "its rollout has ended"}), []
+            fields["WORKERS"] = str(rollout.first)
+        held = self.store.for_another(arbiter.id, arbiter.namespec)
+        fields["SOCKETS"] = "\n".join(one.address for one in held)
+        return Message(dg.ACK, fields), [one.fd for one in held]
+
+    def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
+        """An arbiter's sockets have come; those that are kept are taken out of ``fds``."""
+        addresses = message.fields.get("SOCKETS", "").split("\n")
+        numbers = message.fields.get("FDS", "").split("\n")
+        if not fds or len(addresses) != len(fds) or not all(map(sockets.listening, fds)):
+            return False
+        held = [Held(address, fd) for address, fd in zip(addresses, fds, strict=True)]
+        fds.clear()
+        if len(numbers) == len(held) and all(one.isdigit() for one in numbers):
+            arbiter.sockets = [(one.address, int(number))
+                               for one, number in zip(held, numbers, strict=True)]
+        self.store.take(arbiter.id, arbiter.namespec, held)
+        if not arbiter.successor:
+            # What was held for one that has crashed is this one's now.
+            self._crashed.pop(arbiter.namespec, None)
+            alive = [one.id for one in self._rolls.knowledge.siblings(arbiter.namespec)]
+            self.store.drop_others(arbiter.id, arbiter.namespec, alive)
+        return True
+
+    def wants_sockets(self, arbiter: Arbiter) -> bool:
+        return (arbiter.facts.get("LISTENS") == "1" and arbiter.facts.get("REUSE_PORT") != "1"
+                and strategy.owns_sockets(arbiter) and not self.store.has(arbiter.id))
+
+    def keeps_paths(self, arbiter: Arbiter) -> bool:
+        """Whether the Unix paths of an arbiter that has stopped are to stay."""
+        if len(self._rolls.knowledge.siblings(arbiter.namespec)) > 1:
+            return True
+        self._rolls.knowledge.stale()
+        info = self._rolls.knowledge.info(arbiter.namespec)
+        return info is not None and info.state not in _INTENDED
+
+    # --- exits ----------------------------------------------------------------------------------
+
+    def exited(self, arbiter: Arbiter) -> None:
+        """An arbiter has ended; it is known no more."""
+        namespec = arbiter.namespec
+        if arbiter.successor:
+            self.store.drop(arbiter.id)
+            self._ended.append(_Ended(namespec, arbiter.id.pid, self._clock() + REAPED_SECS))
+        elif self._rolls.knowledge.siblings(namespec):
+            self.store.drop(arbiter.id)
+        elif self.store.has(arbiter.id):
+            self._crashed[namespec] = self._clock() + CRASHED_SECS
+
+    def tick(self) -> None:
+        """Look after what cannot notify us."""
+        for one in list(self._ended):
+            found = self._supervisord.succession(one.namespec)
+            if found.successor != one.pid or self._clock() >= one.until:
+                self._ended.remove(one)
+                self._gone(one.namespec, found)
+        for namespec, until in list(self._crashed.items()):
+            if self._clock() >= until:
+                del self._crashed[namespec]
+                info = self._rolls.knowledge.info(namespec)
+                if info is None or info.state not in ("STARTING", "RUNNING", "BACKOFF"):
+                    self.store.release(namespec)
+
+    def processes_changed(self) -> None:
+        """Release what is held for programs that were stopped on purpose, or are gone."""
+        if not self.store.programs:
+            return
+        states = {one.namespec: one.state for one in self._supervisord.processes()}
+        for namespec in self.store.programs:
+            if states.get(namespec, "UNKNOWN") in _INTENDED:
+                self.store.release(namespec)
+                self._crashed.pop(namespec, None)
+
+    def next_deadline(self) -> float | None:
+        if self._ended:
+            return self._clock() + LOOK_SECS
+        return min(self._crashed.values(), default=None)
+
+    def restored(self, run: Run) -> None:
+        """A listener before this one was killed in the middle of this run."""
+        rollout = run.rolling
+        if not isinstance(rollout, ArbiterRollout):
+            return
+        for action in rollout.again():
+            self._rolls.outbox.actions.append((run.namespec, action))
+
+    def _gone(self, namespec: str, found: Succession) -> None:
+        tail = "\n".join(found.tail.rstrip().splitlines()[-TAIL_LINES:])
+        why = f"the successor {found.ended or 'has exited'}"
+        if tail:
+            why += f"; the end of its output:\n{tail}"
+        self._feed(namespec, ev.ArbiterExited(why, successor=True))
+
+    def _feed(self, namespec: str, event: ev.Event) -> None:
+        run = self._rolls.runs.get(namespec)
+        rollout = run.rolling if run is not None else None
+        if run is not None and isinstance(rollout, ArbiterRollout):
+            self._rolls.handle(run, rollout, event)
+
+
+def is_successor(run: Run, arbiter: InstanceId) -> bool:
+    """Whether the arbiter is the successor in this run, promoted or not."""
+    return isinstance(run.rollout, ArbiterRollout) and run.rollout.successor == arbiter

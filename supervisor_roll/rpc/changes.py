@@ -1,0 +1,99 @@
+"""How the configuration that was read differs from what runs, and what it takes to apply it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from supervisor.options import make_namespec
+
+from supervisor_roll.rpc import internals
+from supervisor_roll.wire.succession import (
+    LIVE,
+    NEEDS_ARBITER,
+    NEEDS_UPDATE,
+    Change,
+    Reread,
+    Resize,
+)
+
+# supervisord looks these up whenever it needs them.
+_LIVE = frozenset({
+    "autostart", "autorestart", "startsecs", "startretries", "stopsignal", "stopwaitsecs",
+    "stopasgroup", "killasgroup", "exitcodes", "priority"})
+_KEYS = {"uid": "user"}  # where the section has another word
+
+
+def reread(process_groups: dict[str, Any], new_groups: dict[str, Any]) -> Reread:
+    """What ``new_groups`` would change."""
+    running = {name: group for name, group in process_groups.items()
+               if not internals.is_pool(group)}
+    new = {name: config for name, config in new_groups.items()
+           if not hasattr(config, "pool_events")}
+    changes, resized = [], []
+    for name, group in running.items():
+        if name in new:
+            changes += _changes(group, new[name])
+            resized += _resized(group, new[name])
+    return Reread(changes, resized, sorted(new.keys() - process_groups.keys()),
+                  sorted(running.keys() - new_groups.keys()))
+
+
+def change(group: Any, new_group: Any, name: str) -> Change | None:
+    """What the new configuration changes of one process; None for nothing."""
+    process = internals.programs(group).get(name)
+    new = {config.name: config for config in new_group.process_configs}.get(name)
+    if process is None or new is None:
+        return None
+    now, then = internals.parameters(process.config), internals.parameters(new)
+    keys = {
+        _KEYS.get(key, key): LIVE if key in _LIVE else NEEDS_ARBITER
+        for key, value in then.items()
+        # As supervisor itself compares: an automatic log file is as good as any.
+        if not internals.is_automatic(value) and not internals.is_automatic(now[key])
+        and value != now[key]}
+    if group.config.priority != new_group.priority:
+        keys["priority"] = LIVE
+    why = ""
+    if type(group.config) is not type(new_group):
+        keys["socket"] = NEEDS_UPDATE
+        why = "a [program] has become an [fcgi-program], or the reverse"
+    elif getattr(group.config, "socket_config", None) != getattr(new_group, "socket_config", None):
+        keys["socket"] = NEEDS_UPDATE
+        why = "supervisord itself holds the socket of an [fcgi-program]"
+    if why:
+        why += f": only supervisorctl update {group.config.name} applies that, with its downtime"
+    if not keys:
+        return None
+    namespec = make_namespec(group.config.name, name)
+    return Change(namespec, keys, _digest(then, new_group), why)
+
+
+def _changes(group: Any, new_group: Any) -> list[Change]:
+    found = (change(group, new_group, name) for name in internals.programs(group))
+    return [one for one in found if one is not None]
+
+
+def _resized(group: Any, new_group: Any) -> list[Resize]:
+    now = list(internals.programs(group))
+    then = [config.name for config in new_group.process_configs]
+    added = [name for name in then if name not in now]
+    dropped = [name for name in now if name not in then]
+    if not added and not dropped:
+        return []
+    name = group.config.name
+    kept = len(now) > len(dropped)
+    refused = "" if kept else (
+        "none of its processes keeps its name (process_name, or numprocs to or from 1): only "
+        f"supervisorctl update {name} applies that, with its downtime")
+    return [Resize(name, [make_namespec(name, one) for one in added],
+                   [make_namespec(name, one) for one in dropped], refused)]
+
+
+def _digest(values: dict[str, Any], new_group: Any) -> str:
+    plain = {key: "AUTO" if internals.is_automatic(value) else
+             sorted(value.items()) if isinstance(value, dict) else value
+             for key, value in values.items()}
+    text = repr((sorted(plain.items(), key=lambda pair: pair[0]), new_group.priority,
+                 str(getattr(new_group, "socket_config", ""))))
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,0 +1,158 @@
+"""Descriptors travel to the listener and back, and whatever goes wrong none is left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from test_channel import RawListener, open_descriptors
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.wire.datagram import (
+    ACK,
+    LISTENING,
+    MAX_SOCKETS,
+    SOCKET_VARIABLE,
+    STARTING,
+    Message,
+    encode,
+)
+
+ANSWER = encode(Message(ACK, {"SOCKETS": "x"}))
+
+
+@pytest.fixture
+def listener(tmp_path_factory: pytest.TempPathFactory,
+             monkeypatch: pytest.MonkeyPatch) -> Iterator[RawListener]:
+    path = tmp_path_factory.mktemp("r") / "s"
+    monkeypatch.setenv(SOCKET_VARIABLE, str(path))
+    listener = RawListener(path)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[list[int]]:
+    """Two descriptors to send, as good as any."""
+    fds = [one.detach() for one in socket.socketpair()]
+    yield fds
+    for fd in fds:
+        os.close(fd)
+
+
+def answering(listener: RawListener, data: bytes, fds: Sequence[int]) -> threading.Thread:
+    def answer() -> None:
+        _, answers = listener.take()
+        with answers[0] as one:
+            socket.send_fds(one, [data], list(fds))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread
+
+
+def same(one: int, other: int) -> bool:
+    first, second = os.fstat(one), os.fstat(other)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def test_what_is_asked_for_comes_in_order_and_is_not_inherited(
+        listener: RawListener, pair: list[int]) -> None:
+    thread = answering(listener, ANSWER, pair)
+    answer, fds = Channel(patience_secs=30).ask_for_sockets(Message(STARTING))
+    thread.join()
+    assert answer == Message(ACK, {"SOCKETS": "x"})
+    assert len(fds) == 2
+    for sent, came in zip(pair, fds, strict=True):
+        assert same(sent, came)
+        assert not os.get_inheritable(came)
+        os.close(came)
+
+
+def test_what_is_handed_in_comes_after_the_socket_for_the_answer(
+        listener: RawListener, pair: list[int]) -> None:
+    channel = Channel(patience_secs=0.01)
+    assert channel.ask(Message(LISTENING), pair) is None
+    message, answers = listener.take()
+    assert message.kind == LISTENING
+    assert [same(one.fileno(), sent) for one, sent in zip(answers[1:], pair, strict=True)] == [
+        True, True]
+    answers[0].send(encode(Message(ACK)))
+    assert channel.ask(Message(LISTENING), pair) == Message(ACK)
+    for sent in pair:
+        os.fstat(sent)  # ours are ours still
+
+
+WRONG: dict[str, Callable[[list[int]], tuple[bytes, list[int]]]] = {
+    "an answer that is garbage": lambda pair: (b"garbage", pair),
+    "an answer that is empty": lambda pair: (b"", pair),
+    "too many": lambda pair: (ANSWER, [pair[0]] * (MAX_SOCKETS + 1)),
+    "far too many": lambda pair: (ANSWER, [pair[0]] * 250),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_of_what_is_wrong_nothing_is_taken(
+        listener: RawListener, pair: list[int], what: str) -> None:
+    before = open_descriptors()
+    thread = answering(listener, *WRONG[what](pair))
+    channel = Channel(patience_secs=30)
+    _, fds = channel.ask_for_sockets(Message(STARTING))
+    thread.join()
+    channel.close()
+    listener.taken.clear()
+    assert fds == []
+    assert open_descriptors() == before
+
+
+def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]) -> None:
+    thread = answering(listener, ANSWER, [pair[0]] * MAX_SOCKETS)
+    _, fds = Channel(patience_secs=30).ask_for_sockets(Message(STARTING))
+    thread.join()
+    assert len(fds) == MAX_SOCKETS
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("when", ["in time", "late", "too late"])
+def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
+        listener: RawListener, pair: list[int], when: str) -> None:
+    before = open_descriptors()
+    channel = Channel(patience_secs=30 if when == "in time" else 0.01)
+    if when == "in time":
+        thread = answering(listener, ANSWER, pair)
+        assert channel.ask(Message(STARTING)) is not None
+    else:
+        assert channel.ask_for_sockets(Message(STARTING)) == (None, [])
+        thread = answering(listener, ANSWER, pair)
+    thread.join()
+    if when == "late":
+        answer, fds = channel.ask_for_sockets(Message(STARTING))
+        assert answer is not None
+        assert len(fds) == 2
+        for fd in fds:
+            os.close(fd)
+    channel.close()
+    listener.taken.clear()
+    assert open_descriptors() == before
+
+
+def test_a_descriptor_that_is_none_is_not_sent(listener: RawListener) -> None:
+    before = open_descriptors()
+    assert Channel(patience_secs=0.01).ask(Message(LISTENING), [1 << 20]) is None
+    assert listener.holds_nothing()
+    assert open_descriptors() == before
+
+
+def test_nobody_listening_takes_no_descriptor(tmp_path: Path, pair: list[int],
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "nothing"))
+    before = open_descriptors()
+    channel = Channel(patience_secs=30)
+    assert channel.ask_for_sockets(Message(STARTING)) == (None, [])
+    assert channel.ask(Message(LISTENING), pair) is None
+    assert open_descriptors() == before

@@ -1,0 +1,189 @@
+"""Two arbiters as an ArbiterRollout sees them: what serves, and its successor.
+
+The model carries out the rollout's actions as supervisord and Gunicorn would, and yields the
+events that the listener would give. After each step it asserts the invariant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.events import Action, Event, InstanceId
+from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.machine import FINAL
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.snapshot import freeze, thaw
+
+OLD, NEW = InstanceId(100, 1.0), InstanceId(200, 2.0)
+
+
+class Pair:
+    """Workers are pids: 101, 102, ... are the old arbiter's, 201, 202, ... the successor's.
+
+    ``moves`` are what the rollout did, in words. With ``obey`` False nobody acts on it.
+    """
+
+    def __init__(self, workers: int = 4, full: bool = True, **values: str) -> None:
+        self.settings = Settings.parsed(values)
+        self.old = {101 + at: True for at in range(workers)}  # pid -> ready
+        self.new: dict[int, bool] = {}
+        self.wanted = {False: workers, True: 0}  # by whether it is the successor
+        self.alive = {False: True, True: False}
+        self.now = 0.0
+        self.moves: list[str] = []
+        self.tells: list[ev.Tell] = []
+        self.obey = True
+        self._next = {False: 101 + workers, True: 201}
+        self.queue: list[Event] = []
+        members = [Instance(_id(pid), pid, fresh=False, since=0.0, loaded=True, ready_since=0.0,
+                            available=True) for pid in self.old]
+        self.rollout = ArbiterRollout(self.settings, members, workers, 0.0, full)
+        self.floor = workers - self.rollout.budget.unavailable
+
+    def begin(self) -> list[str]:
+        return self._after(self.rollout.begin())
+
+    def tell(self, *events: Event) -> list[str]:
+        """Give the rollout these events, and what follows from its actions; what it did."""
+        self.queue += events
+        return self._settled()
+
+    def wait(self, secs: float) -> list[str]:
+        """Let time pass, from deadline to deadline."""
+        until, did = self.now + secs, list[str]()
+        while self.rollout.next_deadline is not None and self.rollout.next_deadline <= until:
+            self.now = max(self.now, self.rollout.next_deadline)
+            did += self.tell(ev.TimePassed())
+        self.now = until
+        return did
+
+    def ready(self, *pids: int) -> list[str]:
+        """Workers become ready."""
+        did = []
+        for pid in pids:
+            (self.new if pid in self.new else self.old)[pid] = True
+            did += self.tell(ev.Loaded(_id(pid)), ev.BecameReady(_id(pid), 1.0))
+        return did
+
+    def all_ready(self) -> list[str]:
+        """Every worker that boots becomes ready, until none boots."""
+        did = []
+        while self.booting:
+            did += self.ready(self.booting[0])
+        return did
+
+    def die(self, pid: int) -> list[str]:
+        self.new.pop(pid, None)
+        self.old.pop(pid, None)
+        return self.tell(ev.Exited(_id(pid)))
+
+    def end(self, successor: bool, why: str = "exited") -> list[str]:
+        """An arbiter ends, and its workers with it."""
+        self.alive[successor] = False
+        (self.new if successor else self.old).clear()
+        return self.tell(ev.ArbiterExited(why, successor))
+
+    @property
+    def booting(self) -> list[int]:
+        return [pid for pids in (self.old, self.new) for pid, is_ready in pids.items()
+                if not is_ready]
+
+    @property
+    def over(self) -> bool:
+        return self.rollout.state in FINAL
+
+    # --- what supervisord and Gunicorn do -------------------------------------------------------
+
+    def _settled(self) -> list[str]:
+        did: list[str] = []
+        while self.queue:
+            event = self.queue.pop(0)
+            if not self.over:
+                twin = thaw(json.loads(json.dumps(freeze(self.rollout))))
+                actions = self.rollout.handle(event, self.now)
+                assert twin.handle(event, self.now) == actions, "a thawed rollout acts otherwise"
+                did += self._after(actions)
+        return did
+
+    def _after(self, actions: list[Action]) -> list[str]:
+        did = []
+        for action in actions:
+            if isinstance(action, ev.Tell):
+                self.tells.append(action)
+                continue
+            word = _WORDS[type(action)](action)
+            did.append(word)
+            self.moves.append(word)
+            if self.obey:
+                self._act(action)
+        self._check()
+        return did + self._settled()
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, ev.StartSuccessor):
+            self.alive[True] = True
+            self.wanted[True] = self.rollout.first
+            self.queue.append(ev.SuccessorStarted(NEW))
+            for _ in range(self.rollout.first):
+                self._fork(successor=True)
+        elif isinstance(action, ev.Promote):
+            self.queue.append(ev.Promoted())
+        elif isinstance(action, ev.Discard):
+            self.alive[True] = False
+            self.new.clear()
+            self.queue.append(ev.ArbiterExited("stopped", successor=True))
+        elif isinstance(action, ev.AddInstance):
+            self.wanted[action.successor] += 1
+            self.queue.append(ev.Counted(self.wanted[action.successor], action.successor))
+            self._fork(action.successor)
+        elif isinstance(action, ev.RemoveOldest):
+            self.wanted[action.successor] -= 1
+            self.queue.append(ev.Counted(self.wanted[action.successor], action.successor))
+            pids = self.new if action.successor else self.old
+            oldest = min(pids)
+            del pids[oldest]
+            self.queue.append(ev.Exited(_id(oldest)))
+
+        elif isinstance(action, ev.StopInstance | ev.KillInstance):
+            # Born of TTIN, and never ready: its arbiter does not replace it.
+            pid = action.instance.pid
+            if self.new.pop(pid, None) is not None and pid > 200 + self.rollout.first:
+                self.wanted[True] -= 1
+                self.queue += [ev.Exited(action.instance), ev.Counted(self.wanted[True], True)]
+            else:
+                self.queue.append(ev.Exited(action.instance))
+                self._fork(successor=True)
+
+    def _fork(self, successor: bool) -> None:
+        pid = self._next[successor]
+        self._next[successor] += 1
+        (self.new if successor else self.old)[pid] = False
+        age = pid - 200 if successor else pid
+        self.queue.append(ev.Started(_id(pid), age, fresh=successor))
+
+    def _check(self) -> None:
+        if self.rollout.promoted or not self.alive[False]:
+            return
+        ready = sum(self.old.values()) + sum(self.new.values())
+        assert ready >= self.floor, f"{ready} ready, {self.floor} promised: {self.moves}"
+        most = self.rollout.desired + max(self.rollout.budget.surge, 1)
+        assert len(self.old) + len(self.new) <= most, f"more than {most} run: {self.moves}"
+
+
+def _id(pid: int) -> InstanceId:
+    return InstanceId(pid, float(pid))
+
+
+_WORDS: dict[type, Callable[..., str]] = {
+    ev.StartSuccessor: lambda _: "start",
+    ev.Promote: lambda _: "promote",
+    ev.Discard: lambda _: "discard",
+    ev.AddInstance: lambda action: "grow" if action.successor else "old grows",
+    ev.RemoveOldest: lambda action: "new shrinks" if action.successor else "shrink",
+    ev.StopInstance: lambda action: f"TERM {action.instance.pid}",
+    ev.DumpInstance: lambda action: f"ABRT {action.instance.pid}",
+    ev.KillInstance: lambda action: f"KILL {action.instance.pid}",
+}
