@@ -45,6 +45,10 @@ class _ConfigurationFile:
         self._read_at = -CONFIGURATION_SECS
         self._found: Configuration | BadConfiguration | None = None
 
+    def expire(self) -> None:
+        """Read it anew when it is asked for next."""
+        self._found = None
+
     def __call__(self) -> Configuration:
         now = time.monotonic()
         if self._found is None or now >= self._read_at + CONFIGURATION_SECS:
@@ -90,11 +94,12 @@ def main(environ: Mapping[str, str]) -> int:
         # supervisord restarts us, and nothing that we were told is lost.
         log.error("%s", error)
         return 1
-    _loop(selector, coordinator)
+    _loop(selector, coordinator, read)
     return 0
 
 
-def _loop(selector: selectors.BaseSelector, coordinator: Coordinator) -> None:
+def _loop(selector: selectors.BaseSelector, coordinator: Coordinator,
+          read: _ConfigurationFile) -> None:
     events = eventlistener.EventReader()
     while True:
         coordinator.pump()
@@ -109,11 +114,12 @@ def _loop(selector: selectors.BaseSelector, coordinator: Coordinator) -> None:
         for key in ready:
             if isinstance(key.data, InstanceId):
                 coordinator.exited(key.data)
-            elif key.data == "stdin" and not _events(events, coordinator):
+            elif key.data == "stdin" and not _events(events, coordinator, read):
                 return
 
 
-def _events(events: eventlistener.EventReader, coordinator: Coordinator) -> bool:
+def _events(events: eventlistener.EventReader, coordinator: Coordinator,
+            read: _ConfigurationFile) -> bool:
     """Acknowledge what supervisord has sent, at once. False if it has gone."""
     data = os.read(0, 65536)
     if not data:
@@ -125,6 +131,8 @@ def _events(events: eventlistener.EventReader, coordinator: Coordinator) -> bool
         return False
     for name in names:
         os.write(1, eventlistener.OK + eventlistener.READY)
+        if name.startswith("REMOTE_"):
+            read.expire()  # who asks for something may just have edited it
         coordinator.rung(processes_changed=name.startswith("PROCESS_"))
     return True
 

@@ -81,7 +81,8 @@ class Coordinator:
         runs = _usable(state, "runs", Run.thawed)
         self.rolls.statuses = dict(_usable(state, "statuses", lambda one: (
             str(one[0]), Status(**one[1]))))
-        self.rolls.runs = {run.namespec: run for run in runs}
+        self.rolls.runs.update({run.namespec: run for run in runs})
+        self.rolls.updates.automatic.thaw(state.get("automatic"))
         self.knowledge.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
@@ -152,7 +153,6 @@ class Coordinator:
         try:
             if self.knowledge.is_stale:
                 self.rolls.successions.processes_changed()
-            self.rolls.successions.tick()
             self.rolls.tick()
             while self._rung or self.outbox.full:
                 requests = self._exchange()
@@ -176,6 +176,7 @@ class Coordinator:
                 "arbiters": [arbiter.frozen() for arbiter in self.knowledge.arbiters.values()],
                 "runs": [run.frozen() for run in rolls.runs.values()],
                 "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
+                "automatic": rolls.updates.automatic.frozen(),
             }) if outbox.unsaved else None,
             reports=outbox.reports, taken=outbox.taken, done=outbox.done,
             statuses=overview(rolls.statuses, rolls.runs, self.knowledge.arbiters.values(),

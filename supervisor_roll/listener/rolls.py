@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from supervisor_roll.listener import preflight
 from supervisor_roll.listener.aftermath import Aftermath
+from supervisor_roll.listener.beginnings import Beginnings
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
-from supervisor_roll.listener.gather import Found, Refusal, gather, plan_facts
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.preflight import NotPossible, Result
@@ -19,28 +18,28 @@ from supervisor_roll.listener.releases import Releases
 from supervisor_roll.listener.runs import Job, Run
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.successions import Successions, is_successor
-from supervisor_roll.listener.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.supervisord import Supervisord
+from supervisor_roll.listener.updates import Updates
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.machine import ABORTED, FAILED, FINAL, Rollout
-from supervisor_roll.rollout.settings import ARBITER, WORKERS, Settings
-from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL, Rollout
+from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.mailbox import (
     ABORT,
     BEGAN,
     DRY_RUN,
     NOTE,
     PAUSE,
-    PLAN,
     PROMOTED,
     REFUSED,
     RESUME,
     ROLLOUT,
     SKIPPED,
     SUCCEEDED,
+    UPDATE,
     WARNING,
     Request,
     Status,
@@ -69,26 +68,33 @@ class Rolls:
         self.outbox, self.knowledge, self.supervisord = outbox, knowledge, supervisord
         self.successions = Successions(self, supervisord, clock)
         self.program, self.sides = program, sides
-        self.aftermath = Aftermath(self)
+        self.beginnings, self.aftermath = Beginnings(self), Aftermath(self)
         self.releases = Releases(sides, program)
         self._waiting: deque[Job] = deque()
         self._advancing = False
         self.configuration, self.clock = configuration, clock
         self.runs: dict[str, Run] = {}
         self.statuses: dict[str, Status] = {}
+        self.updates = Updates(self, supervisord)
 
     def accept(self, request: Request) -> None:
         """Take a request out of the mailbox, and begin with it."""
         self.outbox.taken.append(request.id)
-        if request.kind not in (ROLLOUT, DRY_RUN):
+        if request.kind == UPDATE:
+            self.updates.asked(request)
+        elif request.kind not in (ROLLOUT, DRY_RUN):
             for namespec in request.programs:
                 self._control(request, namespec)
             self.outbox.done.append(request.id)
         else:
-            self._waiting.append(Job(
+            self.begin(Job(
                 request.id, request.programs, request.values, request.by, request.at,
                 request.wildcard, request.kind == DRY_RUN))
-            self._advance()
+
+    def begin(self, job: Job) -> None:
+        """Begin with a job; one without programs is over at once."""
+        self._waiting.append(job)
+        self._advance()
 
     def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
         """Something happened to an arbiter or its worker: tell the rollout, if there is one."""
@@ -99,7 +105,9 @@ class Rolls:
             self.handle(run, run.rolling, event)
 
     def tick(self) -> None:
-        """Let time pass."""
+        """Let time pass. Raises Unreachable."""
+        self.successions.tick()
+        self.updates.tick()
         now = self.clock()
         for key, result in self.sides.poll():
             run = self.runs.get(key)
@@ -110,7 +118,7 @@ class Rolls:
         for run in list(self.runs.values()):
             rolling = run.rolling
             if run.rollout is None:
-                self._gather(run)
+                self.beginnings.gather(run)
             elif rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
                 self.handle(run, rolling, ev.TimePassed())
 
@@ -124,14 +132,15 @@ class Rolls:
             arbiter = self.knowledge.running(run.arbiter)
             try:
                 if arbiter is not None:
-                    self._preflight(run, rollout.settings, arbiter)
+                    self.beginnings.preflight(run, rollout.settings, arbiter)
             except (NotPossible, StopIteration) as error:
                 self.handle(run, rollout, ev.Objected(f"preflight: {error}"))
 
     def next_deadline(self) -> float | None:
         deadlines = [run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
                      for run in self.runs.values()]
-        deadlines += [self.sides.next_deadline(), self.successions.next_deadline()]
+        deadlines += [self.sides.next_deadline(), self.successions.next_deadline(),
+                      self.updates.next_deadline()]
         return min((one for one in deadlines if one is not None), default=None)
 
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
@@ -228,7 +237,7 @@ class Rolls:
                        f"to end it: rollabort {namespec}"})
         else:
             self.runs[namespec] = run
-            self._gather(run)
+            self.beginnings.gather(run)
 
     def over(self, run: Run, kind: str, facts: dict[str, Any]) -> None:
         """The run has ended as ``kind`` says; the job goes on with what is left of it."""
@@ -240,129 +249,14 @@ class Rolls:
                 run.status(), state=kind, why=facts["why"], ended=self.outbox.wall())
             if kind in (FAILED, ABORTED):
                 run.job.unserved = f"not rolled, since {run.namespec} {kind} before it"
+        if not run.job.dry_run:
+            self.updates.automatic.ended(run.namespec, kind == COMPLETE)
         self.outbox.report(run.job.id, run.namespec, kind, facts)
         run.job.index += 1
         self._waiting.append(run.job)
         self._advance()
 
     # --- runs -----------------------------------------------------------------------------------
-
-    def _gather(self, run: Run) -> None:
-        """Begin to roll once all that runs now is known; refuse what cannot be rolled."""
-        settings = self._settings_of(run)
-        if settings is None:
-            return
-        found = None
-        if self._reread(run, settings):
-            found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
-        if isinstance(found, Found) and found.choice.strategy == ARBITER:
-            why = self.successions.obstacle(found.arbiter)
-            found = Refusal(why) if why else found
-        if self.runs.get(run.namespec) is not run:
-            return
-        if isinstance(found, Refusal):
-            self._refuse(run, found)
-        elif found is None:
-            waited = self.clock() - run.gathers_since
-            if waited > QUIET_SECS and not run.warnings:
-                run.warnings.append("")
-                self.outbox.report(run.job.id, run.namespec, NOTE, {
-                    "text": "waiting until all of its workers have said whether they are ready"})
-        elif run.job.dry_run:
-            self._plan(run, settings, found)
-        else:
-            try:
-                self._begin(run, settings, found)
-            except NotPossible as error:
-                self.over(run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"})
-
-    def _refuse(self, run: Run, refusal: Refusal) -> None:
-        choice = refusal.choice
-        if run.job.dry_run and choice is not None:
-            self.over(run, PLAN, {"strategy": choice.strategy, "reasons": choice.reasons,
-                                  "changes": choice.changes, "refused": refusal.why})
-        else:
-            self.over(run, refusal.kind, {"why": refusal.why})
-
-    def _reread(self, run: Run, settings: Settings) -> bool:
-        """Learn what has changed in the program's section. False: the run has ended."""
-        if run.reread or settings.strategy == WORKERS:
-            return True
-        try:
-            found = self.supervisord.reread()
-            run.change = next(
-                (one for one in found.changes if one.namespec == run.namespec), None)
-        except Refused as fault:
-            if fault.code != UNKNOWN_METHOD:
-                self.over(run, REFUSED, {
-                    "why": f"supervisord cannot read its configuration: {fault.text}"})
-                return False
-            self.warn(run.namespec, "supervisord runs an earlier version of supervisor_roll: "
-                                    "restart it once, to have the configuration looked at")
-        except Unreachable as error:
-            self.over(run, REFUSED, {"why": str(error)})
-            return False
-        run.reread = True
-        return True
-
-    def _settings_of(self, run: Run) -> Settings | None:
-        """The program's settings with those of the job; None if they are bad: the run has ended."""
-        try:
-            return self.configuration().settings_for(run.namespec).replaced(run.job.values)
-        except (BadSetting, BadConfiguration) as error:
-            self.over(run, REFUSED, {"why": str(error)})
-            return None
-
-    def _begin(self, run: Run, settings: Settings, found: Found) -> None:
-        arbiter, choice, now = found.arbiter, found.choice, self.clock()
-        if choice.strategy == ARBITER:
-            run.arbiter, run.reasons = arbiter.id, choice.reasons
-            run.rollout = ArbiterRollout(
-                settings, arbiter.outdated(now), arbiter.count, now, found.full)
-        else:
-            if settings.preflight:
-                self._preflight(run, settings, arbiter)
-            run.arbiter = arbiter.id
-            run.rollout = WorkerRollout(settings, arbiter.outdated(now), arbiter.count, now,
-                                        cleared=not settings.preflight)
-        self.take(run, run.rollout.begin())
-        if choice.warning:
-            self.warn(run.namespec, choice.warning)
-        if choice.live:
-            self._adopt(run)
-
-    def _adopt(self, run: Run) -> None:
-        keys = ", ".join(sorted(run.change.keys if run.change else ()))
-        try:
-            self.supervisord.adopt(run.namespec)
-            self.outbox.report(run.job.id, run.namespec, NOTE, {
-                "text": f"supervisord heeds from now on: {keys}"})
-        except Unreachable as error:
-            self.warn(run.namespec, f"the changes of {keys} are not in force: {error}")
-
-    def _preflight(self, run: Run, settings: Settings, arbiter: Arbiter,
-                   changed: bool = False) -> None:
-        """Raises NotPossible. ``changed``: by the configuration that was last reread."""
-        program = self.program(run.namespec, changed)
-        why = preflight.objection(
-            program.command, self.knowledge.table.command_line(arbiter.id.pid).split())
-        if why:
-            raise NotPossible(why)
-        self.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
-                             arbiter.facts.get("PYTHONPATH", ""), settings.ready_timeout_secs)
-
-    def _plan(self, run: Run, settings: Settings, found: Found) -> None:
-        """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
-        if self.sides.runs(run.namespec):
-            return
-        try:
-            run.arbiter = found.arbiter.id
-            if "user" in found.choice.changes:
-                raise NotPossible("the user has changed; the successor itself will be the proof")
-            self._preflight(run, settings, found.arbiter, found.choice.strategy == ARBITER)
-        except NotPossible as error:
-            self.warn(run.namespec, f"no preflight: {error}")
-            self.over(run, PLAN, plan_facts(found, settings, None))
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """A preflight, or the command of on_failure, has ended."""
@@ -376,16 +270,7 @@ class Rolls:
             else:
                 self.handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
         elif run.job.dry_run:
-            settings = self._settings_of(run)
-            if settings is None:
-                return
-            found = gather(run, settings, self.knowledge, self.clock(), self.outbox.wall())
-            if isinstance(found, Refusal):
-                self._refuse(run, found)
-            elif found is not None:
-                self.over(run, PLAN, plan_facts(found, settings, result))
-            else:
-                self.over(run, REFUSED, {"why": "its workers were replaced during the preflight"})
+            self.beginnings.checked(run, result)
 
     def handle(self, run: Run, rollout: Rollout, event: ev.Event) -> None:
         self.outbox.unsaved = True
@@ -396,8 +281,9 @@ class Rolls:
             if not isinstance(action, ev.Tell):
                 self.outbox.actions.append((run.namespec, action))
             elif action.kind in FINAL:
-                if not self.aftermath.takes(run, action.kind, action.facts):
-                    self.over(run, action.kind, action.facts)
+                facts = self.successions.closing(run, action.kind, action.facts)
+                if not self.aftermath.takes(run, action.kind, facts):
+                    self.over(run, action.kind, facts)
             else:
                 facts = action.facts
                 if run.arbiter is not None and action.kind in (BEGAN, SUCCEEDED, PROMOTED):

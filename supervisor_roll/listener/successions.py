@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.listener import sockets, strategy
 from supervisor_roll.listener.knowledge import Arbiter
@@ -19,6 +19,7 @@ from supervisor_roll.listener.supervisord import Refused, Supervisord
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.machine import FAILED
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.succession import Succession
@@ -54,6 +55,7 @@ class Successions:
         self._rolls, self._supervisord, self._clock = rolls, supervisord, clock
         self.store = SocketStore()
         self._ended: list[_Ended] = []
+        self._tails: dict[str, str] = {}  # namespec -> the end of its last successor's output
         self._crashed: dict[str, float] = {}  # namespec -> till when its sockets are held
 
     # --- before and while a rollout runs --------------------------------------------------------
@@ -201,8 +203,22 @@ class Successions:
         for action in rollout.again():
             self._rolls.outbox.actions.append((run.namespec, action))
 
+    def closing(self, run: Run, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+        """What a rollout tells at its end, with what serves now and what a successor had to say."""
+        tail = self._tails.pop(run.namespec, "")
+        if not isinstance(run.rollout, ArbiterRollout):
+            return facts
+        why = str(facts["why"])
+        if kind == FAILED and tail and tail not in why:
+            why = f"{why}\nthe end of the successor's output:\n{tail}"
+        serving = next((one for one in self._rolls.knowledge.siblings(run.namespec)
+                        if not one.successor), None)
+        return {**facts, "why": why, "arbiter": serving.id.pid if serving else 0,
+                "workers": len(serving.workers) if serving else 0}
+
     def _gone(self, namespec: str, found: Succession) -> None:
         tail = "\n".join(found.tail.rstrip().splitlines()[-TAIL_LINES:])
+        self._tails[namespec] = tail
         why = f"the successor {found.ended or 'has exited'}"
         if tail:
             why += f"; the end of its output:\n{tail}"

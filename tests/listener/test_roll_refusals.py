@@ -13,14 +13,15 @@ from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, NOTE, REFUSED, SKIPPED
 
 
 @pytest.mark.parametrize(("facts", "why"), [
-    ({"PRELOAD": "1"}, "preload_app"),
+    ({"PRELOAD": "1"}, "preload_app: each worker"),
+    ({"STALE": "myapp.settings"}, "modules of the application itself: myapp.settings"),
     ({"REUSE_PORT": "1", "GUNICORN": "24.0.0"}, "reuse_port"),
     ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
     ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
     ({"MISSING": "pre_fork"}, HOOK_LINE),
 ])
 def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
-    site = Site()
+    site = Site(myapp={"strategy": "workers"})
     site.start("myapp", workers=2, **facts)
     site.settle()
     job = site.ask("myapp")
@@ -28,6 +29,21 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
     assert why in site.facts(job, REFUSED)["why"]
     assert site.signals == []
     assert "myapp" not in site.supervisord.mailbox.statuses
+
+
+@pytest.mark.parametrize(("facts", "why"), [
+    ({"PRELOAD": "1"}, "without the hooks on_starting, when_ready and on_exit"),
+    ({"PRELOAD": "1", "LISTENS": "1", "REUSE_PORT": "1"}, "reuse_port"),
+    ({"STALE": "myapp", "LISTENS": "1", "BINDS": "127.0.0.1:80"}, "listening sockets are not known"),
+])
+def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str], why: str) -> None:
+    site = Site()
+    site.start("myapp", workers=2, **facts)
+    site.settle()
+    job = site.ask("myapp")
+    assert site.reports(job) == [("myapp", REFUSED)]
+    assert why in site.facts(job, REFUSED)["why"]
+    assert site.signals == []
 
 
 def test_reuse_port_is_fine_where_all_workers_share_one_socket() -> None:

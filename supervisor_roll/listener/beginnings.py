@@ -1,0 +1,172 @@
+"""How a run begins: all that runs is gathered, the strategy is chosen, and a rollout made of it.
+
+Or it is refused; or it was only asked what would be done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from supervisor_roll.listener import preflight as preflight_rules
+from supervisor_roll.listener.configuration import BadConfiguration
+from supervisor_roll.listener.gather import Found, Refusal, gather, plan_facts
+from supervisor_roll.listener.knowledge import Arbiter
+from supervisor_roll.listener.preflight import NotPossible, Result
+from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.supervisord import Refused, Unreachable
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.settings import ARBITER, WORKERS, Settings
+from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.wire.mailbox import NOTE, PLAN, REFUSED
+
+if TYPE_CHECKING:
+    from supervisor_roll.listener.rolls import Rolls
+
+# A program that gathers for longer than that says so.
+QUIET_SECS = 2.0
+# supervisor.xmlrpc.Faults: supervisord was started with an earlier version of this package.
+UNKNOWN_METHOD = 1
+
+
+class Beginnings:
+    """Takes runs up to their rollout's first actions."""
+
+    def __init__(self, rolls: Rolls) -> None:
+        self._rolls = rolls
+
+    def gather(self, run: Run) -> None:
+        """Begin to roll once all that runs now is known; refuse what cannot be rolled."""
+        settings = self._settings_of(run)
+        if settings is None or not self._reread(run, settings):
+            return
+        found = self._found(run, settings)
+        if isinstance(found, Found) and found.choice.strategy == ARBITER:
+            why = self._rolls.successions.obstacle(found.arbiter)
+            found = Refusal(why) if why else found
+        if isinstance(found, Refusal):
+            self._refuse(run, found)
+        elif found is None:
+            waited = self._rolls.clock() - run.gathers_since
+            if waited > QUIET_SECS and not run.warnings:
+                run.warnings.append("")
+                self._rolls.outbox.report(run.job.id, run.namespec, NOTE, {
+                    "text": "waiting until all of its workers have said whether they are ready"})
+        elif run.job.dry_run:
+            self._plan(run, settings, found)
+        else:
+            try:
+                self._begin(run, settings, found)
+            except NotPossible as error:
+                self._rolls.over(run, REFUSED, {
+                    "why": f"preflight: {error}; or set preflight=false"})
+
+    def _found(self, run: Run, settings: Settings) -> Found | Refusal | None:
+        rolls = self._rolls
+        return gather(run, settings, rolls.knowledge, rolls.clock(), rolls.outbox.wall())
+
+    def _refuse(self, run: Run, refusal: Refusal) -> None:
+        choice = refusal.choice
+        if run.job.dry_run and choice is not None:
+            self._rolls.over(run, PLAN, {"strategy": choice.strategy, "reasons": choice.reasons,
+                                  "changes": choice.changes, "refused": refusal.why})
+        else:
+            self._rolls.over(run, refusal.kind, {"why": refusal.why})
+
+    def _reread(self, run: Run, settings: Settings) -> bool:
+        """Learn what has changed in the program's section. False: the run has ended."""
+        if run.reread:
+            return True
+        run.reread = True
+        try:
+            found = self._rolls.supervisord.reread()
+            run.change = next(
+                (one for one in found.changes if one.namespec == run.namespec), None)
+        except Unreachable as error:
+            why = f"supervisord cannot read its configuration: {error}"
+            if isinstance(error, Refused):
+                why = f"supervisord cannot read its configuration: {error.text}"
+            if isinstance(error, Refused) and error.code == UNKNOWN_METHOD:
+                self._rolls.warn(run.namespec, (
+                    "supervisord runs an earlier version of supervisor_roll: restart it once, to "
+                    "have the configuration looked at"))
+            elif settings.strategy == WORKERS:
+                self._rolls.warn(run.namespec, why)
+            else:
+                self._rolls.over(run, REFUSED, {"why": why})
+                return False
+        return True
+
+    def _settings_of(self, run: Run) -> Settings | None:
+        """The program's settings with those of the job; None if they are bad: the run has ended."""
+        try:
+            return self._rolls.configuration().settings_for(run.namespec).replaced(run.job.values)
+        except (BadSetting, BadConfiguration) as error:
+            self._rolls.over(run, REFUSED, {"why": str(error)})
+            return None
+
+    def _begin(self, run: Run, settings: Settings, found: Found) -> None:
+        arbiter, choice, now = found.arbiter, found.choice, self._rolls.clock()
+        if choice.strategy == ARBITER:
+            run.arbiter, run.reasons = arbiter.id, choice.reasons
+            run.rollout = ArbiterRollout(
+                settings, arbiter.outdated(now), arbiter.count, now, found.full)
+        else:
+            if settings.preflight:
+                self.preflight(run, settings, arbiter)
+            run.arbiter = arbiter.id
+            run.rollout = WorkerRollout(settings, arbiter.outdated(now), arbiter.count, now,
+                                        cleared=not settings.preflight)
+        self._rolls.updates.automatic.began(run.namespec)
+        self._rolls.take(run, run.rollout.begin())
+        if choice.warning:
+            self._rolls.warn(run.namespec, choice.warning)
+        if choice.live:
+            self._adopt(run)
+
+    def _adopt(self, run: Run) -> None:
+        keys = ", ".join(sorted(run.change.keys if run.change else ()))
+        try:
+            self._rolls.supervisord.adopt(run.namespec)
+            self._rolls.outbox.report(run.job.id, run.namespec, NOTE, {
+                "text": f"supervisord heeds from now on: {keys}"})
+        except Unreachable as error:
+            self._rolls.warn(run.namespec, f"the changes of {keys} are not in force: {error}")
+
+    def preflight(self, run: Run, settings: Settings, arbiter: Arbiter,
+                   changed: bool = False) -> None:
+        """Raises NotPossible. ``changed``: by the configuration that was last reread."""
+        program = self._rolls.program(run.namespec, changed)
+        why = preflight_rules.objection(
+            program.command, self._rolls.knowledge.table.command_line(arbiter.id.pid).split())
+        if why:
+            raise NotPossible(why)
+        self._rolls.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
+                             arbiter.facts.get("PYTHONPATH", ""), settings.ready_timeout_secs)
+
+    def _plan(self, run: Run, settings: Settings, found: Found) -> None:
+        """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
+        if self._rolls.sides.runs(run.namespec):
+            return
+        try:
+            run.arbiter = found.arbiter.id
+            if "user" in found.choice.changes:
+                raise NotPossible("the user has changed; the successor itself will be the proof")
+            self.preflight(run, settings, found.arbiter, found.choice.strategy == ARBITER)
+        except NotPossible as error:
+            self._rolls.warn(run.namespec, f"no preflight: {error}")
+            self._rolls.over(run, PLAN, plan_facts(found, settings, None))
+
+    def checked(self, run: Run, result: Result) -> None:
+        """A dry run's preflight has ended: tell the plan."""
+        settings = self._settings_of(run)
+        if settings is None:
+            return
+        found = self._found(run, settings)
+        if isinstance(found, Refusal):
+            self._refuse(run, found)
+        elif found is not None:
+            self._rolls.over(run, PLAN, plan_facts(found, settings, result))
+        else:
+            self._rolls.over(run, REFUSED, {
+                "why": "its workers were replaced during the preflight"})

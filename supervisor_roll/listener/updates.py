@@ -1,0 +1,126 @@
+"""Rollouts for the configuration's sake: those that nobody asks for, and ``rollupdate``.
+
+What is to be done is for ``Automatic`` to say; here it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING
+
+from supervisor_roll.listener import automatic
+from supervisor_roll.listener.automatic import Automatic, Turn
+from supervisor_roll.listener.configuration import BadConfiguration
+from supervisor_roll.listener.runs import Job
+from supervisor_roll.listener.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.wire.mailbox import NOTE, REFUSED, WARNING, Request
+
+if TYPE_CHECKING:
+    from supervisor_roll.listener.rolls import Rolls
+
+log = logging.getLogger("supervisor_roll")
+
+REMOVE_SECS = 1.0
+_SAYS = {
+    automatic.ADOPT: "supervisord heeds from now on what has changed",
+    automatic.RESIZE: "its processes are as many as configured now",
+    automatic.ADD: "added, and started as it is configured",
+    automatic.REMOVE: "it is configured no more: it stops, and is removed then",
+}
+
+
+class Updates:
+    """Carries out what ``Automatic`` decides."""
+
+    def __init__(self, rolls: Rolls, supervisord: Supervisord) -> None:
+        self._rolls, self._supervisord = rolls, supervisord
+        self.automatic = Automatic(
+            rolls.configuration, supervisord.reread, self._state, rolls.runs.__contains__)
+        self._removing: dict[str, float] = {}  # group -> when to look again
+
+    def tick(self) -> None:
+        """Begin with what is due by itself. Raises Unreachable."""
+        now = self._rolls.clock()
+        turns = self.automatic.tick(now)
+        for problem in self.automatic.problems:
+            log.error("%s", problem)
+        self.automatic.problems.clear()
+        for turn in turns:
+            log.info("%s: %s", ", ".join(turn.names), turn.reason)
+            job = f"auto-{uuid.uuid4().hex[:12]}"
+            if turn.kind == automatic.ROLL:
+                self._roll(job, turn.names, f"the listener, since {turn.reason}")
+            else:
+                self._apply(job, turn)
+                self._rolls.outbox.done.append(job)
+        if self.automatic.unsaved:
+            self.automatic.unsaved, self._rolls.outbox.unsaved = False, True
+        for group, when in list(self._removing.items()):
+            if now >= when:
+                self._remove(group)
+
+    def asked(self, request: Request) -> None:
+        """``rollupdate``: do all that the configuration has changed. Raises Unreachable."""
+        try:
+            turns, left = self.automatic.update(request.programs)
+        except (BadConfiguration, Refused) as error:
+            why = error.text if isinstance(error, Refused) else str(error)
+            self._rolls.outbox.report(request.id, "", REFUSED, {
+                "why": f"the configuration is invalid: {why}"})
+            self._rolls.outbox.done.append(request.id)
+            return
+        for text in left:
+            self._rolls.outbox.report(request.id, "", NOTE, {"text": text})
+        names: list[str] = []
+        for turn in turns:
+            if turn.kind == automatic.ROLL:
+                names += turn.names
+            else:
+                self._apply(request.id, turn)
+        self._roll(request.id, names, request.by)
+
+    def next_deadline(self) -> float | None:
+        deadlines = [self.automatic.next_deadline(self._rolls.clock()), *self._removing.values()]
+        return min((one for one in deadlines if one is not None), default=None)
+
+    def _roll(self, job: str, names: list[str], by: str) -> None:
+        self._rolls.begin(Job(job, names, {}, by, self._rolls.outbox.wall()))
+
+    def _apply(self, job: str, turn: Turn) -> None:
+        """Do what takes no rollout. A refusal is told, and is no reason to try again."""
+        for name in turn.names:
+            kind, text = NOTE, f"{_SAYS[turn.kind]} ({turn.reason})"
+            try:
+                if turn.kind == automatic.ADOPT:
+                    self._supervisord.adopt(name)
+                elif turn.kind == automatic.RESIZE:
+                    self._supervisord.resize(name)
+                elif turn.kind == automatic.ADD:
+                    self._supervisord.add(name)
+                else:
+                    self._supervisord.stop_group(name)
+                    self._removing[name] = self._rolls.clock()
+            except Refused as fault:
+                kind, text = WARNING, f"{turn.reason}, which cannot be applied: {fault.text}"
+            log.info("%s: %s", name, text)
+            self._rolls.outbox.report(job, name, kind, {"text": text})
+            if turn.kind == automatic.ADOPT:
+                self.automatic.ended(name, kind == NOTE)
+
+    def _remove(self, group: str) -> None:
+        try:
+            self._supervisord.remove(group)
+            del self._removing[group]
+        except Refused as fault:
+            if "STILL_RUNNING" in fault.text:
+                self._removing[group] = self._rolls.clock() + REMOVE_SECS
+            else:
+                del self._removing[group]
+        except Unreachable:
+            self._removing[group] = self._rolls.clock() + REMOVE_SECS
+            raise
+
+    def _state(self, namespec: str) -> str:
+        info = self._rolls.knowledge.info(namespec)
+        return info.state if info is not None else ""
