@@ -51,7 +51,7 @@ def back_off(server: Any, worker: Any, voice: Voice) -> None:
 
 
 def guard(worker: Any, voice: Voice) -> None:
-    """Catch what ends the worker before it is ready, if its arbiter has had a ready worker."""
+    """Tell what ends the worker before it is ready; catch it if its arbiter has had a ready one."""
     original = worker.init_process
 
     def guarded() -> None:
@@ -61,19 +61,21 @@ def guard(worker: Any, voice: Voice) -> None:
                 # An ASGI server returns from run() where the application's start-up failed.
                 raise RuntimeError("the worker left before it was ready; its log may say why")
         except BaseException as error:
-            if voice.page.ready or not worker.alive or not voice.arbiter.armed:
+            if voice.page.ready or not worker.alive:
                 raise
-            _failed(voice, error)
+            _tell(voice, error)
+            if not voice.arbiter.armed:
+                raise
+            log.error("supervisor_roll: the worker failed to boot", exc_info=True)
+            time.sleep(PARK_SECS)
+            raise SystemExit(1) from error
 
     # Not on the class: only this worker, and Gunicorn calls it right after this hook.
     worker.init_process = guarded
 
 
-def _failed(voice: Voice, error: BaseException) -> None:
+def _tell(voice: Voice, error: BaseException) -> None:
     summary = f"{type(error).__name__}: {error}"
     lines = traceback.format_exc().rstrip().splitlines()
-    log.error("supervisor_roll: the worker failed to boot: %s", summary, exc_info=True)
     voice.channel.ask(voice.message(
         FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:])))
-    time.sleep(PARK_SECS)
-    raise SystemExit(1) from error

@@ -77,7 +77,7 @@ def _reasons(arbiter: Arbiter, keys: dict[str, str]) -> list[str]:
         reasons.append(f"{facts['CONF']} has changed since its arbiter read it")
     if facts.get("PRELOAD") == "1":
         reasons.append("it has preload_app")
-    if facts.get("STALE"):
+    elif facts.get("STALE"):
         reasons.append(f"its arbiter has imported modules of the application: {facts['STALE']}")
     return reasons
 

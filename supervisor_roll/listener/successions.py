@@ -209,7 +209,8 @@ class Successions:
         if not isinstance(run.rollout, ArbiterRollout):
             return facts
         why = str(facts["why"])
-        if kind == FAILED and tail and tail not in why:
+        # A traceback says more, and is its end as a rule.
+        if kind == FAILED and tail and "\n" not in why:
             why = f"{why}\nthe end of the successor's output:\n{tail}"
         serving = next((one for one in self._rolls.knowledge.siblings(run.namespec)
                         if not one.successor), None)

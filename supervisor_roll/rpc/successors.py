@@ -51,7 +51,9 @@ class Successors:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
         group, name, serving = self._found(supervisord, namespec)
         entry = self._entries.get(namespec)
-        if entry is not None and entry.group is group and entry.successor is not None:
+        # Processes compare by their priority, so never with == or in.
+        if (entry is not None and entry.group is group
+                and entry.successor is not None and entry.successor is not serving):
             if entry.successor.get_state() != ProcessStates.STOPPING:
                 return self.shown(supervisord, namespec)
             raise _failed(f"{namespec}: its last successor is still being stopped")

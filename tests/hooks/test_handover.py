@@ -14,7 +14,7 @@ from harness.waiting import wait_until
 from keeping_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering, ask
 
 from supervisor_roll.hooks.handover import RESTART_SECS
-from supervisor_roll.wire.datagram import RELOADED
+from supervisor_roll.wire.datagram import RELOADED, STARTING, STOPPING
 from supervisor_roll.wire.succession import SUCCESSOR_VARIABLE
 
 ALL = pytest.mark.parametrize("version", VERSIONS)
@@ -107,9 +107,10 @@ def test_an_old_arbiter_that_crashes_can_be_started_again_before_its_pidfile_is_
 
 @ALL
 def test_nobody_after_a_successor_sees_how_it_began(site: Site, version: str) -> None:
-    """Neither its workers nor what USR2 makes of it."""
-    old = site.start(version, configured(site)).wait_ready()
-    successor = site.start(version, configured(site), successor_of=old.pid).wait_ready()
+    """Neither its workers nor what USR2 makes of it, which has its sockets from Gunicorn."""
+    extra = "_open = open('/dev/null')\n"  # where systemd's sockets would be
+    old = site.start(version, configured(site, extra)).wait_ready()
+    successor = site.start(version, configured(site, extra), successor_of=old.pid).wait_ready()
     assert old.end() == 0
     wait_for_pidfile(site, successor)
     environment = json.loads(ask(f"unix:{site.folder}/http", "/environment"))
@@ -117,11 +118,13 @@ def test_nobody_after_a_successor_sees_how_it_began(site: Site, version: str) ->
 
     successor.send(signal.SIGUSR2)
     second = wait_until(lambda: pid_in(site.folder / "pid.2"), DEADLINE_SECS, "what USR2 starts")
+    site.listener.keep_paths = False
     try:
         assert successor.end() == 0
+        assert not site.listener.said(STOPPING, successor.pid)
         wait_until(lambda: pid_in(site.folder / "pid") == second, DEADLINE_SECS, "its pidfile")
-        # The same sockets, which are passed as Gunicorn passes them, and stay where they are.
-        assert answering(f"unix:{site.folder}/http") == second
+        wait_until(lambda: answering(f"unix:{site.folder}/http") == second, DEADLINE_SECS, "it")
+        assert not site.listener.said(STARTING, second)
     finally:
         os.kill(second, signal.SIGTERM)
         wait_until(lambda: not pid_in(site.folder / "pid"), DEADLINE_SECS, "its end")
