@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from supervisor.xmlrpc import Faults
+
 from supervisor_roll.listener import preflight as preflight_rules
 from supervisor_roll.listener.configuration import BadConfiguration
 from supervisor_roll.listener.gather import Found, Refusal, gather, plan_facts
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 # A program that gathers for longer than that says so.
 QUIET_SECS = 2.0
-# supervisor.xmlrpc.Faults: supervisord was started with an earlier version of this package.
-UNKNOWN_METHOD = 1
 
 
 class Beginnings:
@@ -86,7 +86,7 @@ class Beginnings:
             why = f"supervisord cannot read its configuration: {error}"
             if isinstance(error, Refused):
                 why = f"supervisord cannot read its configuration: {error.text}"
-            if isinstance(error, Refused) and error.code == UNKNOWN_METHOD:
+            if isinstance(error, Refused) and error.code == Faults.UNKNOWN_METHOD:
                 self._rolls.warn(run.namespec, (
                     "supervisord runs an earlier version of supervisor_roll: restart it once, to "
                     "have the configuration looked at"))

@@ -15,7 +15,8 @@ from supervisor_roll.wire.succession import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, C
 class Choice:
     """A strategy, with why in words. ``refused`` says why nothing can be rolled at all.
 
-    ``changes`` are the changed keys of the program's section, with what each takes.
+    ``changes`` are the changed keys of the program's section, and its Gunicorn's configuration
+    file if that has changed, with what each takes.
     """
 
     strategy: str
@@ -32,7 +33,9 @@ class Choice:
 
 def choose(arbiter: Arbiter, settings: Settings, change: Change | None) -> Choice:
     """The strategy for an arbiter whose program's section has changed as ``change`` says."""
-    keys = change.keys if change is not None else {}
+    keys = dict(change.keys) if change is not None else {}
+    if _conf_changed(arbiter.facts.get("CONF", ""), arbiter.facts.get("CONF_DIGEST", "")):
+        keys[arbiter.facts["CONF"]] = NEEDS_ARBITER
     refused = [key for key, effect in keys.items() if effect == NEEDS_UPDATE]
     if refused and settings.strategy != WORKERS:
         why = change.why if change is not None and change.why else (
@@ -54,7 +57,8 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
     facts = arbiter.facts
     if facts.get("LISTENS") != "1":
         return ("its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
-                "those of an earlier version: restart it once")
+                "those of an earlier version: restart it once; or use --strategy workers, which does "
+                "not apply what has changed")
     if facts.get("REUSE_PORT") == "1":
         return ("it has reuse_port: the kernel would spread connections to the new arbiter before "
                 "its workers accept; turn reuse_port off")
@@ -73,8 +77,6 @@ def _reasons(arbiter: Arbiter, keys: dict[str, str]) -> list[str]:
     facts, reasons = arbiter.facts, []
     if _listed(keys):
         reasons.append(f"its configuration has changed: {_listed(keys)}")
-    if _conf_changed(facts.get("CONF", ""), facts.get("CONF_DIGEST", "")):
-        reasons.append(f"{facts['CONF']} has changed since its arbiter read it")
     if facts.get("PRELOAD") == "1":
         reasons.append("it has preload_app")
     elif facts.get("STALE"):

@@ -89,7 +89,7 @@ class Successions:
                     self._gone(namespec, found)
         except Refused as fault:
             log.error("%s: %s", namespec, fault)
-            why = fault.text.partition(": ")[2] or fault.text
+            why = fault.text.removeprefix(f"{namespec}: ")
             self._feed(namespec, ev.Objected(f"supervisord: {why}"))
 
     def _started(self, namespec: str, found: Succession) -> None:

@@ -26,10 +26,12 @@ class Unreachable(RollError):
 
 
 class Refused(Unreachable):
-    """supervisord answered with a fault; ``code`` is its number, ``text`` what it says."""
+    """supervisord answered with a fault; ``code`` is its number, ``text`` the rest of it."""
 
     def __init__(self, method: str, fault: xmlrpc.client.Fault) -> None:
-        self.code, self.text = fault.faultCode, fault.faultString
+        # supervisor.xmlrpc.RPCError: the code's name, and what is to be said, if anything.
+        self.code = fault.faultCode
+        self.text = fault.faultString.partition(": ")[2] or fault.faultString
         super().__init__(f"supervisord refused {method}: {fault.faultString}")
 
 

@@ -9,6 +9,8 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
+from supervisor.xmlrpc import Faults
+
 from supervisor_roll.listener import automatic
 from supervisor_roll.listener.automatic import Automatic, Turn
 from supervisor_roll.listener.configuration import BadConfiguration
@@ -113,7 +115,7 @@ class Updates:
             self._supervisord.remove(group)
             del self._removing[group]
         except Refused as fault:
-            if "STILL_RUNNING" in fault.text:
+            if fault.code == Faults.STILL_RUNNING:
                 self._removing[group] = self._rolls.clock() + REMOVE_SECS
             else:
                 del self._removing[group]

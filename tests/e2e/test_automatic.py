@@ -205,5 +205,6 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
     ran = site.ctl("rollupdate")
     assert ran.status == 1
     assert "program:broken" in ran.output
+    (site.folder / "conf.d" / "broken.conf").unlink()
     ran = site.ctl("rollupdate", "nobody")
     assert "nobody" in ran.output

@@ -13,6 +13,7 @@ from supervisor_roll.wire.datagram import (
     ACK,
     BOOTING,
     COUNTED,
+    FAILED,
     LISTENING,
     LOADED,
     READY,
@@ -172,4 +173,4 @@ def test_a_first_start_that_fails_ends_as_gunicorns_own(make_gunicorn: MakeGunic
     assert gunicorn.exit_status() == 3
     gunicorn.hear_until(lambda: bool(gunicorn.said(STOPPING)), "the boot, and the end")
     assert [message.kind for _, message in gunicorn.heard] == [
-        STARTING, LISTENING, BOOTING, STOPPING]
+        STARTING, LISTENING, BOOTING, FAILED, STOPPING]

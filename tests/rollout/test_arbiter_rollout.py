@@ -282,7 +282,7 @@ def test_an_event_after_the_end_is_illegal():
         pair.rollout.handle(ev.TimePassed(), 99.0)
 
 
-# --- whatever happens ------------------------------------------------------------------------------
+# --- whatever happens -----------------------------------------------------------------------------
 
 
 @settings(max_examples=200, deadline=None)
