@@ -100,11 +100,11 @@ class Automatic:
             self._tell({**self._said, "": str(self._bad)})
             return []
         self._forget()
-        sections = {f"roll:{name}": str(bad) for name, bad in self._configuration.bad.items()}
-        if not self._programs:
-            self._tell(sections)
-            return []
-        return self._due(sections, now)
+        problems = {f"roll:{name}": str(bad) for name, bad in self._configuration.bad.items()}
+        if self._programs:
+            return self._due(problems, now)
+        self._tell(problems)
+        return []
 
     def next_deadline(self, now: float) -> float | None:
         """When ``tick`` is due; None if nothing is watched."""
@@ -206,8 +206,6 @@ class Automatic:
             self._tell({**self._said, "": "supervisord cannot reread its configuration: "
                                           f"{found.text}"})
             return []
-        if found is not known and self._configuration is not None:
-            self.unsaved |= self._owners.forget(self._configuration, found)
         told = dict(problems)
         due = self._resizes(found, told, now)
         changes = {one.namespec: one for one in found.changes}
@@ -277,12 +275,12 @@ class Automatic:
 
     def _hand_out(self, due: list[Turn], found: Reread) -> None:
         digests = {one.namespec: one.digest for one in found.changes}
+        resized = {one.group: sorted(parts(one)) for one in found.resized}
         for turn in due:
             self.unsaved = True
             for name in turn.names:
                 if turn.kind == RESIZE:
-                    self._resized |= {name: sorted(parts(one)) for one in found.resized
-                                      if one.group == name}
+                    self._resized[name] = resized[name]
                 elif turn.kind in (ROLL, ADOPT) and (program := self._program(name)):
                     self._tried.setdefault(name, Tried()).attempt = Attempt(
                         digests.get(name, ""),

@@ -246,7 +246,7 @@ class Coordinator:
         successions = self.rolls.successions
         self.outbox.unsaved = True
         if message.kind == dg.STARTING:
-            return successions.starting(arbiter)
+            return successions.starting(arbiter, message)
         if message.kind == dg.LISTENING:
             taken = successions.listening(arbiter, message, fds)
             return Message(dg.ACK) if taken else None, []

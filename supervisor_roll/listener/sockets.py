@@ -60,6 +60,13 @@ class SocketStore:
         _, sockets = self._held.pop(arbiter, ("", []))
         close(one.fd for one in sockets)
 
+    def forget(self, held: Held) -> None:
+        """Close one socket, if it is still held."""
+        for _, sockets in self._held.values():
+            if any(one is held for one in sockets):
+                sockets[:] = [one for one in sockets if one is not held]
+                close([held.fd])
+
     def release(self, namespec: str) -> None:
         """Close what is held of a program."""
         for arbiter in [one for one, (name, _) in self._held.items() if name == namespec]:

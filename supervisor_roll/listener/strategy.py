@@ -57,8 +57,8 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
     facts = arbiter.facts
     if facts.get("LISTENS") != "1":
         return ("its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
-                "those of an earlier version: restart it once; or use --strategy workers, which does "
-                "not apply what has changed")
+                "those of an earlier version: restart it once; or use --strategy workers, which "
+                "does not apply what has changed")
     if facts.get("REUSE_PORT") == "1":
         return ("it has reuse_port: the kernel would spread connections to the new arbiter before "
                 "its workers accept; turn reuse_port off")

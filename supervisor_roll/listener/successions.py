@@ -56,6 +56,7 @@ class Successions:
         self.store = SocketStore()
         self._ended: list[_Ended] = []
         self._tails: dict[str, str] = {}  # namespec -> the end of its last successor's output
+        self._unclaimed: list[Held] = []
         self._crashed: dict[str, float] = {}  # namespec -> till when its sockets are held
 
     # --- before and while a rollout runs --------------------------------------------------------
@@ -109,7 +110,7 @@ class Successions:
         if run is not None and not found.retiring:
             self._feed(namespec, ev.ArbiterExited("it had exited before"))
 
-    def starting(self, arbiter: Arbiter) -> tuple[Message, list[int]]:
+    def starting(self, arbiter: Arbiter, message: Message) -> tuple[Message, list[int]]:
         """An arbiter has no sockets yet: what it gets, and with how many workers it begins."""
         fields = {"SUCCESSOR": str(int(arbiter.successor))}
         if arbiter.successor:
@@ -119,6 +120,10 @@ class Successions:
                 return Message(dg.ACK, {**fields, "REFUSED": "its rollout has ended"}), []
             fields["WORKERS"] = str(rollout.first)
         held = self.store.for_another(arbiter.id, arbiter.namespec)
+        if not arbiter.successor:
+            # It may be about to open an address that one of these stands in the way of.
+            binds = message.fields.get("BINDS", "").split("\n")
+            self._unclaimed += [one for one in held if one.address not in binds]
         fields["SOCKETS"] = "\n".join(one.address for one in held)
         return Message(dg.ACK, fields), [one.fd for one in held]
 
@@ -168,6 +173,9 @@ class Successions:
 
     def tick(self) -> None:
         """Look after what cannot notify us."""
+        unclaimed, self._unclaimed = self._unclaimed, []
+        for held in unclaimed:  # the answer with them has gone out since
+            self.store.forget(held)
         for one in list(self._ended):
             found = self._supervisord.succession(one.namespec)
             if found.successor != one.pid or self._clock() >= one.until:
@@ -191,7 +199,7 @@ class Successions:
                 self._crashed.pop(namespec, None)
 
     def next_deadline(self) -> float | None:
-        if self._ended:
+        if self._ended or self._unclaimed:
             return self._clock() + LOOK_SECS
         return min(self._crashed.values(), default=None)
 
