@@ -18,7 +18,11 @@ _WRAPPED = (
     ("program", "said"),
     [
         pytest.param(Program(hooks=False), "end its gunicorn.conf.py with:", id="without hooks"),
-        pytest.param(Program(conf="preload_app = True"), "turn preload_app off", id="preload_app"),
+        pytest.param(
+            Program(conf="preload_app = True", roll={"strategy": "workers"}),
+            "use --strategy arbiter",
+            id="preload_app",
+        ),
         pytest.param(
             Program(conf="reuse_port = True", port=free_port()),
             "turn reuse_port off",

@@ -28,15 +28,19 @@ def test_each_worker_is_shown_with_the_release_that_it_was_forked_from(
     wait_until(shown, 20, "both workers are shown with v1")
 
 
-def test_an_arbiter_that_has_imported_the_application_is_refused(
+def test_an_arbiter_that_has_imported_the_application_is_replaced_itself(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site(start=False)
     conf = f"import sys; sys.path.insert(0, {str(site.current)!r}); import release"
     site.write(Program(workers=1, conf=conf))
     site.start()
-    before = site.workers("web")
-    ran = site.ctl("rollrestart", "web")
+    before, arbiter = site.workers("web"), site.pid("web")
+    ran = site.ctl("rollrestart", "--strategy", "workers", "web")
     assert ran.status == 1
     assert "its arbiter has imported modules of the application itself: release;" in ran.output
     assert site.workers("web").children == before.children
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    assert "(its arbiter has imported modules of the application: release)" in ran.output
+    assert site.pid("web") != arbiter
