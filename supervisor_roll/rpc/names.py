@@ -13,6 +13,9 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rpc import internals
 
+# One that was replaced a moment ago is STARTING for its startsecs: the listener waits for that.
+_RUNS = (ProcessStates.RUNNING, ProcessStates.STARTING)
+
 
 @dataclass
 class Expansion:
@@ -26,8 +29,8 @@ class Expansion:
 def expand(process_groups: dict[str, Any], names: list[str], must_run: bool) -> Expansion:
     """The programs that ``names`` mean. Raises RPCError (BAD_NAME, NOT_RUNNING).
 
-    ``must_run``: a program named exactly must be RUNNING, and one that a wildcard meets
-    is skipped if it is not.
+    ``must_run``: a program named exactly must be RUNNING, or be about to, and one that a
+    wildcard meets is skipped if it is not.
     """
     found = Expansion()
     programs, skipped = dict[str, None](), dict[str, str]()
@@ -40,7 +43,7 @@ def expand(process_groups: dict[str, Any], names: list[str], must_run: bool) -> 
                 raise RPCError(Faults.BAD_NAME, f"{shown(name)}: ERROR (no such group)")
             groups = sorted(process_groups.values()) if name == "all" else [group]
             for namespec, process in _members(groups):
-                if must_run and process.get_state() != ProcessStates.RUNNING:
+                if must_run and process.get_state() not in _RUNS:
                     skipped[namespec] = f"not running: it is {state_name(process)}"
                 else:
                     programs[namespec] = None
@@ -48,7 +51,7 @@ def expand(process_groups: dict[str, Any], names: list[str], must_run: bool) -> 
         process = group.processes.get(process_name) if group is not None else None
         if process is None or internals.role(process):
             raise RPCError(Faults.BAD_NAME, f"{shown(name)}: ERROR (no such process)")
-        if must_run and process.get_state() != ProcessStates.RUNNING:
+        if must_run and process.get_state() not in _RUNS:
             raise RPCError(Faults.NOT_RUNNING,
                            f"{shown(name)}: ERROR (not running: it is {state_name(process)})")
         programs[make_namespec(group_name, process_name)] = None
