@@ -141,9 +141,11 @@ def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
         return [f"{lead}; no arbiter is left", *_rest(facts, told),
                 f"{INDENT}see `supervisorctl status` and the program's log"]
     few = workers < desired
-    serves = (f"arbiter {arbiter} serves on with"
+    # It may have been restarted meanwhile.
+    stayed = not promoted and facts.all.get("same") is not False
+    serves = (f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
               f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}")
-    same = "" if promoted or few else "nothing changed: "
+    same = "nothing changed: " if stayed and not few else ""
     lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]
     if state == wire.FAILED:
         lines.append(f"{INDENT}once the cause is repaired, run rollrestart again")

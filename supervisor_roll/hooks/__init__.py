@@ -9,8 +9,9 @@ can also be imported by its name.
 
 We are guests here. Only the standard library is used. No hook raises into Gunicorn (but one:
 ``on_starting`` ends an arbiter that was to start beside another and would harm that one) or
-waits for longer than ``channel.PATIENCE_SECS`` in all, and nothing is kept in this module:
-what the arbiter must remember hangs on its Arbiter and Worker objects.
+waits for longer than ``channel.PATIENCE_SECS`` in all (but such an arbiter, before it begins),
+and nothing is kept in this module: what the arbiter must remember hangs on its Arbiter and
+Worker objects.
 
 With ``-c python:`` Gunicorn takes each global that bears a setting's name as that setting,
 so everything else here is imported under a name with an underscore.

@@ -12,11 +12,14 @@ other's pidfile, and ending before it opens a socket where these hooks are missi
 from __future__ import annotations
 
 import os
+import signal
+import time
 from contextlib import suppress
 from typing import Any
 
 from supervisor_roll.hooks import keeping
 from supervisor_roll.hooks.addresses import inherits, texts_of
+from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
 from supervisor_roll.hooks.guest import log
 from supervisor_roll.hooks.handover import Handover
@@ -26,6 +29,9 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.datagram import STARTING, Message
 from supervisor_roll.wire.succession import SUCCESSOR_VARIABLE
 
+# supervisord starts a listener that was killed again within seconds. A successor harms nobody
+# while it waits for that one.
+LISTENER_SECS, RETRY_SECS = 15.0, 0.2
 _GUNICORN_PID = "GUNICORN_PID"
 
 
@@ -72,21 +78,20 @@ def _begin(server: Any) -> int:
 
 
 def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> None:
-    channel = state.channel
     if server.cfg.reuse_port:
         if beside_another:
             raise _Refused("reuse_port is set: each arbiter has sockets of its own then, and "
                            "connections would be lost with those of the other")
         return
-    if not channel.path:
+    if not state.channel.path:
         if beside_another:
             raise _Refused("there is no listener to ask for the sockets")
         return
     keeping.own_paths(server, beside_another=beside_another)
     state.asked_for_sockets = True
-    answer, fds = channel.ask_for_sockets(
-        Message(STARTING, {"BINDS": "\n".join(texts_of(server.cfg))}))
-    channel.close()
+    message = Message(STARTING, {"BINDS": "\n".join(texts_of(server.cfg)),
+                                 "CONFIGURED": str(server.cfg.workers)})
+    answer, fds = _answer_to(message, state, LISTENER_SECS if beside_another else 0.0)
     kept = kept_from(_lines(answer, "SOCKETS"), fds)
     try:
         if beside_another:
@@ -102,9 +107,22 @@ def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> N
             one.close()
 
 
+def _answer_to(message: Message, state: ArbiterState,
+               within_secs: float) -> tuple[Message | None, list[int]]:
+    """Ask again, with new patience, until there is an answer or the time is over."""
+    until = time.monotonic() + within_secs
+    while True:
+        answer, fds = state.channel.ask_for_sockets(message)
+        state.channel.close()
+        if answer is not None or time.monotonic() >= until:
+            return answer, fds
+        signal.sigtimedwait((), RETRY_SECS)  # a sleep that gevent has not replaced
+        state.channel = Channel()
+
+
 def _accept(answer: Message | None) -> None:
     if answer is None:
-        raise _Refused("the listener gave no answer")
+        raise _Refused(f"the listener gave no answer within {LISTENER_SECS:g} s")
     if why := answer.fields.get("REFUSED"):
         raise _Refused(why)
     if answer.fields.get("SUCCESSOR") != "1":

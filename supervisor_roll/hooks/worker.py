@@ -124,6 +124,7 @@ class Voice:
             "MISSING": " ".join(missing),
             "STALE": " ".join(stale_modules(worker)),
             "BINDS": "\n".join(texts_of(cfg)),
+            "CONFIGURED": str(cfg.workers),
             "CONF": state.configured.path,
             "CONF_DIGEST": state.configured.digest,
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),

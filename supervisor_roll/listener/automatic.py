@@ -99,12 +99,8 @@ class Automatic:
         if self._configuration is None or self._bad is not None:
             self._tell({**self._said, "": str(self._bad)})
             return []
-        self._forget()
-        problems = {f"roll:{name}": str(bad) for name, bad in self._configuration.bad.items()}
-        if self._programs:
-            return self._due(problems, now)
-        self._tell(problems)
-        return []
+        self._forget(self._configuration)
+        return self._due(self._configuration, now)
 
     def next_deadline(self, now: float) -> float | None:
         """When ``tick`` is due; None if nothing is watched."""
@@ -117,10 +113,9 @@ class Automatic:
             return
         tried = self._tried.setdefault(namespec, Tried())
         try:
-            found: object = self._reread()
+            changes = self._reread().changes
         except Unreachable:
-            found = self._found  # it starts what was last reread
-        changes = found.changes if isinstance(found, Reread) else []
+            changes = []
         digest = next((one.digest for one in changes if one.namespec == namespec), "")
         tried.attempt = Attempt(digest, program.fingerprints())
         self.unsaved = True
@@ -146,8 +141,9 @@ class Automatic:
         self._owners.groups = lists(saved.get("groups"))
 
     def _look(self, now: float) -> None:
-        """Look at all that is watched, and read the configuration if it may have changed."""
+        """Look at all that is watched, and read the configuration if it may be another one."""
         changed = self._files.look(self._configured_files(), now)
+        # What mends a bad one may be in a file that only the mended one includes.
         if (changed or self._configuration is None or self._bad is not None
                 or not self._files.all_still(DOUBT_SECS, now)):
             try:
@@ -171,8 +167,7 @@ class Automatic:
 
     def _configured_files(self) -> list[str]:
         known = self._configuration
-        files = [] if known is None else [known.path, *included(known.patterns)]
-        return files if self._bad is None else [*files, self._bad.path]
+        return [] if known is None else [known.path, *included(known.patterns)]
 
     def _take(self, configuration: Configuration) -> None:
         self._configuration, self._bad = configuration, None
@@ -181,11 +176,16 @@ class Automatic:
             for name, settings in configuration.settings.items() if settings.auto}
         self.unsaved |= self._owners.learn(configuration)
 
-    def _forget(self) -> None:
-        """A program that is not rolled by itself any more begins anew when it is again."""
+    def _forget(self, configuration: Configuration) -> None:
+        """A program that is not rolled by itself any more begins anew when it is again.
+
+        Not so one whose section is wrong: what it misses meanwhile is rolled once that is mended.
+        """
         watched = {namespec: program.settings.watch for program in self._programs.values()
                    for namespec in program.namespecs}
         for namespec, tried in list(self._tried.items()):
+            if self._owners.programs.get(namespec) in configuration.bad:
+                continue
             if namespec not in watched:
                 del self._tried[namespec]
             elif dropped := tried.rolled.keys() - watched[namespec]:
@@ -200,29 +200,33 @@ class Automatic:
                           if self._said.get(about) != text]
         self._said = problems
 
-    def _due(self, problems: Mapping[str, str], now: float) -> list[Turn]:
-        known, found = self._found, self._ask(now)
+    def _due(self, configuration: Configuration, now: float) -> list[Turn]:
+        told = {f"roll:{name}": str(bad) for name, bad in configuration.bad.items()}
+        if not self._programs:
+            self._tell(told)
+            return []
+        known, found = self._found, self._ask(configuration, now)
         if isinstance(found, Refused):
             self._tell({**self._said, "": "supervisord cannot reread its configuration: "
                                           f"{found.text}"})
             return []
-        told = dict(problems)
         due = self._resizes(found, told, now)
         changes = {one.namespec: one for one in found.changes}
         for program in self._programs.values():
             due += self._rolls(program, changes, told, now)
         if due and found is known:
             self._found = None  # somebody may have applied it meanwhile
-            return self._due(problems, now)
+            return self._due(configuration, now)
         self._tell(told)
         self._hand_out(due, found)
         return due
 
-    def _ask(self, now: float) -> Reread | Refused:
+    def _ask(self, configuration: Configuration, now: float) -> Reread | Refused:
         if self._found is None or (isinstance(self._found, Refused) and now >= self._ask_at):
             self._ask_at = now + ASK_SECS
             try:
                 self._found = self._reread()
+                self.unsaved |= self._owners.forget(configuration, self._found)
             except Refused as fault:
                 self._found = fault
         return self._found
@@ -276,12 +280,12 @@ class Automatic:
     def _hand_out(self, due: list[Turn], found: Reread) -> None:
         digests = {one.namespec: one.digest for one in found.changes}
         resized = {one.group: sorted(parts(one)) for one in found.resized}
+        self.unsaved |= bool(due)
         for turn in due:
-            self.unsaved = True
-            for name in turn.names:
+            for name in turn.names if turn.kind in (ROLL, ADOPT, RESIZE) else ():
                 if turn.kind == RESIZE:
                     self._resized[name] = resized[name]
-                elif turn.kind in (ROLL, ADOPT) and (program := self._program(name)):
+                elif (program := self._program(name)) and not self._busy(name):
                     self._tried.setdefault(name, Tried()).attempt = Attempt(
                         digests.get(name, ""),
                         program.fingerprints() if turn.kind == ROLL else {})

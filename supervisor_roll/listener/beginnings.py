@@ -155,7 +155,7 @@ class Beginnings:
             self.preflight(run, settings, found.arbiter, found.choice.strategy == ARBITER)
         except NotPossible as error:
             self._rolls.warn(run.namespec, f"no preflight: {error}")
-            self._rolls.over(run, PLAN, plan_facts(found, settings, None))
+            self._tell_plan(run, settings, found, None)
 
     def checked(self, run: Run, result: Result) -> None:
         """A dry run's preflight has ended: tell the plan."""
@@ -166,7 +166,12 @@ class Beginnings:
         if isinstance(found, Refusal):
             self._refuse(run, found)
         elif found is not None:
-            self._rolls.over(run, PLAN, plan_facts(found, settings, result))
+            self._tell_plan(run, settings, found, result)
         else:
             self._rolls.over(run, REFUSED, {
                 "why": "its workers were replaced during the preflight"})
+
+    def _tell_plan(self, run: Run, settings: Settings, found: Found,
+                   result: Result | None) -> None:
+        table = self._rolls.knowledge.table
+        self._rolls.over(run, PLAN, plan_facts(found, settings, table, result))

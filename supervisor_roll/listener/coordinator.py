@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from supervisor_roll.listener import sockets
 from supervisor_roll.listener.configuration import Configuration
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
 from supervisor_roll.listener.outbox import Outbox
@@ -95,6 +96,8 @@ class Coordinator:
             for instance in [*arbiter.workers, arbiter.id]:
                 if not self.table.watch(instance):
                     self.exited(instance)
+        for arbiter in self.knowledge.arbiters.values():
+            self.rolls.successions.obstacle(arbiter)  # its sockets were lost with that listener
 
     def rung(self, processes_changed: bool) -> None:
         """supervisord sent an event: there may be requests in the mailbox."""
@@ -120,6 +123,8 @@ class Coordinator:
                 datagram.answer.drop()
             else:
                 self.outbox.answers.append((datagram.answer, answer, fds))
+        else:
+            sockets.close(fds)
 
     def exited(self, instance: InstanceId) -> None:
         """A watched process has ended."""
@@ -164,9 +169,12 @@ class Coordinator:
             self._retry_at = self.clock() + RETRY_SECS
             self._rung = True  # what was fetched with it may have been lost
             return
-        answers, self.outbox.answers = self.outbox.answers, []
-        for answer, message, fds in answers:
-            answer.send(message, fds)
+        while self.outbox.answers:
+            answer, message, fds = self.outbox.answers.pop(0)
+            try:
+                answer.send(message, fds)
+            finally:
+                sockets.close(fds)
 
     def _exchange(self) -> list[Request]:
         outbox, rolls = self.outbox, self.rolls

@@ -10,6 +10,7 @@ from supervisor_roll.listener import memory, rollable, strategy
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.memory import Cost
 from supervisor_roll.listener.preflight import Result
+from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.strategy import Choice
 from supervisor_roll.rollout.settings import ARBITER, Budget, Settings
@@ -74,40 +75,42 @@ def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
             f"only {heard} of its {arbiter.count} workers have been heard within "
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
             "have as many as it wants, or they have been idle since this listener started")
-    return _affordable(Found(arbiter, choice), settings, run.job.dry_run)
+    return _affordable(Found(arbiter, choice), settings, knowledge.table, run.job.dry_run)
 
 
-def _affordable(found: Found, settings: Settings, dry_run: bool) -> Found | Refusal:
+def _affordable(found: Found, settings: Settings, table: ProcessTable,
+                dry_run: bool) -> Found | Refusal:
     """``found``, as far as memory allows."""
     if found.choice.strategy == ARBITER and not settings.surge_given:
         # An operator who has said nothing about it gets the way that touches the old one least.
         whole = replace(found, full=True)
-        cost = cost_of(whole, settings)
+        cost = cost_of(whole, settings, table)
         if cost is None or cost.fits:
             return whole
-    cost = cost_of(found, settings)
+    cost = cost_of(found, settings, table)
     if cost is not None and not cost.fits and not dry_run:
         return Refusal(f"it does not fit into memory: {cost.text}; free some, or roll in place "
                        "with --max-surge 0 --max-unavailable 1")
     return found
 
 
-def cost_of(found: Found, settings: Settings) -> Cost | None:
+def cost_of(found: Found, settings: Settings, table: ProcessTable) -> Cost | None:
     """What the surge would take, judged by the workers that run now; None if it cannot be said."""
     extra = found.budget(settings).surge
     if settings.preflight and found.choice.strategy != ARBITER:
         extra += 1
     pids = [one.pid for one in found.arbiter.workers]
-    return memory.cost(extra, memory.measured(pids), memory.room(found.arbiter.id.pid))
+    return memory.cost(extra, table.measured(pids), table.room(found.arbiter.id.pid))
 
 
-def plan_facts(found: Found, settings: Settings, result: Result | None) -> dict[str, Any]:
+def plan_facts(found: Found, settings: Settings, table: ProcessTable,
+               result: Result | None) -> dict[str, Any]:
     """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
     arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
     rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
-    cost = cost_of(found, settings)
+    cost = cost_of(found, settings, table)
     return {
         "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
         "max_surge": budget.surge, "max_unavailable": budget.unavailable,

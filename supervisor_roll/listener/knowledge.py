@@ -139,7 +139,7 @@ class Arbiter:
 
 _FACTS = frozenset({"GUNICORN", "CLASS", "PRELOAD", "REUSE_PORT", "TIMEOUT", "GRACEFUL_TIMEOUT",
                     "MISSING", "UNCHECKED", "STALE", "PYTHONPATH", "LISTENS", "BINDS", "CONF",
-                    "CONF_DIGEST"})
+                    "CONF_DIGEST", "CONFIGURED"})
 
 
 def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +162,13 @@ class Knowledge:
     def stale(self) -> None:
         """supervisord's processes have changed."""
         self._infos = None
+
+    def processes(self) -> list[ProcessInfo]:
+        """supervisord's processes, as of their last change. Raises Unreachable."""
+        if self._infos is None:
+            self._infos = self.supervisord.processes()
+            self._fetched_at = self._clock()
+        return self._infos
 
     def info(self, namespec: str) -> ProcessInfo | None:
         """What supervisord says of a process; None if it has none of this name, or says nothing."""
@@ -216,11 +223,8 @@ class Knowledge:
         return self._infos is None
 
     def _fetch(self) -> list[ProcessInfo]:
-        if self._infos is None:
-            try:
-                self._infos = self.supervisord.processes()
-                self._fetched_at = self._clock()
-            except Unreachable as error:
-                log.warning("%s", error)
-                return []
-        return self._infos
+        try:
+            return self.processes()
+        except Unreachable as error:
+            log.warning("%s", error)
+            return []

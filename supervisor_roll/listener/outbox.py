@@ -23,6 +23,7 @@ class Outbox:
     reports: list[Report] = field(default_factory=list)
     actions: list[tuple[str, Action]] = field(default_factory=list)
     starts: list[Callable[[], None]] = field(default_factory=list)  # of processes beside
+    # With descriptors that are closed once they are sent.
     answers: list[tuple[Answer, Message, list[int]]] = field(default_factory=list)
 
     def report(self, job: str, namespec: str, kind: str, facts: dict[str, Any]) -> None:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from selectors import EVENT_READ, BaseSelector
 
 import psutil
 
+from supervisor_roll.listener import memory, sockets
+from supervisor_roll.listener.memory import Room
+from supervisor_roll.listener.sockets import Held
 from supervisor_roll.rollout.events import InstanceId
 
 
@@ -113,3 +117,18 @@ class ProcessTable:
                 os.kill(instance.pid, signum)
         except ProcessLookupError:
             pass
+
+    def measured(self, pids: Iterable[int]) -> list[int]:
+        """The bytes of memory that each process takes, as far as that can be told."""
+        return memory.measured(pids)
+
+    def room(self, pid: int) -> Room:
+        """The memory that is left to the process."""
+        return memory.room(pid)
+
+    def sockets(self, pid: int, numbers: Iterable[tuple[str, int]]) -> list[Held]:
+        """The process's listening sockets at these (address, descriptor number)s.
+
+        Raises OSError where we may not have them.
+        """
+        return sockets.recovered(pid, numbers)

@@ -78,8 +78,10 @@ class Rolls:
         self.updates = Updates(self, supervisord)
 
     def accept(self, request: Request) -> None:
-        """Take a request out of the mailbox, and begin with it."""
-        self.outbox.taken.append(request.id)
+        """Take a request out of the mailbox, and begin with it.
+
+        Raises Unreachable; it stays in the mailbox then.
+        """
         if request.kind == UPDATE:
             self.updates.asked(request)
         elif request.kind not in (ROLLOUT, DRY_RUN):
@@ -90,9 +92,11 @@ class Rolls:
             self.begin(Job(
                 request.id, request.programs, request.values, request.by, request.at,
                 request.wildcard, request.kind == DRY_RUN))
+        self.outbox.taken.append(request.id)
 
     def begin(self, job: Job) -> None:
         """Begin with a job; one without programs is over at once."""
+        self.outbox.unsaved = True
         self._waiting.append(job)
         self._advance()
 

@@ -102,8 +102,8 @@ class Run:
             return status
         old = self.arbiter.pid if self.arbiter and not rollout.old_gone else 0
         new = rollout.successor.pid if rollout.successor else 0
-        done = min(rollout.became_available, rollout.desired)
-        status = replace(status, done=done, total=rollout.desired)
+        done = min(rollout.became_available, rollout.goal)
+        status = replace(status, done=done, total=rollout.goal)
         if rollout.promoted:
             return replace(status, arbiter=new, retiring=old)
         return replace(status, arbiter=old, successor=new)

@@ -83,10 +83,13 @@ class SocketStore:
 def listening(fd: int) -> bool:
     """Whether the descriptor is a socket that listens."""
     try:
-        with socket.socket(fileno=os.dup(fd)) as one:
-            return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        one = socket.socket(fileno=fd)
     except OSError:
         return False
+    try:
+        return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    finally:
+        one.detach()
 
 
 def close(fds: Iterable[int]) -> None:

@@ -55,13 +55,13 @@ def choose(arbiter: Arbiter, settings: Settings, change: Change | None) -> Choic
 def objection(arbiter: Arbiter, settings: Settings) -> str:
     """What stands against replacing the whole arbiter; empty if nothing does."""
     facts = arbiter.facts
+    if facts.get("REUSE_PORT") == "1":
+        return ("it has reuse_port: the kernel would spread connections to the new arbiter before "
+                "its workers accept; turn reuse_port off")
     if facts.get("LISTENS") != "1":
         return ("its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
                 "those of an earlier version: restart it once; or use --strategy workers, which "
                 "does not apply what has changed")
-    if facts.get("REUSE_PORT") == "1":
-        return ("it has reuse_port: the kernel would spread connections to the new arbiter before "
-                "its workers accept; turn reuse_port off")
     if settings.health is not None and facts.get("UNCHECKED") == "1":
         return (f"health={settings.health.path} cannot be checked inside a worker of class "
                 f"{facts.get('CLASS', '?')}; remove it from the program's [roll:] section")

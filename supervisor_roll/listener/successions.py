@@ -7,15 +7,18 @@ listening sockets, watched, promoted or discarded.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener import sockets, strategy
 from supervisor_roll.listener.knowledge import Arbiter
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.sockets import Held, SocketStore
-from supervisor_roll.listener.supervisord import Refused, Supervisord
+from supervisor_roll.listener.supervisord import Refused, Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
@@ -56,7 +59,6 @@ class Successions:
         self.store = SocketStore()
         self._ended: list[_Ended] = []
         self._tails: dict[str, str] = {}  # namespec -> the end of its last successor's output
-        self._unclaimed: list[Held] = []
         self._crashed: dict[str, float] = {}  # namespec -> till when its sockets are held
 
     # --- before and while a rollout runs --------------------------------------------------------
@@ -69,7 +71,8 @@ class Successions:
             if not arbiter.sockets:
                 raise OSError("which they are was never heard")
             self.store.take(arbiter.id, arbiter.namespec,
-                            sockets.recovered(arbiter.id.pid, arbiter.sockets))
+                            self._rolls.knowledge.table.sockets(
+                                arbiter.id.pid, arbiter.sockets))
             return ""
         except (OSError, AttributeError) as error:
             return ("its listening sockets are not known: this listener was started after its "
@@ -79,6 +82,9 @@ class Successions:
 
     def act(self, namespec: str, action: ev.Action) -> None:
         """Have supervisord do it, and tell the rollout. Raises Unreachable: to be tried again."""
+        rollout = self._rollout(namespec)
+        if rollout is None or action not in rollout.again():
+            return  # it has turned, while supervisord did not answer
         try:
             if isinstance(action, ev.StartSuccessor):
                 self._started(namespec, self._supervisord.succeed(namespec))
@@ -94,8 +100,11 @@ class Successions:
             self._feed(namespec, ev.Objected(f"supervisord: {why}"))
 
     def _started(self, namespec: str, found: Succession) -> None:
-        arbiter = self._rolls.knowledge.table.identity(found.successor)
-        if arbiter is not None and self._rolls.knowledge.arbiter(arbiter) is not None:
+        knowledge = self._rolls.knowledge
+        knowledge.stale()
+        knowledge.processes()  # it is one of them now, or this is tried again
+        arbiter = knowledge.table.identity(found.successor)
+        if arbiter is not None and knowledge.arbiter(arbiter) is not None:
             self._feed(namespec, ev.SuccessorStarted(arbiter))
         else:
             self._ended.append(_Ended(namespec, found.successor, self._clock() + REAPED_SECS))
@@ -111,21 +120,36 @@ class Successions:
             self._feed(namespec, ev.ArbiterExited("it had exited before"))
 
     def starting(self, arbiter: Arbiter, message: Message) -> tuple[Message, list[int]]:
-        """An arbiter has no sockets yet: what it gets, and with how many workers it begins."""
+        """An arbiter has no sockets yet: what it gets, and with how many workers it begins.
+
+        The descriptors are the caller's to close.
+        """
         fields = {"SUCCESSOR": str(int(arbiter.successor))}
         if arbiter.successor:
-            run = self._rolls.runs.get(arbiter.namespec)
-            rollout = run.rolling if run is not None else None
-            if not isinstance(rollout, ArbiterRollout):
+            rollout = self._rollout(arbiter.namespec)
+            if rollout is None:
                 return Message(dg.ACK, {**fields, "REFUSED": "its rollout has ended"}), []
+            self._compare(arbiter, message)
             fields["WORKERS"] = str(rollout.first)
-        held = self.store.for_another(arbiter.id, arbiter.namespec)
+        held = list(self.store.for_another(arbiter.id, arbiter.namespec))
+        fields["SOCKETS"] = "\n".join(one.address for one in held)
+        fds = [os.dup(one.fd) for one in held]
         if not arbiter.successor:
             # It may be about to open an address that one of these stands in the way of.
             binds = message.fields.get("BINDS", "").split("\n")
-            self._unclaimed += [one for one in held if one.address not in binds]
-        fields["SOCKETS"] = "\n".join(one.address for one in held)
-        return Message(dg.ACK, fields), [one.fd for one in held]
+            for one in held:
+                if one.address not in binds:
+                    self.store.forget(one)
+        return Message(dg.ACK, fields), fds
+
+    def _compare(self, successor: Arbiter, message: Message) -> None:
+        """A count that was changed by signals stays; one that was configured anew is heeded."""
+        before = next((one.facts.get("CONFIGURED")
+                       for one in self._rolls.knowledge.siblings(successor.namespec)
+                       if not one.successor), None)
+        count = int(message.number("CONFIGURED", -1))
+        if before is not None and count >= 0 and str(count) != before:
+            self._feed(successor.namespec, ev.Configured(count))
 
     def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
         """An arbiter's sockets have come; those that are kept are taken out of ``fds``."""
@@ -155,8 +179,10 @@ class Successions:
         if len(self._rolls.knowledge.siblings(arbiter.namespec)) > 1:
             return True
         self._rolls.knowledge.stale()
-        info = self._rolls.knowledge.info(arbiter.namespec)
-        return info is not None and info.state not in _INTENDED
+        try:
+            return self._states().get(arbiter.namespec, "UNKNOWN") not in _INTENDED
+        except Unreachable:
+            return True
 
     # --- exits ----------------------------------------------------------------------------------
 
@@ -166,40 +192,42 @@ class Successions:
         if arbiter.successor:
             self.store.drop(arbiter.id)
             self._ended.append(_Ended(namespec, arbiter.id.pid, self._clock() + REAPED_SECS))
-        elif self._rolls.knowledge.siblings(namespec):
+        elif any(not one.successor for one in self._rolls.knowledge.siblings(namespec)):
             self.store.drop(arbiter.id)
         elif self.store.has(arbiter.id):
             self._crashed[namespec] = self._clock() + CRASHED_SECS
 
     def tick(self) -> None:
         """Look after what cannot notify us."""
-        unclaimed, self._unclaimed = self._unclaimed, []
-        for held in unclaimed:  # the answer with them has gone out since
-            self.store.forget(held)
         for one in list(self._ended):
-            found = self._supervisord.succession(one.namespec)
+            found = self._succession(one.namespec)
             if found.successor != one.pid or self._clock() >= one.until:
                 self._ended.remove(one)
                 self._gone(one.namespec, found)
         for namespec, until in list(self._crashed.items()):
             if self._clock() >= until:
+                state = self._states().get(namespec)
                 del self._crashed[namespec]
-                info = self._rolls.knowledge.info(namespec)
-                if info is None or info.state not in ("STARTING", "RUNNING", "BACKOFF"):
+                if state not in ("STARTING", "RUNNING", "BACKOFF"):
                     self.store.release(namespec)
 
     def processes_changed(self) -> None:
-        """Release what is held for programs that were stopped on purpose, or are gone."""
-        if not self.store.programs:
+        """Heed that programs were stopped on purpose, or are gone. Raises Unreachable."""
+        succeeded = [namespec for namespec in self._rolls.runs
+                     if (rollout := self._rollout(namespec)) and rollout.successor is not None]
+        if not self.store.programs and not succeeded:
             return
-        states = {one.namespec: one.state for one in self._supervisord.processes()}
+        states = self._states()
+        for namespec in succeeded:
+            if states.get(namespec, "UNKNOWN") in _INTENDED:
+                self._feed(namespec, ev.Objected("the program is being stopped"))
         for namespec in self.store.programs:
             if states.get(namespec, "UNKNOWN") in _INTENDED:
                 self.store.release(namespec)
                 self._crashed.pop(namespec, None)
 
     def next_deadline(self) -> float | None:
-        if self._ended or self._unclaimed:
+        if self._ended:
             return self._clock() + LOOK_SECS
         return min(self._crashed.values(), default=None)
 
@@ -210,6 +238,10 @@ class Successions:
             return
         for action in rollout.again():
             self._rolls.outbox.actions.append((run.namespec, action))
+        successor = rollout.successor
+        if successor is not None and self._rolls.knowledge.running(successor) is None:
+            self._ended.append(
+                _Ended(run.namespec, successor.pid, self._clock() + REAPED_SECS))
 
     def closing(self, run: Run, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
         """What a rollout tells at its end, with what serves now and what a successor had to say."""
@@ -220,10 +252,27 @@ class Successions:
         # A traceback says more, and is its end as a rule.
         if kind == FAILED and tail and "\n" not in why:
             why = f"{why}\nthe end of the successor's output:\n{tail}"
+        old = run.arbiter if run.rollout.promoted else None
         serving = next((one for one in self._rolls.knowledge.siblings(run.namespec)
-                        if not one.successor), None)
+                        if not one.successor and one.id != old), None)
         return {**facts, "why": why, "arbiter": serving.id.pid if serving else 0,
-                "workers": len(serving.workers) if serving else 0}
+                "workers": len(serving.workers) if serving else 0,
+                "same": serving is not None and serving.id == run.arbiter}
+
+    def _states(self) -> dict[str, str]:
+        """The states of supervisord's processes. Raises Unreachable."""
+        try:
+            return {one.namespec: one.state for one in self._rolls.knowledge.processes()}
+        except Refused as fault:
+            if fault.code == Faults.SHUTDOWN_STATE:
+                return {}  # it stops them all
+            raise
+
+    def _succession(self, namespec: str) -> Succession:
+        try:
+            return self._supervisord.succession(namespec)
+        except Refused:
+            return Succession()  # the program is not there any more
 
     def _gone(self, namespec: str, found: Succession) -> None:
         tail = "\n".join(found.tail.rstrip().splitlines()[-TAIL_LINES:])
@@ -234,10 +283,14 @@ class Successions:
         self._feed(namespec, ev.ArbiterExited(why, successor=True))
 
     def _feed(self, namespec: str, event: ev.Event) -> None:
+        rollout = self._rollout(namespec)
+        if rollout is not None:
+            self._rolls.handle(self._rolls.runs[namespec], rollout, event)
+
+    def _rollout(self, namespec: str) -> ArbiterRollout | None:
+        """The program's rollout under way, if it is of this strategy."""
         run = self._rolls.runs.get(namespec)
-        rollout = run.rolling if run is not None else None
-        if run is not None and isinstance(rollout, ArbiterRollout):
-            self._rolls.handle(run, rollout, event)
+        return run.rolling if run and isinstance(run.rolling, ArbiterRollout) else None
 
 
 def is_successor(run: Run, arbiter: InstanceId) -> bool:

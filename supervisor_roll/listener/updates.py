@@ -38,17 +38,20 @@ class Updates:
     def __init__(self, rolls: Rolls, supervisord: Supervisord) -> None:
         self._rolls, self._supervisord = rolls, supervisord
         self.automatic = Automatic(
-            rolls.configuration, supervisord.reread, self._state, rolls.runs.__contains__)
+            rolls.configuration, supervisord.reread, self._state, self._is_busy)
+        self._turns: list[Turn] = []  # handed out, and not yet begun with
         self._removing: dict[str, float] = {}  # group -> when to look again
 
     def tick(self) -> None:
         """Begin with what is due by itself. Raises Unreachable."""
         now = self._rolls.clock()
-        turns = self.automatic.tick(now)
+        if not self._turns:
+            self._turns = self.automatic.tick(now)
         for problem in self.automatic.problems:
             log.error("%s", problem)
         self.automatic.problems.clear()
-        for turn in turns:
+        while self._turns:
+            turn = self._turns[0]
             log.info("%s: %s", ", ".join(turn.names), turn.reason)
             job = f"auto-{uuid.uuid4().hex[:12]}"
             if turn.kind == automatic.ROLL:
@@ -56,6 +59,7 @@ class Updates:
             else:
                 self._apply(job, turn)
                 self._rolls.outbox.done.append(job)
+            del self._turns[0]
         if self.automatic.unsaved:
             self.automatic.unsaved, self._rolls.outbox.unsaved = False, True
         for group, when in list(self._removing.items()):
@@ -72,14 +76,14 @@ class Updates:
                 "why": f"the configuration is invalid: {why}"})
             self._rolls.outbox.done.append(request.id)
             return
-        for text in left:
-            self._rolls.outbox.report(request.id, "", NOTE, {"text": text})
         names: list[str] = []
         for turn in turns:
             if turn.kind == automatic.ROLL:
                 names += turn.names
             else:
                 self._apply(request.id, turn)
+        for text in left:
+            self._rolls.outbox.report(request.id, "", NOTE, {"text": text})
         self._roll(request.id, names, request.by)
 
     def next_deadline(self) -> float | None:
@@ -122,6 +126,11 @@ class Updates:
         except Unreachable:
             self._removing[group] = self._rolls.clock() + REMOVE_SECS
             raise
+
+    def _is_busy(self, namespec: str) -> bool:
+        """Whether it is being rolled, or is yet to be by a job under way."""
+        return any(namespec in (run.namespec, *run.job.programs[run.job.index:])
+                   for run in self._rolls.runs.values())
 
     def _state(self, namespec: str) -> str:
         info = self._rolls.knowledge.info(namespec)

@@ -5,13 +5,17 @@ two full sets may run, else fewer, and then it grows (``AddInstance``) as the ol
 (``RemoveOldest``), by no more than are available for it. An arbiter cannot have fewer than
 one worker, so with ``max_surge=0`` the last step takes one more than that.
 
+It is to have as many workers as the old arbiter (``goal``), unless its configuration has another
+number of them than the old one's had.
+
 When all of the successor's workers are available it is promoted, which is the point of no
 return: it has the program's name, and the old arbiter drains. Until then whatever fails, or
 an abort, discards the successor; if the old arbiter had shrunk, it grows back first, while
 the successor's workers still serve.
 
 Each action that goes to supervisord (start, promote, discard) may be asked for again, and is
-by a listener that was started in between (``again``).
+by a listener that was started in between (``again``). A signal is repeated where neither the
+arbiter's word nor its workers show that it was heard.
 """
 
 from __future__ import annotations
@@ -29,12 +33,15 @@ from supervisor_roll.rollout.machine import (
     CONFIRM_SECS,
     FAILED,
     PROGRESSING,
+    STOP_GRACE_SECS,
     Rollout,
 )
 from supervisor_roll.rollout.settings import Budget, Settings
 
 # How long an arbiter that halts may take until it is gone.
 HALT_SECS = 2.0
+# How often a signal is repeated; the listener may have been killed before it was sent.
+REPEATS = 2
 _START, _PROMOTE, _DISCARD = "start", "promote", "discard"
 _ACTIONS: dict[str, Callable[[], Action]] = {
     _START: ev.StartSuccessor, _PROMOTE: ev.Promote, _DISCARD: ev.Discard}
@@ -45,8 +52,8 @@ class ArbiterRollout(Rollout):
 
     strategy: ClassVar[str] = settings.ARBITER
     PLAIN: ClassVar[tuple[str, ...]] = (
-        *Rollout.PLAIN, "first", "successor_count", "promoted", "old_gone", "_asked", "_asked_at",
-        "_unmet_since", "_hopeless", "_lost")
+        *Rollout.PLAIN, "goal", "first", "successor_count", "promoted", "old_gone", "_asked",
+        "_asked_at", "_unmet_since", "_hopeless", "_lost", "_repeats")
 
     def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
                  now: float, full: bool = True) -> None:
@@ -54,7 +61,8 @@ class ArbiterRollout(Rollout):
         if full:
             self.budget = Budget(max(count, 1), self.budget.unavailable)
         self.successor: InstanceId | None = None
-        self.first = 0  # with how many workers the successor begins
+        self.goal = count  # how many workers the successor is to have when it is promoted
+        self.first = 0  # with how many it begins
         self.successor_count = 0
         self.promoted = False
         self.old_gone = False
@@ -62,6 +70,7 @@ class ArbiterRollout(Rollout):
         self._asked_at: float | None = None
         self._unmet_since: float | None = None
         self._lost: tuple[float, int, str] | None = None  # when, whose and how a worker was lost
+        self._repeats = 0  # of the signal that is under way
         self._hopeless = ""  # why the old arbiter does not get its workers back
 
     def again(self) -> list[Action]:
@@ -79,10 +88,21 @@ class ArbiterRollout(Rollout):
         self._unmet_since = self.now
         return [ev.Tell("succeeded", {"new": event.arbiter.pid})]
 
+    def _configured(self, event: ev.Configured) -> list[Action]:
+        goal = max(1, event.count)
+        if self.promoted or goal == self.goal:
+            return []
+        self.goal = goal
+        self.first = self._beginning()
+        if self.successor is not None:
+            self.successor_count = self.first
+        return [ev.Tell("note", {
+            "text": f"the successor is configured with another number of workers: {goal}"})]
+
     def _promoted(self, event: ev.Promoted) -> list[Action]:
         if self.promoted:
             return []
-        self.promoted, self._asked = True, ""
+        self.promoted, self._asked, self.desired = True, "", self.goal
         for one in self.instances.outdated:
             self._mark(one, RETIRE)
         self.count, self.replaced = self.successor_count, self.total
@@ -92,7 +112,7 @@ class ArbiterRollout(Rollout):
         before = self.successor_count if event.successor else self.count
         if self._signal is not None and event.count != before and (
                 self._signal[0] == _signal_of(event.successor, event.count > before)):
-            self._signal = None
+            self._signal, self._repeats = None, 0
         if event.successor:
             self.successor_count = event.count
         elif not self.promoted:
@@ -166,21 +186,42 @@ class ArbiterRollout(Rollout):
         if not self.promoted:  # from then on supervisord sees to it, within stopwaitsecs
             actions += self._urge()
         if self._signal is not None and self._due(self._signal[1] + CONFIRM_SECS):
-            kind, _, whom = self._signal
-            self._signal = None
-            one = self.instances.get(whom) if whom else None
-            if one is not None:
-                one.asked = ""  # should it go all the same, that will be seen
-            text = f"an arbiter did not react to {kind} within {CONFIRM_SECS:g} s"
-            if self.wanted == COMPLETE:
-                actions += self._turn(FAILED, text)
-            else:
-                self._hopeless = self._hopeless or text
+            actions += self._unconfirmed(*self._signal)
         if self.promoted:
             return actions + (self._end(COMPLETE) if self.old_gone else [])
         if self.wanted == COMPLETE:
             actions += self._judge()
         return actions + (self._roll() if self.wanted == COMPLETE else self._wind_down())
+
+    def _unconfirmed(self, kind: str, sent_at: float, whom: InstanceId | None) -> list[Action]:
+        """No new count was told: see whether the signal was heard, else repeat it."""
+        successor, more = _SIGNALS[kind]
+        count = self.successor_count if successor else self.count
+        up = len(self.instances.fresh if successor else self.instances.outdated)
+        one = self.instances.get(whom) if whom is not None else None
+        self._signal = None
+        if up > count if more else one is None and up < count:
+            # That was told to a listener that was killed, or to none.
+            self._repeats = 0
+            return self._counted(ev.Counted(up, successor))
+        leaves = one is not None and one.asked and self.now < (
+            one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
+        if self._repeats < REPEATS or leaves:
+            self._repeats += 1
+            if not more and one is None:
+                return []  # it was replaced, so the signal was not heard: there will be another
+            self._signal = (kind, self.now, whom)
+            self._due(self.now + CONFIRM_SECS)
+            # To ask the very one that was to go is the same whether the signal was heard or not.
+            return [ev.AddInstance(successor) if one is None else ev.StopInstance(one.id)]
+        if one is not None:
+            one.asked = ""  # should it go all the same, that will be seen
+        self._repeats = 0
+        text = f"an arbiter did not react to {kind} within {CONFIRM_SECS:g} s"
+        if self.wanted == COMPLETE:
+            return self._turn(FAILED, text)
+        self._hopeless = self._hopeless or text
+        return []
 
     def _arrived(self) -> list[Action]:
         actions: list[Action] = []
@@ -189,7 +230,7 @@ class ArbiterRollout(Rollout):
             done += 1
             actions.append(ev.Tell("arrived", {
                 "pid": pid, "boot_secs": boot_secs, "health": health,
-                "done": min(done, self.desired), "total": self.desired}))
+                "done": min(done, self.goal), "total": self.goal}))
         self._news = []
         return actions
 
@@ -216,23 +257,30 @@ class ArbiterRollout(Rollout):
         if self.successor is None:
             if not self.budget.surge and self._may_shrink(self.desired - self.budget.unavailable):
                 return [self._shrink()]
-            room = self.desired + self.budget.surge - self.count
-            canaries = self._canaries or self.desired
-            self.first = max(1, min(self.desired, canaries, room))
+            self.first = self._beginning()
             return self._ask(_START)
         available = len([one for one in self.instances.fresh if one.available])
         if self._lost is not None:
             return []
-        if self.successor_count >= self.desired:
-            return self._ask(_PROMOTE) if available >= self.desired else []
-        if not self._proved():
+        if self.successor_count >= self.goal:
+            return self._ask(_PROMOTE) if available >= self.goal else []
+        # Before it has its signal handlers, which come before its workers, TTIN would stop it.
+        if not self._proved() or not self.instances.fresh:
             return []
-        if self.successor_count + self.count < self.desired + self.budget.surge or self.count <= 1:
+        if self.successor_count + self.count < self._most or self.count <= 1:
             self._signal = (_signal_of(True, True), self.now, None)
             self._due(self.now + CONFIRM_SECS)
             return [ev.AddInstance(successor=True)]
         settled = available >= self.successor_count
         return [self._shrink()] if settled and self._may_shrink(1) else []
+
+    @property
+    def _most(self) -> int:
+        return max(self.desired, self.goal) + self.budget.surge
+
+    def _beginning(self) -> int:
+        """With how many workers the successor can begin."""
+        return max(1, min(self.goal, self._canaries or self.goal, self._most - self.count))
 
     def _may_shrink(self, least: int) -> bool:
         """Whether the old arbiter can do with one worker less, and still have ``least``."""
@@ -252,6 +300,11 @@ class ArbiterRollout(Rollout):
 
     def _ask(self, what: str) -> list[Action]:
         self._asked, self._asked_at = what, self.now
+        if what == _DISCARD:
+            # One that hangs in its boot would hold up its arbiter's end for graceful_timeout.
+            for one in self.instances.fresh:
+                if not one.ready:
+                    self._mark(one, STOP)
         return self.again()
 
     def _wind_down(self) -> list[Action]:
@@ -301,3 +354,7 @@ class ArbiterRollout(Rollout):
 
 def _signal_of(successor: bool, more: bool) -> str:
     return f"{'TTIN' if more else 'TTOU'} ({'the successor' if successor else 'the old one'})"
+
+
+_SIGNALS = {_signal_of(successor, more): (successor, more)
+            for successor in (False, True) for more in (False, True)}

@@ -101,6 +101,13 @@ class SuccessorStarted:
 
 
 @dataclass(frozen=True)
+class Configured:
+    """The successor is configured with ``count`` instances, and the arbiter was with others."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class Promoted:
     """The successor has the program's name; the old arbiter was asked to go."""
 
@@ -161,8 +168,8 @@ class TimePassed:
 
 Event = (
     Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
-    | ArbiterExited | SuccessorStarted | Promoted | Aborted | Paused | Resumed | Cleared | Objected
-    | Measured | TimePassed
+    | ArbiterExited | SuccessorStarted | Configured | Promoted | Aborted | Paused | Resumed
+    | Cleared | Objected | Measured | TimePassed
 )
 
 

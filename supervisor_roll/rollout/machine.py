@@ -310,7 +310,7 @@ class Rollout:
 
 
 def _check(event: Event) -> None:
-    if isinstance(event, ev.Counted) and event.count < 0:
+    if isinstance(event, ev.Counted | ev.Configured) and event.count < 0:
         raise IllegalEvent(f"an arbiter cannot want {event.count} instances")
     if isinstance(event, ev.BecameReady) and not event.boot_secs >= 0:
         raise IllegalEvent(f"an instance cannot boot in {event.boot_secs} s")
@@ -326,6 +326,7 @@ _WHILE_PROGRESSING: dict[type[Event], str] = {
     ev.Counted: "_counted",
     ev.ArbiterExited: "_arbiter_exited",
     ev.SuccessorStarted: "_successor_started",  # of strategy arbiter alone
+    ev.Configured: "_configured",
     ev.Promoted: "_promoted",
     ev.Aborted: "_aborted",
     ev.Paused: "_paused",

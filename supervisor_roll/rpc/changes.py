@@ -54,6 +54,8 @@ def change(group: Any, new_group: Any, name: str) -> Change | None:
         and value != now[key]}
     if group.config.priority != new_group.priority:
         keys["priority"] = LIVE
+    if _order(group.config, new_group) != _order(new_group, group.config):
+        keys["programs"] = LIVE  # supervisor compares their order in [group:x], too
     why = ""
     if type(group.config) is not type(new_group):
         keys["socket"] = NEEDS_UPDATE
@@ -66,7 +68,8 @@ def change(group: Any, new_group: Any, name: str) -> Change | None:
     if not keys:
         return None
     namespec = make_namespec(group.config.name, name)
-    return Change(namespec, keys, _digest(then, new_group), why)
+    order = _order(new_group, group.config) if "programs" in keys else []
+    return Change(namespec, keys, _digest(then, new_group, order), why)
 
 
 def _changes(group: Any, new_group: Any) -> list[Change]:
@@ -90,10 +93,16 @@ def _resized(group: Any, new_group: Any) -> list[Resize]:
                    [make_namespec(name, one) for one in dropped], refused)]
 
 
-def _digest(values: dict[str, Any], new_group: Any) -> str:
+def _order(config: Any, other: Any) -> list[str]:
+    """The processes of one configuration that the other has, too."""
+    others = {one.name for one in other.process_configs}
+    return [one.name for one in config.process_configs if one.name in others]
+
+
+def _digest(values: dict[str, Any], new_group: Any, order: list[str]) -> str:
     plain = {key: "AUTO" if internals.is_automatic(value) else
              sorted(value.items()) if isinstance(value, dict) else value
              for key, value in values.items()}
     text = repr((sorted(plain.items(), key=lambda pair: pair[0]), new_group.priority,
-                 str(getattr(new_group, "socket_config", ""))))
+                 str(getattr(new_group, "socket_config", "")), order))
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

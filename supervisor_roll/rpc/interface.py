@@ -13,7 +13,7 @@ from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.rpc import changes, internals, names, spawning
+from supervisor_roll.rpc import changes, internals, names, rereading, spawning
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.wire import mailbox as wire
@@ -120,9 +120,9 @@ class RollRPCInterface:
         @return string result JSON: changes, resized, added, removed
         """
         try:
-            new = internals.reread(self._supervisord)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file is the file's
-            raise RPCError(Faults.CANT_REREAD, names.shown(" ".join(str(error).split()))) from None
+            new = rereading.reread(self._supervisord)
+        except ValueError as error:
+            raise RPCError(Faults.CANT_REREAD, names.shown(str(error))) from None
         return encode(changes.reread(self._supervisord.process_groups, new))
 
     def succeed(self, name: str) -> str:

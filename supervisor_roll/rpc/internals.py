@@ -1,15 +1,14 @@
-"""All that we touch of supervisord's internals beside its documented objects, in one file.
+"""What we touch of supervisord's internals, so that two processes of one program can run.
 
-supervisor has no way to run two processes of one configuration, to give a process another
-configuration, or to change a group in place. So this is done on its objects as they are in
-supervisor 4.2 and 4.3. What is relied on is listed in ``RELIED_ON``, and a test fails by
-name where a release of supervisor no longer has it.
+supervisor has no way to do that, to give a process another configuration, or to change a
+group in place. So this is done on its objects as they are in supervisor 4.2 and 4.3: here,
+in ``outputs`` (what a process writes) and in ``rereading``. What is relied on is listed in
+``RELIED_ON``, and a test fails by name where a release of supervisor no longer has it.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,58 +17,67 @@ from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import EventListenerPool
 from supervisor.states import ProcessStates
 
-TAIL_BYTES = 16384
-CHANNELS = ("stdout", "stderr")
-# What the two channels' logs are made of: a dispatcher with the same may share the logger.
-_LOG_KEYS = ("logfile", "logfile_maxbytes", "logfile_backups", "syslog")
-# On a process that does not have its program's name: which of the two it is.
-_ROLE = "roll_role"
-SUCCESSOR, RETIRING = "successor", "retiring"
+from supervisor_roll.rpc.outputs import Outputs
 
-# Class (of supervisor's module): attributes and methods, with the methods' parameters.
+# On a process that is not its program's own, or not for long: what it is.
+_ROLE = "roll_role"
+SUCCESSOR, RETIRING, DROPPED = "successor", "retiring", "dropped"
+_OUTPUTS = "roll_outputs"
+# What a process must be in to have a child that can end.
+_ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
+
+# Class or module of supervisor's: what we use of it, with the parameters of what we call or
+# replace; ``Supervisor`` and the other objects themselves are what ``supervisord`` leads to.
 RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
+    "datatypes": {"Automatic": None},
+    "options": {"decode_wait_status": ("sts",)},
     "options.ProcessConfig": {
         "make_process": ("self", "group"), "create_autochildlogs": ("self",),
         "make_dispatchers": ("self", "proc"), "req_param_names": None,
         "optional_param_names": None, "__eq__": ("self", "other")},
+    "options.FastCGIProcessConfig": {"make_process": ("self", "group")},
     "options.ProcessGroupConfig": {"__init__": (
         "self", "options", "name", "priority", "process_configs")},
     "options.FastCGIGroupConfig": {"__init__": (
         "self", "options", "name", "priority", "process_configs", "socket_config")},
-    "options.ServerOptions": {"process_config": ("self", "do_usage")},
+    "options.EventListenerPoolConfig": {"__init__": (
+        "self", "options", "name", "priority", "process_configs", "buffer_size", "pool_events",
+        "result_handler")},
+    "options.ServerOptions": {
+        "process_config": ("self", "do_usage"), "process_group_configs": None,
+        "configfile": None, "parse_infos": None, "mood": None},
+    "supervisord.Supervisor": {
+        "reap": ("self", "once", "recursionguard"), "process_groups": None, "options": None},
+    "process.EventListenerPool": {},
+    "process.ProcessGroupBase": {
+        "__init__": ("self", "config"), "config": None, "processes": None},
     "process.Subprocess": {
         "spawn": ("self",), "stop": ("self",), "finish": ("self", "pid", "sts"),
         "_spawn_as_child": ("self", "filename", "argv"), "get_state": ("self",),
-        "get_execv_args": ("self",), "spawnerr": None, "dispatchers": None, "config": None},
-    "process.FastCGISubprocess": {"finish": ("self", "pid", "sts")},
-    "process.ProcessGroupBase": {"__init__": ("self", "config")},
+        "get_execv_args": ("self",), "pid": None, "spawnerr": None, "dispatchers": None,
+        "config": None, "group": None, "administrative_stop": None},
+    "process.FastCGISubprocess": {"spawn": ("self",), "finish": ("self", "pid", "sts")},
     "dispatchers.POutputDispatcher": {
-        "record_output": ("self",), "normallog": None, "childlog": None, "output_buffer": None},
-    "loggers.Logger": {"close": ("self",)},
+        "record_output": ("self",), "channel": None, "normallog": None, "childlog": None,
+        "output_buffer": None},
+    "loggers.Logger": {"close": ("self",), "handlers": None},
+    "loggers.FileHandler": {"reopen": ("self",), "close": ("self",)},
+    "loggers.SyslogHandler": {"setFormat": ("self", "fmt"), "reopen": ("self",)},
 }
 
 
 def role(process: Any) -> str:
-    """SUCCESSOR or RETIRING; empty for a process under its program's own name."""
+    """SUCCESSOR, RETIRING or DROPPED; empty for a program's own process."""
     return str(getattr(process, _ROLE, ""))
 
 
 def programs(group: Any) -> dict[str, Any]:
-    """The group's processes by name, without successors and retiring ones."""
+    """The group's processes by name, but for those that have a role beside the program's own."""
     return {name: process for name, process in group.processes.items() if not role(process)}
 
 
 def is_pool(group: Any) -> bool:
     return isinstance(group, EventListenerPool)
-
-
-def reread(supervisord: Any) -> dict[str, Any]:
-    """Read the configuration files, as supervisor's own reloadConfig does: group configurations.
-
-    Raises what that may raise for a file that cannot be used; nothing has changed then.
-    """
-    supervisord.options.process_config(do_usage=False)
-    return new_groups(supervisord)
 
 
 def new_groups(supervisord: Any) -> dict[str, Any]:
@@ -96,16 +104,6 @@ def is_automatic(value: Any) -> bool:
     return value is Automatic
 
 
-def resolved(config: Any, former: Any) -> Any:
-    """A copy whose automatic log files are those that the former configuration has."""
-    config = copy.copy(config)
-    for channel in CHANNELS:
-        key = f"{channel}_logfile"
-        if getattr(config, key) is Automatic:
-            setattr(config, key, getattr(former, key))
-    return config
-
-
 def beside(config: Any, name: str, environment: Mapping[str, str]) -> Any:
     """A copy for a process that runs beside the program's own, and is never started again."""
     config = copy.copy(config)
@@ -125,32 +123,33 @@ def start_beside(group: Any, config: Any, own_name: str, serving: Any,
     key = config.name
     process = config.make_process(group)
     setattr(process, _ROLE, SUCCESSOR)
-    as_child = process._spawn_as_child
 
     def spawn_as_child(filename: Any, argv: Any) -> Any:
         config.name = own_name  # in the forked child, so nobody else sees it
-        return as_child(filename, argv)
+        return type(process)._spawn_as_child(process, filename, argv)
 
     process._spawn_as_child = spawn_as_child
-    tail = deque[bytes]()
-
-    def gone(pid: int, how: str) -> None:
-        _drop(group, key, process)
-        ended(pid, how, b"".join(tail)[-TAIL_BYTES:].decode(errors="replace"))
-
     group.processes[key] = process
     try:
         pid = process.spawn()
     except BaseException:
         _drop(group, key, process)
         raise
+    finally:
+        process.__dict__.pop("_spawn_as_child", None)
     if not pid:
         _drop(group, key, process)
+        process.dispatchers = {}
         raise ChildProcessError(process.spawnerr or "it could not be started")
+    outputs = Outputs(process, serving, own_name)
+    setattr(process, _OUTPUTS, outputs)
+
+    def gone(pid: int, how: str) -> None:
+        _drop(group, key, process)
+        outputs.close()
+        ended(pid, how, outputs.tail)
+
     _when_finished(process, gone)
-    for dispatcher in _outputs(process):
-        _share_log(dispatcher, config, serving)
-        _tap(dispatcher, tail)
     return process
 
 
@@ -158,47 +157,40 @@ def take_place(group: Any, name: str, process: Any, config: Any, old_key: str,
                old_gone: Callable[[], None]) -> bool:
     """Give ``process`` the name, and ``config`` as its own; rename the old one and stop it.
 
-    Whether the old one runs on, until it has stopped.
+    Whether the old one runs on, until it has stopped. Raises OSError, and has changed nothing
+    then, if a log file cannot be opened.
     """
     old = group.processes[name]
-    for attribute in ("finish", "_spawn_as_child"):
+    getattr(process, _OUTPUTS).settle(old)
+    for attribute in ("finish", _OUTPUTS, _ROLE):
         process.__dict__.pop(attribute, None)
-    for dispatcher in _outputs(process):
-        dispatcher.__dict__.pop("record_output", None)
-    process.__dict__.pop(_ROLE, None)
     for key in [key for key, one in group.processes.items() if one is process]:
         del group.processes[key]
     group.processes[name] = process
     process.config = config
     replace_config(group, config)
-    if old.get_state() not in (ProcessStates.RUNNING, ProcessStates.STARTING,
-                               ProcessStates.STOPPING):
+    if old.get_state() not in _ALIVE:
         return False
     # Its own stop settings hold; it must not be started again.
     old.config = copy.copy(old.config)
     old.config.name, old.config.autorestart, old.config.autostart = old_key, False, False
     setattr(old, _ROLE, RETIRING)
     group.processes[old_key] = old
-    stop_and_drop(group, old_key, old, old_gone)
+
+    def gone() -> None:
+        process.__dict__.pop("get_state", None)
+        old_gone()
+
+    _last_to_stop(process)
+    _stop_for_good(group, old_key, old, gone)
     return True
 
 
-def stop_and_drop(group: Any, key: str, process: Any,
-                  gone: Callable[[], None] = lambda: None) -> None:
+def drop(group: Any, name: str) -> None:
     """Stop a process as supervisor does; it leaves the group when it has ended."""
-
-    def finished(pid: int, how: str) -> None:
-        _drop(group, key, process)
-        gone()
-
-    state = process.get_state()
-    if state not in (ProcessStates.RUNNING, ProcessStates.STARTING, ProcessStates.STOPPING):
-        _drop(group, key, process)
-        gone()
-        return
-    _when_finished(process, finished)
-    if state != ProcessStates.STOPPING:
-        process.stop()
+    process = group.processes[name]
+    setattr(process, _ROLE, DROPPED)
+    _stop_for_good(group, name, process, lambda: None)
 
 
 def stop(process: Any) -> None:
@@ -207,10 +199,15 @@ def stop(process: Any) -> None:
         process.stop()
 
 
-def add(group: Any, config: Any) -> None:
-    """A process more; supervisord starts it by itself, if it is configured so."""
-    config.create_autochildlogs()
-    group.processes[config.name] = config.make_process(group)
+def add(group: Any, configs: list[Any]) -> None:
+    """More processes; supervisord starts them by itself, if they are configured so.
+
+    Raises OSError, and has added none then, if automatic log files cannot be made.
+    """
+    for config in configs:
+        config.create_autochildlogs()
+    for config in configs:
+        group.processes[config.name] = config.make_process(group)
 
 
 def replace_config(group: Any, config: Any) -> None:
@@ -219,9 +216,44 @@ def replace_config(group: Any, config: Any) -> None:
         config if one.name == config.name else one for one in group.config.process_configs]
 
 
+def arrange(group: Any, configs: list[Any]) -> None:
+    """The order of ``configs``, which supervisor compares, for the group's own of those names."""
+    order = {config.name: number for number, config in enumerate(configs)}
+    group.config.process_configs = sorted(
+        group.config.process_configs, key=lambda config: order.get(config.name, len(order)))
+
+
 def _drop(group: Any, key: str, process: Any) -> None:
     if group.processes.get(key) is process:
         del group.processes[key]
+
+
+def _last_to_stop(process: Any) -> None:
+    """While its predecessor retires, a program that is stopped has not stopped yet.
+
+    Or an update, which waits for what it has to stop, would find the group still running then,
+    and leave the program down.
+    """
+
+    def get_state() -> Any:
+        state = type(process).get_state(process)
+        return ProcessStates.STOPPING if state == ProcessStates.STOPPED else state
+
+    process.get_state = get_state
+
+
+def _stop_for_good(group: Any, key: str, process: Any, gone: Callable[[], None]) -> None:
+
+    def finished(pid: int, how: str) -> None:
+        _drop(group, key, process)
+        gone()
+
+    if process.get_state() not in _ALIVE:
+        _drop(group, key, process)
+        gone()
+        return
+    _when_finished(process, finished)
+    stop(process)
 
 
 def _when_finished(process: Any, then: Callable[[int, str], None]) -> None:
@@ -236,37 +268,3 @@ def _when_finished(process: Any, then: Callable[[int, str], None]) -> None:
             then(pid, str(decode_wait_status(status)[1]))
 
     process.finish = finish
-
-
-def _outputs(process: Any) -> list[Any]:
-    return [one for one in process.dispatchers.values() if hasattr(one, "record_output")]
-
-
-def _share_log(dispatcher: Any, config: Any, serving: Any) -> None:
-    """Write through the serving process's logger: two would both rotate the file."""
-    channel = dispatcher.channel
-    twin = next((one for one in _outputs(serving) if one.channel == channel), None)
-    if twin is None or twin.normallog is None or dispatcher.normallog is None or any(
-            getattr(config, f"{channel}_{key}") != getattr(serving.config, f"{channel}_{key}")
-            for key in _LOG_KEYS):
-        return
-    own, dispatcher.normallog = dispatcher.normallog, twin.normallog
-    if dispatcher.childlog is own:
-        dispatcher.childlog = twin.normallog
-    own.close()
-
-
-def _tap(dispatcher: Any, tail: deque[bytes]) -> None:
-    """Keep the end of what the dispatcher reads."""
-    original = type(dispatcher).record_output
-    seen = 0
-
-    def record_output() -> None:
-        nonlocal seen
-        tail.append(dispatcher.output_buffer[seen:])
-        while sum(map(len, tail)) > 2 * TAIL_BYTES:
-            tail.popleft()
-        original(dispatcher)
-        seen = len(dispatcher.output_buffer)  # what it could not make out yet, it keeps
-
-    dispatcher.record_output = record_output

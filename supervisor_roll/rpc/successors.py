@@ -13,7 +13,7 @@ from supervisor.options import make_namespec, split_namespec
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.rpc import changes, internals, names
+from supervisor_roll.rpc import changes, internals, names, outputs
 from supervisor_roll.wire.succession import (
     LIVE,
     RETIRING_SUFFIX,
@@ -35,7 +35,7 @@ class _Entry:
     group: Any
     successor: Any = None
     config: Any = None  # what the successor is to have once it is promoted
-    priority: int | None = None
+    new_group: Any = None  # the group's configuration that came with it
     retiring: Any = None
     ended: str = ""
     tail: str = ""
@@ -50,10 +50,9 @@ class Successors:
     def succeed(self, supervisord: Any, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
         group, name, serving = self._found(supervisord, namespec)
-        entry = self._entries.get(namespec)
+        entry = self._entry(namespec, group)
         # Processes compare by their priority, so never with == or in.
-        if (entry is not None and entry.group is group
-                and entry.successor is not None and entry.successor is not serving):
+        if entry.successor is not None and entry.successor is not serving:
             if entry.successor.get_state() != ProcessStates.STOPPING:
                 return self.shown(supervisord, namespec)
             raise _failed(f"{namespec}: its last successor is still being stopped")
@@ -64,70 +63,70 @@ class Successors:
             raise RPCError(Faults.NOT_RUNNING,
                            f"{namespec}: it is {names.state_name(serving)}")
         for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX):
-            other = group.processes.get(name + suffix)
-            if other is not None:
-                raise _failed(f"{namespec}: {name + suffix} is still there (pid {other.pid})")
+            _check_free(group, name + suffix, namespec)
         new_group = internals.new_groups(supervisord).get(group.config.name)
         new = next((one for one in getattr(new_group, "process_configs", ())
                     if one.name == name), serving.config)
         found = changes.change(group, new_group, name) if new_group is not None else None
         if found is not None and found.why:
             raise _failed(f"{namespec}: {found.why}")
-        config = internals.resolved(new, serving.config)
-        entry = _Entry(group, config=config, priority=getattr(new_group, "priority", None))
-        old_pid = str(serving.pid)
-
-        def ended(pid: int, how: str, tail: str) -> None:
-            entry.successor = None
-            entry.ended, entry.tail = f"(pid {pid}) ended: {how}", tail
-
         try:
-            entry.successor = internals.start_beside(
-                group, internals.beside(config, name + SUCCESSOR_SUFFIX, {
-                    SUCCESSOR_VARIABLE: old_pid, GUNICORN_VARIABLE: old_pid}),
-                name, serving, ended)
+            entry = self._started(group, name, serving, new)
         except ChildProcessError as error:
-            raise RPCError(Faults.SPAWN_ERROR, f"{namespec}: {error}") from None
+            raise RPCError(Faults.SPAWN_ERROR, names.shown(f"{namespec}: {error}")) from None
+        entry.new_group = new_group
         self._entries[namespec] = entry
         self._forget(supervisord)
         return self.shown(supervisord, namespec)
 
     def promote(self, supervisord: Any, namespec: str) -> Succession:
         """The successor takes the name and the configuration; the old process retires."""
+        supervisord.reap()  # one that has just ended is none to promote
         group, name, serving = self._found(supervisord, namespec)
-        entry = self._entries.get(namespec)
-        if entry is None or entry.group is not group or entry.config is None:
+        entry = self._entry(namespec, group)
+        if entry.config is None:
             raise _failed(f"{namespec}: it has no successor")
         if entry.successor is serving:
             return self.shown(supervisord, namespec)
         if entry.successor is None or entry.successor.get_state() not in (
                 ProcessStates.RUNNING, ProcessStates.STARTING):
-            raise _failed(f"{namespec}: its successor {entry.ended or 'does not run'}")
+            raise _failed(f"{namespec}: its successor {entry.ended or 'is being stopped'}")
+        if serving.administrative_stop and serving.get_state() in (
+                ProcessStates.STOPPING, ProcessStates.STOPPED):
+            # Who stops a program does not want to see it run again.
+            raise _failed(f"{namespec}: it has been stopped meanwhile")
+        _check_free(group, name + RETIRING_SUFFIX, namespec)
 
         def gone() -> None:
             entry.retiring = None
 
         # Before it may be gone already.
         entry.retiring = serving
-        if not internals.take_place(group, name, entry.successor, entry.config,
-                                    name + RETIRING_SUFFIX, gone):
+        try:
+            runs_on = internals.take_place(group, name, entry.successor, entry.config,
+                                           name + RETIRING_SUFFIX, gone)
+        except OSError as error:
             entry.retiring = None
-        if entry.priority is not None:
-            group.config.priority = entry.priority
+            raise _failed(f"{namespec}: its log files cannot be opened: {error}") from None
+        if not runs_on:
+            entry.retiring = None
+        if entry.new_group is not None:
+            _follow(group, entry.new_group)
+        entry.new_group = None
         return self.shown(supervisord, namespec)
 
     def discard(self, supervisord: Any, namespec: str) -> Succession:
         """Stop the successor, as supervisor stops a process, unless it is promoted."""
-        _, _, serving = self._found(supervisord, namespec)
-        entry = self._entries.get(namespec)
-        if entry is not None and entry.successor is not None and entry.successor is not serving:
+        group, _, serving = self._found(supervisord, namespec)
+        entry = self._entry(namespec, group)
+        if entry.successor is not None and entry.successor is not serving:
             internals.stop(entry.successor)
         return self.shown(supervisord, namespec)
 
     def shown(self, supervisord: Any, namespec: str) -> Succession:
         """What there is of a program now."""
-        _, _, serving = self._found(supervisord, namespec)
-        entry = self._entries.get(namespec) or _Entry(None)
+        group, _, serving = self._found(supervisord, namespec)
+        entry = self._entry(namespec, group)
         successor = None if entry.successor is serving else entry.successor
         return Succession(
             serving.pid, names.state_name(serving),
@@ -146,37 +145,63 @@ class Successors:
         if others:
             raise _failed(f"{namespec}: {', '.join(others)} cannot be changed while it runs")
         config = next(one for one in new_group.process_configs if one.name == name)
-        process.config = internals.resolved(config, process.config)
+        process.config = outputs.resolved(config, process.config)
         internals.replace_config(group, process.config)
-        group.config.priority = new_group.priority
+        _follow(group, new_group)
 
     def resize(self, supervisord: Any, group_name: str) -> Resize:
         """Start the processes that a group has gained, and stop those that it has lost."""
-        group = supervisord.process_groups.get(group_name)
-        new_group = internals.new_groups(supervisord).get(group_name)
-        if group is None or new_group is None or internals.is_pool(group):
-            raise RPCError(Faults.BAD_NAME, names.shown(group_name))
-        found = next((one for one in changes.reread(
+        groups, new_groups = supervisord.process_groups, internals.new_groups(supervisord)
+        if (not isinstance(group_name, str) or group_name not in groups
+                or group_name not in new_groups or internals.is_pool(groups[group_name])):
+            raise RPCError(Faults.BAD_NAME, names.shown(str(group_name)[:80]))
+        group, new_group = groups[group_name], new_groups[group_name]
+        found = next(iter(changes.reread(
             {group_name: group}, {group_name: new_group}).resized), Resize(group_name))
         if found.refused:
             raise _failed(f"{group_name}: {found.refused}")
         now = {one.name: one for one in group.config.process_configs}
-        for config in new_group.process_configs:
-            if config.name not in now:
-                internals.add(group, config)
+        added = [config for config in new_group.process_configs if config.name not in now]
+        for config in added:
+            _check_free(group, config.name, group_name)
+        try:
+            internals.add(group, added)
+        except OSError as error:
+            raise _failed(f"{group_name}: log files cannot be made: {error}") from None
         group.config.process_configs = [
             now.get(config.name, config) for config in new_group.process_configs]
         for namespec in found.dropped:
-            name = split_namespec(namespec)[1]
-            internals.stop_and_drop(group, name, group.processes[name])
-            self.discard_of(namespec)
+            internals.drop(group, split_namespec(namespec)[1])
+            successor = self._entry(namespec, group).successor
+            if successor is not None:
+                internals.stop(successor)
         return found
 
-    def discard_of(self, namespec: str) -> None:
-        """Stop the successor of a program that is not there any more."""
+    def _started(self, group: Any, name: str, serving: Any, new: Any) -> _Entry:
+        """Raises ChildProcessError."""
+        config, logs = outputs.with_logs(new, serving.config)
+        entry = _Entry(group, config=config)
+        old_pid = str(serving.pid)
+
+        def ended(pid: int, how: str, tail: str) -> None:
+            entry.successor = None
+            entry.ended, entry.tail = f"(pid {pid}) ended: {how}", tail
+            outputs.remove_logs(logs)
+
+        try:
+            entry.successor = internals.start_beside(
+                group, internals.beside(config, name + SUCCESSOR_SUFFIX, {
+                    SUCCESSOR_VARIABLE: old_pid, GUNICORN_VARIABLE: old_pid}),
+                name, serving, ended)
+        except ChildProcessError:
+            outputs.remove_logs(logs)
+            raise
+        return entry
+
+    def _entry(self, namespec: str, group: Any) -> _Entry:
+        """What is kept of the program; a group that was removed and added again begins anew."""
         entry = self._entries.get(namespec)
-        if entry is not None and entry.successor is not None:
-            internals.stop(entry.successor)
+        return entry if entry is not None and entry.group is group else _Entry(group)
 
     def _found(self, supervisord: Any, namespec: str) -> tuple[Any, str, Any]:
         group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
@@ -196,3 +221,16 @@ class Successors:
 
 def _failed(text: str) -> RPCError:
     return RPCError(Faults.FAILED, names.shown(text))
+
+
+def _check_free(group: Any, name: str, of: str) -> None:
+    """Raises RPCError if the group has a process of that name."""
+    other = group.processes.get(name)
+    if other is not None:
+        raise _failed(f"{of}: {name} is still there ({names.state_name(other)}, pid {other.pid})")
+
+
+def _follow(group: Any, new_group: Any) -> None:
+    """Heed what the group itself has, beside its processes' own."""
+    group.config.priority = new_group.priority
+    internals.arrange(group, new_group.process_configs)

@@ -30,12 +30,7 @@ def drop_one(site: Site) -> None:
         [text for text, _ in site.listener.kept] + ["127.0.0.1:9"])
 
 
-def be_mute(site: Site) -> None:
-    site.listener.mute = True
-
-
 WHYS: dict[str, Callable[[Site], object]] = {
-    "the listener gave no answer": be_mute,
     "its rollout has ended": lambda site: site.listener.starting.update(
         REFUSED="its rollout has ended"),
     "the listener knows of no rollout": lambda site: site.listener.starting.update(SUCCESSOR="0"),
@@ -76,7 +71,6 @@ def test_why_it_ends_is_said_and_nothing_is_touched(
 @ALL
 @pytest.mark.parametrize(("configuration", "environment", "why"), [
     ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
-    ("", {SOCKET_VARIABLE: "/nonexistent/s"}, "the listener gave no answer"),
     ("reuse_port = True\n", {}, "reuse_port is set"),
     ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
 ])
@@ -91,6 +85,38 @@ def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_b
     assert why in successor.log
     assert "Traceback" not in successor.log
     assert_untouched(site, serving, inode)
+
+
+@pytest.mark.parametrize("version", VERSIONS[-1:])
+@pytest.mark.parametrize("state", ["gone", "mute"])
+def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ever(
+        site: Site, version: str, serving: Gunicorn, state: str) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    site.listener.mute = state == "mute"
+    environment = {SOCKET_VARIABLE: "/nonexistent/s"} if state == "gone" else {}
+    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+                           successor_of=serving.pid, environment=environment)
+    assert successor.exit_status() == 1
+    assert "the listener gave no answer" in successor.log
+    assert "Traceback" not in successor.log
+    asked = len(site.listener.said(STARTING, successor.pid))
+    assert asked == 0 if state == "gone" else asked > 1
+    assert_untouched(site, serving, inode)
+
+
+@ALL
+def test_one_that_is_being_restarted_is_waited_for(
+        site: Site, version: str, serving: Gunicorn) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    site.listener.mute = True
+    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+                           successor_of=serving.pid)
+    wait_until(lambda: site.listener.said(STARTING, successor.pid), DEADLINE_SECS, "it asks")
+    site.listener.mute = False
+    successor.wait_ready()
+    assert (site.folder / "http").stat().st_ino == inode
+    assert serving.end() == 0
+    assert answering(f"unix:{site.folder}/http") == successor.pid
 
 
 @ALL

@@ -6,154 +6,48 @@ with our hooks do, and their workers say what real ones say. Nothing happens by 
 a process says waits in ``inbox`` until ``settle`` delivers it, one message at a time.
 
 ``log`` has what the coordinator did, in order: "exchange", "TTIN myapp", "SIGTERM 5000011",
-"answer READY 5000011". Each of these is a point at which ``killed_at`` can end the listener.
+"answer READY 5000011". Before and after each of these is a point at which ``killed_at`` can end
+the listener; with ``killed_again_after`` each further one ends after so many points.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from pretend_program import BOOT, PIDS, SUPERVISORD_PID, Program
+from pretend_answer import PretendAnswer
+from pretend_program import BOOT, PIDS, SUPERVISORD_PID, Program, close
+from pretend_supervisord import EPOCH, PretendSupervisord
+from pretend_table import PretendTable, Process
 
-from supervisor_roll.listener.configuration import Configuration
+from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
-from supervisor_roll.listener.process_table import Child
 from supervisor_roll.listener.readiness_socket import Datagram
-from supervisor_roll.listener.supervisord import ProcessInfo, Unreachable
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import READY, Message, encode
-from supervisor_roll.wire.succession import Reread
+from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
+from supervisor_roll.wire.succession import program_of, successor_of
 
-EPOCH = 1_800_000_000.0
+__all__ = ["BOOT", "EPOCH", "PIDS", "Killed", "Program", "Site", "open_descriptors", "ready_site",
+           "saved", "site_with"]
 
 
 class Killed(BaseException):
     """The listener was sent SIGKILL."""
 
 
-class PretendAnswer:
-    """The sender's end, for one answer."""
-
-    def __init__(self, site: Site, pid: int, message: Message) -> None:
-        self._site, self.pid, self.message = site, pid, message
-        self.sent: Message | None = None
-        self.dropped = False
-
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        self._site.point(f"answer {self.message.kind} {self.pid}")
-        self.sent = message
-
-    def drop(self) -> None:
-        self.dropped = True
-
-
-@dataclass
-class Process:
-    id: InstanceId
-    parent: int
-    command_line: str
-
-
-class PretendTable:
-    """The process table, and the signals that are sent without supervisord."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self.processes: dict[int, Process] = {}
-        self.watched: set[InstanceId] = set()
-        self.forbidden = False
-
-    def identity(self, pid: int) -> InstanceId | None:
-        process = self.processes.get(pid)
-        return process and process.id
-
-    def child(self, pid: int) -> Child | None:
-        process = self.processes.get(pid)
-        parent = self.identity(process.parent) if process else None
-        return Child(process.id, parent) if process and parent else None
-
-    def children(self, instance: InstanceId) -> list[InstanceId]:
-        return [one.id for one in self.processes.values() if one.parent == instance.pid]
-
-    def alive(self, instance: InstanceId) -> bool:
-        return self.identity(instance.pid) == instance
-
-    def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
-        return [one.pid for one in self.children(instance)
-                if word in self.command_line(one.pid)]
-
-    def command_line(self, pid: int) -> str:
-        process = self.processes.get(pid)
-        return process.command_line if process else ""
-
-    def watch(self, instance: InstanceId) -> bool:
-        if self.alive(instance):
-            self.watched.add(instance)
-        return self.alive(instance)
-
-    def unwatch(self, instance: InstanceId) -> None:
-        self.watched.discard(instance)
-
-    def send(self, instance: InstanceId, signum: Signals) -> None:
-        if self.forbidden:
-            raise PermissionError
-        self._site.point(f"{signum.name} {instance.pid}",
-                         lambda: self.alive(instance) and self._site.struck(instance.pid, signum))
-
-
-class PretendSupervisord:
-    """supervisord's side: the mailbox is the real one."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self.mailbox = Mailbox()
-        self.infos: list[ProcessInfo] = []
-        self.unreachable = self.refuses_signals = False
-        self.received: list[wire.Exchange] = []
-
-    def exchange(self, text: str) -> str:
-        self._check()
-        said = wire.decode_exchange(text)
-        deliveries: list[wire.Delivery] = []
-
-        def put() -> None:
-            self.received.append(said)
-            deliveries.append(
-                self.mailbox.exchange(said, self._site.now, EPOCH + self._site.now))
-
-        self._site.point("exchange", put)
-        return wire.encode(deliveries[0])
-
-    def signal(self, namespec: str, name: str) -> None:
-        self._check()
-        if self.refuses_signals:
-            raise Unreachable(f"supervisord refused {name}")
-        self._site.point(f"{name} {namespec}", lambda: self._site.programs[namespec].signal(name))
-
-    def reread(self) -> Reread:
-        self._check()
-        return Reread()
-
-    def processes(self) -> list[ProcessInfo]:
-        self._check()
-        return list(self.infos)
-
-    def _check(self) -> None:
-        if self.unreachable:
-            raise Unreachable("supervisord does not answer")
-
-
 class PretendSides:
     """What runs beside the rollouts: these sites have nothing there."""
+
+    def runs(self, namespec: str) -> bool:
+        return False
 
     def drop(self, namespec: str) -> None:
         pass
@@ -173,15 +67,22 @@ class Site:
         self.now = 1000.0
         self.log: list[str] = []
         self.inbox: deque[Callable[[], None]] = deque()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
         self.answers: list[PretendAnswer] = []
         self.programs: dict[str, Program] = {}
         self.bad: dict[str, BadSetting] = {}
+        self.invalid: BadConfiguration | None = None
+        self.path = "/etc/supervisord.conf"
+        self.configures: dict[str, str] = {}  # its processes, if not those that run
         self.settings = {name: Settings.parsed(values) for name, values in sections.items()}
         self.supervisord = PretendSupervisord(self)
         self.table = PretendTable(self)
         self.sides = PretendSides()
         self.fork(SUPERVISORD_PID, 0, "supervisord")
-        self.killed_at = -1
+        self.successor: Callable[[Program], None] = lambda program: None
+        self.successors = 0
+        self.configured: dict[str, int] = {}  # how many workers a successor is to have
+        self.killed_at = self.killed_again_after = -1
         self.points = 0
         self.least_serving: dict[str, int] = {}
         self.most_staying: dict[str, int] = {}
@@ -196,14 +97,22 @@ class Site:
 
     def start(self, namespec: str, workers: int = 2, pid: int = PIDS + 10,
               boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT,
-              **facts: str) -> Program:
+              binds: Sequence[str] = (), **facts: str) -> Program:
         """A Gunicorn that supervisord has just started, with its first workers."""
-        program = self.programs[namespec] = Program(self, namespec, pid, facts)
+        program = self.programs[namespec] = Program(self, namespec, pid, facts, binds)
         program.boots = boots
-        self.supervisord.infos.append(ProcessInfo(namespec, pid, "RUNNING"))
-        program.num_workers, program.changes = workers, 1
-        for _ in range(workers):
-            program.fork()
+        self.supervisord.put(namespec, pid, "RUNNING")
+        program.begin(workers)
+        return program
+
+    def start_beside(self, namespec: str) -> Program:
+        """A successor of it, which has not begun."""
+        old = self.programs[namespec]
+        self.successors += 1
+        program = self.programs[successor_of(namespec)] = Program(
+            self, namespec, PIDS + 1000 * self.successors, {}, old.binds)
+        program.is_successor = True
+        self.supervisord.put(successor_of(namespec), program.id.pid, "STARTING")
         return program
 
     def start_other(self, namespec: str, pid: int, command_line: str,
@@ -212,7 +121,7 @@ class Site:
         self.fork(pid, SUPERVISORD_PID, command_line)
         if below:
             self.fork(pid + 1, pid, below)
-        self.supervisord.infos.append(ProcessInfo(namespec, pid, "RUNNING"))
+        self.supervisord.put(namespec, pid, "RUNNING")
 
     # --- the operator --------------------------------------------------------------------------
 
@@ -255,30 +164,66 @@ class Site:
                 self.inbox.popleft()()
                 self._observe()
             except Killed:
-                self.restart()
+                self._restart_at_last()
 
     def pass_time(self, secs: float) -> None:
         """Let time pass, from deadline to deadline, and all happen that is due."""
         until = self.now + secs
         while True:
+            deadlines = [when for when, _ in self.timers]
             deadline = self.coordinator.next_deadline()
-            if deadline is None or deadline > until:
+            deadlines += [] if deadline is None else [deadline]
+            if not deadlines or min(deadlines) > until:
                 break
-            self.now = max(self.now, deadline)
+            self.now = max(self.now, min(deadlines))
+            due = [effect for when, effect in self.timers if when <= self.now]
+            self.timers = [(when, effect) for when, effect in self.timers if when > self.now]
+            self.inbox.extend(due)
             self.settle()
         self.now = until
         self.settle()
 
+    def after(self, secs: float, effect: Callable[[], None]) -> None:
+        self.timers.append((self.now + secs, effect))
+
     def restart(self) -> None:
-        """A new listener, as supervisord starts one. Who was not answered says it again."""
-        self.killed_at = -1
+        """A new listener, as supervisord starts one. A worker that was not answered says it again.
+        """
+        self.killed_at = -1 if self.killed_again_after < 0 else (
+            self.points + self.killed_again_after)
         unanswered = [one for one in self.answers if one.sent is None and not one.dropped]
         self.answers = [one for one in self.answers if one not in unanswered]
         self.table.watched.clear()
+        self.close_listener()
         self.coordinator = self.make_coordinator()
-        self.coordinator.restore()
         for one in unanswered:
-            self.say(one.pid, one.message, answered=True)
+            if one.message.kind in FROM_ARBITERS or one.message.kind == LISTENING:
+                self.answered(one, None, [])
+            else:
+                self.say(one.pid, one.message, answered=True)
+        self.coordinator.restore()
+
+    def _restart_at_last(self) -> None:
+        while True:
+            try:
+                return self.restart()
+            except Killed:
+                continue
+
+    def close_listener(self) -> None:
+        """Close what a listener that is gone had open."""
+        store = self.coordinator.rolls.successions.store
+        for namespec in store.programs:
+            store.release(namespec)
+        for _, _, fds in self.coordinator.outbox.answers:
+            close(fds)
+        self.coordinator.outbox.answers.clear()
+
+    def close(self) -> None:
+        """Close all that is open here."""
+        self.close_listener()
+        for program in self.programs.values():
+            program.close()
 
     def point(self, what: str, effect: Callable[[], Any] = lambda: None) -> None:
         """The coordinator does something that is seen from outside, unless it is killed before
@@ -301,15 +246,16 @@ class Site:
         return instance
 
     def die(self, pid: int) -> None:
-        instance = self.table.processes.pop(pid).id
-        if instance in self.table.watched:
-            self.table.watched.discard(instance)
-            self.coordinator.exited(instance)
+        process = self.table.processes.pop(pid, None)  # it may be a zombie already
+        if process is not None and process.id in self.table.watched:
+            self.table.watched.discard(process.id)
+            self.coordinator.exited(process.id)
 
-    def say(self, pid: int, message: Message, answered: bool) -> None:
-        self.inbox.append(lambda: self.hear(pid, message, answered))
+    def say(self, pid: int, message: Message, answered: bool, fds: Sequence[int] = ()) -> None:
+        self.inbox.append(lambda: self.hear(pid, message, answered, fds))
 
-    def hear(self, pid: int, message: Message, answered: bool = True) -> PretendAnswer | None:
+    def hear(self, pid: int, message: Message, answered: bool = True,
+             fds: Sequence[int] = ()) -> PretendAnswer | None:
         """The coordinator gets the message now, unless its sender has gone meanwhile."""
         if pid not in self.table.processes:
             return None
@@ -320,8 +266,16 @@ class Site:
         if answer is not None:
             self.answers.append(answer)
         given: Any = answer
-        self.coordinator.heard(Datagram(pid, encode(message), given))
+        self.coordinator.heard(Datagram(pid, encode(message), given, [os.dup(fd) for fd in fds]))
         return answer
+
+    def answered(self, answer: PretendAnswer, message: Message | None, fds: list[int]) -> None:
+        """An answer has come, with these descriptors, or will never come (None)."""
+        for program in list(self.programs.values()):
+            if answer.pid == program.id.pid or answer.pid in program.workers:
+                program.answered(answer.pid, answer.message.kind, message, fds)
+                return
+        close(fds)
 
     def struck(self, pid: int, signum: Signals) -> None:
         program = next(one for one in self.programs.values() if pid in one.workers)
@@ -335,15 +289,22 @@ class Site:
         return [one for one in self.log if one != "exchange" and not one.startswith("answer")]
 
     def _configuration(self) -> Configuration:
-        return Configuration("/etc/supervisord.conf", self.settings, self.bad,
-                             {name: name for name in self.programs}, ())
+        if isinstance(self.invalid, BadConfiguration):
+            raise self.invalid
+        return Configuration(self.path, self.settings, self.bad, self.configures or {
+            name: name for name in self.programs if program_of(name) == name}, (self.path,))
 
     def _observe(self) -> None:
-        for name, program in self.programs.items():
-            staying = sum(not one.draining for one in program.workers.values())
-            self.least_serving[name] = min(
-                self.least_serving.get(name, 10**6), len(program.serving))
-            self.most_staying[name] = max(self.most_staying.get(name, 0), staying)
+        serving: dict[str, int] = {}
+        staying: dict[str, int] = {}
+        for key, program in self.programs.items():
+            name = program_of(key)
+            serving[name] = serving.get(name, 0) + len(program.serving)
+            staying[name] = staying.get(name, 0) + sum(
+                not one.draining for one in program.workers.values())
+        for name in serving:
+            self.least_serving[name] = min(self.least_serving.get(name, 10**6), serving[name])
+            self.most_staying[name] = max(self.most_staying.get(name, 0), staying[name])
 
     def forget_observations(self) -> None:
         self.least_serving, self.most_staying = {}, {}
@@ -361,9 +322,10 @@ def site_with(**programs: int) -> Site:
     return site
 
 
-def ready_site(workers: int = 2, **sections: dict[str, str]) -> tuple[Site, Program]:
+def ready_site(workers: int = 2, binds: Sequence[str] = (),
+               **sections: dict[str, str]) -> tuple[Site, Program]:
     site = Site(**sections)
-    program = site.start("myapp", workers)
+    program = site.start("myapp", workers, binds=binds)
     site.settle()
     site.forget_observations()
     site.log.clear()
@@ -374,3 +336,7 @@ def ready_site(workers: int = 2, **sections: dict[str, str]) -> tuple[Site, Prog
 def saved(site: Site) -> dict[str, object]:
     """What a listener that started now would be given."""
     return json.loads(site.supervisord.mailbox.state)  # type: ignore[no-any-return]
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

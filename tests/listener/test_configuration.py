@@ -170,7 +170,7 @@ health_headers=X-Token: %(ENV_ROLL_TOKEN)s
 
 
 @pytest.mark.parametrize(("line", "said"), [
-    ("max_serge=1", "max_serge=1: unknown key; known are canary, drain_timeout_secs, health, "),
+    ("max_serge=1", "max_serge=1: unknown key; known are auto, canary, drain_timeout_secs, "),
     ("max_surge=lots", "max_surge=lots: must be a count such as 1, or a percentage such as 25%"),
     ("ready_timeout_secs=0", "ready_timeout_secs=0: must be more than 0 seconds"),
     ("max_surge=0", "max_unavailable=0: max_surge and max_unavailable must not both be 0"),
@@ -238,6 +238,19 @@ def test_the_default_section_is_not_taken(main: Path) -> None:
     assert read(path).settings_for("myapp") == Settings(min_ready_secs=2)
 
 
+def test_sections_are_those_that_are_written_good_or_bad(main: Path) -> None:
+    configuration = read(write(main, ONE_OF_EACH + "[roll:plain]\n[roll:many]\nnope=1\n"))
+    assert configuration.sections == {"plain", "many"}
+    assert configuration.namespecs("many") == ["many:many_08", "many:many_09", "many:many_10"]
+    assert configuration.namespecs("first") == ["site:first", "again:first"]
+    assert configuration.namespecs("nope") == []
+
+
+def test_a_watched_path_may_be_beside_the_file(main: Path) -> None:
+    path = write(main, PROGRAM + "[roll:myapp]\nauto=true\nwatch=%(here)s/current /etc/x\n")
+    assert read(path).settings_for("myapp").watch == (f"{main.parent}/current", "/etc/x")
+
+
 # Included files
 
 def test_sections_are_read_from_included_files(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +268,9 @@ def test_sections_are_read_from_included_files(main: Path, monkeypatch: pytest.M
 
     configuration = read(path)
     assert configuration.files == (path, a, b, alone)
+    here = str(main.parent)
+    assert configuration.patterns == (
+        f"{here}/conf.d/*.conf", f"{here}/nothing/*.conf", alone, a)
     assert configuration.programs == {"g:a": "a", "b": "b"}
     assert set(configuration.programs) == namespecs_of_supervisor(path)
     assert configuration.settings == {"b": Settings(health=Health(f"{folder}/b"))}

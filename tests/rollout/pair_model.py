@@ -154,8 +154,11 @@ class Pair:
                 self.wanted[True] -= 1
                 self.queue += [ev.Exited(action.instance), ev.Counted(self.wanted[True], True)]
             else:
+                successor = pid >= 200
+                self.old.pop(pid, None)
                 self.queue.append(ev.Exited(action.instance))
-                self._fork(successor=True)
+                if len(self.new if successor else self.old) < self.wanted[successor]:
+                    self._fork(successor)
 
     def _fork(self, successor: bool) -> None:
         pid = self._next[successor]
@@ -169,7 +172,7 @@ class Pair:
             return
         ready = sum(self.old.values()) + sum(self.new.values())
         assert ready >= self.floor, f"{ready} ready, {self.floor} promised: {self.moves}"
-        most = self.rollout.desired + max(self.rollout.budget.surge, 1)
+        most = max(self.rollout.desired, self.rollout.goal) + max(self.rollout.budget.surge, 1)
         assert len(self.old) + len(self.new) <= most, f"more than {most} run: {self.moves}"
 
 

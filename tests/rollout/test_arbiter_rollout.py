@@ -238,15 +238,70 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
     assert pair.moves.count("old grows") == 1
 
 
-def test_a_signal_that_has_no_effect_fails_the_rollout():
-    pair = Pair(3, full=False)
+def test_a_signal_that_has_no_effect_however_often_it_is_repeated_fails_the_rollout():
+    pair = Pair(3, full=False, drain_timeout_secs="20")
     pair.begin()
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     assert pair.wait(CONFIRM_SECS - 1) == []
+    assert pair.wait(2 * CONFIRM_SECS) == ["TERM 101", "ABRT 101", "KILL 101", "TERM 101"]
     pair.obey = True
     assert pair.wait(2)[-1] == "discard"
     assert "did not react to TTOU" in pair.rollout.why
+
+
+def test_a_signal_that_was_lost_is_made_up_for():
+    """As it is with a listener that was killed right before it sent one."""
+    pair = Pair(2, full=False)
+    pair.begin()
+    pair.obey = False
+    assert pair.ready(201) == ["shrink"]
+    pair.obey = True
+    assert pair.wait(CONFIRM_SECS) == ["TERM 101"]  # which its arbiter replaces
+    pair.all_ready()
+    assert pair.wait(CONFIRM_SECS) == ["shrink", "grow"]
+    assert pair.all_ready() == ["promote"]
+
+
+def test_an_addition_that_was_lost_is_asked_for_again():
+    pair = Pair(2, full=False)
+    pair.begin()
+    pair.obey = False
+    assert pair.ready(201) == ["shrink"]
+    pair.old.pop(101)
+    pair.wanted[False] = 1
+    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101.0))) == ["grow"]
+    pair.obey = True
+    assert pair.wait(CONFIRM_SECS) == ["grow"]
+    assert pair.all_ready() == ["promote"]
+
+
+def test_a_signal_whose_effect_was_told_to_nobody_is_seen_in_the_workers():
+    pair = Pair(2, full=False)
+    pair.begin()
+    pair.obey = False
+    assert pair.ready(201) == ["shrink"]
+    pair.wanted[False] = 1
+    assert pair.die(101) == []
+    assert pair.wait(CONFIRM_SECS) == ["grow"]
+    pair.new[202] = False
+    pair.tell(ev.Started(InstanceId(202, 202.0), 2))
+    pair.ready(202)
+    assert pair.moves[-1] == "grow"
+    assert pair.wait(CONFIRM_SECS) == ["promote"]
+
+
+def test_a_successor_is_sent_no_signal_before_it_has_workers():
+    """It would stop it: its handlers are not installed yet."""
+    pair = Pair(2, full=False, max_surge="0", max_unavailable="1")
+    pair.obey = False
+    pair.begin()
+    pair.wanted[False] = 1
+    pair.old.pop(101)
+    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101.0))) == ["start"]
+    assert pair.tell(ev.SuccessorStarted(NEW)) == []
+    pair.new[201] = False
+    assert pair.tell(ev.Started(InstanceId(201, 201.0), 1)) == ["grow"]
 
 
 def test_a_pause_holds_the_promotion():

@@ -52,8 +52,8 @@ def test_what_a_complete_rollout_tells():
     assert history.tells[2].facts == {
         "old": 1002, "new": 1004, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
     assert history.last("complete") == {
-        "why": "", "secs": 4.25, "replaced": 2, "total": 2, "min_ready": 2, "desired": 2,
-        "count": 2, "outdated": [], "fresh": [1003, 1004]}
+        "strategy": "workers", "why": "", "secs": 4.25, "replaced": 2, "total": 2, "min_ready": 2,
+        "desired": 2, "count": 2, "outdated": [], "fresh": [1003, 1004]}
 
 
 def test_in_place_stops_one_and_waits_for_what_replaces_it():

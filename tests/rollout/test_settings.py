@@ -31,11 +31,16 @@ BAD = {
     "on_failure": [("ln -s 'a", "must be a command line: No closing quotation")],
     "on_failure_timeout_secs": [("0", SOME)],
     "release": [('git "', "must be a command line: No closing quotation")],
+    "strategy": [("blue-green", "must be one of auto, workers, arbiter"),
+                 ("", "must be one of auto, workers, arbiter")],
+    "auto": [("", "must be true or false"), ("2", "must be true or false")],
+    "settle_secs": [("soon", SECS), ("-1", SECS), ("86401", SECS)],
 }
 
 
 def test_every_rule_has_a_value_that_breaks_it():
-    assert set(BAD) == set(_RULES)
+    # One wrong path of several is named alone: a test of its own.
+    assert set(BAD) | {"watch"} == set(_RULES)
 
 
 @pytest.mark.parametrize(("key", "value", "rule"), [
@@ -59,11 +64,19 @@ def test_only_the_line_of_a_header_that_is_wrong_is_named():
         Settings.parsed({"health": "/", "health_headers": "A: b\nwrong\n"})
 
 
+def test_only_the_path_that_is_wrong_is_named():
+    with pytest.raises(BadSetting) as caught:
+        Settings.parsed({"watch": "/srv/current gunicorn.conf.py /etc/x"})
+    assert str(caught.value) == (
+        "watch=gunicorn.conf.py: must be absolute paths, separated by spaces; %(here)s is the "
+        "folder of the file")
+
+
 def test_an_unknown_key_is_an_error_that_names_the_known_ones():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surges": "1"})
     assert str(caught.value).startswith(
-        "max_surges=1: unknown key; known are canary, drain_timeout_secs, ")
+        "max_surges=1: unknown key; known are auto, canary, drain_timeout_secs, ")
     for key in _RULES:
         assert key in caught.value.rule
 
@@ -87,12 +100,29 @@ def test_every_key_is_taken():
         "max_surge": " 2 ", "max_unavailable": "25%", "ready_timeout_secs": "90",
         "min_ready_secs": "0", "drain_timeout_secs": "0.5", "health": "/_status?x=1",
         "health_host": "www.example.org", "health_headers": "\n  X-Forwarded-Proto: https\n\n  A:",
-        "health_timeout_secs": "2.5",
+        "health_timeout_secs": "2.5", "canary": "10%", "preflight": "yes",
+        "on_failure": "ln -sfn 'a b' c", "on_failure_timeout_secs": "5", "release": "/srv/current",
+        "strategy": "arbiter", "auto": "On", "settle_secs": "0",
+        "watch": " /srv/current\n  /etc/app.toml\t/srv/touch ",
     }) == Settings(
         max_surge=Amount(2), max_unavailable=Amount(25, percent=True), ready_timeout_secs=90.0,
         min_ready_secs=0.0, drain_timeout_secs=0.5,
         health=Health("/_status?x=1", "www.example.org",
-                      (("X-Forwarded-Proto", "https"), ("A", "")), 2.5))
+                      (("X-Forwarded-Proto", "https"), ("A", "")), 2.5),
+        canary=Amount(10, percent=True), preflight=True, on_failure="ln -sfn 'a b' c",
+        on_failure_timeout_secs=5.0, release="/srv/current", strategy="arbiter", auto=True,
+        settle_secs=0.0, watch=("/srv/current", "/etc/app.toml", "/srv/touch"))
+
+
+def test_an_empty_watch_is_none():
+    assert Settings.parsed({"watch": " "}).watch == ()
+
+
+def test_it_is_known_whether_an_operator_chose_the_surge():
+    assert not Settings.parsed({"max_unavailable": "1"}).surge_given
+    given = Settings.parsed({"max_surge": "1"})
+    assert given.surge_given and given.replaced({"canary": "1"}).surge_given
+    assert given == Settings()  # which says nothing of what is set
 
 
 def test_values_go_over_what_was_set_before_and_leave_the_rest():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from harness import supervisor_venv
+from succeeding import Succeeding
 from supervised import Supervised
 
 
@@ -32,3 +35,25 @@ def make_site() -> Iterator[Callable[..., Supervised]]:
     yield make
     for supervised in made:
         supervised.stop()
+
+
+@pytest.fixture(params=["running", "4.2.5"])
+def python(request: pytest.FixtureRequest) -> str:
+    """The interpreter with the supervisor under test: the one that runs the tests, and another."""
+    if request.param == "running":
+        return sys.executable
+    return str(supervisor_venv(request.param) / "python")
+
+
+@pytest.fixture
+def begin(python: str) -> Iterator[Callable[..., Succeeding]]:
+    """Start a supervisord with these programs: ``begin(programs, listener="")``."""
+    made: list[Succeeding] = []
+
+    def make(programs: str, **options: Any) -> Succeeding:
+        made.append(Succeeding(programs, python, **options))
+        return made[-1].start()
+
+    yield make
+    for site in made:
+        site.stop()

@@ -62,9 +62,11 @@ def wait_for(condition: Callable[[], _Got], secs: float = 15.0) -> _Got:
 
 class Supervised:
     """``listener`` is the event listener's command, "" for none. ``rpcinterface`` are more keys of
-    [rpcinterface:roll], which is left out without ``roll``."""
+    [rpcinterface:roll], which is left out without ``roll``. ``python`` runs supervisord."""
 
-    def __init__(self, listener: str, rpcinterface: str = "", roll: bool = True) -> None:
+    def __init__(self, listener: str, rpcinterface: str = "", roll: bool = True,
+                 python: str = sys.executable) -> None:
+        self.python = python
         # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
         self.folder = Path(tempfile.mkdtemp(prefix="roll-", dir="/tmp"))
         self.socket = self.folder / "s.sock"
@@ -84,7 +86,7 @@ class Supervised:
     def launch(self) -> None:
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(self.conf)],
+                [self.python, "-m", "supervisor.supervisord", "-n", "-c", str(self.conf)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder)
 
     def stop(self) -> None:

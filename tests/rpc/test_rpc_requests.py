@@ -176,7 +176,10 @@ def test_a_process_that_supervisord_did_not_start_is_no_listener(site: Supervise
 
 
 def test_the_methods_describe_themselves(site: Supervised) -> None:
-    for method in ("request", "reports", "status", "exchange"):
+    methods = [name.removeprefix("roll.") for name in site.server.system.listMethods()
+               if name.startswith("roll.")]
+    assert len(methods) == 12
+    for method in methods:
         signature = site.server.system.methodSignature(f"roll.{method}")
         assert signature[0] == "string"
         assert json.dumps(site.server.system.methodHelp(f"roll.{method}"))

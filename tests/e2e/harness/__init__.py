@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from harness.command import Command, Ran
 from harness.configuration import Inet, Program, free_port
-from harness.load import Load, Request, Summary
-from harness.observe import Observer, Sample, WorkerTable
+from harness.connections import connected, refuses
+from harness.load import Load, Request, Summary, steady
+from harness.observe import ArbitersTable, Observer, Sample, WorkerTable
 from harness.site import Site
 from harness.venvs import gunicorn_venv, supervisor_venv
 from harness.waiting import wait_until
 
 __all__ = [
+    "ArbitersTable",
     "Command",
     "Inet",
     "Load",
@@ -27,8 +29,11 @@ __all__ = [
     "Site",
     "Summary",
     "WorkerTable",
+    "connected",
     "free_port",
     "gunicorn_venv",
+    "refuses",
+    "steady",
     "supervisor_venv",
     "wait_until",
 ]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.connections import Address
+
 _MAIN = """\
 [supervisord]
 nodaemon=true
@@ -68,7 +70,10 @@ class Program:
 
     ``app`` is one of those in tests/e2e/apps. ``conf`` is text for ``gunicorn.conf.py``,
     ``roll`` the keys of ``[roll:NAME]`` (no section if it is None), ``section`` more keys
-    of ``[program:NAME]``. It listens on a Unix socket, or on loopback ``port``.
+    of ``[program:NAME]``. It listens on a Unix socket, or on loopback ``port``, or on all of
+    ``binds``, where the file name of a Unix socket is enough: it is in the site's folder for
+    them. Its command line says so, or with ``conf_binds`` its configuration file; with ``fcgi``
+    it is an ``[fcgi-program:NAME]``, and supervisord itself listens there for it.
     With ``numprocs`` there are processes ``NAME:NAME_00``, ``NAME:NAME_01`` and so on, on
     sockets of their own. A boot takes ``boot_secs``, unless the release itself says else.
     """
@@ -79,6 +84,9 @@ class Program:
     worker_class: str = "sync"
     boot_secs: float = 0.0
     port: int | None = None
+    binds: tuple[Address, ...] = ()
+    conf_binds: bool = False
+    fcgi: bool = False
     numprocs: int = 1
     conf: str = ""
     hooks: bool = True
@@ -88,7 +96,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.numprocs > 1 and self.port is not None:
+        if self.numprocs > 1 and (self.port is not None or self.binds):
             raise ValueError("several processes cannot have one port: leave port out")
 
     @property
@@ -98,31 +106,37 @@ class Program:
             return [self.name]
         return [f"{self.name}:{self.name}_{n:02d}" for n in range(self.numprocs)]
 
-    def address(self, run_folder: Path, namespec: str) -> str | int:
-        """Where the process ``namespec`` listens: a Unix socket's path, or a port."""
-        if self.port is not None:
-            return self.port
-        return str(run_folder / f"{namespec.rpartition(':')[2]}.sock")
+    def addresses(self, run_folder: Path, namespec: str) -> list[Address]:
+        """Where the process ``namespec`` listens."""
+        unix = f"{namespec.rpartition(':')[2]}.sock"
+        binds = self.binds or (unix if self.port is None else self.port,)
+        return [str(run_folder / one) if isinstance(one, str) else one for one in binds]
 
-    def gunicorn_conf(self, current: Path) -> str:
-        """The text of its ``gunicorn.conf.py``; ``current`` leads to the release to serve."""
+    def gunicorn_conf(self, folder: Path) -> str:
+        """The text of its ``gunicorn.conf.py``; ``folder`` is the site's."""
         lines = [
             f"workers = {self.workers}",
             f"worker_class = {self.worker_class!r}",
-            f"chdir = {str(current)!r}",
+            # It leads to the release to serve.
+            f"chdir = {str(folder / 'current')!r}",
             self.conf,
-            _HOOKS if self.hooks else "",
         ]
+        if self.conf_binds:
+            binds = [_bind(one) for one in self.addresses(folder / "run", self.name)]
+            lines.append(f"bind = {binds!r}")
+        if self.hooks:
+            lines.append(_HOOKS)
         return "\n".join(lines)
 
     def supervisor_conf(self, folder: Path) -> str:
         """The text of its sections; ``folder`` is the site's."""
         several = self.numprocs > 1
         process_name = "%(program_name)s_%(process_num)02d" if several else "%(program_name)s"
-        run = folder / "run"
-        bind = f"127.0.0.1:{self.port}" if self.port else f"unix:{run}/{process_name}.sock"
+        binds = [_bind(one) for one in self.addresses(folder / "run", process_name)]
+        said = ["fd://0"] if self.fcgi else [] if self.conf_binds else binds
+        options = "".join(f" -b {one}" for one in said)
         keys = {
-            "command": f"{self.gunicorn} -c {folder}/{self.name}.conf.py -b {bind} {self.app}",
+            "command": f"{self.gunicorn} -c {folder}/{self.name}.conf.py{options} {self.app}",
             "process_name": process_name,
             "numprocs": str(self.numprocs),
             "stdout_logfile": f"{folder}/logs/{process_name}.log",
@@ -137,7 +151,10 @@ class Program:
             ),
             **self.section,
         }
-        text = _section(f"program:{self.name}", keys)
+        if self.fcgi:
+            unix = binds[0].startswith("unix:")
+            keys["socket"] = binds[0].replace("unix:", "unix://") if unix else f"tcp://{binds[0]}"
+        text = _section(f"{'fcgi-' if self.fcgi else ''}program:{self.name}", keys)
         if self.roll is not None:
             text += _section(f"roll:{self.name}", self.roll)
         return text
@@ -154,6 +171,13 @@ def main_conf(folder: Path, roll: bool, inet: Inet | None = None) -> str:
         serverurl="" if inet else f"serverurl=unix://{folder}/run/supervisor.sock\n",
         ctlplugin=_CTLPLUGIN if roll else "",
     )
+
+
+def _bind(address: Address) -> str:
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = ("127.0.0.1", address) if isinstance(address, int) else address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _section(name: str, keys: Mapping[str, str]) -> str:

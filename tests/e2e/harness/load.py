@@ -13,15 +13,15 @@ import http.client
 import itertools
 import json
 import queue
-import select
-import socket
+import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-#: A Unix socket's path, or a TCP port on the loopback.
-Address = str | int
+from harness.connections import Address, Connections
+from harness.waiting import wait_until
 
 
 @dataclass
@@ -72,6 +72,12 @@ class Summary:
         return [r for r in self.requests if r.due >= moment]
 
     @property
+    def refused(self) -> list[Request]:
+        """Those whose connection was refused, or whose Unix path was not there."""
+        return [r for r in self.requests
+                if r.error.startswith(("ConnectionRefusedError", "FileNotFoundError"))]
+
+    @property
     def errors(self) -> Mapping[str, int]:
         """How often each error, or status other than 200, was met."""
         return collections.Counter(r.error or f"status {r.status}" for r in self.failed)
@@ -102,6 +108,7 @@ class Load:
     ``connections`` are kept open and used in turn, with more only while all are busy.
     With ``trust_secs`` it does not look whether the server has closed one meanwhile, as little
     as one can know that across a network: it uses one that is idle for less, and no other.
+    With ``tls`` it speaks that, and believes no certificate that this one does not.
     The load ends by itself after ``max_secs``, and never has more than
     ``max_in_flight`` requests waiting (a request past that starts late, and says so).
     """
@@ -116,6 +123,7 @@ class Load:
         keep_alive: bool = False,
         connections: int = 8,
         trust_secs: float | None = None,
+        tls: ssl.SSLContext | None = None,
         timeout_secs: float = 30.0,
         max_secs: float = 120.0,
         max_in_flight: int = 400,
@@ -126,8 +134,8 @@ class Load:
         self._timeout_secs = timeout_secs
         self._max_secs = max_secs
         self._max_in_flight = max_in_flight
-        self._connections = _Connections(
-            address, timeout_secs, connections if keep_alive else 0, trust_secs
+        self._connections = Connections(
+            address, timeout_secs, connections if keep_alive else 0, trust_secs, tls
         )
         self._requests: list[Request] = []
         self._due: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -152,6 +160,11 @@ class Load:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._connections.close()
         return self.so_far()
+
+    @property
+    def sent(self) -> int:
+        """How many requests were due until now."""
+        return len(self._requests)
 
     def so_far(self) -> Summary:
         """The requests that were due until now; those in flight count as failed."""
@@ -226,78 +239,22 @@ class Load:
         request.end = time.monotonic()
 
 
-class _Connection(http.client.HTTPConnection):
-    """To a Unix socket's path or a loopback port."""
+@contextmanager
+def steady(*loads: Load, before: int = 25, after: int = 50) -> Iterator[None]:
+    """Have ``loads`` run while the body does, and for so many requests before and after it.
 
-    def __init__(self, address: Address, timeout_secs: float) -> None:
-        port = address if isinstance(address, int) else None
-        super().__init__("127.0.0.1", port, timeout=timeout_secs)
-        self._path = None if isinstance(address, int) else address
-        self.idle_since = 0.0
-
-    def connect(self) -> None:
-        if self._path is None:
-            super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-    def closed_by_peer(self) -> bool:
-        """Whether the other side has closed (or spoken out of turn) since the last answer."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
-        return bool(poll.poll(0))
-
-
-class _Connections:
-    """Hands out connections: a new one each time, or (``kept`` > 0) those kept, in turn."""
-
-    def __init__(
-        self, address: Address, timeout_secs: float, kept: int, trust_secs: float | None
-    ) -> None:
-        self.opened = 0
-        self.idle_closed = 0
-        self._address = address
-        self._timeout_secs = timeout_secs
-        self._kept = kept
-        self._trust_secs = trust_secs
-        self._open = 0
-        self._idle: collections.deque[_Connection] = collections.deque()
-        self._lock = threading.Lock()
-
-    def take(self) -> _Connection:
-        with self._lock:
-            while self._idle and self._open >= self._kept:
-                connection = self._idle.popleft()
-                if self._usable(connection):
-                    return connection
-                connection.close()
-                self._open -= 1
-                self.idle_closed += 1
-            self._open += 1
-            self.opened += 1
-        return _Connection(self._address, self._timeout_secs)
-
-    def _usable(self, connection: _Connection) -> bool:
-        if self._trust_secs is None:
-            return not connection.closed_by_peer()
-        return time.monotonic() < connection.idle_since + self._trust_secs
-
-    def put_back(self, connection: _Connection) -> None:
-        with self._lock:
-            if self._open <= self._kept:
-                connection.idle_since = time.monotonic()
-                self._idle.append(connection)
-                return
-        self.drop(connection)
-
-    def drop(self, connection: _Connection) -> None:
-        connection.close()
-        with self._lock:
-            self._open -= 1
-
-    def close(self) -> None:
-        with self._lock:
-            while self._idle:
-                self._idle.popleft().close()
+    Then they are stopped: ``so_far`` says what became of all of them.
+    """
+    try:
+        for load in loads:
+            load.start()
+        for load in loads:
+            wait_until(lambda load=load: load.sent >= before, 15, "requests go out")
+        yield
+        seen = [load.sent for load in loads]
+        for load, sent in zip(loads, seen, strict=True):
+            wait_until(lambda load=load, sent=sent: load.sent >= sent + after, 15,
+                       "requests go on")
+    finally:
+        for load in loads:
+            load.stop()

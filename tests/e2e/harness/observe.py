@@ -13,8 +13,10 @@ import itertools
 import stat
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -34,6 +36,31 @@ class Sample:
     def booting(self) -> frozenset[int]:
         """Those that are not ready yet."""
         return self.children - self.ready
+
+
+class Table(Protocol):
+    """What an Observer looks at."""
+
+    def sample(self) -> Sample:
+        """A fresh look."""
+        ...
+
+
+class ArbitersTable:
+    """The workers of all the arbiters that ``arbiters()`` names at each look, taken together."""
+
+    def __init__(self, arbiters: Callable[[], Iterable[int]]) -> None:
+        self._arbiters = arbiters
+        self._tables: dict[int, WorkerTable] = {}
+
+    def sample(self) -> Sample:
+        at = time.monotonic()
+        # One that has ended is looked at until its last worker has.
+        for pid in self._arbiters():
+            self._tables.setdefault(pid, WorkerTable(pid))
+        samples = [table.sample() for table in self._tables.values()]
+        return Sample(at, frozenset().union(*(one.children for one in samples)),
+                      frozenset().union(*(one.ready for one in samples)))
 
 
 class WorkerTable:
@@ -113,11 +140,11 @@ def _started(pid: int, parent_pid: int) -> str | None:
 
 
 class Observer:
-    """Samples an arbiter's workers every ``every_secs``, for as long as the context lasts."""
+    """Samples the workers every ``every_secs``, for as long as the context lasts."""
 
-    def __init__(self, arbiter_pid: int, every_secs: float = 0.02) -> None:
+    def __init__(self, table: Table, every_secs: float = 0.02) -> None:
         self.samples: list[Sample] = []
-        self._table = WorkerTable(arbiter_pid)
+        self._table = table
         self._every_secs = every_secs
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)

@@ -28,7 +28,8 @@ def stamped(folder: str) -> list[psutil.Process]:
     mine = []
     for process in psutil.process_iter():
         try:
-            if process.uids().real == os.getuid() and process.environ().get(STAMP) == folder:
+            mine_to_end = os.getuid() in (0, process.uids().real)
+            if mine_to_end and process.environ().get(STAMP) == folder:
                 mine.append(process)
         except psutil.Error:
             continue

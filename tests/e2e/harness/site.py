@@ -12,13 +12,14 @@ import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from harness import processes
 from harness.command import Command, Ran
 from harness.configuration import Inet, Program
 from harness.load import Load
-from harness.observe import Observer, Sample, WorkerTable
+from harness.observe import ArbitersTable, Observer, Sample, WorkerTable
 from harness.site_folder import SiteFolder
 from harness.waiting import wait_until
 
@@ -245,8 +246,29 @@ class Site(SiteFolder):
 
     def observe(self, namespec: str, every_secs: float = 0.02) -> Observer:
         """An observer of the process's present arbiter, to be used as a context manager."""
-        return Observer(self.pid(namespec), every_secs)
+        return Observer(WorkerTable(self.pid(namespec)), every_secs)
+
+    def arbiters(self, name: str) -> list[int]:
+        """The arbiters of a program, by what supervisord's children are: the successor, too."""
+        conf = f"{self.folder}/{name}.conf.py"
+        return [one.pid for one in psutil.Process(self.supervisord_pid).children()
+                if conf in _command_line(one)]
+
+    def all_workers(self, name: str) -> Sample:
+        """The workers of all the arbiters of a program, right now."""
+        return ArbitersTable(lambda: self.arbiters(name)).sample()
+
+    def observe_all(self, name: str, every_secs: float = 0.02) -> Observer:
+        """An observer of all the arbiters that a program ever has, as a context manager."""
+        return Observer(ArbitersTable(lambda: self.arbiters(name)), every_secs)
 
     def load(self, namespec: str, **options: Any) -> Load:
         """Load on a process, not started yet; ``options`` are those of ``Load``."""
         return Load(self.address(namespec), **options)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has ended

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.configuration import Inet, Program, main_conf
-from harness.load import Address
+from harness.connections import Address
 from harness.venvs import CHECKOUT
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
@@ -38,7 +38,7 @@ class SiteFolder:
     def write(self, program: Program) -> None:
         """Write the configuration of ``program``, anew if it is there; supervisord is not told."""
         self.programs[program.name] = program
-        (self.folder / f"{program.name}.conf.py").write_text(program.gunicorn_conf(self.current))
+        (self.folder / f"{program.name}.conf.py").write_text(program.gunicorn_conf(self.folder))
         conf = self.folder / "conf.d" / f"{program.name}.conf"
         conf.write_text(program.supervisor_conf(self.folder))
 
@@ -104,9 +104,13 @@ class SiteFolder:
         return "\n".join(tails)
 
     def address(self, namespec: str) -> Address:
+        """Where a process listens, first of all."""
+        return self.addresses(namespec)[0]
+
+    def addresses(self, namespec: str) -> list[Address]:
         """Where a process listens."""
         program = self.programs[namespec.partition(":")[0]]
-        return program.address(self.folder / "run", namespec)
+        return program.addresses(self.folder / "run", namespec)
 
     def remove(self) -> None:
         """Remove its folder."""

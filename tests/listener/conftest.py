@@ -1,0 +1,29 @@
+"""A site whose arbiter can be replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from arbiter_rollouts import BIND, UNIX
+from pretend_site import Site, open_descriptors, ready_site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """With an arbiter of two workers, which has handed its socket in. Nothing is left open."""
+    before = open_descriptors()
+    site, _ = ready_site(2, [BIND])
+    yield site
+    site.close()
+    assert open_descriptors() == before
+
+
+@pytest.fixture
+def unix_site() -> Iterator[Site]:
+    """With a Unix socket also."""
+    before = open_descriptors()
+    site, _ = ready_site(2, [BIND, UNIX])
+    yield site
+    site.close()
+    assert open_descriptors() == before

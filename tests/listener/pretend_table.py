@@ -1,0 +1,90 @@
+"""A pretended process table: who is whose child, who is watched, and the signals that are sent
+without supervisord. See pretend_site."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from signal import Signals
+from typing import TYPE_CHECKING
+
+from supervisor_roll.listener.memory import Room
+from supervisor_roll.listener.process_table import Child
+from supervisor_roll.listener.sockets import Held
+from supervisor_roll.rollout.events import InstanceId
+
+if TYPE_CHECKING:
+    from pretend_site import Site
+
+
+@dataclass
+class Process:
+    id: InstanceId
+    parent: int
+    command_line: str
+
+
+class PretendTable:
+    """``worker_bytes`` is what each worker is measured to take: with 0 nothing can be said.
+
+    ``forbidden``: the listener may not signal others' processes; ``untraceable``: nor take
+    sockets from them.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.processes: dict[int, Process] = {}
+        self.watched: set[InstanceId] = set()
+        self.forbidden = self.untraceable = False
+        self.worker_bytes = 0
+        self.room_bytes = 0
+
+    def identity(self, pid: int) -> InstanceId | None:
+        process = self.processes.get(pid)
+        return process and process.id
+
+    def child(self, pid: int) -> Child | None:
+        process = self.processes.get(pid)
+        parent = self.identity(process.parent) if process else None
+        return Child(process.id, parent) if process and parent else None
+
+    def children(self, instance: InstanceId) -> list[InstanceId]:
+        return [one.id for one in self.processes.values() if one.parent == instance.pid]
+
+    def alive(self, instance: InstanceId) -> bool:
+        return self.identity(instance.pid) == instance
+
+    def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
+        return [one.pid for one in self.children(instance)
+                if word in self.command_line(one.pid)]
+
+    def command_line(self, pid: int) -> str:
+        process = self.processes.get(pid)
+        return process.command_line if process else ""
+
+    def watch(self, instance: InstanceId) -> bool:
+        if self.alive(instance):
+            self.watched.add(instance)
+        return self.alive(instance)
+
+    def unwatch(self, instance: InstanceId) -> None:
+        self.watched.discard(instance)
+
+    def send(self, instance: InstanceId, signum: Signals) -> None:
+        if self.forbidden:
+            raise PermissionError
+        self._site.point(f"{signum.name} {instance.pid}",
+                         lambda: self.alive(instance) and self._site.struck(instance.pid, signum))
+
+    def measured(self, pids: Iterable[int]) -> list[int]:
+        return [self.worker_bytes for _ in pids if self.worker_bytes]
+
+    def room(self, pid: int) -> Room:
+        return Room(self.room_bytes, "this site")
+
+    def sockets(self, pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:
+        """What a pretended process has open is open in this process, under the same number."""
+        if self.untraceable:
+            raise PermissionError("Operation not permitted")
+        return [Held(address, os.dup(number)) for address, number in sockets]

@@ -1,0 +1,81 @@
+"""A successor that is configured with another number of workers has that many when it is promoted;
+one that hangs in its boot does not hold up the end of a rollout that has turned."""
+
+from __future__ import annotations
+
+import pytest
+from pair_model import Pair
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.errors import IllegalEvent
+from supervisor_roll.rollout.events import Action
+from supervisor_roll.rollout.machine import COMPLETE, FAILED, STOP_GRACE_SECS
+
+
+class _Configured(Pair):
+    """The successor says with how many workers it is configured before it has any."""
+
+    configured = 0
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, ev.StartSuccessor):
+            self.rollout.handle(ev.Configured(self.configured), self.now)
+        super()._act(action)
+
+
+def configured(count: int, workers: int = 2, **options: object) -> _Configured:
+    pair = _Configured(workers, **options)
+    pair.configured = count
+    return pair
+
+
+@pytest.mark.parametrize(("count", "forked"), [(4, 4), (1, 1), (0, 1), (2, 2)])
+def test_with_two_full_sets_it_starts_with_its_own_number(count: int, forked: int) -> None:
+    pair = configured(count)
+    assert pair.begin() == ["start"]
+    assert len(pair.new) == forked
+    assert pair.all_ready() == ["promote"]
+    pair.end(successor=False)
+    assert pair.rollout.state == COMPLETE
+    assert (pair.rollout.desired, pair.rollout.count) == (forked, forked)
+    arrived = [tell.facts for tell in pair.tells if tell.kind == "arrived"]
+    assert [(one["done"], one["total"]) for one in arrived] == [
+        (at + 1, forked) for at in range(forked)]
+
+
+def test_step_by_step_it_grows_to_its_own_number() -> None:
+    pair = configured(4, full=False, max_surge="2")
+    assert pair.begin() == ["start"]
+    assert len(pair.new) == 4, "two more than the four that are to run"
+    assert pair.all_ready() == ["promote"]
+    assert pair.rollout.min_ready == 2
+
+
+def test_step_by_step_fewer_need_no_more_steps() -> None:
+    pair = configured(2, workers=4, full=False, max_surge="1")
+    assert pair.begin() == ["start"]
+    assert pair.all_ready() == ["shrink", "grow", "promote"]
+    assert len(pair.old) == 3
+
+
+def test_what_it_is_configured_with_is_heard_once_and_before_the_promotion() -> None:
+    pair = configured(3, full=False, max_surge="3")
+    pair.begin()
+    assert pair.tell(ev.Configured(3)) == []
+    with pytest.raises(IllegalEvent):
+        pair.rollout.handle(ev.Configured(-1), pair.now)
+    pair.all_ready()
+    assert pair.tell(ev.Configured(9)) == []
+    assert pair.rollout.desired == 3
+
+
+def test_one_that_hangs_in_its_boot_is_killed_once_its_arbiter_is_to_end() -> None:
+    pair = Pair(2, ready_timeout_secs="10")
+    pair.begin()
+    pair.ready(201)
+    pair.obey = False
+    assert pair.wait(10) == ["discard"]
+    assert pair.wait(STOP_GRACE_SECS - 0.1) == []
+    assert pair.wait(0.2) == ["KILL 202"], "and not the one that serves"
+    pair.end(successor=True)
+    assert pair.rollout.state == FAILED
