@@ -117,7 +117,8 @@ class Beginnings:
             run.arbiter = arbiter.id
             run.rollout = WorkerRollout(settings, arbiter.outdated(now), arbiter.count, now,
                                         cleared=not settings.preflight)
-        self._rolls.updates.automatic.began(run.namespec)
+        if not choice.warning:  # what it leaves undone is still to be done
+            self._rolls.updates.automatic.began(run.namespec)
         self._rolls.take(run, run.rollout.begin())
         if choice.warning:
             self._rolls.warn(run.namespec, choice.warning)

@@ -25,18 +25,17 @@ _KEYS = {"uid": "user"}  # where the section has another word
 
 
 def reread(process_groups: dict[str, Any], new_groups: dict[str, Any]) -> Reread:
-    """What ``new_groups`` would change."""
+    """What ``new_groups`` would change. Pools of event listeners are left out."""
     running = {name: group for name, group in process_groups.items()
                if not internals.is_pool(group)}
-    new = {name: config for name, config in new_groups.items()
-           if not hasattr(config, "pool_events")}
     changes, resized = [], []
     for name, group in running.items():
-        if name in new:
-            changes += _changes(group, new[name])
-            resized += _resized(group, new[name])
-    return Reread(changes, resized, sorted(new.keys() - process_groups.keys()),
-                  sorted(running.keys() - new_groups.keys()))
+        if name in new_groups:
+            changes += _changes(group, new_groups[name])
+            resized += _resized(group, new_groups[name])
+    added = [name for name, config in new_groups.items()
+             if name not in process_groups and not hasattr(config, "pool_events")]
+    return Reread(changes, resized, sorted(added), sorted(running.keys() - new_groups.keys()))
 
 
 def change(group: Any, new_group: Any, name: str) -> Change | None:
@@ -56,15 +55,9 @@ def change(group: Any, new_group: Any, name: str) -> Change | None:
         keys["priority"] = LIVE
     if _order(group.config, new_group) != _order(new_group, group.config):
         keys["programs"] = LIVE  # supervisor compares their order in [group:x], too
-    why = ""
-    if type(group.config) is not type(new_group):
-        keys["socket"] = NEEDS_UPDATE
-        why = "a [program] has become an [fcgi-program], or the reverse"
-    elif getattr(group.config, "socket_config", None) != getattr(new_group, "socket_config", None):
-        keys["socket"] = NEEDS_UPDATE
-        why = "supervisord itself holds the socket of an [fcgi-program]"
+    why = _refusal(group, new_group)
     if why:
-        why += f": only supervisorctl update {group.config.name} applies that, with its downtime"
+        keys["socket"] = NEEDS_UPDATE
     if not keys:
         return None
     namespec = make_namespec(group.config.name, name)
@@ -85,12 +78,26 @@ def _resized(group: Any, new_group: Any) -> list[Resize]:
     if not added and not dropped:
         return []
     name = group.config.name
-    kept = len(now) > len(dropped)
-    refused = "" if kept else (
-        "none of its processes keeps its name (process_name, or numprocs to or from 1): only "
-        f"supervisorctl update {name} applies that, with its downtime")
+    refused = _refusal(group, new_group)
+    if not refused and len(now) == len(dropped):
+        refused = ("none of its processes keeps its name (process_name, or numprocs to or from"
+                   f" 1): only supervisorctl update {name} applies that, with its downtime")
     return [Resize(name, [make_namespec(name, one) for one in added],
                    [make_namespec(name, one) for one in dropped], refused)]
+
+
+def _refusal(group: Any, new_group: Any) -> str:
+    """Why the group cannot become the other while it runs; empty if it can.
+
+    A process of another kind than its group's would make supervisord itself end.
+    """
+    if type(group.config) is not type(new_group):
+        why = "its section is of another kind now ([program], [fcgi-program], [eventlistener])"
+    elif getattr(group.config, "socket_config", None) != getattr(new_group, "socket_config", None):
+        why = "supervisord itself holds the socket of an [fcgi-program]"
+    else:
+        return ""
+    return f"{why}: only supervisorctl update {group.config.name} applies that, with its downtime"
 
 
 def _order(config: Any, other: Any) -> list[str]:

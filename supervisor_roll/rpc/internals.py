@@ -143,8 +143,10 @@ def start_beside(group: Any, config: Any, own_name: str, serving: Any,
         raise ChildProcessError(process.spawnerr or "it could not be started")
     outputs = Outputs(process, serving, own_name)
     setattr(process, _OUTPUTS, outputs)
+    _last_to_stop(serving, process)
 
     def gone(pid: int, how: str) -> None:
+        serving.__dict__.pop("get_state", None)
         _drop(group, key, process)
         outputs.close()
         ended(pid, how, outputs.tail)
@@ -162,6 +164,7 @@ def take_place(group: Any, name: str, process: Any, config: Any, old_key: str,
     """
     old = group.processes[name]
     getattr(process, _OUTPUTS).settle(old)
+    old.__dict__.pop("get_state", None)
     for attribute in ("finish", _OUTPUTS, _ROLE):
         process.__dict__.pop(attribute, None)
     for key in [key for key, one in group.processes.items() if one is process]:
@@ -181,7 +184,7 @@ def take_place(group: Any, name: str, process: Any, config: Any, old_key: str,
         process.__dict__.pop("get_state", None)
         old_gone()
 
-    _last_to_stop(process)
+    _last_to_stop(process, old)
     _stop_for_good(group, old_key, old, gone)
     return True
 
@@ -228,8 +231,8 @@ def _drop(group: Any, key: str, process: Any) -> None:
         del group.processes[key]
 
 
-def _last_to_stop(process: Any) -> None:
-    """While its predecessor retires, a program that is stopped has not stopped yet.
+def _last_to_stop(process: Any, other: Any) -> None:
+    """While ``other`` is being stopped beside it, a program that is stopped has not stopped yet.
 
     Or an update, which waits for what it has to stop, would find the group still running then,
     and leave the program down.
@@ -237,7 +240,8 @@ def _last_to_stop(process: Any) -> None:
 
     def get_state() -> Any:
         state = type(process).get_state(process)
-        return ProcessStates.STOPPING if state == ProcessStates.STOPPED else state
+        stopping = type(other).get_state(other) == ProcessStates.STOPPING
+        return ProcessStates.STOPPING if stopping and state == ProcessStates.STOPPED else state
 
     process.get_state = get_state
 

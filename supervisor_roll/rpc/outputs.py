@@ -40,15 +40,15 @@ def with_logs(config: Any, former: Any) -> tuple[Any, list[str]]:
     keys = [f"{channel}_logfile" for channel in _CHANNELS]
     made = [key for key in keys
             if getattr(config, key) is Automatic and getattr(former, key) is None]
+    for key in keys:
+        if getattr(copied, key):
+            _check_log(key, Path(getattr(copied, key)))
     for key in made:
         setattr(copied, key, Automatic)
     try:
         copied.create_autochildlogs()
     except OSError as error:
         raise ChildProcessError(f"no log file can be made: {error}") from None
-    for key in keys:
-        if getattr(copied, key):
-            _check_log(key, Path(getattr(copied, key)))
     return copied, [getattr(copied, key) for key in made]
 
 

@@ -49,7 +49,7 @@ class Successors:
 
     def succeed(self, supervisord: Any, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
-        group, name, serving = self._found(supervisord, namespec)
+        namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         # Processes compare by their priority, so never with == or in.
         if entry.successor is not None and entry.successor is not serving:
@@ -82,10 +82,11 @@ class Successors:
     def promote(self, supervisord: Any, namespec: str) -> Succession:
         """The successor takes the name and the configuration; the old process retires."""
         supervisord.reap()  # one that has just ended is none to promote
-        group, name, serving = self._found(supervisord, namespec)
+        namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.config is None:
-            raise _failed(f"{namespec}: it has no successor")
+            raise _failed(f"{namespec}: its successor {entry.ended}" if entry.ended
+                          else f"{namespec}: it has no successor")
         if entry.successor is serving:
             return self.shown(supervisord, namespec)
         if entry.successor is None or entry.successor.get_state() not in (
@@ -117,7 +118,7 @@ class Successors:
 
     def discard(self, supervisord: Any, namespec: str) -> Succession:
         """Stop the successor, as supervisor stops a process, unless it is promoted."""
-        group, _, serving = self._found(supervisord, namespec)
+        namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.successor is not None and entry.successor is not serving:
             internals.stop(entry.successor)
@@ -125,7 +126,7 @@ class Successors:
 
     def shown(self, supervisord: Any, namespec: str) -> Succession:
         """What there is of a program now."""
-        group, _, serving = self._found(supervisord, namespec)
+        namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         successor = None if entry.successor is serving else entry.successor
         return Succession(
@@ -136,7 +137,7 @@ class Successors:
 
     def adopt(self, supervisord: Any, namespec: str) -> None:
         """Heed changes that need no other process."""
-        group, name, process = self._found(supervisord, namespec)
+        namespec, group, name, process = self._found(supervisord, namespec)
         new_group = internals.new_groups(supervisord).get(group.config.name)
         found = changes.change(group, new_group, name) if new_group is not None else None
         if new_group is None or found is None:
@@ -203,13 +204,14 @@ class Successors:
         entry = self._entries.get(namespec)
         return entry if entry is not None and entry.group is group else _Entry(group)
 
-    def _found(self, supervisord: Any, namespec: str) -> tuple[Any, str, Any]:
+    def _found(self, supervisord: Any, namespec: str) -> tuple[str, Any, str, Any]:
+        """Its namespec as supervisor writes it, its group, name and process."""
         group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
         group = supervisord.process_groups.get(group_name)
         process = group.processes.get(name) if group is not None and name else None
         if process is None or internals.role(process) or internals.is_pool(group):
             raise RPCError(Faults.BAD_NAME, names.shown(str(namespec)[:80]))
-        return group, name, process
+        return make_namespec(group_name, name), group, name, process
 
     def _forget(self, supervisord: Any) -> None:
         """Programs that are gone, so that this does not grow for ever."""

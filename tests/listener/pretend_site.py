@@ -23,7 +23,7 @@ from typing import Any
 from pretend_answer import PretendAnswer
 from pretend_program import BOOT, PIDS, SUPERVISORD_PID, Program, close
 from pretend_supervisord import EPOCH, PretendSupervisord
-from pretend_table import PretendTable, Process
+from pretend_table import PretendSides, PretendTable, Process
 
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
@@ -41,22 +41,6 @@ __all__ = ["BOOT", "EPOCH", "PIDS", "Killed", "Program", "Site", "open_descripto
 
 class Killed(BaseException):
     """The listener was sent SIGKILL."""
-
-
-class PretendSides:
-    """What runs beside the rollouts: these sites have nothing there."""
-
-    def runs(self, namespec: str) -> bool:
-        return False
-
-    def drop(self, namespec: str) -> None:
-        pass
-
-    def poll(self) -> list[tuple[str, Any]]:
-        return []
-
-    def next_deadline(self) -> float | None:
-        return None
 
 
 class Site:

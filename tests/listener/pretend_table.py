@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.listener.memory import Room
 from supervisor_roll.listener.process_table import Child
@@ -88,3 +88,19 @@ class PretendTable:
         if self.untraceable:
             raise PermissionError("Operation not permitted")
         return [Held(address, os.dup(number)) for address, number in sockets]
+
+
+class PretendSides:
+    """What runs beside the rollouts: these sites have nothing there."""
+
+    def runs(self, namespec: str) -> bool:
+        return False
+
+    def drop(self, namespec: str) -> None:
+        pass
+
+    def poll(self) -> list[tuple[str, Any]]:
+        return []
+
+    def next_deadline(self) -> float | None:
+        return None

@@ -43,7 +43,14 @@ def test_an_arbiter_that_crashed_is_started_again_on_the_same_sockets(site: Site
 def test_what_it_is_not_configured_with_any_more_does_not_stand_in_its_way(site: Site) -> None:
     """It gets all of them, since an address can be written in many ways, but ours are closed."""
     before = {one.address: what_it_is(one.fd) for one in kept(site)}
-    again = crash_and_restart(site, "127.0.0.1:9000", UNIX)
+    site.programs["myapp"].halt()
+    site.settle()
+    again = site.start("myapp", 2, PIDS + 50, binds=["127.0.0.1:9000", UNIX])
+    while site.inbox:
+        site.inbox.popleft()()  # it asks
+    site.coordinator.pump()
+    assert [one.address for one in kept(site)] == [UNIX]  # before it has handed its own in
+    site.settle()
     starting = next(one for one in site.answers
                     if one.message.kind == STARTING and one.pid == again.id.pid)
     assert starting.sent is not None

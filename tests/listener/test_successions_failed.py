@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from arbiter_rollouts import (
     BIND,
@@ -145,9 +147,20 @@ def test_an_old_arbiter_that_is_stopped_meanwhile_takes_its_successor_along(site
     assert not site.coordinator.rolls.successions.store.programs
 
 
+def has_no_sockets_yet(successor: Program) -> None:
+    successor.binds.clear()
+    successor.boots = lambda age: ()
+
+
+def has_handed_its_sockets_in(successor: Program) -> None:
+    pass
+
+
+@pytest.mark.parametrize("successor", [has_no_sockets_yet, has_handed_its_sockets_in])
 def test_an_old_arbiter_that_crashes_meanwhile_is_started_again_on_its_sockets(
-        site: Site) -> None:
+        site: Site, successor: Callable[[Program], None]) -> None:
     """The successor that is being discarded must not be why they are lost."""
+    site.successor = successor
     old = site.programs["myapp"]
     socket = what_it_is(old.sockets[BIND])
     job = site.ask("myapp", strategy="arbiter", min_ready_secs="10")

@@ -47,7 +47,8 @@ class Succeeding(Supervised):
             PROGRAMS, "[include]\nfiles=programs.conf\n")
 
     def write(self, programs: str) -> None:
-        self.included.write_text(programs.replace("{folder}", str(self.folder)))
+        text = programs.replace("{folder}", str(self.folder))
+        self.included.write_bytes(text.encode(errors="surrogateescape"))
 
     def change(self, programs: str) -> Reread:
         """Rewrite the file, and have it reread."""

@@ -88,9 +88,15 @@ def test_what_is_beside_a_program_is_none_of_it(begin: Begin) -> None:
     ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
     ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
     ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
-    ("[group:web]\nprograms=nosuch\n", ["[group:web] names unknown program", "nosuch"]),
+    ("[group:web]\nprograms=nosuch\n",
+     ["[group:web] names unknown program", "nosuch", "programs.conf"]),
     ("command=x\n", ["no section headers", "programs.conf"]),
     ("[program:new]\ncommand\n", ["programs.conf"]),
+    ("[program:new]\ncommand=x\npriority=high\n", ["'high'", "program:new", "programs.conf"]),
+    ("[fcgi-program:new]\ncommand=x\nsocket=tcp://localhost:1\nuser=nobody-at-all\n",
+     ["nobody-at-all", "fcgi-program:new", "programs.conf"]),
+    ("[eventlistener:new]\ncommand=x\n", ["eventlistener:new", "programs.conf"]),
+    ("\udcff[program:new]\ncommand=x\n", ["decode", "programs.conf"]),
 ])
 def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(
         begin: Begin, text: str, says: list[str]) -> None:

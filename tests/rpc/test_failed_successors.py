@@ -91,6 +91,14 @@ def test_one_that_ends_by_itself_is_gone_and_how_and_its_last_words_are_kept(
     assert site.succession().ended == site.succession().tail == "", "that is of the next one"
 
 
+def test_no_log_file_is_made_for_one_that_cannot_open_another(begin: Begin) -> None:
+    site = begin(MYAPP + "redirect_stderr=true\n")
+    before = sorted(site.folder.iterdir())
+    site.change(MYAPP + f"stdout_logfile={site.folder}\n")
+    assert fault(site.succeed)[0] == Faults.SPAWN_ERROR
+    assert sorted(site.folder.iterdir()) == before
+
+
 def test_one_that_ran_for_a_while_is_gone_when_it_ends(begin: Begin) -> None:
     site = begin(MYAPP)
     before = site.processes()

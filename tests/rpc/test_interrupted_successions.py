@@ -124,6 +124,19 @@ def test_an_update_while_the_old_process_retires(begin: Begin) -> None:
     assert site.succession().retiring == 0
 
 
+def test_an_update_while_a_discarded_successor_stops(begin: Begin) -> None:
+    """What it finds running when it removes the group, it would leave without a process."""
+    site = begin(MYAPP)
+    site.change(SLOW.format(secs=1))
+    new = site.succeed().successor
+    wait_for(lambda: site.log("out"))
+    assert site.discard().successor == new
+    assert site.ctl("update") == (0, "myapp: stopped\nmyapp: updated process group\n")
+    assert gone(new)
+    wait_for(lambda: site.info("myapp")["statename"] == "RUNNING")
+    site.wait_names("myapp")
+
+
 def test_a_program_has_not_stopped_before_its_predecessor_has(begin: Begin) -> None:
     site, old, new = retiring(begin, 2)
     site.server.supervisor.stopProcess("myapp", False)

@@ -9,7 +9,7 @@ from succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, group
 from supervised import wait_for
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire.succession import NEEDS_ARBITER, Reread, Resize
+from supervisor_roll.wire.succession import NEEDS_ARBITER, NEEDS_UPDATE, Reread, Resize
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"
@@ -114,6 +114,23 @@ def test_where_every_name_changes_only_an_update_helps(begin: Begin) -> None:
     code, text = fault(site.server.roll.resize, "myapp")
     assert (code, found.refused in text) == (Faults.FAILED, True)
     assert list(site.processes()) == ["myapp"]
+
+
+@pytest.mark.parametrize("kind", [
+    "[fcgi-program:web]\nsocket=unix://{folder}/web.sock\n",
+    "[eventlistener:web]\nevents=TICK_60\n"])
+def test_what_is_of_another_kind_now_is_refused(begin: Begin, kind: str) -> None:
+    """supervisord itself would end, with a process of another kind than its group's."""
+    site = begin(WEB.format(numprocs=2))
+    before = site.processes()
+    found = site.change(WEB.format(numprocs=3).replace("[program:web]\n", kind))
+    assert [one.keys["socket"] for one in found.changes] == [NEEDS_UPDATE] * 2
+    assert "of another kind now" in found.changes[0].why
+    assert found.resized == [Resize("web", ["web:w2"], refused=found.changes[0].why)]
+    for method, name in (("resize", "web"), ("succeed", "web:w0")):
+        code, text = fault(getattr(site.server.roll, method), name)
+        assert (code, "only supervisorctl update web" in text) == (Faults.FAILED, True)
+    assert site.processes() == before
 
 
 @pytest.mark.parametrize("name", ["nosuch", "pool", "myapp:*", "", ["myapp"], 7])

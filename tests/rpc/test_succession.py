@@ -98,9 +98,12 @@ def test_all_that_supervisord_tells_is_of_the_new_one(begin: Begin) -> None:
     site = begin(programs, listener=RECORDER)
     old = site.pid()
     wait_executed(old)
+    # supervisord names a process in an event as it is called when that is handed out.
+    wait_for(lambda: any(f"pid:{old}" in one for one in site.events))
     site.change(changed(programs, "environment=A=1"))
     new = site.succeed().successor
     wait_executed(new)
+    wait_for(lambda: any(f"pid:{new}" in one for one in site.events))
     site.promote()
     site.wait_names("myapp")
     assert f"pid {new}" in site.ctl("status", "myapp")[1]
@@ -168,13 +171,15 @@ def test_while_both_run_each_has_a_name_of_its_own(begin: Begin) -> None:
 
 def test_whoever_asks_twice_gets_what_is(begin: Begin) -> None:
     site = begin(MYAPP)
-    first = site.succeed()
+    first = site.succeed("myapp:myapp")
     assert site.succeed().successor == first.successor
-    promoted = site.promote()
+    assert site.succession("myapp:myapp").successor == first.successor
+    promoted = site.promote("myapp:myapp")
     assert promoted.pid == first.successor
     site.wait_names("myapp")
-    assert site.promote() == Succession(promoted.pid, "RUNNING")
-    assert site.discard() == Succession(promoted.pid, "RUNNING")
+    for name in ("myapp", "myapp:myapp"):
+        assert site.promote(name) == Succession(promoted.pid, "RUNNING")
+        assert site.discard(name) == Succession(promoted.pid, "RUNNING")
     assert site.processes() == {"myapp": (promoted.pid, "RUNNING")}
 
 

@@ -34,6 +34,7 @@ def health_status() -> int:
 
 def doze(secs: str | None) -> None:
     """Take as long over a request as its ``secs`` asks, 60 at most."""
+    print(f"release {NAME} takes {secs} s over a request", file=sys.stderr, flush=True)
     time.sleep(min(float(secs or 0), 60.0))
 
 
