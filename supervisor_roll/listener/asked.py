@@ -23,6 +23,9 @@ from supervisor_roll.listener.turns import (
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.succession import Change, Reread, Resize
 
+# How a text ends that says so of a name.
+UNKNOWN = "no such program, process or group is configured"
+
 
 @dataclass
 class Asked:
@@ -57,7 +60,7 @@ class Asked:
                      *(one for resize in self.found.resized for one in resize.dropped)]
         known = {"all", *self.configuration.programs.values()}
         known |= {form for one in namespecs for form in _forms(one)}
-        self.left += [f"{name}: no such program, process or group is configured"
+        self.left += [f"{name}: {UNKNOWN}"
                       for name in dict.fromkeys(self.names) if name not in known]
 
     def _resize(self, resize: Resize) -> None:

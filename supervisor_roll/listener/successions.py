@@ -97,6 +97,8 @@ class Successions:
         except Refused as fault:
             log.error("%s: %s", namespec, fault)
             why = fault.text.removeprefix(f"{namespec}: ")
+            if fault.code == Faults.UNKNOWN_METHOD:
+                why = "it runs an earlier version of supervisor_roll: restart supervisord once"
             self._feed(namespec, ev.Objected(f"supervisord: {why}"))
 
     def _started(self, namespec: str, found: Succession) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener import automatic
+from supervisor_roll.listener.asked import UNKNOWN
 from supervisor_roll.listener.automatic import Automatic, Turn
 from supervisor_roll.listener.configuration import BadConfiguration
 from supervisor_roll.listener.runs import Job
@@ -83,7 +84,10 @@ class Updates:
             else:
                 self._apply(request.id, turn)
         for text in left:
-            self._rolls.outbox.report(request.id, "", NOTE, {"text": text})
+            if text.endswith(UNKNOWN):
+                self._rolls.outbox.report(request.id, "", REFUSED, {"why": text})
+            else:
+                self._rolls.outbox.report(request.id, "", NOTE, {"text": text})
         self._roll(request.id, names, request.by)
 
     def next_deadline(self) -> float | None:

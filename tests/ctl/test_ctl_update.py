@@ -80,7 +80,6 @@ def test_what_went_wrong_is_an_error(site: Supervised, steps: list[Any], says: s
 
 @pytest.mark.parametrize(("arguments", "status", "says"), [
     (["rollupdate", "--dry-run"], 2, "unrecognized arguments: --dry-run"),
-    (["rollupdate", "nosuch"], 1, "nosuch: ERROR (no such process)\n"),
     (["rollupdate", "--help"], 0, "rollupdate [--no-wait]"),
     (["help", "rollupdate"], 0, "nothing had to be done"),
 ])

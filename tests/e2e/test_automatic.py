@@ -207,4 +207,5 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
     assert "program:broken" in ran.output
     (site.folder / "conf.d" / "broken.conf").unlink()
     ran = site.ctl("rollupdate", "nobody")
-    assert "nobody" in ran.output
+    assert ran.status == 1
+    assert "nobody: no such program" in ran.output

@@ -219,7 +219,7 @@ def test_an_update_says_what_it_leaves_to_the_operator(manual_site: Site) -> Non
     assert texts(manual_site, job) == ["myapp has changed: socket; run this"]
     assert manual_site.is_done(job)
     job = update(manual_site, "nobody")
-    assert "nobody: no such program" in texts(manual_site, job)[0]
+    assert manual_site.facts(job, REFUSED)["why"].startswith("nobody: no such program")
     assert manual_site.signals == []
 
 
