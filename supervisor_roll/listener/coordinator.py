@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from supervisor_roll.listener import sockets
 from supervisor_roll.listener.configuration import Configuration
+from supervisor_roll.listener.hearing import Hearing
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.overview import overview
@@ -30,9 +31,7 @@ from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.mailbox import (
     Delivery,
     Exchange,
@@ -48,8 +47,6 @@ log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
 
 RETRY_SECS = 1.0
-# A boot is near Gunicorn's timeout from this share of it on.
-NEAR_TIMEOUT = 0.7
 _SIGNALS: dict[type[ev.Action], signal.Signals] = {
     ev.StopInstance: signal.SIGTERM,
     ev.DumpInstance: signal.SIGABRT,
@@ -69,6 +66,7 @@ class Coordinator:
         self.knowledge = Knowledge(supervisord, table, clock)
         self.rolls = Rolls(self.outbox, self.knowledge, supervisord, configuration, self._program,
                            sides, clock)
+        self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls)
         self._rung = True
         self._retry_at: float | None = None
 
@@ -109,11 +107,8 @@ class Coordinator:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
         answer, fds = None, list[int]()
         try:
-            message = dg.decode(datagram.data)
-            if message.kind in dg.FROM_ARBITERS or message.kind == dg.LISTENING:
-                answer, fds = self._heard_of_arbiter(datagram.pid, message, datagram.fds)
-            else:
-                answer = self._heard(datagram.pid, message)
+            answer, fds = self._hearing.heard(
+                datagram.pid, dg.decode(datagram.data), datagram.fds)
         except RollError as error:
             log.warning("a message from pid %d was not used: %s", datagram.pid, error)
         finally:
@@ -232,91 +227,6 @@ class Coordinator:
         except (Unreachable, BadMessage) as error:
             raise NotPossible(str(error)) from error
 
-    # --- what hooks say -------------------------------------------------------------------------
-
-    def _heard(self, pid: int, message: Message) -> Message | None:
-        child = self.table.child(pid)
-        arbiter = self.knowledge.arbiter(child.parent) if child else None
-        if child is None or arbiter is None or not self.table.watch(child.id):
-            return None
-        return self._heard_worker(arbiter, child.id, message)
-
-    def _heard_of_arbiter(self, pid: int, message: Message,
-                          fds: list[int]) -> tuple[Message | None, list[int]]:
-        """What an arbiter says, or for its sockets one of its workers: the answer to it."""
-        sender = self.table.identity(pid)
-        arbiter = self.knowledge.arbiter(sender) if sender else None
-        if arbiter is None and message.kind == dg.LISTENING:
-            child = self.table.child(pid)
-            arbiter = self.knowledge.arbiter(child.parent) if child else None
-        if arbiter is None:
-            return None, []
-        successions = self.rolls.successions
-        self.outbox.unsaved = True
-        if message.kind == dg.STARTING:
-            return successions.starting(arbiter, message)
-        if message.kind == dg.LISTENING:
-            taken = successions.listening(arbiter, message, fds)
-            return Message(dg.ACK) if taken else None, []
-        if message.kind == dg.STOPPING:
-            return Message(dg.ACK, {"KEEP": str(int(successions.keeps_paths(arbiter)))}), []
-        self._heard_arbiter(arbiter, message)
-        return None, []
-
-    def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
-        self.outbox.unsaved = True
-        if message.kind == dg.RELOADED:
-            self.rolls.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
-        if arbiter.heard_count(message):
-            self.rolls.feed(arbiter, ev.Counted(arbiter.count, self.rolls.succeeds(arbiter)))
-
-    def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
-        self.outbox.unsaved = True
-        settings = self.rolls.settings(arbiter.namespec)
-        if (message.kind == dg.READY and settings.health is not None
-                and "STATUS" not in message.fields and message.fields.get("UNCHECKED") != "1"):
-            # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
-            message = Message(dg.LOADED, message.fields)
-        known = arbiter.heard_worker(worker, message)
-        self.rolls.feed(arbiter, self.rolls.started(
-            arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"))
-        self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
-        if message.kind == dg.BOOTING and settings.release:
-            self.rolls.releases.forked(arbiter, known, settings.release)
-        fresh = self.rolls.fresh(arbiter, worker)
-        surplus = fresh is not None and fresh.surplus
-        if message.kind == dg.LOADED:
-            self.rolls.feed(arbiter, ev.Loaded(worker))
-        elif message.kind == dg.UNREADY:
-            self.rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
-        elif message.kind == dg.MEASURED:
-            self.rolls.measured(arbiter, worker, int(message.number("REQUESTS")),
-                                int(message.number("ERRORS")))
-        elif message.kind == dg.FAILED:
-            if fresh is None:
-                arbiter.trouble = message.fields.get("ERROR", "a boot failed")
-            self.rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
-                message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
-        elif message.kind == dg.READY:
-            self._warn_of_timeout(arbiter, known.boot_secs)
-            self.rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
-        fields = {"SURPLUS": str(int(surplus))}
-        if message.kind == dg.LOADED:
-            fields.update(_check_fields(settings))
-        # A fresh one whose check fails is kept from serving while others serve; also after
-        # the rollout has failed. A cold start or a crashed one's replacement never is.
-        if fresh is not None and message.kind == dg.UNREADY and not known.ready:
-            known.held = True
-        serving = any(one.ready for one in self.knowledge.siblings(arbiter.namespec))
-        holds = serving and (fresh is not None or known.held)
-        if message.kind == dg.READY and fresh is not None:
-            fields["WATCH_SECS"] = str(self.rolls.watch_secs(arbiter.namespec))
-        if message.kind in (dg.LOADED, dg.READY) and self.rolls.successions.wants_sockets(arbiter):
-            fields["WANT_SOCKETS"] = "1"
-        fields["HOLD"] = str(int(holds))
-        fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
-        return Message(dg.ACK, fields)
-
     def _adopt(self, run: Run) -> None:
         """Take up the workers that were forked while no listener was there to hear of it."""
         arbiter = self.knowledge.running(run.arbiter)
@@ -329,14 +239,6 @@ class Coordinator:
                     one.workers[child] = Worker(child, 0)
                     self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
 
-    def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
-        timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
-        if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
-            self.rolls.warn(arbiter.namespec, (
-                f"workers boot in {boot_secs:.1f} s, and Gunicorn "
-                f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
-                "raise timeout"))
-
 
 def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
     """What can be used of what an earlier listener, perhaps of another version, saved."""
@@ -348,12 +250,3 @@ def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> lis
                 BadMessage) as error:
             log.error("one of the %s that an earlier listener saved is lost: %r", key, error)
     return usable
-
-
-def _check_fields(settings: Settings) -> dict[str, str]:
-    health = settings.health
-    if health is None:
-        return {}
-    return {"HEALTH": health.path, "HEALTH_HOST": health.host,
-            "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
-            "HEALTH_TIMEOUT_SECS": str(health.timeout_secs)}

@@ -176,15 +176,20 @@ class Successions:
         return (arbiter.facts.get("LISTENS") == "1" and arbiter.facts.get("REUSE_PORT") != "1"
                 and strategy.owns_sockets(arbiter) and not self.store.has(arbiter.id))
 
-    def keeps_paths(self, arbiter: Arbiter) -> bool:
-        """Whether the Unix paths of an arbiter that has stopped are to stay."""
-        if len(self._rolls.knowledge.siblings(arbiter.namespec)) > 1:
-            return True
+    def stopping(self, arbiter: Arbiter, message: Message) -> Message:
+        """An arbiter has stopped: whether the paths of its Unix sockets are to stay."""
+        others = [one.facts.get("BINDS", "")
+                  for one in self._rolls.knowledge.siblings(arbiter.namespec) if one is not arbiter]
+        if others:
+            paths = message.fields.get("PATHS", "").split("\n")
+            unused = sockets.unused(paths, "\n".join(others).split("\n")) if all(others) else []
+            return Message(dg.ACK, {"KEEP": "1", "REMOVE": "\n".join(unused)})
         self._rolls.knowledge.stale()
         try:
-            return self._states().get(arbiter.namespec, "UNKNOWN") not in _INTENDED
+            keep = self._states().get(arbiter.namespec, "UNKNOWN") not in _INTENDED
         except Unreachable:
-            return True
+            keep = True
+        return Message(dg.ACK, {"KEEP": str(int(keep))})
 
     # --- exits ----------------------------------------------------------------------------------
 

@@ -186,6 +186,14 @@ def test_an_abort_discards_the_successor():
     assert pair.rollout.state == ABORTED
 
 
+def test_an_old_arbiter_that_was_not_asked_for_anything_is_not_waited_for():
+    pair = Pair(2)
+    pair.begin()
+    pair.floor = 1
+    pair.tell(ev.BecameUnready(InstanceId(101, 101.0), "503"))
+    assert pair.tell(ev.Aborted("me")) == ["discard"]
+
+
 def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
     pair = Pair(1)
     pair.begin()

@@ -1,0 +1,135 @@
+"""What hooks say, and what they are answered."""
+
+from __future__ import annotations
+
+from supervisor_roll.listener.knowledge import Arbiter, Knowledge
+from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.process_table import ProcessTable
+from supervisor_roll.listener.rolls import Rolls
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import Message
+
+# A boot is near Gunicorn's timeout from this share of it on.
+NEAR_TIMEOUT = 0.7
+
+
+class Hearing:
+    """Tells the knowledge and the rollouts of each message."""
+
+    def __init__(self, outbox: Outbox, knowledge: Knowledge, table: ProcessTable,
+                 rolls: Rolls) -> None:
+        self._outbox, self._knowledge, self._table, self._rolls = outbox, knowledge, table, rolls
+
+    def heard(self, pid: int, message: Message,
+              fds: list[int]) -> tuple[Message | None, list[int]]:
+        """The answer, with the descriptors that go with it. What is taken of ``fds`` is taken out.
+
+        None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
+        RollError for a message that cannot be used.
+        """
+        if message.kind in dg.FROM_ARBITERS or message.kind == dg.LISTENING:
+            return self._heard_of_arbiter(pid, message, fds)
+        return self._heard_of_worker(pid, message), []
+
+    def _heard_of_worker(self, pid: int, message: Message) -> Message | None:
+        child = self._table.child(pid)
+        arbiter = self._knowledge.arbiter(child.parent) if child else None
+        if child is None or arbiter is None or not self._table.watch(child.id):
+            return None
+        return self._heard_worker(arbiter, child.id, message)
+
+    def _heard_of_arbiter(self, pid: int, message: Message,
+                          fds: list[int]) -> tuple[Message | None, list[int]]:
+        """What an arbiter says, or for its sockets one of its workers: the answer to it."""
+        sender = self._table.identity(pid)
+        arbiter = self._knowledge.arbiter(sender) if sender else None
+        if arbiter is None and message.kind == dg.LISTENING:
+            child = self._table.child(pid)
+            arbiter = self._knowledge.arbiter(child.parent) if child else None
+        if arbiter is None:
+            return None, []
+        successions = self._rolls.successions
+        self._outbox.unsaved = True
+        if message.kind == dg.STARTING:
+            return successions.starting(arbiter, message)
+        if message.kind == dg.LISTENING:
+            taken = successions.listening(arbiter, message, fds)
+            return Message(dg.ACK) if taken else None, []
+        if message.kind == dg.STOPPING:
+            return Message(dg.ACK, {"KEEP": str(int(successions.keeps_paths(arbiter)))}), []
+        self._heard_arbiter(arbiter, message)
+        return None, []
+
+    def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
+        self._outbox.unsaved = True
+        if message.kind == dg.RELOADED:
+            self._rolls.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
+        if arbiter.heard_count(message):
+            self._rolls.feed(arbiter, ev.Counted(arbiter.count, self._rolls.succeeds(arbiter)))
+
+    def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
+        self._outbox.unsaved = True
+        settings = self._rolls.settings(arbiter.namespec)
+        if (message.kind == dg.READY and settings.health is not None
+                and "STATUS" not in message.fields and message.fields.get("UNCHECKED") != "1"):
+            # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
+            message = Message(dg.LOADED, message.fields)
+        known = arbiter.heard_worker(worker, message)
+        self._rolls.feed(arbiter, self._rolls.started(
+            arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"))
+        self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
+        if message.kind == dg.BOOTING and settings.release:
+            self._rolls.releases.forked(arbiter, known, settings.release)
+        fresh = self._rolls.fresh(arbiter, worker)
+        surplus = fresh is not None and fresh.surplus
+        if message.kind == dg.LOADED:
+            self._rolls.feed(arbiter, ev.Loaded(worker))
+        elif message.kind == dg.UNREADY:
+            self._rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
+        elif message.kind == dg.MEASURED:
+            self._rolls.measured(arbiter, worker, int(message.number("REQUESTS")),
+                                int(message.number("ERRORS")))
+        elif message.kind == dg.FAILED:
+            if fresh is None:
+                arbiter.trouble = message.fields.get("ERROR", "a boot failed")
+            self._rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
+                message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
+        elif message.kind == dg.READY:
+            self._warn_of_timeout(arbiter, known.boot_secs)
+            self._rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
+        fields = {"SURPLUS": str(int(surplus))}
+        if message.kind == dg.LOADED:
+            fields.update(_check_fields(settings))
+        # A fresh one whose check fails is kept from serving while others serve; also after
+        # the rollout has failed. A cold start or a crashed one's replacement never is.
+        if fresh is not None and message.kind == dg.UNREADY and not known.ready:
+            known.held = True
+        serving = any(one.ready for one in self._knowledge.siblings(arbiter.namespec))
+        holds = serving and (fresh is not None or known.held)
+        if message.kind == dg.READY and fresh is not None:
+            fields["WATCH_SECS"] = str(self._rolls.watch_secs(arbiter.namespec))
+        if message.kind in (dg.LOADED, dg.READY) and self._rolls.successions.wants_sockets(arbiter):
+            fields["WANT_SOCKETS"] = "1"
+        fields["HOLD"] = str(int(holds))
+        fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
+        return Message(dg.ACK, fields)
+
+    def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
+        timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
+        if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
+            self._rolls.warn(arbiter.namespec, (
+                f"workers boot in {boot_secs:.1f} s, and Gunicorn "
+                f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
+                "raise timeout"))
+
+
+def _check_fields(settings: Settings) -> dict[str, str]:
+    health = settings.health
+    if health is None:
+        return {}
+    return {"HEALTH": health.path, "HEALTH_HOST": health.host,
+            "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
+            "HEALTH_TIMEOUT_SECS": str(health.timeout_secs)}

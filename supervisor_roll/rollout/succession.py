@@ -1,0 +1,179 @@
+"""The state of a rollout of strategy ``arbiter``: two arbiters, and what an event changes of them.
+
+What to do about it is ``ArbiterRollout``'s. Each action that goes to supervisord (start,
+promote, discard) may be asked for again, and is by a listener that was started in between
+(``again``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout import settings
+from supervisor_roll.rollout.events import Action, InstanceId
+from supervisor_roll.rollout.instances import RETIRE, Instance
+from supervisor_roll.rollout.machine import COMPLETE, FAILED, Rollout
+from supervisor_roll.rollout.settings import Budget, Settings
+
+START, PROMOTE, DISCARD = "start", "promote", "discard"
+ACTIONS: dict[str, Callable[[], Action]] = {
+    START: ev.StartSuccessor, PROMOTE: ev.Promote, DISCARD: ev.Discard}
+
+
+def signal_of(successor: bool, more: bool) -> str:
+    return f"{'TTIN' if more else 'TTOU'} ({'the successor' if successor else 'the old one'})"
+
+
+SIGNALS = {signal_of(successor, more): (successor, more)
+            for successor in (False, True) for more in (False, True)}
+
+
+class Succession(Rollout):
+    """What is observed while an arbiter is replaced. ``full``: two full sets of workers may run."""
+
+    strategy: ClassVar[str] = settings.ARBITER
+    PLAIN: ClassVar[tuple[str, ...]] = (
+        *Rollout.PLAIN, "goal", "first", "successor_count", "promoted", "old_gone", "_asked",
+        "_asked_at", "_unmet_since", "_hopeless", "_lost", "_repeats", "_shrunk")
+
+    def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
+                 now: float, full: bool = True) -> None:
+        super().__init__(settings, outdated, count, now)
+        if full:
+            self.budget = Budget(max(count, 1), self.budget.unavailable)
+        self.successor: InstanceId | None = None
+        self.goal = count  # how many workers the successor is to have when it is promoted
+        self.first = 0  # with how many it begins
+        self.successor_count = 0
+        self.promoted = False
+        self.old_gone = False
+        self._asked = ""  # what supervisord was asked for and is yet to be seen
+        self._asked_at: float | None = None
+        self._unmet_since: float | None = None
+        self._lost: tuple[float, int, str] | None = None  # when, whose and how a worker was lost
+        self._shrunk = False  # the old arbiter was asked for a worker
+        self._repeats = 0  # of the signal that is under way
+        self._hopeless = ""  # why the old arbiter does not get its workers back
+
+    def again(self) -> list[Action]:
+        """What supervisord was asked for and has not been seen: it may not have heard it."""
+        return [ACTIONS[self._asked]()] if self._asked else []
+
+    def _successor_started(self, event: ev.SuccessorStarted) -> list[Action]:
+        if self.successor == event.arbiter:
+            return []
+        self.successor, self.successor_count = event.arbiter, self.first
+        if self._asked == START:
+            self._asked = ""
+        self._unmet_since = self.now
+        return [ev.Tell("succeeded", {"new": event.arbiter.pid})]
+
+    def _configured(self, event: ev.Configured) -> list[Action]:
+        goal = max(1, event.count)
+        if self.promoted or goal == self.goal:
+            return []
+        self.goal = goal
+        self.first = self._beginning()
+        if self.successor is not None:
+            self.successor_count = self.first
+        return [ev.Tell("note", {
+            "text": f"the successor is configured with another number of workers: {goal}"})]
+
+    def _promoted(self, event: ev.Promoted) -> list[Action]:
+        if self.promoted:
+            return []
+        self.promoted, self._asked, self.desired = True, "", self.goal
+        for one in self.instances.outdated:
+            self._mark(one, RETIRE)
+        self.count, self.replaced = self.successor_count, self.total
+        return [ev.Tell("promoted", {"new": self.successor.pid if self.successor else 0})]
+
+    def _counted(self, event: ev.Counted) -> list[Action]:
+        before = self.successor_count if event.successor else self.count
+        if self._signal is not None and event.count != before and (
+                self._signal[0] == signal_of(event.successor, event.count > before)):
+            self._signal, self._repeats = None, 0
+        if event.successor:
+            self.successor_count = event.count
+        elif not self.promoted:
+            self.count = event.count
+        return []
+
+    def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
+        if event.successor:
+            self.successor, self._asked, self._signal = None, "", None
+            for one in list(self.instances):
+                if one.fresh:
+                    self.instances.remove(one.id)
+            if self.promoted:
+                self._also(event.why)
+                return self._end(FAILED)
+            # Of one that was discarded nobody wants to hear how it ended.
+            return self._turn(FAILED, event.why)
+        self.old_gone = True
+        for one in list(self.instances):
+            if not one.fresh:
+                self.instances.remove(one.id)
+        return [] if self.promoted else self._turn(FAILED, event.why)
+
+    def _objected(self, event: ev.Objected) -> list[Action]:
+        if self._asked in (START, PROMOTE):
+            self._asked = ""
+        return self._turn(FAILED, event.why)
+
+    def _aborted(self, event: ev.Aborted) -> list[Action]:
+        if self.promoted:
+            return [ev.Tell("note", {
+                "text": "too late to abort: the successor serves, and the old arbiter drains"})]
+        return super()._aborted(event)
+
+    def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
+        actions = super()._boot_failed(event)
+        instance = self.instances.get(event.instance)
+        if instance is not None and not instance.fresh:
+            self._hopeless = f"a worker of the old arbiter failed to boot: {event.why}"
+        return actions
+
+    def _exited(self, event: ev.Exited) -> list[Action]:
+        instance = self.instances.get(event.instance)
+        if instance is None or not instance.fresh or instance.available or instance.asked:
+            return super()._exited(event)
+        # A first worker that cannot boot takes its arbiter with it: that one's end says more.
+        stage = ("before it was available" if instance.ready else
+                 "before it was ready" if instance.loaded else "while it booted")
+        because = f" ({event.why})" if event.why else ""
+        self._gone.add(event.instance)
+        self.instances.remove(event.instance)
+        self._lost = self._lost or (self.now, instance.id.pid, (
+            f"worker {instance.id.pid} of the successor exited {stage}{because}"))
+        return []
+
+    def _left(self, instance: Instance, why: str) -> list[Action]:
+        if not instance.ready and self.wanted != COMPLETE:
+            self._hopeless = self._hopeless or "a worker of the old arbiter exited while it booted"
+        return []  # its arbiter replaces it, and both are replaced
+
+    def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
+        # What goes wrong after the promotion is the new arbiter's to mend, as in any other hour.
+        return [] if self.promoted else super()._turn(wanted, why, pid)
+
+    def _arrived(self) -> list[Action]:
+        actions: list[Action] = []
+        done = self.became_available - len(self._news)
+        for pid, boot_secs, health in self._news:
+            done += 1
+            actions.append(ev.Tell("arrived", {
+                "pid": pid, "boot_secs": boot_secs, "health": health,
+                "done": min(done, self.goal), "total": self.goal}))
+        self._news = []
+        return actions
+
+    @property
+    def _most(self) -> int:
+        return max(self.desired, self.goal) + self.budget.surge
+
+    def _beginning(self) -> int:
+        """With how many workers the successor can begin."""
+        return max(1, min(self.goal, self._canaries or self.goal, self._most - self.count))
