@@ -1,4 +1,4 @@
-"""Measure the hooks: the requests that they save, and the time that they take of each."""
+"""Measure the requests that are lost and saved, and the time that the hooks take of each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
+import _bench_update
 from harness import Program, Site, free_port, gunicorn_venv, wait_until
 
 from supervisor_roll.hooks import drain_loops, lameduck, watch
@@ -77,6 +78,14 @@ def main() -> int:
     overhead = commands.add_parser(
         "overhead", help="time that the hooks take of each request while no worker is stopped")
     overhead.set_defaults(run=_overhead)
+    update = commands.add_parser(
+        "update", help="requests that a changed environment variable costs: update, restart and "
+        "rollrestart")
+    update.add_argument("--boot-secs", type=float, default=1.5,
+                        help="how long a worker takes to boot (%(default)s)")
+    update.add_argument("--rate", type=float, default=100.0,
+                        help="requests a second (%(default)s)")
+    update.set_defaults(run=_bench_update.run)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))

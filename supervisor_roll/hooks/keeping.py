@@ -66,8 +66,12 @@ def stopped(server: Any) -> None:
         return
     answer = state.channel.ask(Message(STOPPING, {"PATHS": "\n".join(paths)}))
     state.channel.close()
-    if answer is not None and answer.fields.get("KEEP") == "0":
-        for path in filter(is_socket, paths):
+    if answer is None:
+        return
+    # Beside another arbiter those only that it is not configured with.
+    unused = answer.fields.get("REMOVE", "").splitlines()
+    for path in paths:
+        if (answer.fields.get("KEEP") == "0" or path in unused) and is_socket(path):
             with suppress(FileNotFoundError):
                 Path(path).unlink()
 

@@ -59,7 +59,7 @@ class Hearing:
             taken = successions.listening(arbiter, message, fds)
             return Message(dg.ACK) if taken else None, []
         if message.kind == dg.STOPPING:
-            return Message(dg.ACK, {"KEEP": str(int(successions.keeps_paths(arbiter)))}), []
+            return successions.stopping(arbiter, message), []
         self._heard_arbiter(arbiter, message)
         return None, []
 
@@ -84,7 +84,9 @@ class Hearing:
         if message.kind == dg.BOOTING and settings.release:
             self._rolls.releases.forked(arbiter, known, settings.release)
         fresh = self._rolls.fresh(arbiter, worker)
-        surplus = fresh is not None and fresh.surplus
+        # A successor is to keep what was added to it.
+        surplus = (fresh is not None and fresh.surplus
+                   and not self._rolls.succeeds(arbiter))
         if message.kind == dg.LOADED:
             self._rolls.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:

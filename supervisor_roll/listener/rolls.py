@@ -164,7 +164,7 @@ class Rolls:
         run = self.runs.get(arbiter.namespec)
         if run is None or not isinstance(run.rollout, ArbiterRollout):
             return ev.Started(worker, age, surplus)
-        return ev.Started(worker, age, fresh=is_successor(run, arbiter.id))
+        return ev.Started(worker, age, surplus, fresh=is_successor(run, arbiter.id))
 
     def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
         """A worker told what it has answered since its boot."""

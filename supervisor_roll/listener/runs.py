@@ -102,7 +102,7 @@ class Run:
             return status
         old = self.arbiter.pid if self.arbiter and not rollout.old_gone else 0
         new = rollout.successor.pid if rollout.successor else 0
-        done = min(rollout.became_available, rollout.goal)
+        done = min(rollout.became_available, rollout.goal) if new else 0
         status = replace(status, done=done, total=rollout.goal)
         if rollout.promoted:
             return replace(status, arbiter=new, retiring=old)

@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from supervisor_roll.rollout.events import InstanceId
 
@@ -90,6 +91,13 @@ def listening(fd: int) -> bool:
         return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     finally:
         one.detach()
+
+
+def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:
+    """Those of the paths of Unix sockets where none of the addresses leads."""
+    used = {Path(one.removeprefix("unix:")).resolve() for one in addresses
+            if one.startswith("unix:/")}
+    return [path for path in paths if path and Path(path).resolve() not in used]
 
 
 def close(fds: Iterable[int]) -> None:

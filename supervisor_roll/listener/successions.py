@@ -145,12 +145,13 @@ class Successions:
         return Message(dg.ACK, fields), fds
 
     def _compare(self, successor: Arbiter, message: Message) -> None:
-        """A count that was changed by signals stays; one that was configured anew is heeded."""
-        before = next((one.facts.get("CONFIGURED")
-                       for one in self._rolls.knowledge.siblings(successor.namespec)
-                       if not one.successor), None)
+        """A count that was raised by signals stays, unless another one has been configured."""
+        serving = next((one for one in self._rolls.knowledge.siblings(successor.namespec)
+                        if not one.successor), None)
+        before = serving.facts.get("CONFIGURED") if serving is not None else None
         count = int(message.number("CONFIGURED", -1))
-        if before is not None and count >= 0 and str(count) != before:
+        if serving is not None and before is not None and count >= 0 and (
+                str(count) != before or count > serving.count):
             self._feed(successor.namespec, ev.Configured(count))
 
     def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
@@ -263,7 +264,7 @@ class Successions:
         serving = next((one for one in self._rolls.knowledge.siblings(run.namespec)
                         if not one.successor and one.id != old), None)
         return {**facts, "why": why, "arbiter": serving.id.pid if serving else 0,
-                "workers": len(serving.workers) if serving else 0,
+                "workers": sum(not one.sick for one in serving.workers.values()) if serving else 0,
                 "same": serving is not None and serving.id == run.arbiter}
 
     def _states(self) -> dict[str, str]:

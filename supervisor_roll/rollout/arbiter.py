@@ -172,7 +172,8 @@ class ArbiterRollout(Succession):
         if not short or self._asked:
             return []
         booting = [one for one in self.instances.fresh if not one.ready]
-        if any(one.since > turned_at or one.age <= self.first for one in booting):
+        if any(one.age <= self.first or (one.since > turned_at and not one.surplus)
+               for one in booting):
             return self._ask(DISCARD)  # these would be replaced, and there is no end to that
         for one in booting:
             self._mark(one, STOP)
@@ -196,7 +197,8 @@ class ArbiterRollout(Succession):
     def _leave(self) -> list[Action]:
         if self.successor is not None:
             return [] if self._asked == DISCARD else self._ask(DISCARD)
+        ready = len([one for one in self.instances.outdated if one.ready])
         if self.count < self.desired and not self.old_gone:
-            self.why += (f"; the old arbiter is left with {self.count} of {self.desired} workers"
+            self.why += (f"; the old arbiter is left with {ready} of {self.desired} workers"
                          + (f": {self._hopeless}" if self._hopeless else ""))
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)

@@ -129,11 +129,17 @@ class Succession(Rollout):
                 "text": "too late to abort: the successor serves, and the old arbiter drains"})]
         return super()._aborted(event)
 
+    def _became_ready(self, event: ev.BecameReady) -> list[Action]:
+        actions = super()._became_ready(event)
+        self._known(event.instance).surplus = False  # from now on its arbiter would replace it
+        return actions
+
     def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
         actions = super()._boot_failed(event)
         instance = self.instances.get(event.instance)
         if instance is not None and not instance.fresh:
-            self._hopeless = f"a worker of the old arbiter failed to boot: {event.why}"
+            first = event.why.partition("\n")[0]
+            self._hopeless = f"a worker of the old arbiter failed to boot: {first}"
         return actions
 
     def _exited(self, event: ev.Exited) -> list[Action]:

@@ -120,7 +120,7 @@ class RollRPCInterface:
         @return string result JSON: changes, resized, added, removed
         """
         try:
-            new = rereading.reread(self._supervisord)
+            new = rereading.reread(self._supervisord, self._config)
         except ValueError as error:
             raise RPCError(Faults.CANT_REREAD, names.shown(str(error))) from None
         return encode(changes.reread(self._supervisord.process_groups, new))

@@ -19,14 +19,17 @@ from supervisor_roll.rpc import internals
 _INCLUDED = re.compile(r'Included extra file "(.*)" during parsing', re.DOTALL)
 
 
-def reread(supervisord: Any) -> dict[str, Any]:
-    """The new group configurations by name.
+def reread(supervisord: Any, path: str) -> dict[str, Any]:
+    """The new group configurations by name, from the file whose absolute path is ``path``.
 
     Raises ValueError, whatever is wrong with a file, with a text that names it; then nothing
     has changed.
     """
     options = supervisord.options
     before = options.process_group_configs
+    if not Path(options.configfile).is_absolute():
+        # [supervisord] directory has led it elsewhere since, and its own reread fails.
+        options.configfile = path
     try:
         options.process_config(do_usage=False)
         for path in _included(options):

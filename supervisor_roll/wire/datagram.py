@@ -35,7 +35,7 @@ COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
 STARTING = "STARTING"  # it has no sockets yet, and wants those that are kept for it.
 LISTENING = "LISTENING"  # here are its sockets, one for each line of SOCKETS. Workers say it too.
-STOPPING = "STOPPING"  # it has stopped, and asks whether PATHS, its Unix sockets, are to stay.
+STOPPING = "STOPPING"  # it has stopped: which of PATHS, of its Unix sockets, are to stay?
 # The answer.
 ACK = "ACK"
 

@@ -204,9 +204,8 @@ def test_in_the_middle_the_program_is_stopped_and_both_end(gated: Site, stopped:
 
 
 def test_in_the_middle_all_is_stopped(gated: Site) -> None:
-    roll = _begin(gated)
+    _begin(gated)
     gated.ctl("stop", "all")
-    _failed(roll, "the listener is STOPPED")
     wait_until(lambda: not gated.arbiters("web"), 15, "both arbiters have ended")
     assert _names(gated) == ["web"]
     assert gated.ctl("start", "roll").status == 0
@@ -240,16 +239,9 @@ def test_in_the_middle_it_is_updated(gated: Site) -> None:
 
 
 def test_in_the_middle_supervisord_shuts_down(gated: Site) -> None:
-    roll = _begin(gated)
-    daemon = gated.supervisord_pid
+    _begin(gated)
     assert gated.ctl("shutdown").status == 0
-    ran = roll.wait()
-    assert ran.status != 0, ran.output
-
-    def left() -> list[int]:
-        return [one.pid for one in stamped(str(gated.folder)) if one.pid != daemon]
-
-    wait_until(lambda: not left(), 30, "no process is left")
+    wait_until(lambda: not stamped(str(gated.folder)), 30, "no process is left")
 
 
 def _both_have_ended(site: Site) -> None:

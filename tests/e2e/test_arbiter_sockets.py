@@ -19,6 +19,7 @@ from harness import (
     free_port,
     refuses,
     steady,
+    supervisor_venv,
     wait_until,
 )
 from harness.certificate import PEM, trusting
@@ -42,17 +43,9 @@ def roll(site: Site, *options: str) -> Ran:
     assert site.pid("web") != old
     after = site.wait_ready("web", site.programs["web"].workers)
     assert not after.children & before.children
-    assert_alone(site)
+    site.assert_alone("web")
     assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
     return ran
-
-
-def assert_alone(site: Site) -> None:
-    """There is one process of ``web`` and it runs."""
-    site.wait_state("web", "RUNNING")  # it has been STARTING for less than startsecs
-    assert [one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-            if one["group"] == "web"] == ["web"]
-    assert site.arbiters("web") == [site.pid("web")]
 
 
 def load_on_each(site: Site) -> list[Load]:
@@ -146,8 +139,8 @@ def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(
     assert_served(on_kept, on_dropped, on_path, slow)
     assert {one.release for one in slow.so_far().requests} == {"v1"}
     assert refuses(dropped)
-    assert refuses(path)
-    assert_alone(site)
+    assert not Path(path).exists()
+    site.assert_alone("web")
     with steady(on_opened := Load(opened)):
         pass
     assert_served(on_opened)
@@ -177,12 +170,13 @@ def test_a_bind_that_moves_into_gunicorns_configuration_file_and_then_changes_th
     assert refuses(opened)
 
 
-@pytest.mark.parametrize("where", ["Unix", "TCP"])
+@pytest.mark.parametrize(("where", "supervisor"), [("Unix", None), ("TCP", "4.2.5")])
 def test_an_fcgi_program_whose_socket_is_supervisords(
-    make_site: Callable[..., Site], where: str
+    make_site: Callable[..., Site], where: str, supervisor: str | None
 ) -> None:
     program = Program(boot_secs=0.3, fcgi=True, port=None if where == "Unix" else free_port())
-    site = make_site(program)
+    options = {"supervisor": supervisor_venv(supervisor)} if supervisor else {}
+    site = make_site(program, **options)
     site.write(replace(program, environment=CHANGED))
     with steady(load := site.load("web")):
         ran = roll(site)
@@ -216,7 +210,7 @@ def test_an_address_that_somebody_else_uses_is_left_to_them_and_the_old_arbiter_
     assert_served(load)
     assert site.workers("web").children == before.children
     assert site.pid("web") == arbiter
-    assert_alone(site)
+    site.assert_alone("web")
 
 
 def test_reuse_port_is_refused(make_site: Callable[..., Site]) -> None:
@@ -242,7 +236,7 @@ def assert_refused(site: Site, changed: Program, how: str) -> None:
     assert site.workers("web").children == before.children
     assert site.pid("web") == arbiter
     assert site.boots("web") == boots
-    assert_alone(site)
+    site.assert_alone("web")
 
 
 def test_the_second_rollout_takes_its_sockets_from_the_first_ones_successor(

@@ -57,6 +57,7 @@ class KeepingListener:
         self.kept: list[tuple[str, int]] = []
         self.starting: dict[str, str] = {}  # fields of the answer to STARTING
         self.keep_paths = True
+        self.unused_paths: list[str] = []  # those that do not stay all the same
         self.wants_sockets_after: set[str] = set()
         self.mute = False  # takes what comes, and answers nothing
         self._readiness = ReadinessSocket(str(self.path))
@@ -113,7 +114,7 @@ class KeepingListener:
                 fields["SOCKETS"] = "\n".join(text for text, _ in self.kept)
             fds = [fd for _, fd in self.kept]
         elif message.kind == STOPPING:
-            fields = {"KEEP": str(int(self.keep_paths))}
+            fields = {"KEEP": str(int(self.keep_paths)), "REMOVE": "\n".join(self.unused_paths)}
         elif message.kind in self.wants_sockets_after:
             fields = {"WANT_SOCKETS": "1"}
         datagram.answer.send(Message(ACK, fields), fds)

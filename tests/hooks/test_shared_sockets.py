@@ -76,6 +76,17 @@ def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_en
 
 
 @ALL
+def test_of_paths_that_stay_those_go_that_the_other_arbiter_is_not_configured_with(
+        site: Site, version: str) -> None:
+    kept, dropped = f"unix:{site.folder}/kept", f"unix:{site.folder}/dropped"
+    serving = site.start(version, f"bind = {[kept, dropped]!r}\n{HOOKS}").wait_ready()
+    site.listener.unused_paths = [dropped.removeprefix("unix:")]
+    assert serving.end() == 0
+    assert Path(kept.removeprefix("unix:")).is_socket()
+    assert not Path(dropped.removeprefix("unix:")).exists()
+
+
+@ALL
 def test_an_arbiter_of_another_gunicorn_takes_over(site: Site, version: str) -> None:
     (bind,) = binds_of(site, "unix")
     other = VERSIONS[VERSIONS.index(version) - 1]

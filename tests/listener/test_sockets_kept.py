@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from pretend_program import Program, open_socket
@@ -185,6 +187,24 @@ def test_paths_stay_for_the_other_arbiter(site: Site) -> None:
     successor.stop()
     site.settle()
     assert successor.keeps_paths is False
+
+
+def test_beside_another_arbiter_only_those_paths_go_that_it_is_not_configured_with(
+        site: Site) -> None:
+    site.ask("myapp", strategy="arbiter", min_ready_secs="10")
+    answer = site.hear(OLD, Message(STOPPING, {"PATHS": "/run/myapp.sock\n/run/dropped.sock"}))
+    site.settle()
+    assert answer is not None
+    assert answer.sent is not None
+    assert answer.sent.fields == {"KEEP": "1", "REMOVE": "/run/dropped.sock"}
+
+
+def test_a_path_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    binds = [f"unix:{tmp_path}/link/one", "127.0.0.1:80", "unix:@two", "fd://0"]
+    paths = [f"{tmp_path}/one", f"{tmp_path}/two", f"{tmp_path}/link/two"]
+    assert sockets.unused(paths, binds) == paths[1:]
+    assert sockets.unused([""], binds) == []
 
 
 def test_the_paths_of_a_discarded_successor_stay(site: Site) -> None:

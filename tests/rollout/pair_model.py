@@ -165,7 +165,9 @@ class Pair:
         self._next[successor] += 1
         (self.new if successor else self.old)[pid] = False
         age = pid - 200 if successor else pid
-        self.queue.append(ev.Started(_id(pid), age, fresh=successor))
+        # One that is born of TTIN is not replaced, as long as it is not ready.
+        surplus = successor and pid > 200 + self.rollout.first
+        self.queue.append(ev.Started(_id(pid), age, surplus, fresh=successor))
 
     def _check(self) -> None:
         if self.rollout.promoted or not self.alive[False]:

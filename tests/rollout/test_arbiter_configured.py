@@ -4,7 +4,7 @@ one that hangs in its boot does not hold up the end of a rollout that has turned
 from __future__ import annotations
 
 import pytest
-from pair_model import Pair
+from pair_model import Pair, _id
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
@@ -79,3 +79,31 @@ def test_one_that_hangs_in_its_boot_is_killed_once_its_arbiter_is_to_end() -> No
     assert pair.wait(0.2) == ["KILL 202"], "and not the one that serves"
     pair.end(successor=True)
     assert pair.rollout.state == FAILED
+
+
+class _LateWord(Pair):
+    """Nobody hears of worker 204 until it is told."""
+
+    def _fork(self, successor: bool) -> None:
+        super()._fork(successor)
+        if successor and self._next[True] == 205:
+            self.queue.pop()
+
+
+def test_one_that_was_added_as_it_turned_does_not_cost_the_others_that_serve() -> None:
+    pair = _LateWord(4, full=False, max_surge="0", max_unavailable="1")
+    assert pair.begin() == ["shrink", "start"]
+    pair.ready(201)
+    pair.ready(202)
+    assert (len(pair.old), sorted(pair.new)) == (1, [201, 202, 203, 204])
+    pair.obey, pair.now = False, 1.0
+    assert pair.tell(ev.BootFailed(_id(203), "ImportError")) == ["TERM 203"]
+    pair.now = 2.0
+    # Not "discard": two of its workers serve, and only one of the old ones.
+    assert pair.tell(ev.Started(_id(204), 4, surplus=True)) == ["TERM 204"]
+    pair.obey = True
+    did = pair.die(203) + pair.die(204) + pair.all_ready()
+    assert did.count("discard") == 1
+    assert did[-1] == "discard"
+    assert len(pair.old) == 4
+    assert (pair.rollout.state, pair.rollout.min_ready) == (FAILED, 3)

@@ -258,6 +258,13 @@ class Site(SiteFolder):
         """The workers of all the arbiters of a program, right now."""
         return ArbitersTable(lambda: self.arbiters(name)).sample()
 
+    def assert_alone(self, name: str) -> None:
+        """A program's group has one process, and supervisord no child of it but that."""
+        self.wait_state(name, "RUNNING")  # a promoted one may be STARTING for less than startsecs
+        found = [one["name"] for one in self.rpc.supervisor.getAllProcessInfo()
+                 if one["group"] == name]
+        assert (found, self.arbiters(name)) == ([name], [self.pid(name)])
+
     def observe_all(self, name: str, every_secs: float = 0.02) -> Observer:
         """An observer of all the arbiters that a program ever has, as a context manager."""
         return Observer(ArbitersTable(lambda: self.arbiters(name)), every_secs)

@@ -1,0 +1,202 @@
+"""A listener that is killed holds no sockets any more. The next one finds them again, also in the
+middle of a rollout, or says before anything is touched that it cannot."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from harness import Program, Site, WorkerTable, free_port, steady, wait_until
+
+CHANGED = {"COLOUR": "green"}
+#: In Gunicorn's configuration file: an arbiter waits there before it asks for any socket.
+HOLD = """\
+import os, time
+while os.path.exists(os.path.join(os.path.dirname(__file__), "hold")):
+    time.sleep(0.02)
+"""
+TRACEABLE = """\
+import ctypes  # where Yama restricts it, an arbiter may say who may have its descriptors
+ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)
+"""
+#: As root it would have them all again with the exec, but for the bounding set.
+POWERLESS = """\
+import ctypes, os, sys
+PR_CAPBSET_DROP = 24
+for capability in range(64):
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "supervisor_roll.listener"])
+"""
+PROGRAM = Program(conf=HOLD + TRACEABLE)
+
+
+def kill_listener(site: Site) -> int:
+    """KILL our listener; its pid."""
+    listener = site.listener_pid
+    os.kill(listener, signal.SIGKILL)
+    return listener
+
+
+def restart_listener(site: Site) -> None:
+    site.wait_listener(other_than=kill_listener(site))
+
+
+def assert_rolled(site: Site, old: int) -> None:
+    """One arbiter is left, which is not ``old``, and all is as it is configured."""
+    site.wait_ready("web", 2)
+    assert site.pid("web") != old
+    site.assert_alone("web")
+    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
+
+
+def test_a_listener_that_was_restarted_recovers_the_sockets(
+    make_site: Callable[..., Site],
+) -> None:
+    program = replace(PROGRAM, binds=(free_port(), "web.sock"))
+    site = make_site(program)
+    old = site.pid("web")
+    site.write(replace(program, environment=CHANGED))
+    with steady(load := site.load("web")):
+        restart_listener(site)
+        ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    assert not load.so_far().failed, load.so_far()
+    assert_rolled(site, old)
+
+
+def before_it_asks(site: Site) -> None:
+    kill_listener(site)
+    (site.folder / "hold").unlink()
+
+
+def before_it_asks_and_when_it_does_nobody_is_there(site: Site) -> None:
+    starts = site.log("web").count("Starting gunicorn")
+    assert site.ctl("stop", "roll").status == 0
+    (site.folder / "hold").unlink()
+    wait_until(lambda: site.log("web").count("Starting gunicorn") > starts, 15, "it is to ask")
+    assert site.ctl("start", "roll").status == 0
+
+
+def while_it_boots(site: Site) -> None:
+    (site.folder / "hold").unlink()
+    wait_until(lambda: len(site.all_workers("web").booting) == 2, 15, "its workers boot")
+    restart_listener(site)
+    assert len(site.all_workers("web").booting) == 2
+
+
+def while_it_boots_and_nobody_hears_that_it_is_ready(site: Site) -> None:
+    (site.folder / "hold").unlink()
+    wait_until(lambda: len(site.all_workers("web").booting) == 2, 15, "its workers boot")
+    kill_listener(site)
+
+
+def right_when_it_is_ready(site: Site) -> None:
+    (successor,) = {*site.arbiters("web")} - {site.pid("web")}
+    (site.folder / "hold").unlink()
+    site.open_gate("v2")
+    workers = WorkerTable(successor)
+    wait_until(lambda: len(workers.sample().ready) == 2, 15, "its workers are ready", 0.002)
+    kill_listener(site)
+
+
+@pytest.mark.parametrize("kill", [
+    before_it_asks,
+    before_it_asks_and_when_it_does_nobody_is_there,
+    while_it_boots,
+    while_it_boots_and_nobody_hears_that_it_is_ready,
+    right_when_it_is_ready,
+], ids=lambda kill: kill.__name__)
+def test_a_listener_that_is_killed_in_the_middle_of_a_rollout(
+    make_site: Callable[..., Site], kill: Callable[[Site], None]
+) -> None:
+    site = make_site(PROGRAM)
+    old = site.pid("web")
+    site.add_release("v2", boot="gate")
+    site.deploy("v2")
+    (site.folder / "hold").touch()
+    site.write(replace(PROGRAM, environment=CHANGED))
+    with steady(load := site.load("web")):
+        rolling = site.ctl_start("rollrestart", "web")
+        wait_until(lambda: len(site.arbiters("web")) == 2, 15, "there is a successor")
+        kill(site)
+        site.open_gate("v2")
+        ran = rolling.wait()
+    assert ran.status == 0, ran.output
+    assert not load.so_far().failed, load.so_far()
+    assert_rolled(site, old)
+    assert site.boots("web") == 4
+
+
+def test_a_listener_that_is_killed_while_the_old_arbiter_drains(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(PROGRAM)
+    old = site.pid("web")
+    slow = site.load("web", path="/slow?secs=4", rate=0.1)
+    with steady(load := site.load("web")), steady(slow, before=1, after=0):
+        wait_until(lambda: "v1 takes 4 s" in site.log("web"), 15, "a slow request is served")
+        rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
+        rolling.wait_says("took over")
+        assert old in site.arbiters("web")
+        restart_listener(site)
+        ran = rolling.wait()
+    assert ran.status == 0, ran.output
+    for one in (load, slow):
+        assert not one.so_far().failed, one.so_far()
+    assert_rolled(site, old)
+
+
+@pytest.fixture
+def unprivileged(make_site: Callable[..., Site]) -> Site:
+    """A site whose listener has no capabilities, and so no right to trace what has them all."""
+    site = make_site(replace(PROGRAM, port=free_port()), start=False)
+    powerless = site.folder / "powerless.py"
+    powerless.write_text(POWERLESS)
+    roll = site.folder / "conf.d" / "roll.conf"
+    roll.write_text(re.sub("(?m)^command = .*", f"command = {sys.executable} {powerless}",
+                           roll.read_text()))
+    return site.start()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes capabilities to drop")
+def test_a_listener_that_may_not_recover_them_says_what_to_do_before_anything_is_touched(
+    unprivileged: Site,
+) -> None:
+    site, program = unprivileged, unprivileged.programs["web"]
+    before, old, boots = site.workers("web"), site.pid("web"), site.boots("web")
+    with steady(load := site.load("web")):
+        restart_listener(site)
+        site.write(replace(program, environment=CHANGED))
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 1, ran.output
+        assert "web: refused, nothing was touched:" in ran.output
+        assert "--strategy workers" in ran.output
+        assert site.workers("web").children == before.children
+        assert (site.pid("web"), site.boots("web")) == (old, boots)
+        site.assert_alone("web")
+
+        ran = site.ctl("rollrestart", "--strategy", "workers", "web")
+        assert ran.status == 0, ran.output
+        assert site.pid("web") == old
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 0, ran.output
+        assert_rolled(site, old)
+
+        # Without the sockets a rollout that is under way cannot go on.
+        second = site.pid("web")
+        (site.folder / "hold").touch()
+        rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
+        wait_until(lambda: len(site.arbiters("web")) == 2, 15, "there is a successor")
+        before_it_asks(site)
+        ran = rolling.wait()
+        assert ran.status == 1, ran.output
+        assert "keeps no sockets" in ran.output
+        assert site.pid("web") == second
+        wait_until(lambda: site.arbiters("web") == [second], 15, "the successor is gone")
+        site.assert_alone("web")
+    assert not load.so_far().failed, load.so_far()
