@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         refused, failed = len(one.load.refused), len(one.load.failed)
         print(f"  {one.way:<16}{len(one.load.requests):>10}{refused:>9}{failed - refused:>7}"
               f"{one.load.longest_wait_secs:>12.2f} s{one.boots:>8.1f}")
+    print("\nOf these, restart does not even bring it into force: it starts what supervisord knew.")
     return 1 if outcomes[-1].load.failed else 0
 
 

@@ -198,7 +198,8 @@ class ArbiterRollout(Succession):
         if self.successor is not None:
             return [] if self._asked == DISCARD else self._ask(DISCARD)
         ready = len([one for one in self.instances.outdated if one.ready])
-        if self.count < self.desired and not self.old_gone:
+        short = self.count < self.desired or (self._shrunk and ready < self.desired)
+        if short and not self.old_gone:
             self.why += (f"; the old arbiter is left with {ready} of {self.desired} workers"
                          + (f": {self._hopeless}" if self._hopeless else ""))
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)

@@ -4,6 +4,7 @@ back again if the rollout turns; with a canary nothing else starts before it has
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -154,7 +155,8 @@ def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(
         summary = load.stop()
     assert ran.status == 1, ran.output
     assert "ImportError: release bad lacks a module" in ran.output
-    assert "the old arbiter is left with 2 of 4 workers" in ran.output
+    # The second may not have gone as far as the gate when the other release was deployed.
+    assert re.search("the old arbiter is left with [23] of 4 workers: a worker of", ran.output)
     assert not summary.failed, summary
     assert site.arbiters("web") == [old]
     # A new arbiter has as many as are configured.
