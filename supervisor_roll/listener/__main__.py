@@ -83,7 +83,7 @@ def main(environ: Mapping[str, str]) -> int:
     supervisord = Supervisord(environ["SUPERVISOR_SERVER_URL"], *_credentials(path, environ),
                               environ.get("SUPERVISOR_ROLL_TOKEN", ""))
     coordinator = Coordinator(os.getpid(), supervisord, ProcessTable(selector), read,
-                              Sides(selector), time.monotonic, time.time)
+                              Sides(selector), time.monotonic, time.time, read.expire)
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)
@@ -94,12 +94,11 @@ def main(environ: Mapping[str, str]) -> int:
         # supervisord restarts us, and nothing that we were told is lost.
         log.error("%s", error)
         return 1
-    _loop(selector, coordinator, read)
+    _loop(selector, coordinator)
     return 0
 
 
-def _loop(selector: selectors.BaseSelector, coordinator: Coordinator,
-          read: _ConfigurationFile) -> None:
+def _loop(selector: selectors.BaseSelector, coordinator: Coordinator) -> None:
     events = eventlistener.EventReader()
     while True:
         coordinator.pump()
@@ -114,12 +113,11 @@ def _loop(selector: selectors.BaseSelector, coordinator: Coordinator,
         for key in ready:
             if isinstance(key.data, InstanceId):
                 coordinator.exited(key.data)
-            elif key.data == "stdin" and not _events(events, coordinator, read):
+            elif key.data == "stdin" and not _events(events, coordinator):
                 return
 
 
-def _events(events: eventlistener.EventReader, coordinator: Coordinator,
-            read: _ConfigurationFile) -> bool:
+def _events(events: eventlistener.EventReader, coordinator: Coordinator) -> bool:
     """Acknowledge what supervisord has sent, at once. False if it has gone."""
     data = os.read(0, 65536)
     if not data:
@@ -131,8 +129,6 @@ def _events(events: eventlistener.EventReader, coordinator: Coordinator,
         return False
     for name in names:
         os.write(1, eventlistener.OK + eventlistener.READY)
-        if name.startswith("REMOTE_"):
-            read.expire()  # who asks for something may just have edited it
         coordinator.rung(processes_changed=name.startswith("PROCESS_"))
     return True
 

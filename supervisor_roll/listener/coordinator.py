@@ -59,8 +59,10 @@ class Coordinator:
 
     def __init__(self, pid: int, supervisord: Supervisord, table: ProcessTable,
                  configuration: Callable[[], Configuration], sides: Sides,
-                 clock: Callable[[], float], wall: Callable[[], float]) -> None:
-        self.pid = pid
+                 clock: Callable[[], float], wall: Callable[[], float],
+                 expire: Callable[[], None] = lambda: None) -> None:
+        """``expire`` has the configuration read anew when it is asked for next."""
+        self.pid, self._expire = pid, expire
         self.supervisord, self.table, self.clock = supervisord, table, clock
         self.outbox = Outbox(wall)
         self.knowledge = Knowledge(supervisord, table, clock)
@@ -158,6 +160,7 @@ class Coordinator:
                 requests = self._exchange()
                 self._act()
                 for request in requests:
+                    self._expire()  # who asks for something may just have edited it
                     self.rolls.accept(request)
         except Unreachable as error:
             log.warning("will try again: %s", error)
