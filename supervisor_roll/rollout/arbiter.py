@@ -51,6 +51,8 @@ class ArbiterRollout(Succession):
         self._deadlines = []
         self._bake()
         actions = self._arrived()
+        if self._asked == DISCARD:
+            self._leave_behind()
         if not self.promoted:  # from then on supervisord sees to it, within stopwaitsecs
             actions += self._urge()
         if self._signal is not None and self._due(self._signal[1] + CONFIRM_SECS):
@@ -151,11 +153,17 @@ class ArbiterRollout(Succession):
     def _ask(self, what: str) -> list[Action]:
         self._asked, self._asked_at = what, self.now
         if what == DISCARD:
-            # One that hangs in its boot would hold up its arbiter's end for graceful_timeout.
-            for one in self.instances.fresh:
-                if not one.ready:
-                    self._mark(one, STOP)
+            self._leave_behind()
         return self.again()
+
+    def _leave_behind(self) -> None:
+        """Wait for none of a discarded successor's workers that hangs in its boot.
+
+        It would hold up its arbiter's end for graceful_timeout. It may be heard of only now.
+        """
+        for one in self.instances.fresh:
+            if not one.ready:
+                self._mark(one, STOP)
 
     def _wind_down(self) -> list[Action]:
         """Give the old arbiter back what it had, then discard the successor, then end."""

@@ -186,6 +186,16 @@ def test_an_abort_discards_the_successor():
     assert pair.rollout.state == ABORTED
 
 
+def test_a_worker_that_is_heard_of_only_after_its_arbiter_was_discarded_is_not_waited_for():
+    pair = Pair(1)
+    pair.obey = False
+    pair.begin()
+    pair.tell(ev.SuccessorStarted(NEW))
+    assert pair.tell(ev.Aborted("me")) == ["discard"]
+    assert pair.tell(ev.Started(InstanceId(201, 201.0), 1)) == []
+    assert pair.wait(6) == ["KILL 201"]
+
+
 def test_an_old_arbiter_that_was_not_asked_for_anything_is_not_waited_for():
     pair = Pair(2)
     pair.begin()
