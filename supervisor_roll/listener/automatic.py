@@ -23,9 +23,7 @@ from supervisor_roll.listener.owners import Owners
 from supervisor_roll.listener.supervisord import Refused, Unreachable
 from supervisor_roll.listener.tried import Attempt, Tried, lists, mapping, thawed
 from supervisor_roll.listener.turns import (
-    ADD,
     ADOPT,
-    REMOVE,
     RESIZE,
     ROLL,
     RUNNING,
@@ -38,8 +36,6 @@ from supervisor_roll.listener.turns import (
 from supervisor_roll.listener.watching import POLL_SECS, Watch, fingerprint
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.succession import Change, Reread
-
-__all__ = ["ADD", "ADOPT", "REMOVE", "RESIZE", "ROLL", "Automatic", "Turn"]
 
 # supervisord may have refused for what is not in the files: a folder, a user.
 ASK_SECS = 10.0

@@ -28,9 +28,14 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
         return (f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
                 "socket of its own, and the connections waiting there are lost with it; "
                 "turn reuse_port off")
-    if settings.health is not None and facts.get("UNCHECKED") == "1":
+    return unchecked(arbiter, settings)
+
+
+def unchecked(arbiter: Arbiter, settings: Settings) -> str:
+    """Why the health check that is asked for cannot be made; empty if it can, or none is."""
+    if settings.health is not None and arbiter.facts.get("UNCHECKED") == "1":
         return (f"health={settings.health.path} cannot be checked inside a worker of class "
-                f"{facts.get('CLASS', '?')}; remove it from the program's [roll:] section")
+                f"{arbiter.facts.get('CLASS', '?')}; remove it from the program's [roll:] section")
     return ""
 
 

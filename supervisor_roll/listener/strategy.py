@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor_roll.listener.knowledge import Arbiter
+from supervisor_roll.listener.rollable import unchecked
 from supervisor_roll.rollout.settings import ARBITER, AUTO, WORKERS, Settings
 from supervisor_roll.wire.succession import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change
 
@@ -62,10 +63,7 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
         return ("its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
                 "those of an earlier version: restart it once; or use --strategy workers, which "
                 "does not apply what has changed")
-    if settings.health is not None and facts.get("UNCHECKED") == "1":
-        return (f"health={settings.health.path} cannot be checked inside a worker of class "
-                f"{facts.get('CLASS', '?')}; remove it from the program's [roll:] section")
-    return ""
+    return unchecked(arbiter, settings)
 
 
 def owns_sockets(arbiter: Arbiter) -> bool:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.listener import automatic
 from supervisor_roll.listener.asked import UNKNOWN
-from supervisor_roll.listener.automatic import Automatic, Turn
+from supervisor_roll.listener.automatic import Automatic
 from supervisor_roll.listener.configuration import BadConfiguration
 from supervisor_roll.listener.runs import Job
 from supervisor_roll.listener.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.turns import ADD, ADOPT, REMOVE, RESIZE, ROLL, Turn
 from supervisor_roll.wire.mailbox import NOTE, REFUSED, WARNING, Request
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ log = logging.getLogger("supervisor_roll")
 
 REMOVE_SECS = 1.0
 _SAYS = {
-    automatic.ADOPT: "supervisord heeds from now on what has changed",
-    automatic.RESIZE: "its processes are as many as configured now",
-    automatic.ADD: "added, and started as it is configured",
-    automatic.REMOVE: "it is configured no more: it stops, and is removed then",
+    ADOPT: "supervisord heeds from now on what has changed",
+    RESIZE: "its processes are as many as configured now",
+    ADD: "added, and started as it is configured",
+    REMOVE: "it is configured no more: it stops, and is removed then",
 }
 
 
@@ -55,7 +55,7 @@ class Updates:
             turn = self._turns[0]
             log.info("%s: %s", ", ".join(turn.names), turn.reason)
             job = f"auto-{uuid.uuid4().hex[:12]}"
-            if turn.kind == automatic.ROLL:
+            if turn.kind == ROLL:
                 self._roll(job, turn.names, f"the listener, since {turn.reason}")
             else:
                 self._apply(job, turn)
@@ -79,7 +79,7 @@ class Updates:
             return
         names: list[str] = []
         for turn in turns:
-            if turn.kind == automatic.ROLL:
+            if turn.kind == ROLL:
                 names += turn.names
             else:
                 self._apply(request.id, turn)
@@ -102,11 +102,11 @@ class Updates:
         for name in turn.names:
             kind, text = NOTE, f"{_SAYS[turn.kind]} ({turn.reason})"
             try:
-                if turn.kind == automatic.ADOPT:
+                if turn.kind == ADOPT:
                     self._supervisord.adopt(name)
-                elif turn.kind == automatic.RESIZE:
+                elif turn.kind == RESIZE:
                     self._supervisord.resize(name)
-                elif turn.kind == automatic.ADD:
+                elif turn.kind == ADD:
                     self._supervisord.add(name)
                 else:
                     self._supervisord.stop_group(name)
@@ -115,7 +115,7 @@ class Updates:
                 kind, text = WARNING, f"{turn.reason}, which cannot be applied: {fault.text}"
             log.info("%s: %s", name, text)
             self._rolls.outbox.report(job, name, kind, {"text": text})
-            if turn.kind == automatic.ADOPT:
+            if turn.kind == ADOPT:
                 self.automatic.ended(name, kind == NOTE)
 
     def _remove(self, group: str) -> None:

@@ -80,10 +80,9 @@ class ArbiterRollout(Succession):
             self._repeats += 1
             if not more and one is None:
                 return []  # it was replaced, so the signal was not heard: there will be another
-            self._signal = (kind, self.now, whom)
-            self._due(self.now + CONFIRM_SECS)
             # To ask the very one that was to go is the same whether the signal was heard or not.
-            return [ev.AddInstance(successor) if one is None else ev.StopInstance(one.id)]
+            return [self._send(kind, ev.AddInstance(successor) if one is None else
+                               ev.StopInstance(one.id), whom)]
         if one is not None:
             one.asked = ""  # should it go all the same, that will be seen
         self._repeats = 0
@@ -127,9 +126,7 @@ class ArbiterRollout(Succession):
         if not self._proved() or not self.instances.fresh:
             return []
         if self.successor_count + self.count < self._most or self.count <= 1:
-            self._signal = (signal_of(True, True), self.now, None)
-            self._due(self.now + CONFIRM_SECS)
-            return [ev.AddInstance(successor=True)]
+            return [self._send(signal_of(True, True), ev.AddInstance(successor=True))]
         settled = available >= self.successor_count
         return [self._shrink()] if settled and self._may_shrink(1) else []
 
@@ -146,12 +143,10 @@ class ArbiterRollout(Succession):
         self._shrunk = True
         oldest = self.instances.outdated[0]
         self._mark(oldest, RETIRE)
-        self._signal = (signal_of(False, False), self.now, oldest.id)
-        self._due(self.now + CONFIRM_SECS)
-        return ev.RemoveOldest()
+        return self._send(signal_of(False, False), ev.RemoveOldest(), oldest.id)
 
     def _ask(self, what: str) -> list[Action]:
-        self._asked, self._asked_at = what, self.now
+        self._asked = what
         if what == DISCARD:
             self._leave_behind()
         return self.again()
@@ -189,18 +184,14 @@ class ArbiterRollout(Succession):
             return [ev.StopInstance(one.id) for one in booting]
         held = len([one for one in self.instances if one.fresh])
         if self.count + held < self.desired + max(self.budget.surge, 1):
-            self._signal = (signal_of(False, True), self.now, None)
-            self._due(self.now + CONFIRM_SECS)
-            return [ev.AddInstance()]
+            return [self._send(signal_of(False, True), ev.AddInstance())]
         if not settled or any(one.asked for one in self.instances if one.fresh):
             return []
         if held <= 1:
             return self._ask(DISCARD)
         oldest = self.instances.fresh[0]
         self._mark(oldest, STOP)
-        self._signal = (signal_of(True, False), self.now, oldest.id)
-        self._due(self.now + CONFIRM_SECS)
-        return [ev.RemoveOldest(successor=True)]
+        return [self._send(signal_of(True, False), ev.RemoveOldest(successor=True), oldest.id)]
 
     def _leave(self) -> list[Action]:
         if self.successor is not None:

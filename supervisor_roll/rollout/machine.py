@@ -167,9 +167,12 @@ class Rollout:
             stage = ("before it was available" if instance.ready else
                      "before it was ready" if instance.loaded else "while it booted")
             because = f" ({event.why})" if event.why else ""
-            return self._turn(FAILED, f"worker {instance.id.pid} exited {stage}{because}",
-                              instance.id.pid)
+            return self._died(instance, f"exited {stage}{because}")
         return []
+
+    def _died(self, instance: Instance, how: str) -> list[Action]:
+        """A fresh instance that nobody asked to go has left before it was available."""
+        return self._turn(FAILED, f"worker {instance.id.pid} {how}", instance.id.pid)
 
     def _counted(self, event: ev.Counted) -> list[Action]:
         raise NotImplementedError

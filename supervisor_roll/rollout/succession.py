@@ -36,7 +36,7 @@ class Succession(Rollout):
     strategy: ClassVar[str] = settings.ARBITER
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Rollout.PLAIN, "goal", "first", "successor_count", "promoted", "old_gone", "_asked",
-        "_asked_at", "_unmet_since", "_hopeless", "_lost", "_repeats", "_shrunk")
+        "_unmet_since", "_hopeless", "_lost", "_repeats", "_shrunk")
 
     def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
                  now: float, full: bool = True) -> None:
@@ -50,7 +50,6 @@ class Succession(Rollout):
         self.promoted = False
         self.old_gone = False
         self._asked = ""  # what supervisord was asked for and is yet to be seen
-        self._asked_at: float | None = None
         self._unmet_since: float | None = None
         self._lost: tuple[float, int, str] | None = None  # when, whose and how a worker was lost
         self._shrunk = False  # the old arbiter was asked for a worker
@@ -142,18 +141,10 @@ class Succession(Rollout):
             self._hopeless = f"a worker of the old arbiter failed to boot: {first}"
         return actions
 
-    def _exited(self, event: ev.Exited) -> list[Action]:
-        instance = self.instances.get(event.instance)
-        if instance is None or not instance.fresh or instance.available or instance.asked:
-            return super()._exited(event)
+    def _died(self, instance: Instance, how: str) -> list[Action]:
         # A first worker that cannot boot takes its arbiter with it: that one's end says more.
-        stage = ("before it was available" if instance.ready else
-                 "before it was ready" if instance.loaded else "while it booted")
-        because = f" ({event.why})" if event.why else ""
-        self._gone.add(event.instance)
-        self.instances.remove(event.instance)
-        self._lost = self._lost or (self.now, instance.id.pid, (
-            f"worker {instance.id.pid} of the successor exited {stage}{because}"))
+        self._lost = self._lost or (
+            self.now, instance.id.pid, f"worker {instance.id.pid} of the successor {how}")
         return []
 
     def _left(self, instance: Instance, why: str) -> list[Action]:

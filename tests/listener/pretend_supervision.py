@@ -15,9 +15,10 @@ from supervisor.loggers import getLogger
 from supervisor.options import ServerOptions, make_namespec
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.listener.automatic import ADOPT, ROLL, Automatic, Turn
+from supervisor_roll.listener.automatic import Automatic
 from supervisor_roll.listener.configuration import Configuration, read
 from supervisor_roll.listener.supervisord import Refused, Unreachable
+from supervisor_roll.listener.turns import ADOPT, ROLL, Turn
 from supervisor_roll.rpc import changes
 from supervisor_roll.wire.succession import Reread
 

@@ -8,9 +8,9 @@ import pytest
 from pretend_supervision import AUTO, Supervision, said, section
 from test_automatic import BROKEN, CHANGED, GREEN, RED, REFUSED, many, started
 
-from supervisor_roll.listener.automatic import ADD, ADOPT, REMOVE, RESIZE, ROLL, Turn
 from supervisor_roll.listener.configuration import BadConfiguration
 from supervisor_roll.listener.supervisord import Refused
+from supervisor_roll.listener.turns import ADD, ADOPT, REMOVE, RESIZE, ROLL, Turn
 
 
 @pytest.fixture

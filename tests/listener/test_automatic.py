@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pretend_supervision import AUTO, SETTLE_SECS, STEP_SECS, Supervision, said, section
 
-from supervisor_roll.listener.automatic import ADOPT, RESIZE, ROLL
 from supervisor_roll.listener.supervisord import Unreachable
+from supervisor_roll.listener.turns import ADOPT, RESIZE, ROLL
 from supervisor_roll.listener.watching import POLL_SECS
 
 RED, GREEN = 'COLOUR="red"', 'COLOUR="green"'

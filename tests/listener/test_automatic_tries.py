@@ -10,7 +10,7 @@ import pytest
 from pretend_supervision import AUTO, SETTLE_SECS, Supervision, said
 from test_automatic import GREEN, RED, started
 
-from supervisor_roll.listener.automatic import ADOPT, ROLL
+from supervisor_roll.listener.turns import ADOPT, ROLL
 
 WEB = [(ROLL, "web")]
 
