@@ -70,21 +70,31 @@ def main() -> int:
         "request. Count the requests that get no answer.",
     )
     keepalive.add_argument("--kills", type=int, default=20, help="for each figure (%(default)s)")
-    keepalive.add_argument("--rate", type=float, default=100.0,
-                           help="keep-alive requests a second (%(default)s); a quarter of it fresh")
-    keepalive.add_argument("--only", default="", metavar="TEXT",
-                           help="only rows that contain TEXT, such as gthread or 27.0.1")
+    keepalive.add_argument(
+        "--rate",
+        type=float,
+        default=100.0,
+        help="keep-alive requests a second (%(default)s); a quarter of it fresh",
+    )
+    keepalive.add_argument(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="only rows that contain TEXT, such as gthread or 27.0.1",
+    )
     keepalive.set_defaults(run=_keepalive)
     overhead = commands.add_parser(
-        "overhead", help="time that the hooks take of each request while no worker is stopped")
+        "overhead", help="time that the hooks take of each request while no worker is stopped"
+    )
     overhead.set_defaults(run=_overhead)
     update = commands.add_parser(
-        "update", help="requests that a changed environment variable costs: update, restart and "
-        "rollrestart")
-    update.add_argument("--boot-secs", type=float, default=1.5,
-                        help="how long a worker takes to boot (%(default)s)")
-    update.add_argument("--rate", type=float, default=100.0,
-                        help="requests a second (%(default)s)")
+        "update",
+        help="requests that a changed environment variable costs: update, restart and rollrestart",
+    )
+    update.add_argument(
+        "--boot-secs", type=float, default=1.5, help="how long a worker takes to boot (%(default)s)"
+    )
+    update.add_argument("--rate", type=float, default=100.0, help="requests a second (%(default)s)")
     update.set_defaults(run=_bench_update.run)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -100,33 +110,48 @@ def main() -> int:
 
 
 def _keepalive(options: argparse.Namespace) -> int:
-    print(f"{options.kills} kills for each figure, {WORKERS} workers, {CLIENTS} keep-alive "
-          f"clients at {options.rate:g} requests a second in all\n"
-          f"lost requests: on kept-alive + on fresh connections\n\n"
-          f"{'worker class':<32}{'Gunicorn':<10}{'without hooks':>15}{'with hooks':>13}"
-          f"{'of':>8}{'drain without, with':>22}", flush=True)
+    print(
+        f"{options.kills} kills for each figure, {WORKERS} workers, {CLIENTS} keep-alive "
+        f"clients at {options.rate:g} requests a second in all\n"
+        f"lost requests: on kept-alive + on fresh connections\n\n"
+        f"{'worker class':<32}{'Gunicorn':<10}{'without hooks':>15}{'with hooks':>13}"
+        f"{'of':>8}{'drain without, with':>22}",
+        flush=True,
+    )
     lost = 0
     for worker_class, app, version in CASES:
         row = f"{worker_class}{' (native)' if app.startswith('tornado') else ''}"
         if options.only not in f"{row} {version}":
             continue
         gunicorn = gunicorn_venv(
-            version, *(() if worker_class in ("sync", "gthread") else PACKAGES))
+            version, *(() if worker_class in ("sync", "gthread") else PACKAGES)
+        )
         without, with_hooks = (
-            _kill_workers(worker_class, app, gunicorn, hooks, options) for hooks in (False, True))
+            _kill_workers(worker_class, app, gunicorn, hooks, options) for hooks in (False, True)
+        )
         lost += with_hooks.lost_kept + with_hooks.lost_fresh
-        print(f"{row:<32}{version:<10}"
-              f"{without.lost_kept:>9} + {without.lost_fresh:<3}"
-              f"{with_hooks.lost_kept:>9} + {with_hooks.lost_fresh:<3}{with_hooks.requests:>6}"
-              f"{without.longest_drain_secs:>13.1f} s,{with_hooks.longest_drain_secs:>4.1f} s",
-              flush=True)
+        print(
+            f"{row:<32}{version:<10}"
+            f"{without.lost_kept:>9} + {without.lost_fresh:<3}"
+            f"{with_hooks.lost_kept:>9} + {with_hooks.lost_fresh:<3}{with_hooks.requests:>6}"
+            f"{without.longest_drain_secs:>13.1f} s,{with_hooks.longest_drain_secs:>4.1f} s",
+            flush=True,
+        )
     return 1 if lost else 0
 
 
-def _kill_workers(worker_class: str, app: str, gunicorn: Path, hooks: bool,
-                  options: argparse.Namespace) -> Outcome:
-    program = Program(workers=WORKERS, worker_class=worker_class, app=app, port=free_port(),
-                      hooks=hooks, gunicorn=gunicorn, conf="threads = 4")
+def _kill_workers(
+    worker_class: str, app: str, gunicorn: Path, hooks: bool, options: argparse.Namespace
+) -> Outcome:
+    program = Program(
+        workers=WORKERS,
+        worker_class=worker_class,
+        app=app,
+        port=free_port(),
+        hooks=hooks,
+        gunicorn=gunicorn,
+        conf="threads = 4",
+    )
     site = Site(program, roll=False)
     drains = []
     try:
@@ -173,14 +198,17 @@ def _overhead(_options: argparse.Namespace) -> int:
 
     bare, wrapped = (
         min(asyncio.run(_nanoseconds_a_call(one)) for _ in range(5))
-        for one in (app, drain_loops.asking(duck, app)))
+        for one in (app, drain_loops.asking(duck, app))
+    )
     beat = _nanoseconds_a_beat()
-    print("Of our hooks, what is in the way of a request while no rollout runs:\n\n"
-          f"  sync                               {beat:4.0f} ns (its heartbeat, which it makes for "
-          "each)\n"
-          f"  asgi                               {wrapped - bare:4.0f} ns (a call around the "
-          "application)\n"
-          "  gthread, gevent, tornado, uvicorn  nothing: no code of ours is called")
+    print(
+        "Of our hooks, what is in the way of a request while no rollout runs:\n\n"
+        f"  sync                               {beat:4.0f} ns (its heartbeat, which it makes for "
+        "each)\n"
+        f"  asgi                               {wrapped - bare:4.0f} ns (a call around the "
+        "application)\n"
+        "  gthread, gevent, tornado, uvicorn  nothing: no code of ours is called"
+    )
     return 0
 
 

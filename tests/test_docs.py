@@ -21,19 +21,29 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
 PAGES = [README, ROOT / "CHANGELOG.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 COMMANDS = sorted(
-    name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll"))
+    name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll")
+)
 
 
 def rendered(page: Path) -> nodes.document:
-    return publish_doctree(page.read_text(), source_path=str(page), settings_overrides={
-        "report_level": Reporter.INFO_LEVEL, "halt_level": Reporter.SEVERE_LEVEL + 1,
-        "warning_stream": False, "file_insertion_enabled": False, "raw_enabled": False})
+    return publish_doctree(
+        page.read_text(),
+        source_path=str(page),
+        settings_overrides={
+            "report_level": Reporter.INFO_LEVEL,
+            "halt_level": Reporter.SEVERE_LEVEL + 1,
+            "warning_stream": False,
+            "file_insertion_enabled": False,
+            "raw_enabled": False,
+        },
+    )
 
 
 def table_under(title: str) -> dict[str, list[str]]:
     """The rows of the first table of README's section, by their first cells."""
-    section = next(one for one in rendered(README).findall(nodes.section)
-                   if one[0].astext() == title)
+    section = next(
+        one for one in rendered(README).findall(nodes.section) if one[0].astext() == title
+    )
     rows = next(iter(section.findall(nodes.tbody))).findall(nodes.row)
     cells = [[cell.astext() for cell in row.findall(nodes.entry)] for row in rows]
     return {first: rest for first, *rest in cells}
@@ -68,7 +78,8 @@ def test_the_table_of_settings_has_every_key_with_its_default() -> None:
     assert Settings.parsed({"health": "/", **of_health}) == Settings(health=Health("/"))
     values = vars(Settings()) | vars(Health(""))
     assert table.keys() - written.keys() == {
-        key for key, rule in _RULES.items() if values[rule.attribute] in (None, "", ())}
+        key for key, rule in _RULES.items() if values[rule.attribute] in (None, "", ())
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -21,9 +21,26 @@ import supervisor_roll
 PACKAGE = "supervisor_roll"
 GROUND = frozenset({"rollout", "wire"})
 HOSTS = frozenset({"hooks", "listener", "rpc", "ctl"})
-IMPURE = frozenset({
-    "os", "socket", "time", "threading", "logging", "asyncio", "supervisor", "gunicorn", "psutil",
-    "pathlib", "subprocess", "select", "selectors", "signal", "datetime", "multiprocessing"})
+IMPURE = frozenset(
+    {
+        "os",
+        "socket",
+        "time",
+        "threading",
+        "logging",
+        "asyncio",
+        "supervisor",
+        "gunicorn",
+        "psutil",
+        "pathlib",
+        "subprocess",
+        "select",
+        "selectors",
+        "signal",
+        "datetime",
+        "multiprocessing",
+    }
+)
 
 
 def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
@@ -36,7 +53,7 @@ def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
             base = node.module or ""
             if node.level:
                 parents = package.split(".")
-                parents = parents[:len(parents) - node.level + 1]
+                parents = parents[: len(parents) - node.level + 1]
                 base = ".".join([*parents, *([base] if base else [])])
             for alias in node.names:
                 yield node.lineno, f"{base}.{alias.name}"
@@ -47,7 +64,8 @@ def imports(source: str, package: str) -> Iterator[tuple[int, str]]:
 def _imports_by_call(node: ast.Call) -> bool:
     called = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
     return called in ("__import__", "import_module") and isinstance(
-        next(iter(node.args), None), ast.Constant)
+        next(iter(node.args), None), ast.Constant
+    )
 
 
 def breaches(root: Path) -> list[str]:
@@ -99,36 +117,39 @@ def test_the_package_keeps_the_law():
     assert breaches(root) == []
 
 
-@pytest.mark.parametrize(("path", "source"), [
-    ("rollout/machine.py", "import time"),
-    ("rollout/machine.py", "from os import path"),
-    ("rollout/machine.py", "import os.path as p"),
-    ("rollout/machine.py", "def f():\n    import logging"),
-    ("rollout/machine.py", "try:\n    import psutil\nexcept ImportError:\n    pass"),
-    ("rollout/machine.py", "if False:\n    from gunicorn.arbiter import Arbiter"),
-    ("rollout/machine.py", "from supervisor_roll.wire import datagram"),
-    ("rollout/machine.py", "from ..wire import datagram"),
-    ("rollout/machine.py", "from .. import wire"),
-    ("rollout/machine.py", "import requests"),
-    ("rollout/deep/er.py", "from ...hooks import x"),
-    ("wire/datagram.py", "from supervisor_roll.rollout.settings import Settings"),
-    ("wire/datagram.py", "from supervisor_roll.rollout import settings"),
-    ("wire/datagram.py", "from supervisor_roll.rollout import *"),
-    ("wire/datagram.py", "import supervisor_roll"),
-    ("wire/datagram.py", "import supervisor.childutils"),
-    ("hooks/worker.py", "import supervisor"),
-    ("hooks/worker.py", "import psutil"),
-    ("hooks/worker.py", "from tqdm import tqdm"),
-    ("hooks/worker.py", "from supervisor_roll.listener import x"),
-    ("hooks/worker.py", "import importlib\nimportlib.import_module('psutil')"),
-    ("listener/loop.py", "from supervisor_roll.rpc import x"),
-    ("listener/loop.py", "from supervisor_roll import hooks"),
-    ("rpc/__init__.py", "from ..ctl import x"),
-    ("ctl/__init__.py", "from supervisor_roll.listener.knowledge import Worker"),
-    ("ctl/__init__.py", "__import__('supervisor_roll.rpc')"),
-    ("__init__.py", "from supervisor_roll.rollout import machine"),
-    ("utils/__init__.py", ""),
-])
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("rollout/machine.py", "import time"),
+        ("rollout/machine.py", "from os import path"),
+        ("rollout/machine.py", "import os.path as p"),
+        ("rollout/machine.py", "def f():\n    import logging"),
+        ("rollout/machine.py", "try:\n    import psutil\nexcept ImportError:\n    pass"),
+        ("rollout/machine.py", "if False:\n    from gunicorn.arbiter import Arbiter"),
+        ("rollout/machine.py", "from supervisor_roll.wire import datagram"),
+        ("rollout/machine.py", "from ..wire import datagram"),
+        ("rollout/machine.py", "from .. import wire"),
+        ("rollout/machine.py", "import requests"),
+        ("rollout/deep/er.py", "from ...hooks import x"),
+        ("wire/datagram.py", "from supervisor_roll.rollout.settings import Settings"),
+        ("wire/datagram.py", "from supervisor_roll.rollout import settings"),
+        ("wire/datagram.py", "from supervisor_roll.rollout import *"),
+        ("wire/datagram.py", "import supervisor_roll"),
+        ("wire/datagram.py", "import supervisor.childutils"),
+        ("hooks/worker.py", "import supervisor"),
+        ("hooks/worker.py", "import psutil"),
+        ("hooks/worker.py", "from tqdm import tqdm"),
+        ("hooks/worker.py", "from supervisor_roll.listener import x"),
+        ("hooks/worker.py", "import importlib\nimportlib.import_module('psutil')"),
+        ("listener/loop.py", "from supervisor_roll.rpc import x"),
+        ("listener/loop.py", "from supervisor_roll import hooks"),
+        ("rpc/__init__.py", "from ..ctl import x"),
+        ("ctl/__init__.py", "from supervisor_roll.listener.knowledge import Worker"),
+        ("ctl/__init__.py", "__import__('supervisor_roll.rpc')"),
+        ("__init__.py", "from supervisor_roll.rollout import machine"),
+        ("utils/__init__.py", ""),
+    ],
+)
 def test_what_breaks_the_law_is_found(tmp_path: Path, path: str, source: str):
     file = tmp_path / path
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,18 +158,24 @@ def test_what_breaks_the_law_is_found(tmp_path: Path, path: str, source: str):
     assert len(found) == 1 and found[0].startswith(path), found
 
 
-@pytest.mark.parametrize(("path", "source"), [
-    ("rollout/machine.py", "from supervisor_roll.rollout.errors import IllegalEvent"),
-    ("rollout/machine.py", "from . import errors\nfrom .settings import Settings\nimport math"),
-    ("rollout/machine.py", "'import os'  # import time"),
-    ("wire/datagram.py", "from supervisor_roll.rollout.errors import BadMessage\nimport json"),
-    ("wire/datagram.py", "from ..rollout import errors\nfrom .eventlistener import OK"),
-    ("hooks/worker.py", "import socket\nfrom gunicorn import util\nfrom . import channel"),
-    ("hooks/worker.py", "from supervisor_roll.wire.datagram import READY"),
-    ("listener/loop.py", "import psutil\nimport supervisor\nfrom ..rollout.machine import Rollout"),
-    ("rpc/__init__.py", "from supervisor.rpcinterface import Faults"),
-    ("ctl/__init__.py", "import tqdm\nfrom supervisor_roll.ctl.rendering import bar"),
-])
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("rollout/machine.py", "from supervisor_roll.rollout.errors import IllegalEvent"),
+        ("rollout/machine.py", "from . import errors\nfrom .settings import Settings\nimport math"),
+        ("rollout/machine.py", "'import os'  # import time"),
+        ("wire/datagram.py", "from supervisor_roll.rollout.errors import BadMessage\nimport json"),
+        ("wire/datagram.py", "from ..rollout import errors\nfrom .eventlistener import OK"),
+        ("hooks/worker.py", "import socket\nfrom gunicorn import util\nfrom . import channel"),
+        ("hooks/worker.py", "from supervisor_roll.wire.datagram import READY"),
+        (
+            "listener/loop.py",
+            "import psutil\nimport supervisor\nfrom ..rollout.machine import Rollout",
+        ),
+        ("rpc/__init__.py", "from supervisor.rpcinterface import Faults"),
+        ("ctl/__init__.py", "import tqdm\nfrom supervisor_roll.ctl.rendering import bar"),
+    ],
+)
 def test_what_keeps_the_law_is_let_through(tmp_path: Path, path: str, source: str):
     file = tmp_path / path
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -67,8 +67,9 @@ def rollrestart(text: str) -> RollRestart:
     found = parser.parse_intermixed_args(text.split())
     if not found.names:
         raise Usage("rollrestart requires a process name")
-    values = {key: value for key in _SETTINGS.values()
-              if (value := getattr(found, key)) is not None}
+    values = {
+        key: value for key in _SETTINGS.values() if (value := getattr(found, key)) is not None
+    }
     if found.preflight is not None:
         values["preflight"] = "true" if found.preflight else "false"
     _check(values)

@@ -49,8 +49,9 @@ def being_rolled(found: wire.Overview) -> set[str]:
     active = {name for job in found.jobs if job.kind == wire.ROLLOUT for name in job.programs}
     # An update may have been asked for all programs, and roll only one of them.
     updates = {job.id for job in found.jobs if job.kind == wire.UPDATE}
-    return active | {name for name, one in found.programs.items()
-                     if one.job in updates and one.ended is None}
+    return active | {
+        name for name, one in found.programs.items() if one.job in updates and one.ended is None
+    }
 
 
 def following(programs: Iterable[str]) -> str:

@@ -20,8 +20,17 @@ PATIENCE_SECS = 10.0
 
 
 # A report of these kinds says that its program's turn has come: it is to have an outcome.
-_UNDER_WAY = frozenset({wire.QUEUED, wire.BEGAN, wire.REPLACED, wire.SUCCEEDED, wire.ARRIVED,
-                        wire.PROMOTED, wire.BROKEN})
+_UNDER_WAY = frozenset(
+    {
+        wire.QUEUED,
+        wire.BEGAN,
+        wire.REPLACED,
+        wire.SUCCEEDED,
+        wire.ARRIVED,
+        wire.PROMOTED,
+        wire.BROKEN,
+    }
+)
 
 
 class Lost(Exception):
@@ -34,8 +43,9 @@ class Follower:
     What is about no program at all stands there under an empty name.
     """
 
-    def __init__(self, client: RollClient, screen: Screen,
-                 patience_secs: float = PATIENCE_SECS) -> None:
+    def __init__(
+        self, client: RollClient, screen: Screen, patience_secs: float = PATIENCE_SECS
+    ) -> None:
         self._client = client
         self._screen = screen
         self._patience_secs = patience_secs
@@ -45,8 +55,9 @@ class Follower:
         self._awaited = False  # there was a job that owes its programs an outcome
         self._noted = False  # the job has said something that is no program's outcome
 
-    def follow(self, job: str, programs: Collection[str], only: bool = False,
-               update: bool = False) -> None:
+    def follow(
+        self, job: str, programs: Collection[str], only: bool = False, update: bool = False
+    ) -> None:
         """Until the job is done. Raises Lost, or whatever a first call raises but Unreachable.
 
         ``only``: say nothing of the job's other programs, and stop once these have ended.
@@ -61,8 +72,10 @@ class Follower:
         self._screen.close()
         for program, outcome in self.outcomes.items():
             if outcome not in wire.FINAL:
-                self._screen.say(f"{program}: the listener ended this rollout without a word on"
-                                 " its outcome: see rollstatus and the listener's log")
+                self._screen.say(
+                    f"{program}: the listener ended this rollout without a word on"
+                    " its outcome: see rollstatus and the listener's log"
+                )
         if update and set(self.outcomes.values()) <= {wire.SKIPPED}:
             self._screen.say("no changes to roll" if self._noted else "no changes")
         self.outcomes = {**before, **self.outcomes}
@@ -77,8 +90,10 @@ class Follower:
             except Fault as fault:
                 if fault.faultCode != Faults.BAD_NAME:
                     raise
-                raise Lost("supervisord no longer knows this rollout (it was reloaded or"
-                           " restarted): see rollstatus") from None
+                raise Lost(
+                    "supervisord no longer knows this rollout (it was reloaded or"
+                    " restarted): see rollstatus"
+                ) from None
             except Unreachable as error:
                 unreachable.tried(f"cannot reach supervisord: {error}")
             else:
@@ -87,8 +102,9 @@ class Follower:
                     since = max(since, report.seq)
                     if not only or report.program in programs or not report.program:
                         self._take(report)
-                if found.done or (only and all(
-                        self.outcomes.get(program) in wire.FINAL for program in programs)):
+                if found.done or (
+                    only and all(self.outcomes.get(program) in wire.FINAL for program in programs)
+                ):
                     return
                 self._check_listener(found.listener, deaf)
             self._screen.tick()
@@ -131,7 +147,8 @@ class Follower:
             deaf.tried(
                 f"the listener is {state or 'no longer configured'}, so nobody carries this"
                 " rollout on; what serves keeps serving. Once the listener runs again it takes"
-                " it up: follow with `rollstatus --follow`")
+                " it up: follow with `rollstatus --follow`"
+            )
 
 
 class _Patience:

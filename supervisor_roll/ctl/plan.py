@@ -26,18 +26,30 @@ def plan_texts(found: Mapping[str, Any]) -> list[str]:
     """
     facts = Facts(found)
     if facts.text("refused"):
-        lines = [*with_why("would be refused:", facts.text("refused")), *_strategy(facts),
-                 *_changes(facts)]
+        lines = [
+            *with_why("would be refused:", facts.text("refused")),
+            *_strategy(facts),
+            *_changes(facts),
+        ]
     else:
         desired, surge = facts.count("desired"), facts.count("max_surge")
         if _of_arbiter(facts):
             surge = max(surge, 1)  # an arbiter has at least one worker
         least = max(0, desired - facts.count("max_unavailable"))
-        lines = [_replaces(facts, surge), *_strategy(facts), *_changes(facts),
-                 _line("serving", f"never fewer than {least} ready, never more than"
-                                  f" {desired + surge} running{_now(facts, desired)}"),
-                 _line("health", _health(facts)), _line("duration", _duration(facts)),
-                 *_memory(found.get("memory")), *_preflight(found.get("preflight"))]
+        lines = [
+            _replaces(facts, surge),
+            *_strategy(facts),
+            *_changes(facts),
+            _line(
+                "serving",
+                f"never fewer than {least} ready, never more than"
+                f" {desired + surge} running{_now(facts, desired)}",
+            ),
+            _line("health", _health(facts)),
+            _line("duration", _duration(facts)),
+            *_memory(found.get("memory")),
+            *_preflight(found.get("preflight")),
+        ]
     return [*lines, f"{INDENT}nothing was touched; {_next_step(facts)}"]
 
 
@@ -64,20 +76,28 @@ def _replaces(facts: Facts, surge: int) -> str:
         return f"would replace {workers}, {_steps(surge, facts.count('max_unavailable'))}"
     what = f"would replace the arbiter and its {workers}"
     if surge >= facts.count("desired"):
-        return (f"{what}: the new arbiter starts with all of its workers, and they must be ready"
-                " before the old ones stop")
-    return (f"{what} step by step: the new arbiter grows as the old one shrinks, with up to {surge}"
-            " more than now")
+        return (
+            f"{what}: the new arbiter starts with all of its workers, and they must be ready"
+            " before the old ones stop"
+        )
+    return (
+        f"{what} step by step: the new arbiter grows as the old one shrinks, with up to {surge}"
+        " more than now"
+    )
 
 
 def _steps(surge: int, unavailable: int) -> str:
     if surge and unavailable:
-        return (f"with up to {surge} more than now, and up to {unavailable} stopped"
-                " before the replacement is ready")
+        return (
+            f"with up to {surge} more than now, and up to {unavailable} stopped"
+            " before the replacement is ready"
+        )
     if surge:
-        return (f"{surge} at a time: the new one starts and must be ready before an old one"
-                " stops" if surge == 1 else
-                f"up to {surge} at a time: new ones start and must be ready before old ones stop")
+        return (
+            f"{surge} at a time: the new one starts and must be ready before an old one stops"
+            if surge == 1
+            else f"up to {surge} at a time: new ones start and must be ready before old ones stop"
+        )
     return f"{unavailable} at a time, in place: an old one stops before the new one starts"
 
 
@@ -94,8 +114,10 @@ def _changes(facts: Facts) -> list[str]:
     """The changed keys of the program's section, each with what it takes."""
     changes = facts.pairs("changes")
     width = max(map(len, changes), default=0)
-    return [_line("" if index else "changes", f"{key.ljust(width)}  {_EFFECTS.get(how, how)}")
-            for index, (key, how) in enumerate(sorted(changes.items()))]
+    return [
+        _line("" if index else "changes", f"{key.ljust(width)}  {_EFFECTS.get(how, how)}")
+        for index, (key, how) in enumerate(sorted(changes.items()))
+    ]
 
 
 def _now(facts: Facts, desired: int) -> str:
@@ -106,8 +128,10 @@ def _now(facts: Facts, desired: int) -> str:
 def _health(facts: Facts) -> str:
     path = facts.text("health")
     if not path:
-        return ("no check is configured: a worker counts as ready once it accepts"
-                " (health= in its [roll:] section)")
+        return (
+            "no check is configured: a worker counts as ready once it accepts"
+            " (health= in its [roll:] section)"
+        )
     return f"each new worker must answer {path} before it takes a request"
 
 
@@ -115,8 +139,10 @@ def _duration(facts: Facts) -> str:
     boot_secs = facts.number("boot_secs")
     if not boot_secs:
         return "not known: no boot of a present worker was measured"
-    return (f"about {_secs(facts.number('estimated_secs'))}, at {_secs(boot_secs)} a boot"
-            " and not counting requests that last")
+    return (
+        f"about {_secs(facts.number('estimated_secs'))}, at {_secs(boot_secs)} a boot"
+        " and not counting requests that last"
+    )
 
 
 def _memory(memory: object) -> list[str]:
@@ -124,8 +150,13 @@ def _memory(memory: object) -> list[str]:
         return [_line("memory", "not measured")]
     lines = [_line("memory", Facts(memory).text("text"))]
     if memory.get("fits") is not True:
-        lines.append(_line("", "THIS DOES NOT FIT: free some, or roll in place with"
-                               " --max-surge 0 --max-unavailable 1"))
+        lines.append(
+            _line(
+                "",
+                "THIS DOES NOT FIT: free some, or roll in place with"
+                " --max-surge 0 --max-unavailable 1",
+            )
+        )
     return lines
 
 
@@ -137,8 +168,10 @@ def _preflight(preflight: object) -> list[str]:
     if not _does_not_load(preflight):
         return [_line("preflight", f"the application loads ({_secs(facts.number('secs'))})")]
     first, *more = text or ["it did not say why"]
-    return [_line("preflight", f"THE APPLICATION DOES NOT LOAD: {first.strip()}"),
-            *(f"{INDENT * 2}{line}" for line in more[-_TEXT_LINES:])]
+    return [
+        _line("preflight", f"THE APPLICATION DOES NOT LOAD: {first.strip()}"),
+        *(f"{INDENT * 2}{line}" for line in more[-_TEXT_LINES:]),
+    ]
 
 
 def _next_step(facts: Facts) -> str:

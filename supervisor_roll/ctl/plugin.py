@@ -66,8 +66,9 @@ class RollPlugin(ControllerPluginBase):
     def do_rollupdate(self, text: str) -> None:
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
-            self._roll(wire.Ask(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")),
-                       given.wait)
+            self._roll(
+                wire.Ask(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")), given.wait
+            )
 
     def help_rollupdate(self) -> None:
         self.ctl.output(ROLLUPDATE)
@@ -90,8 +91,7 @@ class RollPlugin(ControllerPluginBase):
                     followed = [name for job in jobs for name in job.programs]
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
-            shown = statuses.overview_lines(
-                found, names if given.names else None, time.time())
+            shown = statuses.overview_lines(found, names if given.names else None, time.time())
             for line in shown:
                 screen.say(line)
             states = {found.programs[name].state for name in names if name in found.programs}
@@ -158,8 +158,10 @@ class RollPlugin(ControllerPluginBase):
             self.ctl.exitstatus = INTERRUPTED
             screen.say("")
             if receipt is None:
-                screen.say("Interrupted before supervisord answered; `rollstatus` says whether a"
-                           " rollout began.")
+                screen.say(
+                    "Interrupted before supervisord answered; `rollstatus` says whether a"
+                    " rollout began."
+                )
             else:
                 self._say_detached(screen, ask.names if update else receipt.programs)
         finally:
@@ -178,8 +180,7 @@ class RollPlugin(ControllerPluginBase):
             self._show_fault(screen, fault)
             return
         active = being_rolled(found)
-        receipt = self._requested(
-            client, screen, wire.Ask(kind, given.names, {}, _by(command)))
+        receipt = self._requested(client, screen, wire.Ask(kind, given.names, {}, _by(command)))
         if receipt is None:
             return
         idle = "no rollout is known to be under way; asked the listener all the same"
@@ -191,8 +192,9 @@ class RollPlugin(ControllerPluginBase):
         if not active.union(given.names).intersection(receipt.programs):
             screen.say(idle)
 
-    def _parsed(self, parse: Callable[[str], _Arguments], text: str,
-                usage: str) -> _Arguments | None:
+    def _parsed(
+        self, parse: Callable[[str], _Arguments], text: str, usage: str
+    ) -> _Arguments | None:
         try:
             return parse(text)
         except Usage as error:
@@ -211,8 +213,9 @@ class RollPlugin(ControllerPluginBase):
             self._show_fault(screen, fault)
             return None
 
-    def _follow(self, client: RollClient, screen: Screen, jobs: list[wire.Job],
-                only: bool = False) -> None:
+    def _follow(
+        self, client: RollClient, screen: Screen, jobs: list[wire.Job], only: bool = False
+    ) -> None:
         follower = Follower(client, screen)
         try:
             for job in jobs:
@@ -245,8 +248,10 @@ class RollPlugin(ControllerPluginBase):
 
     def _show_fault(self, screen: Screen, fault: Fault) -> None:
         if fault.faultCode == Faults.UNKNOWN_METHOD:
-            screen.say("error: supervisord has no [rpcinterface:roll]: include conf.d/roll.conf,"
-                       " then restart supervisord or run `supervisorctl reload`")
+            screen.say(
+                "error: supervisord has no [rpcinterface:roll]: include conf.d/roll.conf,"
+                " then restart supervisord or run `supervisorctl reload`"
+            )
             self.ctl.exitstatus = LSBInitExitStatuses.UNIMPLEMENTED_FEATURE
             return
         code, _, text = fault.faultString.partition(": ")
@@ -255,16 +260,20 @@ class RollPlugin(ControllerPluginBase):
         elif fault.faultCode == Faults.SHUTDOWN_STATE:
             screen.say("error: supervisord is shutting down")
         elif fault.faultCode == Faults.BAD_ARGUMENTS:
-            screen.say(f"error: {text or code}; if supervisord runs an earlier version of"
-                       " supervisor_roll, restart it once")
+            screen.say(
+                f"error: {text or code}; if supervisord runs an earlier version of"
+                " supervisor_roll, restart it once"
+            )
         else:
             screen.say(f"error: {text or code}")
         self.ctl.set_exitstatus_from_xmlrpc_fault(fault.faultCode)
 
     def _say_detached(self, screen: Screen, programs: Iterable[str]) -> None:
         names = list(dict.fromkeys(programs))
-        screen.say(f"Detached; the rollout goes on. Follow it with `{following(names)}`,"
-                   f" abort it with `rollabort {' '.join(names)}`.")
+        screen.say(
+            f"Detached; the rollout goes on. Follow it with `{following(names)}`,"
+            f" abort it with `rollabort {' '.join(names)}`."
+        )
 
 
 def _by(command: str) -> str:

@@ -25,9 +25,11 @@ def report_lines(report: Report, told: str = "") -> list[str]:
 def outcome_line(outcomes: Iterable[str]) -> str:
     """One line for a job of several programs, from the kind of each one's last report."""
     kinds = list(outcomes)
-    counts = [f"{kinds.count(kind)} {kind}" for kind in
-              (wire.COMPLETE, wire.FAILED, wire.ABORTED, wire.REFUSED, wire.SKIPPED)
-              if kind in kinds]
+    counts = [
+        f"{kinds.count(kind)} {kind}"
+        for kind in (wire.COMPLETE, wire.FAILED, wire.ABORTED, wire.REFUSED, wire.SKIPPED)
+        if kind in kinds
+    ]
     silent = sum(kind not in wire.FINAL for kind in kinds)
     counts += [f"{silent} without an outcome"] if silent else []
     return f"{count(len(kinds), 'program')}: {', '.join(counts)}"
@@ -44,15 +46,18 @@ def _began(facts: Facts, told: str) -> list[str]:
     sick = f"; only {ready} of {workers} ready now" if ready < workers else ""
     if _of_arbiter(facts):
         reasons = "; ".join(facts.texts("reasons"))
-        return [f"replacing the arbiter and its {count(workers, 'worker')}"
-                f"{f' ({reasons})' if reasons else ''}{canary}{sick}"]
-    return [f"rolling {count(workers, 'worker')} (surge {facts.count('max_surge')},"
-            f" unavailable {facts.count('max_unavailable')}{canary}){sick}"]
+        return [
+            f"replacing the arbiter and its {count(workers, 'worker')}"
+            f"{f' ({reasons})' if reasons else ''}{canary}{sick}"
+        ]
+    return [
+        f"rolling {count(workers, 'worker')} (surge {facts.count('max_surge')},"
+        f" unavailable {facts.count('max_unavailable')}{canary}){sick}"
+    ]
 
 
 def _replaced(facts: Facts, told: str) -> list[str]:
-    return [f"{_of_all(facts)}  worker {facts.count('old')} -> {facts.count('new')}"
-            f"{_boot(facts)}"]
+    return [f"{_of_all(facts)}  worker {facts.count('old')} -> {facts.count('new')}{_boot(facts)}"]
 
 
 def _succeeded(facts: Facts, told: str) -> list[str]:
@@ -60,8 +65,7 @@ def _succeeded(facts: Facts, told: str) -> list[str]:
 
 
 def _arrived(facts: Facts, told: str) -> list[str]:
-    return [f"{_of_all(facts)}  worker {facts.count('pid')} of the successor ready"
-            f"{_boot(facts)}"]
+    return [f"{_of_all(facts)}  worker {facts.count('pid')} of the successor ready{_boot(facts)}"]
 
 
 def _promoted(facts: Facts, told: str) -> list[str]:
@@ -76,8 +80,10 @@ def _left(facts: Facts, told: str) -> list[str]:
 def _stuck(facts: Facts, told: str) -> list[str]:
     signal = facts.text("signal")
     means = {"ABRT": " (the program's log shows where it hangs)", "KILL": ""}.get(signal, "")
-    return [f"worker {facts.count('pid')} has not left after {facts.number('secs'):.0f} s:"
-            f" sent it {signal}{means}"]
+    return [
+        f"worker {facts.count('pid')} has not left after {facts.number('secs'):.0f} s:"
+        f" sent it {signal}{means}"
+    ]
 
 
 def _note(facts: Facts, told: str) -> list[str]:
@@ -94,8 +100,10 @@ def _broken(facts: Facts, told: str) -> list[str]:
 
 def _complete(facts: Facts, told: str) -> list[str]:
     workers = count(facts.count("replaced"), "worker")
-    return [f"complete: {'arbiter and ' if _of_arbiter(facts) else ''}{workers} replaced in"
-            f" {secs(facts.number('secs'))}, never fewer than {facts.count('min_ready')} ready"]
+    return [
+        f"complete: {'arbiter and ' if _of_arbiter(facts) else ''}{workers} replaced in"
+        f" {secs(facts.number('secs'))}, never fewer than {facts.count('min_ready')} ready"
+    ]
 
 
 def _failed(facts: Facts, told: str) -> list[str]:
@@ -112,21 +120,28 @@ def _ended(state: str, facts: Facts, told: str) -> list[str]:
     old, new = facts.size("outdated"), facts.size("fresh")
     if not facts.count("total"):
         return with_why(f"{state}:", facts.text("why"))
-    lines = [f"{state}: {facts.count('replaced')} of {count(facts.count('total'), 'worker')}"
-             f" replaced in {secs(facts.number('secs'))}; still serving:"
-             f" {count(old + new, 'worker')} ({old} outdated, {new} fresh)", *_rest(facts, told)]
+    lines = [
+        f"{state}: {facts.count('replaced')} of {count(facts.count('total'), 'worker')}"
+        f" replaced in {secs(facts.number('secs'))}; still serving:"
+        f" {count(old + new, 'worker')} ({old} outdated, {new} fresh)",
+        *_rest(facts, told),
+    ]
     if old + new == 0:
-        lines.append(f"{INDENT}no worker is left: see `supervisorctl status` and the"
-                     " program's log")
+        lines.append(f"{INDENT}no worker is left: see `supervisorctl status` and the program's log")
     elif state == wire.FAILED and new:
-        lines.append(f"{INDENT}both releases serve now; once the cause is repaired, run"
-                     " rollrestart again")
+        lines.append(
+            f"{INDENT}both releases serve now; once the cause is repaired, run rollrestart again"
+        )
     elif state == wire.FAILED and facts.all.get("rolled_back") is True:
-        lines.append(f"{INDENT}none runs the release that failed; once the cause is repaired,"
-                     " run rollrestart again")
+        lines.append(
+            f"{INDENT}none runs the release that failed; once the cause is repaired,"
+            " run rollrestart again"
+        )
     elif state == wire.FAILED:
-        lines.append(f"{INDENT}nothing changed for your clients; once the cause is repaired,"
-                     " run rollrestart again")
+        lines.append(
+            f"{INDENT}nothing changed for your clients; once the cause is repaired,"
+            " run rollrestart again"
+        )
     elif new and old:
         lines.append(f"{INDENT}both releases serve now; run rollrestart again to finish")
     return lines
@@ -138,13 +153,18 @@ def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
     after = f"{state}: {'gave up' if state == wire.FAILED else 'stopped'} after"
     lead = f"{after} {secs(facts.number('secs'))}"
     if not arbiter:
-        return [f"{lead}; no arbiter is left", *_rest(facts, told),
-                f"{INDENT}see `supervisorctl status` and the program's log"]
+        return [
+            f"{lead}; no arbiter is left",
+            *_rest(facts, told),
+            f"{INDENT}see `supervisorctl status` and the program's log",
+        ]
     few = workers < desired
     # It may have been restarted meanwhile.
     stayed = not promoted and facts.all.get("same") is not False
-    serves = (f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
-              f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}")
+    serves = (
+        f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
+        f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}"
+    )
     same = "nothing changed: " if stayed and not few else ""
     lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]
     if state == wire.FAILED:
@@ -175,11 +195,23 @@ def _skipped(facts: Facts, told: str) -> list[str]:
 
 
 _RULES = {
-    wire.QUEUED: _queued, wire.BEGAN: _began, wire.REPLACED: _replaced,
-    wire.SUCCEEDED: _succeeded, wire.ARRIVED: _arrived, wire.PROMOTED: _promoted,
-    wire.LEFT: _left, wire.STUCK: _stuck, wire.NOTE: _note, wire.WARNING: _warning,
-    wire.BROKEN: _broken, wire.COMPLETE: _complete, wire.FAILED: _failed, wire.ABORTED: _aborted,
-    wire.REFUSED: _refused, wire.SKIPPED: _skipped, wire.PLAN: _planned,
+    wire.QUEUED: _queued,
+    wire.BEGAN: _began,
+    wire.REPLACED: _replaced,
+    wire.SUCCEEDED: _succeeded,
+    wire.ARRIVED: _arrived,
+    wire.PROMOTED: _promoted,
+    wire.LEFT: _left,
+    wire.STUCK: _stuck,
+    wire.NOTE: _note,
+    wire.WARNING: _warning,
+    wire.BROKEN: _broken,
+    wire.COMPLETE: _complete,
+    wire.FAILED: _failed,
+    wire.ABORTED: _aborted,
+    wire.REFUSED: _refused,
+    wire.SKIPPED: _skipped,
+    wire.PLAN: _planned,
 }
 
 

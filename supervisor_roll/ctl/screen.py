@@ -40,9 +40,14 @@ class Screen:
             arbiter = report.facts.get("strategy") == wire.ARBITER
             total = report.facts.get("desired" if arbiter else "workers")
             self._bar = Bar(
-                total=total if isinstance(total, int) else None, desc=report.program,
-                file=self._stdout, leave=False, dynamic_ncols=True, mininterval=0,
-                bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}")
+                total=total if isinstance(total, int) else None,
+                desc=report.program,
+                file=self._stdout,
+                leave=False,
+                dynamic_ncols=True,
+                mininterval=0,
+                bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}",
+            )
         elif report.kind in (wire.REPLACED, wire.ARRIVED) and self._bar is not None:
             done = report.facts.get("done")
             self._bar.n = done if isinstance(done, int) else self._bar.n + 1

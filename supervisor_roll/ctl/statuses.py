@@ -46,8 +46,16 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
     for name, one in sorted(statuses.items()):
         since = one.since if one.ended is None else one.ended
         state = f"{one.state}, resisting" if one.resisting else one.state
-        rows.append((name, state, f"{_ago(now - since)} ago", f"{_replaced(one)}/{one.total}",
-                     f"{one.ready}/{one.desired}", first_line(one.why or one.resisting)))
+        rows.append(
+            (
+                name,
+                state,
+                f"{_ago(now - since)} ago",
+                f"{_replaced(one)}/{one.total}",
+                f"{one.ready}/{one.desired}",
+                first_line(one.why or one.resisting),
+            )
+        )
         below[len(rows)] = arbiters_line(one)
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines: list[str] = []
@@ -61,8 +69,10 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
 
 def status_lines(name: str, one: Status, now: float) -> list[str]:
     """One program's last rollout in detail."""
-    lines = [f"{name}: {one.state}",
-             f"began     {_moment(one.since)} ({_ago(now - one.since)} ago)"]
+    lines = [
+        f"{name}: {one.state}",
+        f"began     {_moment(one.since)} ({_ago(now - one.since)} ago)",
+    ]
     if one.ended is not None:
         lines.append(f"ended     {_moment(one.ended)} (after {secs(one.ended - one.since)})")
     if one.by:
@@ -88,8 +98,10 @@ def arbiters_line(one: Status) -> str:
     """Which of a program's two arbiters is which; empty if there are not two."""
     serves = f"arbiter {one.arbiter} serves" if one.arbiter else "no arbiter has its name"
     if one.successor:
-        return (f"{serves}, its successor {one.successor} starts:"
-                f" {one.done} of {count(one.desired, 'worker')} ready")
+        return (
+            f"{serves}, its successor {one.successor} starts:"
+            f" {one.done} of {count(one.desired, 'worker')} ready"
+        )
     return f"{serves}, {one.retiring} finishes its requests" if one.retiring else ""
 
 
@@ -98,8 +110,11 @@ def _job_lines(job: wire.Job, statuses: Mapping[str, Status]) -> list[str]:
     if job.kind == wire.UPDATE:
         by = f", asked for by {job.by}" if job.by else ""
         return [clean(f"an update of {_named(job.programs)} is under way{by}")]
-    return [clean(f"{name}: rollout requested, not begun") for name in job.programs
-            if name not in statuses or statuses[name].job != job.id]
+    return [
+        clean(f"{name}: rollout requested, not begun")
+        for name in job.programs
+        if name not in statuses or statuses[name].job != job.id
+    ]
 
 
 def _named(programs: list[str]) -> str:
@@ -119,8 +134,10 @@ def _workers(pids: list[int], releases: Mapping[str, str]) -> str:
     by_release: dict[str, list[str]] = {}
     for pid in pids:
         by_release.setdefault(releases.get(str(pid), ""), []).append(str(pid))
-    return ", ".join(" ".join(ones) + (f" ({release})" if release else "")
-                     for release, ones in by_release.items())
+    return ", ".join(
+        " ".join(ones) + (f" ({release})" if release else "")
+        for release, ones in by_release.items()
+    )
 
 
 def _ago(secs: float) -> str:

@@ -34,8 +34,11 @@ class Facts:
 
     def pairs(self, key: str) -> dict[str, str]:
         value = self.all.get(key)
-        return {name: one for name, one in value.items() if isinstance(one, str)} if isinstance(
-            value, dict) else {}
+        return (
+            {name: one for name, one in value.items() if isinstance(one, str)}
+            if isinstance(value, dict)
+            else {}
+        )
 
     def size(self, key: str) -> int:
         value = self.all.get(key)
@@ -44,8 +47,7 @@ class Facts:
 
 def clean(text: str) -> str:
     """``text`` without what could move a terminal's cursor or change its colours."""
-    return "".join(char if char.isprintable() else INDENT if char == "\t" else "?"
-                   for char in text)
+    return "".join(char if char.isprintable() else INDENT if char == "\t" else "?" for char in text)
 
 
 def with_why(lead: str, why: str, glue: str = " ") -> list[str]:
@@ -60,7 +62,7 @@ def why_lines(why: str) -> list[str]:
     """The lines of a reason without empty ones; of a very long one, not its middle."""
     lines = [line.rstrip() for line in why.splitlines() if line.strip()]
     if len(lines) > _WHY_LINES:
-        lines = [lines[0], "...", *lines[2 - _WHY_LINES:]]
+        lines = [lines[0], "...", *lines[2 - _WHY_LINES :]]
     return lines
 
 

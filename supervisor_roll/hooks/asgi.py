@@ -21,12 +21,12 @@ async def call_asgi(application: Application, check: Check, state: dict[str, Any
     ``state`` is its lifespan's. One that blocks its loop cannot be cut off by us.
     """
     response = _Response()
-    call = asyncio.ensure_future(application(
-        _scope(check, state), response.receive, response.send))
+    call = asyncio.ensure_future(application(_scope(check, state), response.receive, response.send))
     ended = asyncio.ensure_future(response.ended.wait())
     try:
-        await asyncio.wait({call, ended}, timeout=check.timeout_secs,
-                           return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {call, ended}, timeout=check.timeout_secs, return_when=asyncio.FIRST_COMPLETED
+        )
         if response.ended.is_set():
             # What it does after its response is its own affair, and an error there no answer.
             call.add_done_callback(_retrieved)
@@ -90,8 +90,10 @@ def _scope(check: Check, state: dict[str, Any]) -> MutableMapping[str, Any]:
         "raw_path": path.encode("latin-1", "replace"),
         "query_string": query.encode("latin-1", "replace"),
         "root_path": "",
-        "headers": [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-                    for name, value in check.all_headers],
+        "headers": [
+            (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            for name, value in check.all_headers
+        ],
         "client": ("127.0.0.1", 0),
         "server": check.server,
         # Shallow, as servers do: what a request adds there stays in it.

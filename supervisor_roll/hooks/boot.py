@@ -40,8 +40,11 @@ def back_off(server: Any, worker: Any, voice: Voice) -> None:
     if not failures or voice.page.surplus:
         return
     wait = min(FIRST_WAIT_SECS * 2 ** min(failures - 1, 10), LONGEST_WAIT_SECS)
-    log.warning("supervisor_roll: %d boots have failed: this worker waits %g s before its own",
-                failures, wait)
+    log.warning(
+        "supervisor_roll: %d boots have failed: this worker waits %g s before its own",
+        failures,
+        wait,
+    )
     voice.channel.tell(voice.message(RESISTING, FAILURES=str(failures), WAIT_SECS=f"{wait:g}"))
     until = time.monotonic() + wait
     while (left := until - time.monotonic()) > 0 and os.getppid() == worker.ppid:
@@ -77,5 +80,6 @@ def guard(worker: Any, voice: Voice) -> None:
 def _tell(voice: Voice, error: BaseException) -> None:
     summary = f"{type(error).__name__}: {error}"
     lines = traceback.format_exc().rstrip().splitlines()
-    voice.channel.ask(voice.message(
-        FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:])))
+    voice.channel.ask(
+        voice.message(FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:]))
+    )

@@ -57,8 +57,9 @@ class Channel:
         """
         return self._ask(message, (), wants_sockets=True)
 
-    def _ask(self, message: Message, fds: Sequence[int], *,
-             wants_sockets: bool) -> tuple[Message | None, list[int]]:
+    def _ask(
+        self, message: Message, fds: Sequence[int], *, wants_sockets: bool
+    ) -> tuple[Message | None, list[int]]:
         kind = message.kind
         if self._awaited is not None:
             awaited, socket, asked_at = self._awaited
@@ -107,16 +108,19 @@ class Channel:
             self._spend(began)
         return True
 
-    def _receive(self, socket: _socket.socket,
-                 wants_sockets: bool) -> tuple[Message | None, list[int]]:
+    def _receive(
+        self, socket: _socket.socket, wants_sockets: bool
+    ) -> tuple[Message | None, list[int]]:
         began = time.monotonic()
         came: list[int] = []
         try:
             socket.settimeout(self._patience)
             # With no room for descriptors the kernel drops those that are there.
             data, ancillary, flags, _ = socket.recvmsg(
-                MAX_BYTES, _socket.CMSG_SPACE(4 * MAX_SOCKETS) if wants_sockets else 0,
-                _socket.MSG_CMSG_CLOEXEC)
+                MAX_BYTES,
+                _socket.CMSG_SPACE(4 * MAX_SOCKETS) if wants_sockets else 0,
+                _socket.MSG_CMSG_CLOEXEC,
+            )
             came = _descriptors(ancillary)
             answer = decode(data) if data else None
         except (OSError, BadMessage):
@@ -137,5 +141,5 @@ def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
     fds = array("i")
     for level, kind, payload in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
     return list(fds)

@@ -106,11 +106,14 @@ def checker_for(worker: Any) -> Checker | None:
     """The checker for a worker that has loaded its application; None if its kind is unknown."""
     # Imported only where they are used: asyncio takes some MiB, which a sync worker can do without.
     homes = homes_of(worker)
-    if hasattr(worker, "asgi") or (homes & {"uvicorn", "uvicorn_worker"}
-                                   and hasattr(getattr(worker, "config", None), "load")):
+    if hasattr(worker, "asgi") or (
+        homes & {"uvicorn", "uvicorn_worker"} and hasattr(getattr(worker, "config", None), "load")
+    ):
         from supervisor_roll.hooks.lifespan import AsgiChecker
+
         return AsgiChecker(worker)
     if is_tornado(getattr(worker, "wsgi", None)):
         from supervisor_roll.hooks.tornado import TornadoChecker, is_served
+
         return TornadoChecker(worker) if is_served() else None
     return WsgiChecker(worker) if is_wsgi(worker) else None

@@ -23,18 +23,26 @@ class Tally:
             self.errors += 1
 
 
-def counting(tally: Tally, application: Callable[..., Awaitable[None]]
-             ) -> Callable[..., Awaitable[None]]:
+def counting(
+    tally: Tally, application: Callable[..., Awaitable[None]]
+) -> Callable[..., Awaitable[None]]:
     """An ASGI ``application`` whose answers to HTTP requests are counted."""
+
     def counted(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "http":
             return application(scope, receive, send)
         return _count(tally, application, scope, receive, send)
+
     return counted
 
 
-async def _count(tally: Tally, application: Callable[..., Awaitable[None]], scope: Any,
-                 receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+async def _count(
+    tally: Tally,
+    application: Callable[..., Awaitable[None]],
+    scope: Any,
+    receive: Any,
+    send: Callable[[Any], Awaitable[None]],
+) -> None:
     status = 500  # what a server answers where the application answers nothing
 
     async def sending(message: Any) -> None:

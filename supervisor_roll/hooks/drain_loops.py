@@ -31,7 +31,8 @@ class _LoopDuck(LameDuck):
     def _take_signal(self) -> None:
         react = as_handler(self.termed)
         self._before = set_handler(
-            lambda signum, frame: self.loop.call_soon_threadsafe(react, signum, frame))
+            lambda signum, frame: self.loop.call_soon_threadsafe(react, signum, frame)
+        )
 
     def resume(self) -> None:
         set_handler(self._before)
@@ -133,8 +134,11 @@ def asking(duck: LameDuck, app: _App) -> _App:
 def _closing(send: _Send) -> _Send:
     async def closing(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            headers = [header for header in message.get("headers", ())
-                       if header[0].lower() not in (b"connection", "connection")]
+            headers = [
+                header
+                for header in message.get("headers", ())
+                if header[0].lower() not in (b"connection", "connection")
+            ]
             message = {**message, "headers": [*headers, _CLOSE]}
         await send(message)
 

@@ -17,5 +17,6 @@ def quietly(hook: Callable[..., None], *args: Any) -> None:
     try:
         hook(*args)
     except Exception:  # whatever it is, it must not end our host
-        log.warning("supervisor_roll: %s failed; Gunicorn goes on without it",
-                    hook.__name__, exc_info=True)
+        log.warning(
+            "supervisor_roll: %s failed; Gunicorn goes on without it", hook.__name__, exc_info=True
+        )

@@ -36,8 +36,9 @@ class Check:
     @property
     def scheme(self) -> str:
         """What a proxy in front says the scheme is, if a header is to say so."""
-        return next((value for name, value in self.headers
-                     if name.lower() == "x-forwarded-proto"), "http")
+        return next(
+            (value for name, value in self.headers if name.lower() == "x-forwarded-proto"), "http"
+        )
 
     @property
     def all_headers(self) -> tuple[tuple[str, str], ...]:
@@ -63,10 +64,16 @@ class Check:
         if not path:
             return None
         lines = answer.fields.get("HEALTH_HEADERS", "").splitlines()
-        headers = tuple((name, value.strip()) for name, _, value in (
-            line.partition(":") for line in lines if line))
-        return cls(path, answer.fields.get("HEALTH_HOST", "localhost"), headers,
-                   answer.number("HEALTH_TIMEOUT_SECS", 5.0))
+        headers = tuple(
+            (name, value.strip())
+            for name, _, value in (line.partition(":") for line in lines if line)
+        )
+        return cls(
+            path,
+            answer.fields.get("HEALTH_HOST", "localhost"),
+            headers,
+            answer.number("HEALTH_TIMEOUT_SECS", 5.0),
+        )
 
 
 def is_wsgi(worker: Any) -> bool:
@@ -76,15 +83,16 @@ def is_wsgi(worker: Any) -> bool:
     takes itself cannot be called with an environ.
     """
     application = getattr(worker, "wsgi", None)
-    return (callable(application) and not is_tornado(application)
-            and not homes_of(worker) & _NO_WSGI)
+    return callable(application) and not is_tornado(application) and not homes_of(worker) & _NO_WSGI
 
 
 def is_tornado(application: Any) -> bool:
     """Whether it is what Tornado's HTTP server takes itself."""
     natives = [("tornado.web", "Application"), ("tornado.wsgi", "WSGIContainer")]
-    return any(isinstance(application, getattr(sys.modules.get(module), name, ()))
-               for module, name in natives)
+    return any(
+        isinstance(application, getattr(sys.modules.get(module), name, ()))
+        for module, name in natives
+    )
 
 
 def homes_of(worker: Any) -> set[str]:
@@ -165,6 +173,7 @@ def _environ(worker: Any, check: Check) -> dict[str, Any]:
     }
     try:
         from gunicorn.http.wsgi import FileWrapper
+
         environ["wsgi.file_wrapper"] = FileWrapper
     except ImportError:
         pass

@@ -9,8 +9,9 @@ from typing import Any
 _MARK = "_supervisor_roll_hook"
 
 
-def install_into(namespace: dict[str, Any],
-                 hooks: Mapping[str, tuple[Callable[..., None], str]]) -> None:
+def install_into(
+    namespace: dict[str, Any], hooks: Mapping[str, tuple[Callable[..., None], str]]
+) -> None:
     """Set each hook in ``namespace``, beside the user's own of that name if there is one.
 
     ``hooks`` says for each name our hook, and whether it runs ``before`` or ``after`` theirs.
@@ -39,11 +40,13 @@ def _resolved(name: str, hook: Any) -> Callable[..., None]:
         hook = getattr(importlib.import_module(module), attribute)
     if not callable(hook):
         raise TypeError(f"{name}={hook!r} in the Gunicorn configuration is not callable")
-    return hook
+    found: Callable[..., None] = hook
+    return found
 
 
-def _chained(arity: int, first: Callable[..., None],
-             second: Callable[..., None]) -> Callable[..., None]:
+def _chained(
+    arity: int, first: Callable[..., None], second: Callable[..., None]
+) -> Callable[..., None]:
     # Gunicorn counts the positional parameters of a hook and refuses *args.
     def one(server: Any) -> None:
         first(server)

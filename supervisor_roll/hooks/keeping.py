@@ -80,8 +80,10 @@ def hand_in(channel: Channel, message: Message, listeners: Sequence[Any]) -> Non
     """Say LISTENING as ``message`` does, with the sockets. Those of ``fd://`` are not ours."""
     fds = [listener.fileno() for listener in listeners]
     if fds and len(fds) <= MAX_SOCKETS:
-        fields = {"SOCKETS": "\n".join(text_of(one.cfg_addr) for one in listeners),
-                  "FDS": "\n".join(map(str, fds))}
+        fields = {
+            "SOCKETS": "\n".join(text_of(one.cfg_addr) for one in listeners),
+            "FDS": "\n".join(map(str, fds)),
+        }
         channel.ask(Message(LISTENING, {**message.fields, **fields}), fds)
 
 
@@ -89,7 +91,12 @@ def _hand_in(server: Any, state: ArbiterState) -> None:
     state.handed_in = list(server.LISTENERS)
     state.listening = len(server.LISTENERS) <= MAX_SOCKETS
     if not inherits(server.cfg):
-        hand_in(state.channel, Message(LISTENING, {
-            "BINDS": "\n".join(texts_of(server.cfg)), "ARBITER_PID": str(server.pid)}),
-            server.LISTENERS)
+        hand_in(
+            state.channel,
+            Message(
+                LISTENING,
+                {"BINDS": "\n".join(texts_of(server.cfg)), "ARBITER_PID": str(server.pid)},
+            ),
+            server.LISTENERS,
+        )
         state.channel.close()

@@ -142,8 +142,9 @@ class LameDuck:
         except StopIteration:
             self.over = True
         except Exception:  # noqa: BLE001 (whatever it is, the worker must still be able to stop)
-            log.warning("supervisor_roll: the drain failed; the worker stops without it",
-                        exc_info=True)
+            log.warning(
+                "supervisor_roll: the drain failed; the worker stops without it", exc_info=True
+            )
             self.over = True
         return not self.over
 

@@ -81,8 +81,7 @@ class AsgiChecker(LoopChecker):
 
     def count(self, tally: Tally | None) -> None:
         """Both servers take the application anew for each connection."""
-        holder, name = (self._worker, "asgi") if self._own else (
-            self._worker.config, "loaded_app")
+        holder, name = (self._worker, "asgi") if self._own else (self._worker.config, "loaded_app")
         if tally is not None and self._uncounted is None:
             self._uncounted = getattr(holder, name)
             setattr(holder, name, counting(tally, self._uncounted))
@@ -92,8 +91,9 @@ class AsgiChecker(LoopChecker):
 
     def _stand_before(self, holder: Any, name: str) -> None:
         application = getattr(holder, name)
-        setattr(holder, name, Witness(
-            application, self, lambda: setattr(holder, name, application)))
+        setattr(
+            holder, name, Witness(application, self, lambda: setattr(holder, name, application))
+        )
 
     def _leave(self) -> None:
         """Say why the server's run has ended, if it was for us."""
@@ -115,8 +115,7 @@ class AsgiChecker(LoopChecker):
         """The server has called the application for its lifespan."""
         self._state = state
         if self._own:
-            self._limit = asyncio.get_running_loop().call_later(
-                GASGI_STARTUP_SECS, self._too_slow)
+            self._limit = asyncio.get_running_loop().call_later(GASGI_STARTUP_SECS, self._too_slow)
 
     async def started(self) -> None:
         """The application could serve: hold it while its check has not passed."""
@@ -161,8 +160,9 @@ class AsgiChecker(LoopChecker):
 class Witness:
     """The application, as its server calls it for its lifespan."""
 
-    def __init__(self, application: Application, checker: AsgiChecker,
-                 step_aside: Callable[[], None]) -> None:
+    def __init__(
+        self, application: Application, checker: AsgiChecker, step_aside: Callable[[], None]
+    ) -> None:
         self.application = application
         self._checker = checker
         self._step_aside = step_aside

@@ -119,12 +119,14 @@ def _is_for(kept: Kept, address: Any) -> bool:
         if path and not is_socket(path):
             return False  # the path is gone, and nobody can reach the socket that was there
         return kept.text == text_of(address) or (
-            bool(path) and Path(path).resolve() == Path(kept.text.removeprefix("unix:")).resolve())
+            bool(path) and Path(path).resolve() == Path(kept.text.removeprefix("unix:")).resolve()
+        )
     if kept.text == text_of(address):
         return True
     try:
-        found = _socket.getaddrinfo(address[0] or None, address[1], kept.family,
-                                    _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
+        found = _socket.getaddrinfo(
+            address[0] or None, address[1], kept.family, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE
+        )
     except OSError:
         return False
     return any(one[4][:2] == kept.name[:2] for one in found)

@@ -40,8 +40,11 @@ def stale_modules(worker: Any) -> list[str]:
 def _below(path: Path, homes: set[Path]) -> bool:
     installed = {"site-packages", "dist-packages"} & set(path.parts)
     # An environment may itself lie below the application's folder.
-    return not installed and not path.is_relative_to(Path(sys.base_prefix) / "lib") and any(
-        path.is_relative_to(home) for home in homes)
+    return (
+        not installed
+        and not path.is_relative_to(Path(sys.base_prefix) / "lib")
+        and any(path.is_relative_to(home) for home in homes)
+    )
 
 
 def _has_code(path: Path) -> bool:

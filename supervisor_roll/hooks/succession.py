@@ -56,8 +56,11 @@ def starting(server: Any) -> None:
     except BaseException as error:  # noqa: BLE001 - it must not go on, whatever it is
         if not isinstance(error, SystemExit):  # Gunicorn has said why
             known = isinstance(error, (_Refused, PathInUseError, OSError))
-            log.error("supervisor_roll: cannot start beside the arbiter that serves: %s", error,
-                      exc_info=not known)
+            log.error(
+                "supervisor_roll: cannot start beside the arbiter that serves: %s",
+                error,
+                exc_info=not known,
+            )
         if server.pidfile is not None:
             with suppress(OSError):
                 server.pidfile.unlink()
@@ -80,8 +83,10 @@ def _begin(server: Any) -> int:
 def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> None:
     if server.cfg.reuse_port:
         if beside_another:
-            raise _Refused("reuse_port is set: each arbiter has sockets of its own then, and "
-                           "connections would be lost with those of the other")
+            raise _Refused(
+                "reuse_port is set: each arbiter has sockets of its own then, and "
+                "connections would be lost with those of the other"
+            )
         return
     if not state.channel.path:
         if beside_another:
@@ -89,8 +94,9 @@ def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> N
         return
     keeping.own_paths(server, beside_another=beside_another)
     state.asked_for_sockets = True
-    message = Message(STARTING, {"BINDS": "\n".join(texts_of(server.cfg)),
-                                 "CONFIGURED": str(server.cfg.workers)})
+    message = Message(
+        STARTING, {"BINDS": "\n".join(texts_of(server.cfg)), "CONFIGURED": str(server.cfg.workers)}
+    )
     answer, fds = _answer_to(message, state, LISTENER_SECS if beside_another else 0.0)
     kept = kept_from(_lines(answer, "SOCKETS"), fds)
     try:
@@ -107,8 +113,9 @@ def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> N
             one.close()
 
 
-def _answer_to(message: Message, state: ArbiterState,
-               within_secs: float) -> tuple[Message | None, list[int]]:
+def _answer_to(
+    message: Message, state: ArbiterState, within_secs: float
+) -> tuple[Message | None, list[int]]:
     """Ask again, with new patience, until there is an answer or the time is over."""
     until = time.monotonic() + within_secs
     while True:

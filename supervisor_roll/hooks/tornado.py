@@ -23,7 +23,8 @@ from supervisor_roll.hooks.loop_checker import LoopChecker
 def is_served() -> bool:
     """Whether this Gunicorn serves a native application, and on an asyncio loop."""
     from gunicorn import version_info
-    return version_info[0] >= 21 and sys.modules["tornado"].version_info[0] >= 6
+
+    return bool(version_info[0] >= 21 and sys.modules["tornado"].version_info[0] >= 6)
 
 
 class TornadoChecker(LoopChecker):

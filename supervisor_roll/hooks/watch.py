@@ -41,10 +41,12 @@ class Watch:
 
     def wrapped(self, original: Callable[[], None]) -> Callable[[], None]:
         """The worker's ``notify`` from now on: ``original``, and a look at the clock."""
+
         def notify() -> None:
             original()
             if time.monotonic() >= self._next_at:
                 quietly(self.look)
+
         return notify
 
     def look(self) -> None:
@@ -61,12 +63,17 @@ class Watch:
         if checker is not None and not self._counts:
             checker.count(tally)
         self._counts = True
-        voice.channel.tell(voice.message(
-            MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors)))
+        voice.channel.tell(
+            voice.message(MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors))
+        )
         if checker is not None:
             checker.later(EVERY_SECS, lambda: quietly(self.look))
-        if (checker is not None and check is not None and not checker.busy
-                and now < self._checked_until):
+        if (
+            checker is not None
+            and check is not None
+            and not checker.busy
+            and now < self._checked_until
+        ):
             checker.start(check, self._checked)
 
     def _checked(self) -> None:

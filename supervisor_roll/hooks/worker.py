@@ -61,8 +61,10 @@ def initialized(worker: Any) -> None:
     """``post_worker_init``."""
     voice: Voice | None = getattr(worker, _VOICE, None)
     if voice is None:
-        log.warning("supervisor_roll: the hook post_fork is not installed; "
-                    "this worker will not say when it is ready")
+        log.warning(
+            "supervisor_roll: the hook post_fork is not installed; "
+            "this worker will not say when it is ready"
+        )
     else:
         if worker.alive:
             voice.loaded()
@@ -129,15 +131,25 @@ class Voice:
             "CONF_DIGEST": state.configured.digest,
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
             # Gunicorn's --check-config, which a preflight uses, forgets it.
-            "PYTHONPATH": ",".join(os.path.abspath(path) for path in (  # noqa: PTH100
-                cfg.pythonpath or "").split(",") if path),
+            "PYTHONPATH": ",".join(
+                os.path.abspath(path)  # noqa: PTH100
+                for path in (cfg.pythonpath or "").split(",")
+                if path
+            ),
         }
 
     def message(self, kind: str, **fields: str) -> Message:
         changes, count = self.arbiter.count()
-        return Message(kind, {
-            **self._facts, "CHANGES": str(changes), "WORKERS": str(count),
-            "SURPLUS": str(int(self.born_surplus)), **fields})
+        return Message(
+            kind,
+            {
+                **self._facts,
+                "CHANGES": str(changes),
+                "WORKERS": str(count),
+                "SURPLUS": str(int(self.born_surplus)),
+                **fields,
+            },
+        )
 
     def keep_alive(self) -> None:
         """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
@@ -185,8 +197,12 @@ class Voice:
     def _hand_in_sockets(self, answer: Message) -> None:
         """The listener has restarted, say, and wants what the arbiter listens on."""
         if answer.fields.get("WANT_SOCKETS") == "1" and self._listeners:
-            quietly(keeping.hand_in, self.channel, self.message(
-                LISTENING, ARBITER_PID=str(self.worker.ppid)), self._listeners)
+            quietly(
+                keeping.hand_in,
+                self.channel,
+                self.message(LISTENING, ARBITER_PID=str(self.worker.ppid)),
+                self._listeners,
+            )
 
     def judge(self, status: str) -> float | None:
         """What comes of a check before the worker accepts: seconds until the next, None to serve.
@@ -210,8 +226,12 @@ class Voice:
     def _beat(self) -> None:
         now = time.monotonic()
         checker = self.checker
-        if self._acknowledged or self.leaving or now < self._next_try or (
-                checker is not None and checker.busy):
+        if (
+            self._acknowledged
+            or self.leaving
+            or now < self._next_try
+            or (checker is not None and checker.busy)
+        ):
             return
         self._next_try = now + RETRY_SECS
         if checker is None:
@@ -252,7 +272,8 @@ class Voice:
         answer = self.channel.ask(self.message(READY, **fields))
         if answer is None:
             if not self.channel.path or time.monotonic() > (
-                    self.born + self._boot_secs + UNCLAIMED_SECS):
+                self.born + self._boot_secs + UNCLAIMED_SECS
+            ):
                 self.page.surplus = False
             return
         self._hand_in_sockets(answer)

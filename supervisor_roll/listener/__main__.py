@@ -32,8 +32,11 @@ CONFIGURATION_SECS = 1.0
 _NEEDED = (
     (SOCKET_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
     ("SUPERVISOR_ROLL_CONFIG", "supervisord's configuration has no section [rpcinterface:roll]"),
-    ("SUPERVISOR_SERVER_URL", "supervisord has neither a [unix_http_server] nor an "
-                              "[inet_http_server], or this does not run under supervisord"),
+    (
+        "SUPERVISOR_SERVER_URL",
+        "supervisord has neither a [unix_http_server] nor an "
+        "[inet_http_server], or this does not run under supervisord",
+    ),
 )
 
 
@@ -64,8 +67,9 @@ class _ConfigurationFile:
 
 def main(environ: Mapping[str, str]) -> int:
     """Run until supervisord closes standard input. Returns the exit status."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO,
-                        format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
     for variable, otherwise in _NEEDED:
         if not environ.get(variable):
             log.error("%s is not set: %s", variable, otherwise)
@@ -77,13 +81,28 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         readiness = ReadinessSocket(environ[SOCKET_VARIABLE])
     except OSError as error:
-        log.error("cannot listen on %s: %s; set socket= in [rpcinterface:roll] to a path that "
-                  "this user may create", environ[SOCKET_VARIABLE], error)
+        log.error(
+            "cannot listen on %s: %s; set socket= in [rpcinterface:roll] to a path that "
+            "this user may create",
+            environ[SOCKET_VARIABLE],
+            error,
+        )
         return 2
-    supervisord = Supervisord(environ["SUPERVISOR_SERVER_URL"], *_credentials(path, environ),
-                              environ.get("SUPERVISOR_ROLL_TOKEN", ""))
-    coordinator = Coordinator(os.getpid(), supervisord, ProcessTable(selector), read,
-                              Sides(selector), time.monotonic, time.time, read.expire)
+    supervisord = Supervisord(
+        environ["SUPERVISOR_SERVER_URL"],
+        *_credentials(path, environ),
+        environ.get("SUPERVISOR_ROLL_TOKEN", ""),
+    )
+    coordinator = Coordinator(
+        os.getpid(),
+        supervisord,
+        ProcessTable(selector),
+        read,
+        Sides(selector),
+        time.monotonic,
+        time.time,
+        read.expire,
+    )
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)
@@ -153,8 +172,11 @@ def _credentials(path: str, environ: Mapping[str, str]) -> tuple[str | None, str
         log.error("%s", error)
         return None, None
     if username is not None and password is None:
-        log.error("%s has the password only as a digest; set SUPERVISOR_USERNAME and "
-                  "SUPERVISOR_PASSWORD in environment= of this event listener", path)
+        log.error(
+            "%s has the password only as a digest; set SUPERVISOR_USERNAME and "
+            "SUPERVISOR_PASSWORD in environment= of this event listener",
+            path,
+        )
     return username, password
 
 

@@ -30,8 +30,11 @@ class Aftermath:
         """A rollout has ended: whether there is something left to do about it."""
         if run.failure is not None:
             # The rollback has ended.
-            back = (f"rolled back: {facts['replaced']} of {facts['total']} workers" if
-                    kind == COMPLETE else f"the rollback {kind}: {facts['why']}")
+            back = (
+                f"rolled back: {facts['replaced']} of {facts['total']} workers"
+                if kind == COMPLETE
+                else f"the rollback {kind}: {facts['why']}"
+            )
             self._end(run, back, rolled_back=kind == COMPLETE)
             return True
         settings = run.rollout.settings if run.rollout else None
@@ -46,8 +49,12 @@ class Aftermath:
     def _start(self, run: Run, settings: Settings, why: str) -> None:
         try:
             self._rolls.sides.command(
-                run.namespec, settings.on_failure, self._rolls.program(run.namespec), why,
-                settings.on_failure_timeout_secs)
+                run.namespec,
+                settings.on_failure,
+                self._rolls.program(run.namespec),
+                why,
+                settings.on_failure_timeout_secs,
+            )
         except NotPossible as error:
             self._end(run, f"on_failure: {error}")
 
@@ -86,9 +93,17 @@ class Aftermath:
         # After a rollback none runs the release that failed.
         outdated = [pid for pid in alive if rolled_back or pid in failure.get("outdated", [])]
         fresh = [pid for pid in alive if pid not in outdated]
-        self._rolls.over(run, FAILED, {
-            **failure, "why": f"{failure.get('why', '')}\n{text}".strip(),
-            "outdated": outdated, "fresh": fresh, "rolled_back": rolled_back})
+        self._rolls.over(
+            run,
+            FAILED,
+            {
+                **failure,
+                "why": f"{failure.get('why', '')}\n{text}".strip(),
+                "outdated": outdated,
+                "fresh": fresh,
+                "rolled_back": rolled_back,
+            },
+        )
 
     def _say(self, run: Run, kind: str, text: str) -> None:
         self._rolls.outbox.report(run.job.id, run.namespec, kind, {"text": text})

@@ -56,12 +56,16 @@ class Asked:
         return not forms.isdisjoint(self.names)
 
     def _unknown(self) -> None:
-        namespecs = [*self.configuration.programs, *self.found.removed,
-                     *(one for resize in self.found.resized for one in resize.dropped)]
+        namespecs = [
+            *self.configuration.programs,
+            *self.found.removed,
+            *(one for resize in self.found.resized for one in resize.dropped),
+        ]
         known = {"all", *self.configuration.programs.values()}
         known |= {form for one in namespecs for form in _forms(one)}
-        self.left += [f"{name}: {UNKNOWN}"
-                      for name in dict.fromkeys(self.names) if name not in known]
+        self.left += [
+            f"{name}: {UNKNOWN}" for name in dict.fromkeys(self.names) if name not in known
+        ]
 
     def _resize(self, resize: Resize) -> None:
         lacking = self.owners.of(resize) - self.configuration.sections
@@ -82,8 +86,9 @@ class Asked:
         for name, namespecs in changed.items():
             if name in self.configuration.settings:
                 settings = self.configuration.settings[name]
-                self.turns += turns([one for one in namespecs
-                                     if self._unhindered(changes[one], settings)], changes)
+                self.turns += turns(
+                    [one for one in namespecs if self._unhindered(changes[one], settings)], changes
+                )
             elif name in self.configuration.bad:
                 self.left.append(f"{name} has changed: {self.configuration.bad[name]}")
             else:
@@ -92,8 +97,10 @@ class Asked:
     def _unhindered(self, change: Change, settings: Settings) -> bool:
         why = obstacle(change, settings)
         if not why and self.state(change.namespec) != RUNNING:
-            why = (f"{change.namespec} has changed and does not run: "
-                   f"supervisorctl update {group_of(change.namespec)}")
+            why = (
+                f"{change.namespec} has changed and does not run: "
+                f"supervisorctl update {group_of(change.namespec)}"
+            )
         if why:
             self.left.append(why)
         return not why
@@ -104,8 +111,11 @@ class Asked:
         moved: set[str] = set()
         added, removed = [], []
         for group in self.found.added:
-            programs = {name for namespec, name in self.configuration.programs.items()
-                        if group_of(namespec) == group}
+            programs = {
+                name
+                for namespec, name in self.configuration.programs.items()
+                if group_of(namespec) == group
+            }
             origins = [one for one, names in before.items() if names & programs]
             lacking = programs - self.configuration.sections
             if not self._wanted_group(group, programs):
@@ -113,9 +123,11 @@ class Asked:
             if origins:
                 # Its old processes and its new ones would want the same sockets at once.
                 moved.update(origins)
-                self.left.append(f"{', '.join(sorted(programs))} moved from group "
-                                 f"{', '.join(origins)} to {group}: "
-                                 f"supervisorctl update {' '.join([*origins, group])}")
+                self.left.append(
+                    f"{', '.join(sorted(programs))} moved from group "
+                    f"{', '.join(origins)} to {group}: "
+                    f"supervisorctl update {' '.join([*origins, group])}"
+                )
             elif lacking or not programs:
                 self._leave(group, "is new", lacking, group)
             else:
@@ -126,8 +138,10 @@ class Asked:
             if group in self.owners.groups:
                 removed.append(Turn(REMOVE, [group], "it is configured no more"))
             else:
-                self.left.append(f"{group} is configured no more and had no [roll:] section: "
-                                 f"supervisorctl update {group}")
+                self.left.append(
+                    f"{group} is configured no more and had no [roll:] section: "
+                    f"supervisorctl update {group}"
+                )
         self.turns += added + removed
 
     def _wanted_group(self, group: str, programs: Iterable[str]) -> bool:
@@ -135,8 +149,10 @@ class Asked:
 
     def _leave(self, what: str, has: str, lacking: Iterable[str], *groups: str) -> None:
         sections = ", ".join(f"[roll:{name}]" for name in sorted(lacking)) or "[roll:]"
-        self.left.append(f"{what} {has} and has no {sections} section: "
-                         f"supervisorctl update {' '.join(dict.fromkeys(groups))}")
+        self.left.append(
+            f"{what} {has} and has no {sections} section: "
+            f"supervisorctl update {' '.join(dict.fromkeys(groups))}"
+        )
 
 
 def _forms(namespec: str) -> set[str]:

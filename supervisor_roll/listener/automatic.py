@@ -62,8 +62,13 @@ class Automatic:
     ``problems`` are for the caller to tell and to clear, and ``unsaved`` is for it to unset.
     """
 
-    def __init__(self, configuration: Callable[[], Configuration], reread: Callable[[], Reread],
-                 state: Callable[[str], str], busy: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        reread: Callable[[], Reread],
+        state: Callable[[str], str],
+        busy: Callable[[str], bool],
+    ) -> None:
         self.problems: list[str] = []
         self.unsaved = False
         self._read, self._reread, self._state, self._busy = configuration, reread, state, busy
@@ -88,8 +93,10 @@ class Automatic:
             return []
         self._look_at = now + POLL_SECS
         self._look(now)
-        settle_secs = min((one.settings.settle_secs for one in self._programs.values()),
-                          default=Settings().settle_secs)
+        settle_secs = min(
+            (one.settings.settle_secs for one in self._programs.values()),
+            default=Settings().settle_secs,
+        )
         if not self._files.all_still(settle_secs, now):
             return []
         if self._configuration is None or self._bad is not None:
@@ -126,8 +133,11 @@ class Automatic:
 
     def frozen(self) -> dict[str, Any]:
         """What is to be saved, as JSON has it."""
-        return {"tried": {name: asdict(one) for name, one in self._tried.items()},
-                "resized": self._resized, "groups": self._owners.groups}
+        return {
+            "tried": {name: asdict(one) for name, one in self._tried.items()},
+            "resized": self._resized,
+            "groups": self._owners.groups,
+        }
 
     def thaw(self, frozen: object) -> None:
         """Take up what an earlier listener saved, as far as it can be used."""
@@ -140,8 +150,12 @@ class Automatic:
         """Look at all that is watched, and read the configuration if it may be another one."""
         changed = self._files.look(self._configured_files(), now)
         # What mends a bad one may be in a file that only the mended one includes.
-        if (changed or self._configuration is None or self._bad is not None
-                or not self._files.all_still(DOUBT_SECS, now)):
+        if (
+            changed
+            or self._configuration is None
+            or self._bad is not None
+            or not self._files.all_still(DOUBT_SECS, now)
+        ):
             try:
                 self._take(self._read())
             except BadConfiguration as error:
@@ -150,7 +164,8 @@ class Automatic:
         if changed:
             self._found = None
         self._paths.look(
-            {path for one in self._programs.values() for path in one.settings.watch}, now)
+            {path for one in self._programs.values() for path in one.settings.watch}, now
+        )
         for program in self._programs.values():
             for namespec in program.namespecs:
                 tried = self._tried.setdefault(namespec, Tried())
@@ -169,7 +184,9 @@ class Automatic:
         self._configuration, self._bad = configuration, None
         self._programs = {
             name: _Program(settings, configuration.namespecs(name))
-            for name, settings in configuration.settings.items() if settings.auto}
+            for name, settings in configuration.settings.items()
+            if settings.auto
+        }
         self.unsaved |= self._owners.learn(configuration)
 
     def _forget(self, configuration: Configuration) -> None:
@@ -177,8 +194,11 @@ class Automatic:
 
         Not so one whose section is wrong: what it misses meanwhile is rolled once that is mended.
         """
-        watched = {namespec: program.settings.watch for program in self._programs.values()
-                   for namespec in program.namespecs}
+        watched = {
+            namespec: program.settings.watch
+            for program in self._programs.values()
+            for namespec in program.namespecs
+        }
         for namespec, tried in list(self._tried.items()):
             if self._owners.programs.get(namespec) in configuration.bad:
                 continue
@@ -192,8 +212,7 @@ class Automatic:
             self.unsaved = True
 
     def _tell(self, problems: dict[str, str]) -> None:
-        self.problems += [text for about, text in problems.items()
-                          if self._said.get(about) != text]
+        self.problems += [text for about, text in problems.items() if self._said.get(about) != text]
         self._said = problems
 
     def _due(self, configuration: Configuration, now: float) -> list[Turn]:
@@ -203,8 +222,9 @@ class Automatic:
             return []
         known, found = self._found, self._ask(configuration, now)
         if isinstance(found, Refused):
-            self._tell({**self._said, "": "supervisord cannot reread its configuration: "
-                                          f"{found.text}"})
+            self._tell(
+                {**self._said, "": f"supervisord cannot reread its configuration: {found.text}"}
+            )
             return []
         due = self._resizes(found, told, now)
         changes = {one.namespec: one for one in found.changes}
@@ -227,8 +247,9 @@ class Automatic:
                 self._found = fault
         return self._found
 
-    def _rolls(self, program: _Program, changes: Mapping[str, Change], problems: dict[str, str],
-               now: float) -> list[Turn]:
+    def _rolls(
+        self, program: _Program, changes: Mapping[str, Change], problems: dict[str, str], now: float
+    ) -> list[Turn]:
         own = {one: changes[one] for one in program.namespecs if one in changes}
         whys = {one: obstacle(change, program.settings) for one, change in own.items()}
         problems |= {one: why for one, why in whys.items() if why}
@@ -254,11 +275,16 @@ class Automatic:
                 continue  # some are not to be touched unasked
             if resize.refused:
                 problems[f"group:{resize.group}"] = f"{resize.group}: {resize.refused}"
-            elif (all(self._ready(program, now) for program in programs)
-                  and not any(map(self._busy, resize.dropped))
-                  and not parts(resize) <= set(self._resized.get(resize.group, ()))
-                  and any(self._state(namespec) == RUNNING
-                          for program in programs for namespec in program.namespecs)):
+            elif (
+                all(self._ready(program, now) for program in programs)
+                and not any(map(self._busy, resize.dropped))
+                and not parts(resize) <= set(self._resized.get(resize.group, ()))
+                and any(
+                    self._state(namespec) == RUNNING
+                    for program in programs
+                    for namespec in program.namespecs
+                )
+            ):
                 due.append(resizing(resize))
         for group in self._resized.keys() - {resize.group for resize in found.resized}:
             del self._resized[group]
@@ -268,10 +294,11 @@ class Automatic:
     def _ready(self, program: _Program, now: float) -> bool:
         """Nothing that concerns it changes any more, and it is not being rolled."""
         settle_secs = program.settings.settle_secs
-        return (self._files.all_still(settle_secs, now)
-                and all(self._paths.still(path, settle_secs, now)
-                        for path in program.settings.watch)
-                and not any(map(self._busy, program.namespecs)))
+        return (
+            self._files.all_still(settle_secs, now)
+            and all(self._paths.still(path, settle_secs, now) for path in program.settings.watch)
+            and not any(map(self._busy, program.namespecs))
+        )
 
     def _hand_out(self, due: list[Turn], found: Reread) -> None:
         digests = {one.namespec: one.digest for one in found.changes}
@@ -283,8 +310,8 @@ class Automatic:
                     self._resized[name] = resized[name]
                 elif (program := self._program(name)) and not self._busy(name):
                     self._tried.setdefault(name, Tried()).attempt = Attempt(
-                        digests.get(name, ""),
-                        program.fingerprints() if turn.kind == ROLL else {})
+                        digests.get(name, ""), program.fingerprints() if turn.kind == ROLL else {}
+                    )
 
     # --- as asked -------------------------------------------------------------------------------
 

@@ -50,16 +50,21 @@ class Beginnings:
             waited = self._rolls.clock() - run.gathers_since
             if waited > QUIET_SECS and not run.warnings:
                 run.warnings.append("")
-                self._rolls.outbox.report(run.job.id, run.namespec, NOTE, {
-                    "text": "waiting until all of its workers have said whether they are ready"})
+                self._rolls.outbox.report(
+                    run.job.id,
+                    run.namespec,
+                    NOTE,
+                    {"text": "waiting until all of its workers have said whether they are ready"},
+                )
         elif run.job.dry_run:
             self._plan(run, settings, found)
         else:
             try:
                 self._begin(run, settings, found)
             except NotPossible as error:
-                self._rolls.over(run, REFUSED, {
-                    "why": f"preflight: {error}; or set preflight=false"})
+                self._rolls.over(
+                    run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"}
+                )
 
     def _found(self, run: Run, settings: Settings) -> Found | Refusal | None:
         rolls = self._rolls
@@ -68,8 +73,16 @@ class Beginnings:
     def _refuse(self, run: Run, refusal: Refusal) -> None:
         choice = refusal.choice
         if run.job.dry_run and choice is not None:
-            self._rolls.over(run, PLAN, {"strategy": choice.strategy, "reasons": choice.reasons,
-                                  "changes": choice.changes, "refused": refusal.why})
+            self._rolls.over(
+                run,
+                PLAN,
+                {
+                    "strategy": choice.strategy,
+                    "reasons": choice.reasons,
+                    "changes": choice.changes,
+                    "refused": refusal.why,
+                },
+            )
         else:
             self._rolls.over(run, refusal.kind, {"why": refusal.why})
 
@@ -80,16 +93,19 @@ class Beginnings:
         run.reread = True
         try:
             found = self._rolls.supervisord.reread()
-            run.change = next(
-                (one for one in found.changes if one.namespec == run.namespec), None)
+            run.change = next((one for one in found.changes if one.namespec == run.namespec), None)
         except Unreachable as error:
             why = f"supervisord cannot read its configuration: {error}"
             if isinstance(error, Refused):
                 why = f"supervisord cannot read its configuration: {error.text}"
             if isinstance(error, Refused) and error.code == Faults.UNKNOWN_METHOD:
-                self._rolls.warn(run.namespec, (
-                    "supervisord runs an earlier version of supervisor_roll: restart it once, to "
-                    "have the configuration looked at"))
+                self._rolls.warn(
+                    run.namespec,
+                    (
+                        "supervisord runs an earlier version of supervisor_roll: restart it once, "
+                        "to have the configuration looked at"
+                    ),
+                )
             elif settings.strategy == WORKERS:
                 self._rolls.warn(run.namespec, why)
             else:
@@ -110,13 +126,15 @@ class Beginnings:
         if choice.strategy == ARBITER:
             run.arbiter, run.reasons = arbiter.id, choice.reasons
             run.rollout = ArbiterRollout(
-                settings, arbiter.outdated(now), arbiter.count, now, found.full)
+                settings, arbiter.outdated(now), arbiter.count, now, found.full
+            )
         else:
             if settings.preflight:
                 self.preflight(run, settings, arbiter)
             run.arbiter = arbiter.id
-            run.rollout = WorkerRollout(settings, arbiter.outdated(now), arbiter.count, now,
-                                        cleared=not settings.preflight)
+            run.rollout = WorkerRollout(
+                settings, arbiter.outdated(now), arbiter.count, now, cleared=not settings.preflight
+            )
         if not choice.warning:  # what it leaves undone is still to be done
             self._rolls.updates.automatic.began(run.namespec)
         self._rolls.take(run, run.rollout.begin())
@@ -129,21 +147,29 @@ class Beginnings:
         keys = ", ".join(sorted(run.change.keys if run.change else ()))
         try:
             self._rolls.supervisord.adopt(run.namespec)
-            self._rolls.outbox.report(run.job.id, run.namespec, NOTE, {
-                "text": f"supervisord heeds from now on: {keys}"})
+            self._rolls.outbox.report(
+                run.job.id, run.namespec, NOTE, {"text": f"supervisord heeds from now on: {keys}"}
+            )
         except Unreachable as error:
             self._rolls.warn(run.namespec, f"the changes of {keys} are not in force: {error}")
 
-    def preflight(self, run: Run, settings: Settings, arbiter: Arbiter,
-                   changed: bool = False) -> None:
+    def preflight(
+        self, run: Run, settings: Settings, arbiter: Arbiter, changed: bool = False
+    ) -> None:
         """Raises NotPossible. ``changed``: by the configuration that was last reread."""
         program = self._rolls.program(run.namespec, changed)
         why = preflight_rules.objection(
-            program.command, self._rolls.knowledge.table.command_line(arbiter.id.pid).split())
+            program.command, self._rolls.knowledge.table.command_line(arbiter.id.pid).split()
+        )
         if why:
             raise NotPossible(why)
-        self._rolls.sides.preflight(run.namespec, program, next(iter(arbiter.workers)).pid,
-                             arbiter.facts.get("PYTHONPATH", ""), settings.ready_timeout_secs)
+        self._rolls.sides.preflight(
+            run.namespec,
+            program,
+            next(iter(arbiter.workers)).pid,
+            arbiter.facts.get("PYTHONPATH", ""),
+            settings.ready_timeout_secs,
+        )
 
     def _plan(self, run: Run, settings: Settings, found: Found) -> None:
         """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
@@ -169,10 +195,10 @@ class Beginnings:
         elif found is not None:
             self._tell_plan(run, settings, found, result)
         else:
-            self._rolls.over(run, REFUSED, {
-                "why": "its workers were replaced during the preflight"})
+            self._rolls.over(
+                run, REFUSED, {"why": "its workers were replaced during the preflight"}
+            )
 
-    def _tell_plan(self, run: Run, settings: Settings, found: Found,
-                   result: Result | None) -> None:
+    def _tell_plan(self, run: Run, settings: Settings, found: Found, result: Result | None) -> None:
         table = self._rolls.knowledge.table
         self._rolls.over(run, PLAN, plan_facts(found, settings, table, result))

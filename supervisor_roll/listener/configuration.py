@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from supervisor.options import split_namespec
 
-from supervisor_roll.listener.configuration_source import BadConfiguration, Source, one_line
+from supervisor_roll.listener.configuration_source import BadConfiguration as BadConfiguration
+from supervisor_roll.listener.configuration_source import Source, one_line
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.settings import Settings
 
@@ -73,8 +74,9 @@ def read(path: str) -> Configuration:
             settings[name] = source.settings(section, name)
         except BadSetting as why:
             bad[name] = why.at(f"{source.parser.section_to_file[section]} [{section}]")
-    return Configuration(source.path, settings, bad, programs,
-                         tuple(source.files.values()), source.patterns)
+    return Configuration(
+        source.path, settings, bad, programs, tuple(source.files.values()), source.patterns
+    )
 
 
 def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
@@ -93,8 +95,9 @@ def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
         username = source.parser.saneget(section, "username", None)
         password = source.parser.saneget(section, "password", None)
     except ValueError as why:
-        raise BadConfiguration(source.parser.section_to_file[section], one_line(why),
-                               section) from None
+        raise BadConfiguration(
+            source.parser.section_to_file[section], one_line(why), section
+        ) from None
     if password is not None and password.startswith("{SHA}"):
         password = None
     return username, password

@@ -57,11 +57,13 @@ class _Options(ServerOptions):
         self.programs: dict[str, str] = {}  # namespec -> NAME
         self.groups: dict[str, list[str]] = {}  # NAME -> the groups it is in
 
-    def processes_from_section(self, parser: Any, section: str, group_name: str,
-                               klass: Any = None) -> list[Any]:
+    def processes_from_section(
+        self, parser: Any, section: str, group_name: str, klass: Any = None
+    ) -> list[Any]:
         try:
             processes: list[Any] = super().processes_from_section(
-                parser, section, group_name, klass)
+                parser, section, group_name, klass
+            )
         except ValueError as why:
             path = parser.section_to_file[section]
             text = one_line(why).removesuffix(f" in section {section!r} (file: {path!r})")
@@ -87,11 +89,20 @@ class _Naming:
         self.section_to_file = parser.section_to_file
 
     def sections(self) -> list[str]:
-        return [section for section in self._parser.sections()
-                if section.startswith(("group:", "program:", "fcgi-program:"))]
+        return [
+            section
+            for section in self._parser.sections()
+            if section.startswith(("group:", "program:", "fcgi-program:"))
+        ]
 
-    def saneget(self, section: str, option: str, default: Any = None, do_expand: bool = True,
-                expansions: Mapping[str, Any] | None = None) -> Any:
+    def saneget(
+        self,
+        section: str,
+        option: str,
+        default: Any = None,
+        do_expand: bool = True,
+        expansions: Mapping[str, Any] | None = None,
+    ) -> Any:
         if option in self._REQUIRED:
             return self._REQUIRED[option]
         if option not in self._NAMING:
@@ -145,10 +156,15 @@ class Source:
         if not self.parser.has_section("include"):
             return
         self.parser.expand_here(self.options.here)
-        patterns = expand(self.parser.get("include", "files"),
-                          {**self._expansions, **self.parser.expansions}, "include.files")
-        self.patterns = tuple(os.path.join(self.options.here, pattern)  # noqa: PTH118
-                              for pattern in patterns.split())
+        patterns = expand(
+            self.parser.get("include", "files"),
+            {**self._expansions, **self.parser.expansions},
+            "include.files",
+        )
+        self.patterns = tuple(
+            os.path.join(self.options.here, pattern)  # noqa: PTH118
+            for pattern in patterns.split()
+        )
         for path in included(self.patterns):
             try:
                 text = Path(path).read_text()
@@ -184,13 +200,17 @@ class Source:
         """
         groups = self.options.groups.get(name)
         if not groups:
-            raise BadSetting("section", section,
-                             f"no [program:{name}] or [fcgi-program:{name}] is configured; "
-                             f"known are {', '.join(sorted(self.options.groups)) or 'none'}")
+            raise BadSetting(
+                "section",
+                section,
+                f"no [program:{name}] or [fcgi-program:{name}] is configured; "
+                f"known are {', '.join(sorted(self.options.groups)) or 'none'}",
+            )
         written = self._written.get(name, [])
         if len(written) > 1:
-            raise BadSetting("section", section,
-                             f"must be written once; it is in {' and in '.join(written)}")
+            raise BadSetting(
+                "section", section, f"must be written once; it is in {' and in '.join(written)}"
+            )
         defaults = self.parser.defaults()
         values = {key: self.parser.get(section, key) for key in self.parser.options(section)}
         values = {key: value for key, value in values.items() if defaults.get(key) != value}
@@ -210,13 +230,14 @@ class Source:
     def server(self, url: str) -> str | None:
         """The section of the HTTP server that is reached at ``url``, if there is one."""
         address = urlsplit(url)
-        likely = None
+        likely: str | None = None
         for section in self.parser.sections():
             kind, _, _ = section.partition(":")
             try:
                 if (kind, address.scheme) == ("unix_http_server", "unix"):
-                    file = self.parser.saneget(section, "file", "",
-                                               expansions={"here": self.options.here}).strip()
+                    file = self.parser.saneget(
+                        section, "file", "", expansions={"here": self.options.here}
+                    ).strip()
                     exact = normalize_path(file) == address.path
                     # A relative path is relative to the folder that supervisord started in.
                     tail = re.sub(r"^(\.\./)+", "", os.path.normpath(file))
@@ -228,10 +249,11 @@ class Source:
                 else:
                     continue
             except ValueError as why:
-                raise BadConfiguration(self.parser.section_to_file[section], one_line(why),
-                                       section) from None
+                raise BadConfiguration(
+                    self.parser.section_to_file[section], one_line(why), section
+                ) from None
             if exact:
-                return section
+                return str(section)
             likely = likely or (section if near else None)
         return likely
 

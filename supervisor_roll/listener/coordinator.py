@@ -57,17 +57,25 @@ _SIGNALS: dict[type[ev.Action], signal.Signals] = {
 class Coordinator:
     """All that the listener knows and wants. ``clock`` is monotonic, ``wall`` epoch seconds."""
 
-    def __init__(self, pid: int, supervisord: Supervisord, table: ProcessTable,
-                 configuration: Callable[[], Configuration], sides: Sides,
-                 clock: Callable[[], float], wall: Callable[[], float],
-                 expire: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        supervisord: Supervisord,
+        table: ProcessTable,
+        configuration: Callable[[], Configuration],
+        sides: Sides,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        expire: Callable[[], None] = lambda: None,
+    ) -> None:
         """``expire`` has the configuration read anew when it is asked for next."""
         self.pid, self._expire = pid, expire
         self.supervisord, self.table, self.clock = supervisord, table, clock
         self.outbox = Outbox(wall)
         self.knowledge = Knowledge(supervisord, table, clock)
-        self.rolls = Rolls(self.outbox, self.knowledge, supervisord, configuration, self._program,
-                           sides, clock)
+        self.rolls = Rolls(
+            self.outbox, self.knowledge, supervisord, configuration, self._program, sides, clock
+        )
         self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls)
         self._rung = True
         self._retry_at: float | None = None
@@ -80,8 +88,9 @@ class Coordinator:
         state = json.loads(delivery.state or "{}")
         arbiters = _usable(state, "arbiters", Arbiter.thawed)
         runs = _usable(state, "runs", Run.thawed)
-        self.rolls.statuses = dict(_usable(state, "statuses", lambda one: (
-            str(one[0]), Status(**one[1]))))
+        self.rolls.statuses = dict(
+            _usable(state, "statuses", lambda one: (str(one[0]), Status(**one[1])))
+        )
         self.rolls.runs.update({run.namespec: run for run in runs})
         self.rolls.updates.automatic.thaw(state.get("automatic"))
         self.knowledge.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
@@ -109,8 +118,7 @@ class Coordinator:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
         answer, fds = None, list[int]()
         try:
-            answer, fds = self._hearing.heard(
-                datagram.pid, dg.decode(datagram.data), datagram.fds)
+            answer, fds = self._hearing.heard(datagram.pid, dg.decode(datagram.data), datagram.fds)
         except RollError as error:
             log.warning("a message from pid %d was not used: %s", datagram.pid, error)
         finally:
@@ -134,10 +142,14 @@ class Coordinator:
             self.rolls.successions.exited(arbiter)
             if arbiter.successor:
                 return  # supervisord will say how
-            self.rolls.feed(arbiter, ev.ArbiterExited(
-                f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
-                f"its log says more: supervisorctl tail {arbiter.namespec} stderr",
-                successor=self.rolls.succeeds(arbiter)))
+            self.rolls.feed(
+                arbiter,
+                ev.ArbiterExited(
+                    f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
+                    f"its log says more: supervisorctl tail {arbiter.namespec} stderr",
+                    successor=self.rolls.succeeds(arbiter),
+                ),
+            )
         else:
             self.rolls.feed(arbiter, ev.Exited(instance, why))
 
@@ -176,17 +188,29 @@ class Coordinator:
 
     def _exchange(self) -> list[Request]:
         outbox, rolls = self.outbox, self.rolls
-        delivery = self._call(Exchange(
-            self.pid,
-            state=json.dumps({
-                "arbiters": [arbiter.frozen() for arbiter in self.knowledge.arbiters.values()],
-                "runs": [run.frozen() for run in rolls.runs.values()],
-                "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
-                "automatic": rolls.updates.automatic.frozen(),
-            }) if outbox.unsaved else None,
-            reports=outbox.reports, taken=outbox.taken, done=outbox.done,
-            statuses=overview(rolls.statuses, rolls.runs, self.knowledge.arbiters.values(),
-                              outbox.wall())))
+        delivery = self._call(
+            Exchange(
+                self.pid,
+                state=json.dumps(
+                    {
+                        "arbiters": [
+                            arbiter.frozen() for arbiter in self.knowledge.arbiters.values()
+                        ],
+                        "runs": [run.frozen() for run in rolls.runs.values()],
+                        "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
+                        "automatic": rolls.updates.automatic.frozen(),
+                    }
+                )
+                if outbox.unsaved
+                else None,
+                reports=outbox.reports,
+                taken=outbox.taken,
+                done=outbox.done,
+                statuses=overview(
+                    rolls.statuses, rolls.runs, self.knowledge.arbiters.values(), outbox.wall()
+                ),
+            )
+        )
         outbox.reports, outbox.taken, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests
@@ -207,7 +231,8 @@ class Coordinator:
             if isinstance(action, ev.AddInstance | ev.RemoveOldest):
                 name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
                 self.supervisord.signal(
-                    successor_of(namespec) if action.successor else namespec, name)
+                    successor_of(namespec) if action.successor else namespec, name
+                )
             elif isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
                 try:
                     self.rolls.successions.act(namespec, action)
@@ -220,9 +245,13 @@ class Coordinator:
                 try:
                     self.table.send(action.instance, signum)
                 except PermissionError:
-                    self.rolls.warn(namespec, (
-                        f"the listener may not send {signum.name} to worker "
-                        f"{action.instance.pid}: run it as root or as the worker's user"))
+                    self.rolls.warn(
+                        namespec,
+                        (
+                            f"the listener may not send {signum.name} to worker "
+                            f"{action.instance.pid}: run it as root or as the worker's user"
+                        ),
+                    )
 
     def _program(self, namespec: str, changed: bool = False) -> Program:
         try:
@@ -249,7 +278,6 @@ def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> lis
     for one in state.get(key, []):
         try:
             usable.append(thawed(one))
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError,
-                BadMessage) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, BadMessage) as error:
             log.error("one of the %s that an earlier listener saved is lost: %r", key, error)
     return usable

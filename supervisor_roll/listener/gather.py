@@ -39,8 +39,9 @@ class Found:
         return replace(budget, surge=max(self.arbiter.count, 1)) if self.full else budget
 
 
-def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
-           wall: float) -> Found | Refusal | None:
+def gather(
+    run: Run, settings: Settings, knowledge: Knowledge, now: float, wall: float
+) -> Found | Refusal | None:
     """The arbiter to roll, all of whose workers are known; a Refusal; None: look again soon.
 
     ``now`` is on the clock, ``wall`` in seconds since the epoch.
@@ -74,12 +75,14 @@ def gather(run: Run, settings: Settings, knowledge: Knowledge, now: float,
         return Refusal(
             f"only {heard} of its {arbiter.count} workers have been heard within "
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
-            "have as many as it wants, or they have been idle since this listener started")
+            "have as many as it wants, or they have been idle since this listener started"
+        )
     return _affordable(Found(arbiter, choice), settings, knowledge.table, run.job.dry_run)
 
 
-def _affordable(found: Found, settings: Settings, table: ProcessTable,
-                dry_run: bool) -> Found | Refusal:
+def _affordable(
+    found: Found, settings: Settings, table: ProcessTable, dry_run: bool
+) -> Found | Refusal:
     """``found``, as far as memory allows."""
     if found.choice.strategy == ARBITER and not settings.surge_given:
         # An operator who has said nothing about it gets the way that touches the old one least.
@@ -89,8 +92,10 @@ def _affordable(found: Found, settings: Settings, table: ProcessTable,
             return whole
     cost = cost_of(found, settings, table)
     if cost is not None and not cost.fits and not dry_run:
-        return Refusal(f"it does not fit into memory: {cost.text}; free some, or roll in place "
-                       "with --max-surge 0 --max-unavailable 1")
+        return Refusal(
+            f"it does not fit into memory: {cost.text}; free some, or roll in place "
+            "with --max-surge 0 --max-unavailable 1"
+        )
     return found
 
 
@@ -103,8 +108,9 @@ def cost_of(found: Found, settings: Settings, table: ProcessTable) -> Cost | Non
     return memory.cost(extra, table.measured(pids), table.room(found.arbiter.id.pid))
 
 
-def plan_facts(found: Found, settings: Settings, table: ProcessTable,
-               result: Result | None) -> dict[str, Any]:
+def plan_facts(
+    found: Found, settings: Settings, table: ProcessTable, result: Result | None
+) -> dict[str, Any]:
     """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
     arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
@@ -112,11 +118,18 @@ def plan_facts(found: Found, settings: Settings, table: ProcessTable,
     rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
     cost = cost_of(found, settings, table)
     return {
-        "workers": len(arbiter.workers), "desired": arbiter.count, "ready": arbiter.ready,
-        "max_surge": budget.surge, "max_unavailable": budget.unavailable,
-        "strategy": choice.strategy, "reasons": choice.reasons, "changes": choice.changes,
-        "refused": "", "boot_secs": boot_secs,
+        "workers": len(arbiter.workers),
+        "desired": arbiter.count,
+        "ready": arbiter.ready,
+        "max_surge": budget.surge,
+        "max_unavailable": budget.unavailable,
+        "strategy": choice.strategy,
+        "reasons": choice.reasons,
+        "changes": choice.changes,
+        "refused": "",
+        "boot_secs": boot_secs,
         "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
         "health": settings.health.path if settings.health else "",
         "memory": cost.facts if cost else None,
-        "preflight": result and {"ok": result.ok, "secs": result.secs, "text": result.text}}
+        "preflight": result and {"ok": result.ok, "secs": result.secs, "text": result.text},
+    }

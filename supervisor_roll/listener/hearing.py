@@ -19,12 +19,12 @@ NEAR_TIMEOUT = 0.7
 class Hearing:
     """Tells the knowledge and the rollouts of each message."""
 
-    def __init__(self, outbox: Outbox, knowledge: Knowledge, table: ProcessTable,
-                 rolls: Rolls) -> None:
+    def __init__(
+        self, outbox: Outbox, knowledge: Knowledge, table: ProcessTable, rolls: Rolls
+    ) -> None:
         self._outbox, self._knowledge, self._table, self._rolls = outbox, knowledge, table, rolls
 
-    def heard(self, pid: int, message: Message,
-              fds: list[int]) -> tuple[Message | None, list[int]]:
+    def heard(self, pid: int, message: Message, fds: list[int]) -> tuple[Message | None, list[int]]:
         """The answer, with the descriptors that go with it. What is taken of ``fds`` is taken out.
 
         None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
@@ -41,8 +41,9 @@ class Hearing:
             return None
         return self._heard_worker(arbiter, child.id, message)
 
-    def _heard_of_arbiter(self, pid: int, message: Message,
-                          fds: list[int]) -> tuple[Message | None, list[int]]:
+    def _heard_of_arbiter(
+        self, pid: int, message: Message, fds: list[int]
+    ) -> tuple[Message | None, list[int]]:
         """What an arbiter says, or for its sockets one of its workers: the answer to it."""
         sender = self._table.identity(pid)
         arbiter = self._knowledge.arbiter(sender) if sender else None
@@ -73,32 +74,48 @@ class Hearing:
     def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
         self._outbox.unsaved = True
         settings = self._rolls.settings(arbiter.namespec)
-        if (message.kind == dg.READY and settings.health is not None
-                and "STATUS" not in message.fields and message.fields.get("UNCHECKED") != "1"):
+        if (
+            message.kind == dg.READY
+            and settings.health is not None
+            and "STATUS" not in message.fields
+            and message.fields.get("UNCHECKED") != "1"
+        ):
             # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
             message = Message(dg.LOADED, message.fields)
         known = arbiter.heard_worker(worker, message)
-        self._rolls.feed(arbiter, self._rolls.started(
-            arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"))
+        self._rolls.feed(
+            arbiter,
+            self._rolls.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
+        )
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
         if message.kind == dg.BOOTING and settings.release:
             self._rolls.releases.forked(arbiter, known, settings.release)
         fresh = self._rolls.fresh(arbiter, worker)
         # A successor is to keep what was added to it.
-        surplus = (fresh is not None and fresh.surplus
-                   and not self._rolls.succeeds(arbiter))
+        surplus = fresh is not None and fresh.surplus and not self._rolls.succeeds(arbiter)
         if message.kind == dg.LOADED:
             self._rolls.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:
             self._rolls.feed(arbiter, ev.BecameUnready(worker, known.health))
         elif message.kind == dg.MEASURED:
-            self._rolls.measured(arbiter, worker, int(message.number("REQUESTS")),
-                                int(message.number("ERRORS")))
+            self._rolls.measured(
+                arbiter, worker, int(message.number("REQUESTS")), int(message.number("ERRORS"))
+            )
         elif message.kind == dg.FAILED:
             if fresh is None:
                 arbiter.trouble = message.fields.get("ERROR", "a boot failed")
-            self._rolls.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, (
-                message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", ""))))))
+            self._rolls.feed(
+                arbiter,
+                ev.BootFailed(
+                    worker,
+                    "\n".join(
+                        filter(
+                            None,
+                            (message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", "")),
+                        )
+                    ),
+                ),
+            )
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
             self._rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
@@ -122,16 +139,23 @@ class Hearing:
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
         if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
-            self._rolls.warn(arbiter.namespec, (
-                f"workers boot in {boot_secs:.1f} s, and Gunicorn "
-                f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
-                "raise timeout"))
+            self._rolls.warn(
+                arbiter.namespec,
+                (
+                    f"workers boot in {boot_secs:.1f} s, and Gunicorn "
+                    f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
+                    "raise timeout"
+                ),
+            )
 
 
 def _check_fields(settings: Settings) -> dict[str, str]:
     health = settings.health
     if health is None:
         return {}
-    return {"HEALTH": health.path, "HEALTH_HOST": health.host,
-            "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
-            "HEALTH_TIMEOUT_SECS": str(health.timeout_secs)}
+    return {
+        "HEALTH": health.path,
+        "HEALTH_HOST": health.host,
+        "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
+        "HEALTH_TIMEOUT_SECS": str(health.timeout_secs),
+    }

@@ -89,8 +89,10 @@ class Arbiter:
         elif message.kind == UNREADY:
             known.ready, known.health = False, message.fields.get("STATUS", "")
         elif message.kind == ABORTING:
-            known.leaving = ("it was sent ABRT, as Gunicorn does when a worker shows no sign of "
-                             "life for timeout seconds; the program's log shows where it hung")
+            known.leaving = (
+                "it was sent ABRT, as Gunicorn does when a worker shows no sign of "
+                "life for timeout seconds; the program's log shows where it hung"
+            )
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
         if message.kind in (UNREADY, FAILED, RESISTING, READY):
             known.sick = message.kind != READY
@@ -101,9 +103,19 @@ class Arbiter:
 
     def outdated(self, now: float) -> list[Instance]:
         """The workers known now, as the snapshot that a rollout begins with."""
-        return [Instance(one.id, one.age, fresh=False, since=now, loaded=one.loaded,
-                         ready_since=now if one.ready else None, boot_secs=one.boot_secs,
-                         health=one.health) for one in self.workers.values()]
+        return [
+            Instance(
+                one.id,
+                one.age,
+                fresh=False,
+                since=now,
+                loaded=one.loaded,
+                ready_since=now if one.ready else None,
+                boot_secs=one.boot_secs,
+                health=one.health,
+            )
+            for one in self.workers.values()
+        ]
 
     @property
     def ready(self) -> int:
@@ -125,21 +137,46 @@ class Arbiter:
         return tuple(parts)
 
     def frozen(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self),
-                "workers": [dataclasses.asdict(one) for one in self.workers.values()]}
+        return {
+            **dataclasses.asdict(self),
+            "workers": [dataclasses.asdict(one) for one in self.workers.values()],
+        }
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Arbiter:
-        workers = [Worker(**{**_known(Worker, one), "id": InstanceId(*one["id"])})
-                   for one in frozen["workers"]]
-        return cls(**{**_known(cls, frozen), "id": InstanceId(*frozen["id"]),
-                      "sockets": [(one[0], one[1]) for one in frozen.get("sockets", ())],
-                      "workers": {one.id: one for one in workers}})
+        workers = [
+            Worker(**{**_known(Worker, one), "id": InstanceId(*one["id"])})
+            for one in frozen["workers"]
+        ]
+        return cls(
+            **{
+                **_known(cls, frozen),
+                "id": InstanceId(*frozen["id"]),
+                "sockets": [(one[0], one[1]) for one in frozen.get("sockets", ())],
+                "workers": {one.id: one for one in workers},
+            }
+        )
 
 
-_FACTS = frozenset({"GUNICORN", "CLASS", "PRELOAD", "REUSE_PORT", "TIMEOUT", "GRACEFUL_TIMEOUT",
-                    "MISSING", "UNCHECKED", "STALE", "PYTHONPATH", "LISTENS", "BINDS", "CONF",
-                    "CONF_DIGEST", "CONFIGURED"})
+_FACTS = frozenset(
+    {
+        "GUNICORN",
+        "CLASS",
+        "PRELOAD",
+        "REUSE_PORT",
+        "TIMEOUT",
+        "GRACEFUL_TIMEOUT",
+        "MISSING",
+        "UNCHECKED",
+        "STALE",
+        "PYTHONPATH",
+        "LISTENS",
+        "BINDS",
+        "CONF",
+        "CONF_DIGEST",
+        "CONFIGURED",
+    }
+)
 
 
 def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
@@ -151,8 +188,9 @@ def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
 class Knowledge:
     """All arbiters that have spoken, each of them a process that supervisord runs."""
 
-    def __init__(self, supervisord: Supervisord, table: ProcessTable,
-                 clock: Callable[[], float]) -> None:
+    def __init__(
+        self, supervisord: Supervisord, table: ProcessTable, clock: Callable[[], float]
+    ) -> None:
         self.supervisord, self.table, self._clock = supervisord, table, clock
         self._supervisord_pid = os.getppid()
         self._fetched_at = -REFETCH_SECS
@@ -178,15 +216,17 @@ class Knowledge:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
-            if not found and (self._clock() >= self._fetched_at + REFETCH_SECS
-                              or self._is_supervised(instance)):
+            if not found and (
+                self._clock() >= self._fetched_at + REFETCH_SECS or self._is_supervised(instance)
+            ):
                 self.stale()  # it may have been started since
                 found = [one for one in self._fetch() if one.pid == instance.pid]
             if not found or not self.table.watch(instance):
                 return None
             name = found[0].namespec
             self.arbiters[instance] = Arbiter(
-                instance, program_of(name), successor=name.endswith(SUCCESSOR_SUFFIX))
+                instance, program_of(name), successor=name.endswith(SUCCESSOR_SUFFIX)
+            )
         return self.arbiters[instance]
 
     def _is_supervised(self, instance: InstanceId) -> bool:
@@ -199,8 +239,7 @@ class Knowledge:
         return self.arbiters.get(instance) if instance else None
 
     def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool, str]:
-        """A process has ended: the arbiter that it was (True) or was a worker of (False), and why.
-        """
+        """A process has ended: the arbiter it was (True) or was a worker of (False), and why."""
         self.table.unwatch(instance)
         arbiter = self.arbiters.pop(instance, None)
         if arbiter is not None:

@@ -63,8 +63,13 @@ class Cost:
     @property
     def facts(self) -> dict[str, Any]:
         """As a report of kind "plan" has them."""
-        return {"per_worker_bytes": self.per_worker_bytes, "extra_bytes": self.extra_bytes,
-                "available_bytes": self.available_bytes, "fits": self.fits, "text": self.text}
+        return {
+            "per_worker_bytes": self.per_worker_bytes,
+            "extra_bytes": self.extra_bytes,
+            "available_bytes": self.available_bytes,
+            "fits": self.fits,
+            "text": self.text,
+        }
 
     @property
     def text(self) -> str:
@@ -82,8 +87,13 @@ def cost(workers: int, measured: list[int], room: Room) -> Cost | None:
     """What ``workers`` more cost, judged by those ``measured``. Pure. None if none was."""
     if not measured:
         return None
-    return Cost(workers, max(measured), sum(measured) // len(measured),
-                max(0, room.available_bytes), room.where)
+    return Cost(
+        workers,
+        max(measured),
+        sum(measured) // len(measured),
+        max(0, room.available_bytes),
+        room.where,
+    )
 
 
 def measured(pids: Iterable[int], proc: Path = PROC) -> list[int]:
@@ -98,8 +108,10 @@ def measured(pids: Iterable[int], proc: Path = PROC) -> list[int]:
 
 def room(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> Room:
     """The least of what the machine and each cgroup around process ``pid`` leave."""
-    rooms = [Room(_sizes(proc / "meminfo").get("MemAvailable", 0), MACHINE),
-             *_cgroup_rooms(pid, proc, cgroup)]
+    rooms = [
+        Room(_sizes(proc / "meminfo").get("MemAvailable", 0), MACHINE),
+        *_cgroup_rooms(pid, proc, cgroup),
+    ]
     return min(rooms, key=lambda one: one.available_bytes)
 
 

@@ -33,5 +33,6 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        return bool(self.unsaved or self.taken or self.done or self.reports or self.actions
-                    or self.starts)
+        return bool(
+            self.unsaved or self.taken or self.done or self.reports or self.actions or self.starts
+        )

@@ -21,8 +21,12 @@ def _beside(run: Run | None) -> set[InstanceId]:
     return {one} if one is not None else set()
 
 
-def overview(statuses: Mapping[str, Status], runs: Mapping[str, Run], arbiters: Iterable[Arbiter],
-             wall: float) -> dict[str, Status]:
+def overview(
+    statuses: Mapping[str, Status],
+    runs: Mapping[str, Run],
+    arbiters: Iterable[Arbiter],
+    wall: float,
+) -> dict[str, Status]:
     """A status for each program that was rolled or that resists, as of its workers now.
 
     ``statuses`` are the last verdicts, ``wall`` is in seconds since the epoch.
@@ -43,8 +47,13 @@ def overview(statuses: Mapping[str, Status], runs: Mapping[str, Run], arbiters: 
             continue
         outdated = [pid for pid in status.outdated if pid in pids]
         shown[name] = replace(
-            status, resisting=arbiter.trouble, outdated=outdated, arbiter=arbiter.id.pid,
+            status,
+            resisting=arbiter.trouble,
+            outdated=outdated,
+            arbiter=arbiter.id.pid,
             fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
-            ready=arbiter.ready, desired=status.desired if name in runs else arbiter.count,
-            releases={str(one.id.pid): one.release for one in workers if one.release})
+            ready=arbiter.ready,
+            desired=status.desired if name in runs else arbiter.count,
+            releases={str(one.id.pid): one.release for one in workers if one.release},
+        )
     return shown

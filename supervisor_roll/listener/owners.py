@@ -32,23 +32,28 @@ class Owners:
             configured.setdefault(group_of(namespec), set()).add(name)
         self.programs |= configuration.programs
         self.groups = {group: names for group, names in before.items() if group not in configured}
-        self.groups |= {group: sorted(names) for group, names in configured.items()
-                        if names <= configuration.sections}
+        self.groups |= {
+            group: sorted(names)
+            for group, names in configured.items()
+            if names <= configuration.sections
+        }
         return before != self.groups
 
     def forget(self, configuration: Configuration, found: Reread) -> bool:
         """Drop what is gone altogether. Whether ``groups`` is another one now."""
         kept = {group_of(namespec) for namespec in configuration.programs} | set(found.removed)
-        self.programs = {namespec: name for namespec, name in self.programs.items()
-                         if group_of(namespec) in kept}
+        self.programs = {
+            namespec: name for namespec, name in self.programs.items() if group_of(namespec) in kept
+        }
         before = self.groups
         self.groups = {group: names for group, names in before.items() if group in kept}
         return before != self.groups
 
     def in_group(self, group: str) -> set[str]:
         """The programs that are in the group, or were."""
-        return {name for namespec, name in self.programs.items()
-                if group_of(namespec) == group} | set(self.groups.get(group, ()))
+        return {
+            name for namespec, name in self.programs.items() if group_of(namespec) == group
+        } | set(self.groups.get(group, ()))
 
     def of(self, resize: Resize) -> set[str]:
         """The programs whose processes come and go; all of the group's where that is not known."""

@@ -47,8 +47,7 @@ class NotPossible(RollError):
 
 @dataclass(frozen=True)
 class Result:
-    """How it ended. ``text`` is empty, or the reason, with the end of ``output``, what it printed.
-    """
+    """How it ended. ``text`` is the reason, if any, with the end of ``output``, what it printed."""
 
     ok: bool
     secs: float
@@ -59,9 +58,13 @@ class Result:
 class Preflight:
     """One that is under way. When ``poll`` has given its result: unregister it, then ``close``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], timeout_secs: float,
-                 clock: Callable[[], float],
-                 explain: Callable[[str, int, float | None], str] = explained) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        timeout_secs: float,
+        clock: Callable[[], float],
+        explain: Callable[[str, int, float | None], str] = explained,
+    ) -> None:
         self._explain = explain
         self._process, self._clock, self._timeout_secs = process, clock, timeout_secs
         self._began = clock()
@@ -79,9 +82,14 @@ class Preflight:
         self._epoll.register(self._pidfd, select.EPOLLIN)
 
     @classmethod
-    def start(cls, program: Program, credentials: Credentials | None = None,
-              pythonpath: str = "", timeout_secs: float = TIMEOUT_SECS,
-              clock: Callable[[], float] = time.monotonic) -> Preflight:
+    def start(
+        cls,
+        program: Program,
+        credentials: Credentials | None = None,
+        pythonpath: str = "",
+        timeout_secs: float = TIMEOUT_SECS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Preflight:
         """Begin. Raises NotPossible.
 
         ``credentials`` are those of a worker that serves now, None for those that supervisord
@@ -93,18 +101,28 @@ class Preflight:
             raise NotPossible(f"no user has the uid {program.uid}")
         own = wanted.uid == os.getuid()
         if not own and os.geteuid() != 0:
-            raise NotPossible(f"the application is loaded by uid {wanted.uid}, which this listener "
-                              f"(uid {os.getuid()}) cannot become: run it as root or as that user")
+            raise NotPossible(
+                f"the application is loaded by uid {wanted.uid}, which this listener "
+                f"(uid {os.getuid()}) cannot become: run it as root or as that user"
+            )
         try:
             process = subprocess.Popen(
-                program.arguments, executable=program.file, cwd=program.directory,
-                env=environment(program.environment, pythonpath), umask=program.umask,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, bufsize=0,
-                user=None if own else wanted.uid, group=None if own else wanted.gid,
+                program.arguments,
+                executable=program.file,
+                cwd=program.directory,
+                env=environment(program.environment, pythonpath),
+                umask=program.umask,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                bufsize=0,
+                user=None if own else wanted.uid,
+                group=None if own else wanted.gid,
                 extra_groups=None if own else wanted.groups,
                 # Safe in the listener, which has no threads.
-                preexec_fn=die_with_us())
+                preexec_fn=die_with_us(),
+            )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {program.command}: {error}") from error
         return cls(process, timeout_secs, clock)
@@ -248,7 +266,9 @@ def objection(command: str, running: list[str]) -> str:
         return f"its command goes through {opaque[0]}, which may not pass the environment on"
     if _ARGS in command:
         return f"its command sets {_ARGS} itself; set it with environment= instead"
-    if not any(re.fullmatch(r"gunicorn([-.\d]*|\.app\.wsgiapp)", name)
-               for name in [*names, *(PurePath(word).name for word in running)]):
+    if not any(
+        re.fullmatch(r"gunicorn([-.\d]*|\.app\.wsgiapp)", name)
+        for name in [*names, *(PurePath(word).name for word in running)]
+    ):
         return "neither its command nor its process shows that it is Gunicorn's own command"
     return ""

@@ -38,16 +38,21 @@ def command_explained(output: str, status: int, late_secs: float | None) -> str:
         return _joined(f"it had not ended within {late_secs:g} s", lines)
     if status == 0:
         return ""
-    ending = f"it left with status {status}" if status > 0 else (
-        f"it died of {signal.Signals(-status).name}")
+    ending = (
+        f"it left with status {status}"
+        if status > 0
+        else (f"it died of {signal.Signals(-status).name}")
+    )
     return _joined(ending, lines)
 
 
 def stands_at_its_end(output: str) -> bool:
     """Whether a dump shows an interpreter that has finished and waits for its threads."""
     frames = _dump(output.splitlines())
-    return bool(frames) and re.search(r'threading\.py", line \d+ in _shutdown$',
-                                      frames[-1]) is not None
+    return (
+        bool(frames)
+        and re.search(r'threading\.py", line \d+ in _shutdown$', frames[-1]) is not None
+    )
 
 
 def _dump(lines: list[str]) -> list[str]:
@@ -69,7 +74,7 @@ def _exception(lines: list[str]) -> str:
     """The last traceback's own line, or what Gunicorn says in place of one."""
     starts = [index for index, line in enumerate(lines) if line.startswith("Traceback (most")]
     if starts:
-        return next((line for line in lines[starts[-1] + 1:] if not line[0].isspace()), "")
+        return next((line for line in lines[starts[-1] + 1 :] if not line[0].isspace()), "")
     return next((line for line in reversed(lines) if line.startswith("Error: ")), "")
 
 

@@ -27,8 +27,9 @@ class Answer:
         if self._socket is not None:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
             try:
-                self._socket.sendmsg([encode(message)], ancillary,
-                                     socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._socket.sendmsg(
+                    [encode(message)], ancillary, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+                )
             except OSError:
                 pass
             self.drop()
@@ -77,22 +78,22 @@ class ReadinessSocket:
 
     def receive(self) -> list[Datagram]:
         """What has come, at most a burst of it, without waiting."""
-        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(
-            4 * (1 + MAX_SOCKETS))
+        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * (1 + MAX_SOCKETS))
         datagrams: list[Datagram] = []
         while len(datagrams) < _BURST:
             try:
                 data, ancillary, _flags, _address = self._socket.recvmsg(
-                    MAX_BYTES + 1, space, socket.MSG_CMSG_CLOEXEC)
+                    MAX_BYTES + 1, space, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 break
             pid = 0
             fds = array("i")
             for level, kind, payload in ancillary:
                 if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                    pid = _CREDENTIALS.unpack(payload[:_CREDENTIALS.size])[0]
+                    pid = _CREDENTIALS.unpack(payload[: _CREDENTIALS.size])[0]
                 elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
+                    fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
             answer = _answer(fds[0]) if fds else None
             datagrams.append(Datagram(pid, data, answer, list(fds[1:])))
         return datagrams

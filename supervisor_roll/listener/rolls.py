@@ -55,16 +55,25 @@ UNKNOWN_METHOD = 1
 # A program that gathers for longer than that says so.
 QUIET_SECS = 2.0
 _EVENTS: dict[str, Callable[[str], ev.Event]] = {
-    ABORT: ev.Aborted, PAUSE: ev.Paused, RESUME: ev.Resumed}
+    ABORT: ev.Aborted,
+    PAUSE: ev.Paused,
+    RESUME: ev.Resumed,
+}
 
 
 class Rolls:
     """What is being rolled, and what came of what was. ``statuses`` has the last end of each."""
 
-    def __init__(self, outbox: Outbox, knowledge: Knowledge, supervisord: Supervisord,
-                 configuration: Callable[[], Configuration],
-                 program: Callable[..., Program], sides: Sides,
-                 clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        knowledge: Knowledge,
+        supervisord: Supervisord,
+        configuration: Callable[[], Configuration],
+        program: Callable[..., Program],
+        sides: Sides,
+        clock: Callable[[], float],
+    ) -> None:
         self.outbox, self.knowledge, self.supervisord = outbox, knowledge, supervisord
         self.successions = Successions(self, supervisord, clock)
         self.program, self.sides = program, sides
@@ -89,9 +98,17 @@ class Rolls:
                 self._control(request, namespec)
             self.outbox.done.append(request.id)
         else:
-            self.begin(Job(
-                request.id, request.programs, request.values, request.by, request.at,
-                request.wildcard, request.kind == DRY_RUN))
+            self.begin(
+                Job(
+                    request.id,
+                    request.programs,
+                    request.values,
+                    request.by,
+                    request.at,
+                    request.wildcard,
+                    request.kind == DRY_RUN,
+                )
+            )
         self.outbox.taken.append(request.id)
 
     def begin(self, job: Job) -> None:
@@ -141,10 +158,15 @@ class Rolls:
                 self.handle(run, rollout, ev.Objected(f"preflight: {error}"))
 
     def next_deadline(self) -> float | None:
-        deadlines = [run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
-                     for run in self.runs.values()]
-        deadlines += [self.sides.next_deadline(), self.successions.next_deadline(),
-                      self.updates.next_deadline()]
+        deadlines = [
+            run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
+            for run in self.runs.values()
+        ]
+        deadlines += [
+            self.sides.next_deadline(),
+            self.successions.next_deadline(),
+            self.updates.next_deadline(),
+        ]
         return min((one for one in deadlines if one is not None), default=None)
 
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
@@ -158,8 +180,7 @@ class Rolls:
         run = self.runs.get(arbiter.namespec)
         return run is not None and is_successor(run, arbiter.id)
 
-    def started(self, arbiter: Arbiter, worker: InstanceId, age: int,
-                surplus: bool) -> ev.Started:
+    def started(self, arbiter: Arbiter, worker: InstanceId, age: int, surplus: bool) -> ev.Started:
         """What a worker of the arbiter is to the rollout under way."""
         run = self.runs.get(arbiter.namespec)
         if run is None or not isinstance(run.rollout, ArbiterRollout):
@@ -204,14 +225,21 @@ class Rolls:
         elif run.rolling is not None:
             self.handle(run, run.rolling, _EVENTS[request.kind](request.by))
         elif run.failure is not None:
-            self.outbox.report(request.id, namespec, REFUSED, {
-                "why": "it has failed, and on_failure runs: that ends by itself"})
+            self.outbox.report(
+                request.id,
+                namespec,
+                REFUSED,
+                {"why": "it has failed, and on_failure runs: that ends by itself"},
+            )
         elif request.kind == ABORT:
-            self.over(run, ABORTED, {
-                "why": f"aborted by {request.by} before anything was touched"})
+            self.over(run, ABORTED, {"why": f"aborted by {request.by} before anything was touched"})
         else:
-            self.outbox.report(request.id, namespec, REFUSED, {
-                "why": f"it has not begun: there is nothing to {request.kind}"})
+            self.outbox.report(
+                request.id,
+                namespec,
+                REFUSED,
+                {"why": f"it has not begun: there is nothing to {request.kind}"},
+            )
 
     def _advance(self) -> None:
         """Go on with the jobs whose last program has ended, in a loop: there may be hundreds."""
@@ -235,10 +263,16 @@ class Rolls:
         if job.unserved:
             self.over(run, SKIPPED, {"why": job.unserved})
         elif other is not None:
-            self.over(run, REFUSED, {
-                "why": f"it is being rolled already, for {self.outbox.wall() - other.since:.0f} s,"
-                       f" by {other.job.by}; to follow that: rollstatus --follow {namespec}; "
-                       f"to end it: rollabort {namespec}"})
+            self.over(
+                run,
+                REFUSED,
+                {
+                    "why": f"it is being rolled already, for "
+                    f"{self.outbox.wall() - other.since:.0f} s, by {other.job.by}; "
+                    f"to follow that: rollstatus --follow {namespec}; "
+                    f"to end it: rollabort {namespec}"
+                },
+            )
         else:
             self.runs[namespec] = run
             self.beginnings.gather(run)
@@ -250,7 +284,8 @@ class Rolls:
             self.sides.drop(run.namespec)
         if kind in FINAL:
             self.statuses[run.namespec] = replace(
-                run.status(), state=kind, why=facts["why"], ended=self.outbox.wall())
+                run.status(), state=kind, why=facts["why"], ended=self.outbox.wall()
+            )
             if kind in (FAILED, ABORTED):
                 run.job.unserved = f"not rolled, since {run.namespec} {kind} before it"
         if not run.job.dry_run:
@@ -268,8 +303,12 @@ class Rolls:
             self.aftermath.repaired(run, result)
         elif run.rolling is not None:
             if result.ok:
-                self.outbox.report(run.job.id, run.namespec, NOTE, {
-                    "text": f"preflight: the application loads ({result.secs:.1f} s)"})
+                self.outbox.report(
+                    run.job.id,
+                    run.namespec,
+                    NOTE,
+                    {"text": f"preflight: the application loads ({result.secs:.1f} s)"},
+                )
                 self.handle(run, run.rolling, ev.Cleared())
             else:
                 self.handle(run, run.rolling, ev.Objected(f"preflight: {result.text}"))
@@ -294,6 +333,9 @@ class Rolls:
                     key = "arbiter" if action.kind == BEGAN else "old"
                     facts = {**facts, key: run.arbiter.pid}
                 if action.kind == BEGAN:
-                    facts = {**facts, "reasons": run.reasons,
-                             "changes": run.change.keys if run.change else {}}
+                    facts = {
+                        **facts,
+                        "reasons": run.reasons,
+                        "changes": run.change.keys if run.change else {},
+                    }
                 self.outbox.report(run.job.id, run.namespec, action.kind, facts)

@@ -85,19 +85,31 @@ class Run:
 
     def _tally(self, fresh: bool) -> Tally:
         ones = [one for one in self.watched if one.fresh == fresh]
-        return Tally(sum(one.now[0] - one.before[0] for one in ones),
-                     sum(one.now[1] - one.before[1] for one in ones))
+        return Tally(
+            sum(one.now[0] - one.before[0] for one in ones),
+            sum(one.now[1] - one.before[1] for one in ones),
+        )
 
     def status(self) -> Status:
         """What rollstatus shows of it."""
         rollout = self.rollout
         if rollout is None:
             return Status(PROGRESSING, self.since, self.job.by, self.job.id)
-        status = Status(rollout.state, self.since, self.job.by, self.job.id, rollout.why,
-                        rollout.replaced, rollout.total, len(rollout.instances.ready),
-                        rollout.desired, rollout.min_ready, strategy=rollout.strategy,
-                        outdated=[one.id.pid for one in rollout.instances if not one.fresh],
-                        fresh=[one.id.pid for one in rollout.instances if one.fresh])
+        status = Status(
+            rollout.state,
+            self.since,
+            self.job.by,
+            self.job.id,
+            rollout.why,
+            rollout.replaced,
+            rollout.total,
+            len(rollout.instances.ready),
+            rollout.desired,
+            rollout.min_ready,
+            strategy=rollout.strategy,
+            outdated=[one.id.pid for one in rollout.instances if not one.fresh],
+            fresh=[one.id.pid for one in rollout.instances if one.fresh],
+        )
         if not isinstance(rollout, ArbiterRollout):
             return status
         old = self.arbiter.pid if self.arbiter and not rollout.old_gone else 0
@@ -109,17 +121,29 @@ class Run:
         return replace(status, arbiter=old, successor=new)
 
     def frozen(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(dataclasses.replace(self, rollout=None)),
-                "rollout": None if self.rollout is None else freeze(self.rollout)}
+        return {
+            **dataclasses.asdict(dataclasses.replace(self, rollout=None)),
+            "rollout": None if self.rollout is None else freeze(self.rollout),
+        }
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Run:
         arbiter, rollout, change = frozen["arbiter"], frozen["rollout"], frozen["change"]
-        return cls(**{**frozen, "job": Job(**frozen["job"]),
-                      "arbiter": arbiter and InstanceId(*arbiter),
-                      "change": change and Change(**change),
-                      "watched": [Watched(InstanceId(*one["id"]), one["fresh"],
-                                          (one["before"][0], one["before"][1]),
-                                          (one["now"][0], one["now"][1]))
-                                  for one in frozen["watched"]],
-                      "rollout": rollout and thaw(rollout)})
+        return cls(
+            **{
+                **frozen,
+                "job": Job(**frozen["job"]),
+                "arbiter": arbiter and InstanceId(*arbiter),
+                "change": change and Change(**change),
+                "watched": [
+                    Watched(
+                        InstanceId(*one["id"]),
+                        one["fresh"],
+                        (one["before"][0], one["before"][1]),
+                        (one["now"][0], one["now"][1]),
+                    )
+                    for one in frozen["watched"]
+                ],
+                "rollout": rollout and thaw(rollout),
+            }
+        )

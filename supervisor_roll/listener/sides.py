@@ -22,20 +22,24 @@ SIDE = "side"
 class Sides:
     """One process for a program at the most, by its namespec."""
 
-    def __init__(self, selector: BaseSelector,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, selector: BaseSelector, clock: Callable[[], float] = time.monotonic) -> None:
         self._selector, self._clock = selector, clock
         self._running: dict[str, Preflight] = {}
 
-    def preflight(self, namespec: str, program: Program, worker: int, pythonpath: str,
-                  timeout_secs: float) -> None:
+    def preflight(
+        self, namespec: str, program: Program, worker: int, pythonpath: str, timeout_secs: float
+    ) -> None:
         """Load the application as ``worker``'s user does. Raises NotPossible."""
-        self._add(namespec, Preflight.start(
-            program, Credentials.of_process(worker), pythonpath, timeout_secs,
-            self._clock))
+        self._add(
+            namespec,
+            Preflight.start(
+                program, Credentials.of_process(worker), pythonpath, timeout_secs, self._clock
+            ),
+        )
 
-    def command(self, namespec: str, command: str, program: Program, why: str,
-                timeout_secs: float) -> None:
+    def command(
+        self, namespec: str, command: str, program: Program, why: str, timeout_secs: float
+    ) -> None:
         """Run a shell command as this listener's user, in the program's directory.
 
         It finds SUPERVISOR_ROLL_PROGRAM and SUPERVISOR_ROLL_WHY in its environment, beside the
@@ -43,12 +47,21 @@ class Sides:
         """
         try:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command], cwd=program.directory,
-                env={**program.environment, "SUPERVISOR_ROLL_PROGRAM": namespec,
-                     "SUPERVISOR_ROLL_WHY": why.replace("\0", "")[:4096]},
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                umask=program.umask, start_new_session=True, bufsize=0,
-                preexec_fn=die_with_us())
+                ["/bin/sh", "-c", command],
+                cwd=program.directory,
+                env={
+                    **program.environment,
+                    "SUPERVISOR_ROLL_PROGRAM": namespec,
+                    "SUPERVISOR_ROLL_WHY": why.replace("\0", "")[:4096],
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                umask=program.umask,
+                start_new_session=True,
+                bufsize=0,
+                preexec_fn=die_with_us(),
+            )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {command}: {error}") from error
         self._add(namespec, Preflight(process, timeout_secs, self._clock, command_explained))
@@ -74,8 +87,10 @@ class Sides:
         return ended
 
     def next_deadline(self) -> float | None:
-        return min((one.next_deadline for one in self._running.values()
-                    if one.next_deadline is not None), default=None)
+        return min(
+            (one.next_deadline for one in self._running.values() if one.next_deadline is not None),
+            default=None,
+        )
 
     def _add(self, namespec: str, side: Preflight) -> None:
         self.drop(namespec)

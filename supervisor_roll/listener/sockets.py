@@ -52,8 +52,11 @@ class SocketStore:
 
     def for_another(self, arbiter: InstanceId, namespec: str) -> list[Held]:
         """What the program's other arbiters listen on, the youngest of them."""
-        others = [(one.started, sockets) for one, (name, sockets) in self._held.items()
-                  if name == namespec and one != arbiter]
+        others = [
+            (one.started, sockets)
+            for one, (name, sockets) in self._held.items()
+            if name == namespec and one != arbiter
+        ]
         return max(others, key=lambda one: one[0])[1] if others else []
 
     def drop(self, arbiter: InstanceId) -> None:
@@ -76,8 +79,9 @@ class SocketStore:
     def drop_others(self, arbiter: InstanceId, namespec: str, alive: Iterable[InstanceId]) -> None:
         """Close what is held of the program's arbiters but this one and those ``alive``."""
         kept = {arbiter, *alive}
-        for one in [one for one, (name, _) in self._held.items()
-                    if name == namespec and one not in kept]:
+        for one in [
+            one for one, (name, _) in self._held.items() if name == namespec and one not in kept
+        ]:
             self.drop(one)
 
 
@@ -95,8 +99,9 @@ def listening(fd: int) -> bool:
 
 def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:
     """Those of the paths of Unix sockets where none of the addresses leads."""
-    used = {Path(one.removeprefix("unix:")).resolve() for one in addresses
-            if one.startswith("unix:/")}
+    used = {
+        Path(one.removeprefix("unix:")).resolve() for one in addresses if one.startswith("unix:/")
+    }
     return [path for path in paths if path and Path(path).resolve() not in used]
 
 

@@ -39,14 +39,24 @@ def choose(arbiter: Arbiter, settings: Settings, change: Change | None) -> Choic
         keys[arbiter.facts["CONF"]] = NEEDS_ARBITER
     refused = [key for key, effect in keys.items() if effect == NEEDS_UPDATE]
     if refused and settings.strategy != WORKERS:
-        why = change.why if change is not None and change.why else (
-            "only supervisorctl update can apply that")
-        return Choice(ARBITER, changes=keys, refused=(
-            f"its configuration has changed: {', '.join(sorted(refused))}; {why}"))
+        why = (
+            change.why
+            if change is not None and change.why
+            else ("only supervisorctl update can apply that")
+        )
+        return Choice(
+            ARBITER,
+            changes=keys,
+            refused=(f"its configuration has changed: {', '.join(sorted(refused))}; {why}"),
+        )
     reasons = _reasons(arbiter, keys)
     if settings.strategy == WORKERS:
-        stays = ("its configuration has changed, which replacing workers does not apply: "
-                 f"{_listed(keys)}" if _listed(keys) else "")
+        stays = (
+            "its configuration has changed, which replacing workers does not apply: "
+            f"{_listed(keys)}"
+            if _listed(keys)
+            else ""
+        )
         return Choice(WORKERS, changes=keys, warning=stays)
     if settings.strategy == AUTO and not reasons:
         return Choice(WORKERS, changes=keys)
@@ -57,12 +67,16 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
     """What stands against replacing the whole arbiter; empty if nothing does."""
     facts = arbiter.facts
     if facts.get("REUSE_PORT") == "1":
-        return ("it has reuse_port: the kernel would spread connections to the new arbiter before "
-                "its workers accept; turn reuse_port off")
+        return (
+            "it has reuse_port: the kernel would spread connections to the new arbiter before "
+            "its workers accept; turn reuse_port off"
+        )
     if facts.get("LISTENS") != "1":
-        return ("its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
-                "those of an earlier version: restart it once; or use --strategy workers, which "
-                "does not apply what has changed")
+        return (
+            "its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
+            "those of an earlier version: restart it once; or use --strategy workers, which "
+            "does not apply what has changed"
+        )
     return unchecked(arbiter, settings)
 
 

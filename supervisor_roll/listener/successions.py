@@ -53,8 +53,7 @@ class _Ended:
 class Successions:
     """What belongs to the rollouts of strategy ``arbiter``. ``clock`` is monotonic."""
 
-    def __init__(self, rolls: Rolls, supervisord: Supervisord,
-                 clock: Callable[[], float]) -> None:
+    def __init__(self, rolls: Rolls, supervisord: Supervisord, clock: Callable[[], float]) -> None:
         self._rolls, self._supervisord, self._clock = rolls, supervisord, clock
         self.store = SocketStore()
         self._ended: list[_Ended] = []
@@ -70,15 +69,19 @@ class Successions:
         try:
             if not arbiter.sockets:
                 raise OSError("which they are was never heard")
-            self.store.take(arbiter.id, arbiter.namespec,
-                            self._rolls.knowledge.table.sockets(
-                                arbiter.id.pid, arbiter.sockets))
+            self.store.take(
+                arbiter.id,
+                arbiter.namespec,
+                self._rolls.knowledge.table.sockets(arbiter.id.pid, arbiter.sockets),
+            )
             return ""
         except (OSError, AttributeError) as error:
-            return ("its listening sockets are not known: this listener was started after its "
-                    f"arbiter, and may not take them from it ({error}); roll its workers once "
-                    "(--strategy workers), each fresh one hands them in, and then again; or run "
-                    "the listener as root")
+            return (
+                "its listening sockets are not known: this listener was started after its "
+                f"arbiter, and may not take them from it ({error}); roll its workers once "
+                "(--strategy workers), each fresh one hands them in, and then again; or run "
+                "the listener as root"
+            )
 
     def act(self, namespec: str, action: ev.Action) -> None:
         """Have supervisord do it, and tell the rollout. Raises Unreachable: to be tried again."""
@@ -146,12 +149,22 @@ class Successions:
 
     def _compare(self, successor: Arbiter, message: Message) -> None:
         """A count that was raised by signals stays, unless another one has been configured."""
-        serving = next((one for one in self._rolls.knowledge.siblings(successor.namespec)
-                        if not one.successor), None)
+        serving = next(
+            (
+                one
+                for one in self._rolls.knowledge.siblings(successor.namespec)
+                if not one.successor
+            ),
+            None,
+        )
         before = serving.facts.get("CONFIGURED") if serving is not None else None
         count = int(message.number("CONFIGURED", -1))
-        if serving is not None and before is not None and count >= 0 and (
-                str(count) != before or count > serving.count):
+        if (
+            serving is not None
+            and before is not None
+            and count >= 0
+            and (str(count) != before or count > serving.count)
+        ):
             self._feed(successor.namespec, ev.Configured(count))
 
     def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
@@ -163,8 +176,9 @@ class Successions:
         held = [Held(address, fd) for address, fd in zip(addresses, fds, strict=True)]
         fds.clear()
         if len(numbers) == len(held) and all(one.isdigit() for one in numbers):
-            arbiter.sockets = [(one.address, int(number))
-                               for one, number in zip(held, numbers, strict=True)]
+            arbiter.sockets = [
+                (one.address, int(number)) for one, number in zip(held, numbers, strict=True)
+            ]
         self.store.take(arbiter.id, arbiter.namespec, held)
         if not arbiter.successor:
             # What was held for one that has crashed is this one's now.
@@ -174,13 +188,20 @@ class Successions:
         return True
 
     def wants_sockets(self, arbiter: Arbiter) -> bool:
-        return (arbiter.facts.get("LISTENS") == "1" and arbiter.facts.get("REUSE_PORT") != "1"
-                and strategy.owns_sockets(arbiter) and not self.store.has(arbiter.id))
+        return (
+            arbiter.facts.get("LISTENS") == "1"
+            and arbiter.facts.get("REUSE_PORT") != "1"
+            and strategy.owns_sockets(arbiter)
+            and not self.store.has(arbiter.id)
+        )
 
     def stopping(self, arbiter: Arbiter, message: Message) -> Message:
         """An arbiter has stopped: whether the paths of its Unix sockets are to stay."""
-        others = [one.facts.get("BINDS", "")
-                  for one in self._rolls.knowledge.siblings(arbiter.namespec) if one is not arbiter]
+        others = [
+            one.facts.get("BINDS", "")
+            for one in self._rolls.knowledge.siblings(arbiter.namespec)
+            if one is not arbiter
+        ]
         if others:
             paths = message.fields.get("PATHS", "").split("\n")
             unused = sockets.unused(paths, "\n".join(others).split("\n")) if all(others) else []
@@ -221,8 +242,11 @@ class Successions:
 
     def processes_changed(self) -> None:
         """Heed that programs were stopped on purpose, or are gone. Raises Unreachable."""
-        succeeded = [namespec for namespec in self._rolls.runs
-                     if (rollout := self._rollout(namespec)) and rollout.successor is not None]
+        succeeded = [
+            namespec
+            for namespec in self._rolls.runs
+            if (rollout := self._rollout(namespec)) and rollout.successor is not None
+        ]
         if not self.store.programs and not succeeded:
             return
         states = self._states()
@@ -248,8 +272,7 @@ class Successions:
             self._rolls.outbox.actions.append((run.namespec, action))
         successor = rollout.successor
         if successor is not None and self._rolls.knowledge.running(successor) is None:
-            self._ended.append(
-                _Ended(run.namespec, successor.pid, self._clock() + REAPED_SECS))
+            self._ended.append(_Ended(run.namespec, successor.pid, self._clock() + REAPED_SECS))
 
     def closing(self, run: Run, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
         """What a rollout tells at its end, with what serves now and what a successor had to say."""
@@ -261,11 +284,21 @@ class Successions:
         if kind == FAILED and tail and "\n" not in why:
             why = f"{why}\nthe end of the successor's output:\n{tail}"
         old = run.arbiter if run.rollout.promoted else None
-        serving = next((one for one in self._rolls.knowledge.siblings(run.namespec)
-                        if not one.successor and one.id != old), None)
-        return {**facts, "why": why, "arbiter": serving.id.pid if serving else 0,
-                "workers": sum(not one.sick for one in serving.workers.values()) if serving else 0,
-                "same": serving is not None and serving.id == run.arbiter}
+        serving = next(
+            (
+                one
+                for one in self._rolls.knowledge.siblings(run.namespec)
+                if not one.successor and one.id != old
+            ),
+            None,
+        )
+        return {
+            **facts,
+            "why": why,
+            "arbiter": serving.id.pid if serving else 0,
+            "workers": sum(not one.sick for one in serving.workers.values()) if serving else 0,
+            "same": serving is not None and serving.id == run.arbiter,
+        }
 
     def _states(self) -> dict[str, str]:
         """The states of supervisord's processes. Raises Unreachable."""

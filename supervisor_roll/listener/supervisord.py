@@ -47,8 +47,9 @@ class ProcessInfo:
 class Supervisord:
     """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
 
-    def __init__(self, serverurl: str, username: str | None, password: str | None,
-                 token: str = "") -> None:
+    def __init__(
+        self, serverurl: str, username: str | None, password: str | None, token: str = ""
+    ) -> None:
         self._token = token
         # SupervisorTransport has no timeout of its own. This process is ours alone.
         socket.setdefaulttimeout(TIMEOUT_SECS)
@@ -110,8 +111,10 @@ class Supervisord:
 
     def processes(self) -> list[ProcessInfo]:
         infos: Any = self._call("supervisor.getAllProcessInfo")
-        return [ProcessInfo(make_namespec(info["group"], info["name"]), info["pid"],
-                            info["statename"]) for info in infos]
+        return [
+            ProcessInfo(make_namespec(info["group"], info["name"]), info["pid"], info["statename"])
+            for info in infos
+        ]
 
     def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str) -> _T:
         try:

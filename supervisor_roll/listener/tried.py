@@ -50,15 +50,26 @@ class Tried:
 
 def thawed(frozen: object) -> dict[str, Tried]:
     """As far as what an earlier listener saved can be used; the rest is as if never tried."""
-    return {name: Tried(_text(one, "digest"), _texts(one, "rolled"), _texts(one, "failed"),
-                        Attempt(_text(one["attempt"], "digest"), _texts(one["attempt"], "paths"))
-                        if isinstance(one.get("attempt"), dict) else None)
-            for name, one in mapping(frozen).items() if isinstance(one, dict)}
+    return {
+        name: Tried(
+            _text(one, "digest"),
+            _texts(one, "rolled"),
+            _texts(one, "failed"),
+            Attempt(_text(one["attempt"], "digest"), _texts(one["attempt"], "paths"))
+            if isinstance(one.get("attempt"), dict)
+            else None,
+        )
+        for name, one in mapping(frozen).items()
+        if isinstance(one, dict)
+    }
 
 
 def lists(value: object) -> dict[str, list[str]]:
-    return {name: [one for one in found if isinstance(one, str)]
-            for name, found in mapping(value).items() if isinstance(found, list)}
+    return {
+        name: [one for one in found if isinstance(one, str)]
+        for name, found in mapping(value).items()
+        if isinstance(found, list)
+    }
 
 
 def mapping(value: object) -> dict[str, object]:

@@ -32,18 +32,22 @@ def obstacle(change: Change, settings: Settings) -> str:
     """Why a change cannot come into force while the program serves; empty if it can."""
     refused = _keys(change, NEEDS_UPDATE)
     if refused:
-        why = change.why or (
-            f"only supervisorctl update {group_of(change.namespec)} applies that")
+        why = change.why or (f"only supervisorctl update {group_of(change.namespec)} applies that")
         return f"{change.namespec} has changed: {', '.join(refused)}; {why}"
     unmoved = _keys(change, NEEDS_ARBITER)
     if unmoved and settings.strategy == WORKERS:
-        return (f"{change.namespec} has changed: {', '.join(unmoved)}; replacing workers does not "
-                "apply that, and its [roll:] section has strategy=workers")
+        return (
+            f"{change.namespec} has changed: {', '.join(unmoved)}; replacing workers does not "
+            "apply that, and its [roll:] section has strategy=workers"
+        )
     return ""
 
 
-def turns(namespecs: Iterable[str], changes: Mapping[str, Change],
-          paths: Mapping[str, list[str]] | None = None) -> list[Turn]:
+def turns(
+    namespecs: Iterable[str],
+    changes: Mapping[str, Change],
+    paths: Mapping[str, list[str]] | None = None,
+) -> list[Turn]:
     """What is to be done with a program's processes: their changes, and the paths that have."""
     changed = paths or {}
     names: dict[str, list[str]] = {ADOPT: [], ROLL: []}
@@ -53,8 +57,11 @@ def turns(namespecs: Iterable[str], changes: Mapping[str, Change],
         elif namespec in changes:
             live = set(changes[namespec].keys.values()) == {LIVE}
             names[ADOPT if live else ROLL].append(namespec)
-    return [Turn(kind, ones, _reason(kind, ones, changes, changed))
-            for kind, ones in names.items() if ones]
+    return [
+        Turn(kind, ones, _reason(kind, ones, changes, changed))
+        for kind, ones in names.items()
+        if ones
+    ]
 
 
 def parts(resize: Resize) -> set[str]:
@@ -63,13 +70,17 @@ def parts(resize: Resize) -> set[str]:
 
 
 def resizing(resize: Resize) -> Turn:
-    changes = [f"{', '.join(names)} {word}" for names, word in (
-        (resize.added, "added"), (resize.dropped, "dropped")) if names]
+    changes = [
+        f"{', '.join(names)} {word}"
+        for names, word in ((resize.added, "added"), (resize.dropped, "dropped"))
+        if names
+    ]
     return Turn(RESIZE, [resize.group], f"its processes have changed: {'; '.join(changes)}")
 
 
-def _reason(kind: str, namespecs: list[str], changes: Mapping[str, Change],
-            paths: Mapping[str, list[str]]) -> str:
+def _reason(
+    kind: str, namespecs: list[str], changes: Mapping[str, Change], paths: Mapping[str, list[str]]
+) -> str:
     effects = (LIVE,) if kind == ADOPT else (NEEDS_ARBITER, NEEDS_UPDATE)
     keys = {key for one in namespecs if one in changes for key in _keys(changes[one], *effects)}
     reasons = [f"its configuration has changed: {', '.join(sorted(keys))}"] if keys else []

@@ -39,7 +39,8 @@ class Updates:
     def __init__(self, rolls: Rolls, supervisord: Supervisord) -> None:
         self._rolls, self._supervisord = rolls, supervisord
         self.automatic = Automatic(
-            rolls.configuration, supervisord.reread, self._state, self._is_busy)
+            rolls.configuration, supervisord.reread, self._state, self._is_busy
+        )
         self._turns: list[Turn] = []  # handed out, and not yet begun with
         self._removing: dict[str, float] = {}  # group -> when to look again
 
@@ -73,8 +74,9 @@ class Updates:
             turns, left = self.automatic.update(request.programs)
         except (BadConfiguration, Refused) as error:
             why = error.text if isinstance(error, Refused) else str(error)
-            self._rolls.outbox.report(request.id, "", REFUSED, {
-                "why": f"the configuration is invalid: {why}"})
+            self._rolls.outbox.report(
+                request.id, "", REFUSED, {"why": f"the configuration is invalid: {why}"}
+            )
             self._rolls.outbox.done.append(request.id)
             return
         names: list[str] = []
@@ -133,8 +135,10 @@ class Updates:
 
     def _is_busy(self, namespec: str) -> bool:
         """Whether it is being rolled, or is yet to be by a job under way."""
-        return any(namespec in (run.namespec, *run.job.programs[run.job.index:])
-                   for run in self._rolls.runs.values())
+        return any(
+            namespec in (run.namespec, *run.job.programs[run.job.index :])
+            for run in self._rolls.runs.values()
+        )
 
     def _state(self, namespec: str) -> str:
         info = self._rolls.knowledge.info(namespec)

@@ -51,8 +51,9 @@ class Watch:
             self._members_changed_at = now
         elif not changed:
             return False
-        self._changed_at = {path: now if path in changed else self._changed_at[path]
-                            for path in seen}
+        self._changed_at = {
+            path: now if path in changed else self._changed_at[path] for path in seen
+        }
         self.fingerprints = seen
         return True
 

@@ -74,15 +74,23 @@ class ArbiterRollout(Succession):
             # That was told to a listener that was killed, or to none.
             self._repeats = 0
             return self._counted(ev.Counted(up, successor))
-        leaves = one is not None and one.asked and self.now < (
-            one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
+        leaves = (
+            one is not None
+            and one.asked
+            and self.now < (one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
+        )
         if self._repeats < REPEATS or leaves:
             self._repeats += 1
             if not more and one is None:
                 return []  # it was replaced, so the signal was not heard: there will be another
             # To ask the very one that was to go is the same whether the signal was heard or not.
-            return [self._send(kind, ev.AddInstance(successor) if one is None else
-                               ev.StopInstance(one.id), whom)]
+            return [
+                self._send(
+                    kind,
+                    ev.AddInstance(successor) if one is None else ev.StopInstance(one.id),
+                    whom,
+                )
+            ]
         if one is not None:
             one.asked = ""  # should it go all the same, that will be seen
         self._repeats = 0
@@ -104,9 +112,13 @@ class ArbiterRollout(Succession):
         elif self._unmet_since is None:
             self._unmet_since = self.now
         if self._unmet_since is not None and self._due(self._unmet_since + limit):
-            return self._turn(FAILED, (
-                f"the successor had {len(self.instances.fresh)} of {self.successor_count} workers "
-                f"after {limit:g} s"))
+            return self._turn(
+                FAILED,
+                (
+                    f"the successor had {len(self.instances.fresh)} of {self.successor_count} "
+                    f"workers after {limit:g} s"
+                ),
+            )
         return []
 
     def _roll(self) -> list[Action]:
@@ -175,8 +187,9 @@ class ArbiterRollout(Succession):
         if not short or self._asked:
             return []
         booting = [one for one in self.instances.fresh if not one.ready]
-        if any(one.age <= self.first or (one.since > turned_at and not one.surplus)
-               for one in booting):
+        if any(
+            one.age <= self.first or (one.since > turned_at and not one.surplus) for one in booting
+        ):
             return self._ask(DISCARD)  # these would be replaced, and there is no end to that
         for one in booting:
             self._mark(one, STOP)
@@ -199,6 +212,7 @@ class ArbiterRollout(Succession):
         ready = len([one for one in self.instances.outdated if one.ready])
         short = self.count < self.desired or (self._shrunk and ready < self.desired)
         if short and not self.old_gone:
-            self.why += (f"; the old arbiter is left with {ready} of {self.desired} workers"
-                         + (f": {self._hopeless}" if self._hopeless else ""))
+            self.why += f"; the old arbiter is left with {ready} of {self.desired} workers" + (
+                f": {self._hopeless}" if self._hopeless else ""
+            )
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)

@@ -167,9 +167,24 @@ class TimePassed:
 
 
 Event = (
-    Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited | Counted
-    | ArbiterExited | SuccessorStarted | Configured | Promoted | Aborted | Paused | Resumed
-    | Cleared | Objected | Measured | TimePassed
+    Started
+    | Loaded
+    | BecameReady
+    | BecameUnready
+    | BootFailed
+    | Exited
+    | Counted
+    | ArbiterExited
+    | SuccessorStarted
+    | Configured
+    | Promoted
+    | Aborted
+    | Paused
+    | Resumed
+    | Cleared
+    | Objected
+    | Measured
+    | TimePassed
 )
 
 
@@ -235,6 +250,13 @@ class Tell:
 
 
 Action = (
-    AddInstance | RemoveOldest | StopInstance | DumpInstance | KillInstance | StartSuccessor
-    | Promote | Discard | Tell
+    AddInstance
+    | RemoveOldest
+    | StopInstance
+    | DumpInstance
+    | KillInstance
+    | StartSuccessor
+    | Promote
+    | Discard
+    | Tell
 )

@@ -51,12 +51,34 @@ class Rollout:
     strategy: ClassVar[str] = ""
     # The attributes that are plain data, for a snapshot.
     PLAIN: ClassVar[tuple[str, ...]] = (
-        "desired", "count", "began", "now", "total", "floor", "min_ready", "became_available",
-        "cleared", "state", "wanted", "why", "ended", "replaced", "_turned_at", "_olds", "_news",
-        "_deadlines")
+        "desired",
+        "count",
+        "began",
+        "now",
+        "total",
+        "floor",
+        "min_ready",
+        "became_available",
+        "cleared",
+        "state",
+        "wanted",
+        "why",
+        "ended",
+        "replaced",
+        "_turned_at",
+        "_olds",
+        "_news",
+        "_deadlines",
+    )
 
-    def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
-                 now: float, cleared: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outdated: Iterable[Instance],
+        count: int,
+        now: float,
+        cleared: bool = True,
+    ) -> None:
         self.settings = settings
         self.instances = Instances(copy.copy(one) for one in outdated)
         self.desired = self.count = count
@@ -67,8 +89,9 @@ class Rollout:
         self.floor = min(count - self.budget.unavailable, len(self.instances.ready))
         self.min_ready = len(self.instances.ready)
         self.became_available = 0
-        self._canaries = 0 if settings.canary is None else max(
-            1, settings.canary.of(count, round_up=True))
+        self._canaries = (
+            0 if settings.canary is None else max(1, settings.canary.of(count, round_up=True))
+        )
         self.cleared = cleared  # False: nothing is retired before Cleared
         self.state = PROGRESSING
         self.wanted = COMPLETE
@@ -89,11 +112,19 @@ class Rollout:
 
     def begin(self) -> list[Action]:
         """The first actions. Called once."""
-        tell = ev.Tell("began", {
-            "strategy": self.strategy, "workers": self.total, "desired": self.desired,
-            "ready": self.min_ready, "max_surge": self.budget.surge,
-            "max_unavailable": self.budget.unavailable, "canary": self._canaries,
-            "min_ready_secs": self.settings.min_ready_secs})
+        tell = ev.Tell(
+            "began",
+            {
+                "strategy": self.strategy,
+                "workers": self.total,
+                "desired": self.desired,
+                "ready": self.min_ready,
+                "max_surge": self.budget.surge,
+                "max_unavailable": self.budget.unavailable,
+                "canary": self._canaries,
+                "min_ready_secs": self.settings.min_ready_secs,
+            },
+        )
         return [tell, *self._plan()]
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -144,16 +175,21 @@ class Rollout:
         instance.health = event.why
         was_ready, instance.ready_since = instance.ready, None
         if was_ready and instance.fresh and not instance.kept and not instance.asked:
-            return self._turn(FAILED, f"worker {instance.id.pid} was ready, and then failed its "
-                                      f"health check: {event.why}", instance.id.pid)
+            return self._turn(
+                FAILED,
+                f"worker {instance.id.pid} was ready, and then failed its "
+                f"health check: {event.why}",
+                instance.id.pid,
+            )
         return []
 
     def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
         instance = self._known(event.instance)
         instance.loaded = True  # it waits to leave, and hears signals
         if instance.fresh and not instance.asked:
-            return self._turn(FAILED, f"worker {instance.id.pid} failed to boot: {event.why}",
-                              instance.id.pid)
+            return self._turn(
+                FAILED, f"worker {instance.id.pid} failed to boot: {event.why}", instance.id.pid
+            )
         return []
 
     def _exited(self, event: ev.Exited) -> list[Action]:
@@ -164,8 +200,13 @@ class Rollout:
         if not instance.fresh:
             return [] if instance.asked else self._left(instance, event.why)
         if not instance.available and not instance.asked:
-            stage = ("before it was available" if instance.ready else
-                     "before it was ready" if instance.loaded else "while it booted")
+            stage = (
+                "before it was available"
+                if instance.ready
+                else "before it was ready"
+                if instance.loaded
+                else "while it booted"
+            )
             because = f" ({event.why})" if event.why else ""
             return self._died(instance, f"exited {stage}{because}")
         return []
@@ -219,7 +260,8 @@ class Rollout:
 
     def _meet(self, instance: InstanceId, age: int, surplus: bool, fresh: bool = True) -> Instance:
         return self.instances.add(
-            Instance(instance, age, fresh=fresh, since=self.now, surplus=surplus))
+            Instance(instance, age, fresh=fresh, since=self.now, surplus=surplus)
+        )
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
         """From now on the rollout is to end as ``wanted``; the first reason stays."""
@@ -234,12 +276,23 @@ class Rollout:
     def _end(self, state: str) -> list[Action]:
         self.state, self.ended = state, self.now
         self._deadlines = []
-        return [ev.Tell(state, {
-            "strategy": self.strategy, "why": self.why, "secs": round(self.now - self.began, 3),
-            "replaced": self.replaced, "total": self.total, "min_ready": self.min_ready,
-            "desired": self.desired, "count": self.count,
-            "outdated": [one.id.pid for one in self.instances.outdated],
-            "fresh": [one.id.pid for one in self.instances.fresh]})]
+        return [
+            ev.Tell(
+                state,
+                {
+                    "strategy": self.strategy,
+                    "why": self.why,
+                    "secs": round(self.now - self.began, 3),
+                    "replaced": self.replaced,
+                    "total": self.total,
+                    "min_ready": self.min_ready,
+                    "desired": self.desired,
+                    "count": self.count,
+                    "outdated": [one.id.pid for one in self.instances.outdated],
+                    "fresh": [one.id.pid for one in self.instances.fresh],
+                },
+            )
+        ]
 
     # --- the plan: what to do about what is observed ---------------------------------------
 
@@ -257,8 +310,11 @@ class Rollout:
         """Ready fresh instances become available, once they have been so for long enough."""
         for one in self.instances.fresh:
             baked = 0.0 if self._canaries and self._proved() else self.settings.min_ready_secs
-            if (one.ready_since is not None and not one.available
-                    and self._due(one.ready_since + baked)):
+            if (
+                one.ready_since is not None
+                and not one.available
+                and self._due(one.ready_since + baked)
+            ):
                 one.available = True
                 self.became_available += 1
                 self._news.append((one.id.pid, one.boot_secs, one.health))
@@ -272,10 +328,18 @@ class Rollout:
             steps: list[Action] = [ev.DumpInstance(one.id)] if serves else []
             steps.append(ev.KillInstance(one.id))
             while one.urged < len(steps) and self._due(
-                    one.asked_at + patience + one.urged * STOP_GRACE_SECS):
-                actions.append(ev.Tell("stuck", {
-                    "pid": one.id.pid, "secs": round(self.now - one.asked_at, 3),
-                    "signal": "ABRT" if len(steps) - one.urged == 2 else "KILL"}))
+                one.asked_at + patience + one.urged * STOP_GRACE_SECS
+            ):
+                actions.append(
+                    ev.Tell(
+                        "stuck",
+                        {
+                            "pid": one.id.pid,
+                            "secs": round(self.now - one.asked_at, 3),
+                            "signal": "ABRT" if len(steps) - one.urged == 2 else "KILL",
+                        },
+                    )
+                )
                 actions.append(steps[one.urged])
                 one.urged += 1
         return actions
@@ -286,7 +350,8 @@ class Rollout:
             self._olds.append(one.id.pid)
         serves = how == RETIRE or one.ready
         self._deadlines.append(
-            self.now + (self.settings.drain_timeout_secs if serves else STOP_GRACE_SECS))
+            self.now + (self.settings.drain_timeout_secs if serves else STOP_GRACE_SECS)
+        )
 
     def _overdue(self, members: Iterable[Instance]) -> list[Action]:
         """Turn the rollout if one of ``members`` was not ready, or not even loaded, in time."""
@@ -298,8 +363,10 @@ class Rollout:
                 last = f"; its last health check: {one.health}" if one.health else ""
                 stage = "" if one.loaded else ": it had not loaded its application"
                 return self._turn(
-                    FAILED, f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
-                    one.id.pid)
+                    FAILED,
+                    f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
+                    one.id.pid,
+                )
         return []
 
     def _proved(self) -> bool:

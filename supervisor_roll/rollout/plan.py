@@ -125,9 +125,12 @@ def _may_retire(at: Standing, one: Instance) -> bool:
 def whole(at: Standing) -> bool:
     """Whether the rollout has reached its end."""
     instances = at.instances
-    return (not instances.outdated and not instances.leaving
-            and at.count == at.desired == len(instances.up)
-            and all(one.kept or (one.ready and one.available) for one in instances.up))
+    return (
+        not instances.outdated
+        and not instances.leaving
+        and at.count == at.desired == len(instances.up)
+        and all(one.kept or (one.ready and one.available) for one in instances.up)
+    )
 
 
 def worse(fresh: Tally, outdated: Tally) -> str:
@@ -139,6 +142,8 @@ def worse(fresh: Tally, outdated: Tally) -> str:
     share = fresh.errors / fresh.requests
     if share <= 2 * before + MARGIN:
         return ""
-    return (f"the fresh workers answer worse: {fresh.errors} of {fresh.requests} requests failed "
-            f"({share:.0%}), of the outdated ones' {outdated.errors} of {outdated.requests} "
-            f"({before:.0%}) in the same time; more than twice that and {MARGIN:.0%} is too many")
+    return (
+        f"the fresh workers answer worse: {fresh.errors} of {fresh.requests} requests failed "
+        f"({share:.0%}), of the outdated ones' {outdated.errors} of {outdated.requests} "
+        f"({before:.0%}) in the same time; more than twice that and {MARGIN:.0%} is too many"
+    )

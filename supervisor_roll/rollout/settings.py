@@ -91,8 +91,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
-            raise BadSetting("max_unavailable", self.max_unavailable,
-                             "max_surge and max_unavailable must not both be 0: nothing could move")
+            raise BadSetting(
+                "max_unavailable",
+                self.max_unavailable,
+                "max_surge and max_unavailable must not both be 0: nothing could move",
+            )
 
     def budget(self, desired: int) -> Budget:
         """The counts allowed for ``desired`` instances.
@@ -123,8 +126,11 @@ class Settings:
         if "max_surge" in values:
             changes["surge_given"] = True
         if health and "path" not in health and self.health is None:
-            raise BadSetting(next(k for k in values if k.startswith("health")), "",
-                             "needs health=/path beside it")
+            raise BadSetting(
+                next(k for k in values if k.startswith("health")),
+                "",
+                "needs health=/path beside it",
+            )
         if "path" in health and not health["path"]:
             changes["health"] = None
         elif health:
@@ -178,8 +184,11 @@ def _paths(key: str, value: str) -> tuple[str, ...]:
     paths = tuple(value.split())
     for path in paths:
         if not path.startswith("/"):
-            raise BadSetting(key, path, "must be absolute paths, separated by spaces; %(here)s is "
-                                        "the folder of the file")
+            raise BadSetting(
+                key,
+                path,
+                "must be absolute paths, separated by spaces; %(here)s is the folder of the file",
+            )
     return paths
 
 

@@ -15,7 +15,8 @@ from supervisor_roll.rollout.settings import Amount, Budget, Health, Settings
 from supervisor_roll.rollout.workers import WorkerRollout
 
 _STRATEGIES: dict[str, type[WorkerRollout] | type[ArbiterRollout]] = {
-    shape.strategy: shape for shape in (WorkerRollout, ArbiterRollout)}
+    shape.strategy: shape for shape in (WorkerRollout, ArbiterRollout)
+}
 
 
 def freeze(rollout: Rollout) -> dict[str, Any]:
@@ -37,13 +38,13 @@ def thaw(frozen: dict[str, Any]) -> Rollout:
     try:
         members = [Instance(**{**one, "id": InstanceId(*one["id"])}) for one in frozen["instances"]]
         rollout: Rollout = _STRATEGIES[frozen["strategy"]](
-            thaw_settings(frozen["settings"]), members, frozen["desired"], frozen["now"])
+            thaw_settings(frozen["settings"]), members, frozen["desired"], frozen["now"]
+        )
         for name in rollout.PLAIN:
             setattr(rollout, name, frozen[name])
         rollout.budget = Budget(**frozen["budget"])
         signal = frozen["_signal"]
-        rollout._signal = signal and (
-            signal[0], signal[1], signal[2] and InstanceId(*signal[2]))
+        rollout._signal = signal and (signal[0], signal[1], signal[2] and InstanceId(*signal[2]))
         rollout._gone = {InstanceId(*one) for one in frozen["_gone"]}
         if isinstance(rollout, ArbiterRollout) and frozen["successor"]:
             rollout.successor = InstanceId(*frozen["successor"])
@@ -55,12 +56,17 @@ def thaw(frozen: dict[str, Any]) -> Rollout:
 def thaw_settings(frozen: dict[str, Any]) -> Settings:
     """The settings that ``dataclasses.asdict`` made plain."""
     health = frozen["health"]
-    return Settings(**{
-        **frozen,
-        "watch": tuple(frozen["watch"]),
-        "max_surge": Amount(**frozen["max_surge"]),
-        "max_unavailable": Amount(**frozen["max_unavailable"]),
-        "canary": frozen["canary"] and Amount(**frozen["canary"]),
-        "health": None if health is None else Health(**{
-            **health, "headers": tuple((name, value) for name, value in health["headers"])}),
-    })
+    return Settings(
+        **{
+            **frozen,
+            "watch": tuple(frozen["watch"]),
+            "max_surge": Amount(**frozen["max_surge"]),
+            "max_unavailable": Amount(**frozen["max_unavailable"]),
+            "canary": frozen["canary"] and Amount(**frozen["canary"]),
+            "health": None
+            if health is None
+            else Health(
+                **{**health, "headers": tuple((name, value) for name, value in health["headers"])}
+            ),
+        }
+    )

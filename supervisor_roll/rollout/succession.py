@@ -19,15 +19,21 @@ from supervisor_roll.rollout.settings import Budget, Settings
 
 START, PROMOTE, DISCARD = "start", "promote", "discard"
 ACTIONS: dict[str, Callable[[], Action]] = {
-    START: ev.StartSuccessor, PROMOTE: ev.Promote, DISCARD: ev.Discard}
+    START: ev.StartSuccessor,
+    PROMOTE: ev.Promote,
+    DISCARD: ev.Discard,
+}
 
 
 def signal_of(successor: bool, more: bool) -> str:
     return f"{'TTIN' if more else 'TTOU'} ({'the successor' if successor else 'the old one'})"
 
 
-SIGNALS = {signal_of(successor, more): (successor, more)
-            for successor in (False, True) for more in (False, True)}
+SIGNALS = {
+    signal_of(successor, more): (successor, more)
+    for successor in (False, True)
+    for more in (False, True)
+}
 
 
 class Succession(Rollout):
@@ -35,11 +41,28 @@ class Succession(Rollout):
 
     strategy: ClassVar[str] = settings.ARBITER
     PLAIN: ClassVar[tuple[str, ...]] = (
-        *Rollout.PLAIN, "goal", "first", "successor_count", "promoted", "old_gone", "_asked",
-        "_unmet_since", "_hopeless", "_lost", "_repeats", "_shrunk")
+        *Rollout.PLAIN,
+        "goal",
+        "first",
+        "successor_count",
+        "promoted",
+        "old_gone",
+        "_asked",
+        "_unmet_since",
+        "_hopeless",
+        "_lost",
+        "_repeats",
+        "_shrunk",
+    )
 
-    def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
-                 now: float, full: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outdated: Iterable[Instance],
+        count: int,
+        now: float,
+        full: bool = True,
+    ) -> None:
         super().__init__(settings, outdated, count, now)
         if full:
             self.budget = Budget(max(count, 1), self.budget.unavailable)
@@ -77,8 +100,12 @@ class Succession(Rollout):
         self.first = self._beginning()
         if self.successor is not None:
             self.successor_count = self.first
-        return [ev.Tell("note", {
-            "text": f"the successor is configured with another number of workers: {goal}"})]
+        return [
+            ev.Tell(
+                "note",
+                {"text": f"the successor is configured with another number of workers: {goal}"},
+            )
+        ]
 
     def _promoted(self, event: ev.Promoted) -> list[Action]:
         if self.promoted:
@@ -91,8 +118,11 @@ class Succession(Rollout):
 
     def _counted(self, event: ev.Counted) -> list[Action]:
         before = self.successor_count if event.successor else self.count
-        if self._signal is not None and event.count != before and (
-                self._signal[0] == signal_of(event.successor, event.count > before)):
+        if (
+            self._signal is not None
+            and event.count != before
+            and (self._signal[0] == signal_of(event.successor, event.count > before))
+        ):
             self._signal, self._repeats = None, 0
         if event.successor:
             self.successor_count = event.count
@@ -124,8 +154,12 @@ class Succession(Rollout):
 
     def _aborted(self, event: ev.Aborted) -> list[Action]:
         if self.promoted:
-            return [ev.Tell("note", {
-                "text": "too late to abort: the successor serves, and the old arbiter drains"})]
+            return [
+                ev.Tell(
+                    "note",
+                    {"text": "too late to abort: the successor serves, and the old arbiter drains"},
+                )
+            ]
         return super()._aborted(event)
 
     def _became_ready(self, event: ev.BecameReady) -> list[Action]:
@@ -144,7 +178,10 @@ class Succession(Rollout):
     def _died(self, instance: Instance, how: str) -> list[Action]:
         # A first worker that cannot boot takes its arbiter with it: that one's end says more.
         self._lost = self._lost or (
-            self.now, instance.id.pid, f"worker {instance.id.pid} of the successor {how}")
+            self.now,
+            instance.id.pid,
+            f"worker {instance.id.pid} of the successor {how}",
+        )
         return []
 
     def _left(self, instance: Instance, why: str) -> list[Action]:
@@ -161,9 +198,18 @@ class Succession(Rollout):
         done = self.became_available - len(self._news)
         for pid, boot_secs, health in self._news:
             done += 1
-            actions.append(ev.Tell("arrived", {
-                "pid": pid, "boot_secs": boot_secs, "health": health,
-                "done": min(done, self.goal), "total": self.goal}))
+            actions.append(
+                ev.Tell(
+                    "arrived",
+                    {
+                        "pid": pid,
+                        "boot_secs": boot_secs,
+                        "health": health,
+                        "done": min(done, self.goal),
+                        "total": self.goal,
+                    },
+                )
+            )
         self._news = []
         return actions
 

@@ -40,18 +40,31 @@ class WorkerRollout(Rollout):
 
     strategy: ClassVar[str] = settings.WORKERS
     PLAIN: ClassVar[tuple[str, ...]] = (
-        *Rollout.PLAIN, "_short_since", "_unheard", "_settling_since")
+        *Rollout.PLAIN,
+        "_short_since",
+        "_unheard",
+        "_settling_since",
+    )
 
-    def __init__(self, settings: Settings, outdated: Iterable[Instance], count: int,
-                 now: float, cleared: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outdated: Iterable[Instance],
+        count: int,
+        now: float,
+        cleared: bool = True,
+    ) -> None:
         super().__init__(settings, outdated, count, now, cleared)
         self._short_since: float | None = None
         self._unheard = False
         self._settling_since: float | None = None
 
     def _counted(self, event: ev.Counted) -> list[Action]:
-        if event.count != self.count and self._signal is not None and (
-                self._signal[0] == ("add" if event.count > self.count else "remove")):
+        if (
+            event.count != self.count
+            and self._signal is not None
+            and (self._signal[0] == ("add" if event.count > self.count else "remove"))
+        ):
             self._signal = None
         self.count, self._unheard = event.count, False
         return []
@@ -83,9 +96,19 @@ class WorkerRollout(Rollout):
         while self._olds and self._news:
             old, (new, boot_secs, health) = self._olds.pop(0), self._news.pop(0)
             self.replaced += 1
-            actions.append(ev.Tell("replaced", {
-                "old": old, "new": new, "boot_secs": boot_secs, "health": health,
-                "done": self.replaced, "total": self.total}))
+            actions.append(
+                ev.Tell(
+                    "replaced",
+                    {
+                        "old": old,
+                        "new": new,
+                        "boot_secs": boot_secs,
+                        "health": health,
+                        "done": self.replaced,
+                        "total": self.total,
+                    },
+                )
+            )
         return actions
 
     def _repeat(self) -> list[Action]:
@@ -111,13 +134,17 @@ class WorkerRollout(Rollout):
         for one in self.instances.leaving:
             if self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS):
                 return self._turn(
-                    FAILED, f"worker {one.id.pid} is still there after it was killed", one.id.pid)
+                    FAILED, f"worker {one.id.pid} is still there after it was killed", one.id.pid
+                )
         if self.count - len(self.instances.up) - len(self.instances.leaving) <= 0:
             self._short_since = None
         elif self._short_since is None:
             self._short_since = self.now
-        if self._unheard and self._short_since is not None and self._due(
-                self._short_since + CONFIRM_SECS):
+        if (
+            self._unheard
+            and self._short_since is not None
+            and self._due(self._short_since + CONFIRM_SECS)
+        ):
             self.count = len(self.instances.up) + len(self.instances.leaving)
             self._short_since, self._unheard = None, False
         if self._short_since is not None and self._due(self._short_since + limit):
@@ -137,8 +164,9 @@ class WorkerRollout(Rollout):
 
     def _standing(self) -> Standing:
         trial = self.desired if self._proved() else self._canaries
-        return Standing(self.instances, self.count, self.desired, self.budget, self.floor, trial,
-                        self.cleared)
+        return Standing(
+            self.instances, self.count, self.desired, self.budget, self.floor, trial, self.cleared
+        )
 
     def _do(self, move: Move) -> Action:
         one = move.instance
@@ -167,23 +195,26 @@ class WorkerRollout(Rollout):
                 self._mark(one, STOP)
                 actions.append(ev.StopInstance(one.id))
         if self._signal is not None or any(
-                one.urged < (2 if one.ready or one.asked == RETIRE else 1)
-                or not self._due(one.asked_at + self.settings.drain_timeout_secs
-                                 + 2 * STOP_GRACE_SECS)
-                for one in self.instances.leaving):
+            one.urged < (2 if one.ready or one.asked == RETIRE else 1)
+            or not self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
+            for one in self.instances.leaving
+        ):
             self._settling_since = None
             return actions
         if self._settling_since is None:
             self._settling_since = self.now
         settled = self.count <= self.desired and len(self.instances.up) >= min(
-            self.count, self.desired)
+            self.count, self.desired
+        )
         # An abort in place waits for what replaces the last one that was stopped.
         whole = settled and all(one.ready for one in self.instances.fresh)
         if in_place and self.wanted == ABORTED and not whole and not self._due(turned_at + limit):
             return actions
         if settled or self._due(self._settling_since + SETTLE_SECS):
             if not settled:
-                self.why += (f"; the worker count is {self.count} with {len(self.instances.up)}"
-                             f" running, {self.desired} are desired")
+                self.why += (
+                    f"; the worker count is {self.count} with {len(self.instances.up)}"
+                    f" running, {self.desired} are desired"
+                )
             actions += self._end(self.wanted)
         return actions

@@ -34,5 +34,9 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
         supervisord.roll_successors = Successors()
     variables[TOKEN_VARIABLE] = supervisord.roll_mailbox.token
     os.environ.update(variables)
-    return RollRPCInterface(supervisord, supervisord.roll_mailbox, supervisord.roll_successors,
-                            variables[CONFIG_VARIABLE])
+    return RollRPCInterface(
+        supervisord,
+        supervisord.roll_mailbox,
+        supervisord.roll_successors,
+        variables[CONFIG_VARIABLE],
+    )

@@ -18,23 +18,38 @@ from supervisor_roll.wire.succession import (
 )
 
 # supervisord looks these up whenever it needs them.
-_LIVE = frozenset({
-    "autostart", "autorestart", "startsecs", "startretries", "stopsignal", "stopwaitsecs",
-    "stopasgroup", "killasgroup", "exitcodes", "priority"})
+_LIVE = frozenset(
+    {
+        "autostart",
+        "autorestart",
+        "startsecs",
+        "startretries",
+        "stopsignal",
+        "stopwaitsecs",
+        "stopasgroup",
+        "killasgroup",
+        "exitcodes",
+        "priority",
+    }
+)
 _KEYS = {"uid": "user"}  # where the section has another word
 
 
 def reread(process_groups: dict[str, Any], new_groups: dict[str, Any]) -> Reread:
     """What ``new_groups`` would change. Pools of event listeners are left out."""
-    running = {name: group for name, group in process_groups.items()
-               if not internals.is_pool(group)}
+    running = {
+        name: group for name, group in process_groups.items() if not internals.is_pool(group)
+    }
     changes, resized = [], []
     for name, group in running.items():
         if name in new_groups:
             changes += _changes(group, new_groups[name])
             resized += _resized(group, new_groups[name])
-    added = [name for name, config in new_groups.items()
-             if name not in process_groups and not hasattr(config, "pool_events")]
+    added = [
+        name
+        for name, config in new_groups.items()
+        if name not in process_groups and not hasattr(config, "pool_events")
+    ]
     return Reread(changes, resized, sorted(added), sorted(running.keys() - new_groups.keys()))
 
 
@@ -49,8 +64,10 @@ def change(group: Any, new_group: Any, name: str) -> Change | None:
         _KEYS.get(key, key): LIVE if key in _LIVE else NEEDS_ARBITER
         for key, value in then.items()
         # As supervisor itself compares: an automatic log file is as good as any.
-        if not internals.is_automatic(value) and not internals.is_automatic(now[key])
-        and value != now[key]}
+        if not internals.is_automatic(value)
+        and not internals.is_automatic(now[key])
+        and value != now[key]
+    }
     if group.config.priority != new_group.priority:
         keys["priority"] = LIVE
     if _order(group.config, new_group) != _order(new_group, group.config):
@@ -80,10 +97,18 @@ def _resized(group: Any, new_group: Any) -> list[Resize]:
     name = group.config.name
     refused = _refusal(group, new_group)
     if not refused and len(now) == len(dropped):
-        refused = ("none of its processes keeps its name (process_name, or numprocs to or from"
-                   f" 1): only supervisorctl update {name} applies that, with its downtime")
-    return [Resize(name, [make_namespec(name, one) for one in added],
-                   [make_namespec(name, one) for one in dropped], refused)]
+        refused = (
+            "none of its processes keeps its name (process_name, or numprocs to or from"
+            f" 1): only supervisorctl update {name} applies that, with its downtime"
+        )
+    return [
+        Resize(
+            name,
+            [make_namespec(name, one) for one in added],
+            [make_namespec(name, one) for one in dropped],
+            refused,
+        )
+    ]
 
 
 def _refusal(group: Any, new_group: Any) -> str:
@@ -107,9 +132,20 @@ def _order(config: Any, other: Any) -> list[str]:
 
 
 def _digest(values: dict[str, Any], new_group: Any, order: list[str]) -> str:
-    plain = {key: "AUTO" if internals.is_automatic(value) else
-             sorted(value.items()) if isinstance(value, dict) else value
-             for key, value in values.items()}
-    text = repr((sorted(plain.items(), key=lambda pair: pair[0]), new_group.priority,
-                 str(getattr(new_group, "socket_config", "")), order))
+    plain = {
+        key: "AUTO"
+        if internals.is_automatic(value)
+        else sorted(value.items())
+        if isinstance(value, dict)
+        else value
+        for key, value in values.items()
+    }
+    text = repr(
+        (
+            sorted(plain.items(), key=lambda pair: pair[0]),
+            new_group.priority,
+            str(getattr(new_group, "socket_config", "")),
+            order,
+        )
+    )
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

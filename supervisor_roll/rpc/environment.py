@@ -42,6 +42,8 @@ def _socket_path(options: Any, socket: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"{_SECTION}: socket={path}: must be an absolute path")
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
-        raise ValueError(f"{_SECTION}: socket={path}: {rule} of at most {MAX_SOCKET_BYTES} bytes,"
-                         f" as Unix sockets have it; this one has {len(os.fsencode(path))}")
+        raise ValueError(
+            f"{_SECTION}: socket={path}: {rule} of at most {MAX_SOCKET_BYTES} bytes,"
+            f" as Unix sockets have it; this one has {len(os.fsencode(path))}"
+        )
     return path

@@ -27,15 +27,16 @@ class RollRPCInterface:
     """One for each HTTP server; all share the mailbox. No method may raise TypeError:
     supervisord would take it for a wrong number of parameters."""
 
-    def __init__(self, supervisord: Any, mailbox: Mailbox, successors: Successors,
-                 config: str) -> None:
+    def __init__(
+        self, supervisord: Any, mailbox: Mailbox, successors: Successors, config: str
+    ) -> None:
         self._supervisord = supervisord
         self._successors = successors
         self._mailbox = mailbox
         self._config = config
 
     def request(self, text: str) -> str:
-        """ Ask the listener to roll programs, or to abort their rollouts
+        """Ask the listener to roll programs, or to abort their rollouts
 
         @param string text    JSON: kind, names, values, by
         @return string result JSON: id, programs, skipped
@@ -51,18 +52,22 @@ class RollRPCInterface:
             # Some of these may not be there yet: that is for the listener to find out.
             expansion = names.Expansion(ask.names, wildcard=True)
         else:
-            expansion = names.expand(self._supervisord.process_groups, ask.names,
-                                     must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN))
+            expansion = names.expand(
+                self._supervisord.process_groups,
+                ask.names,
+                must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN),
+            )
         if expansion.programs:
             self._check_listener()
-        request = self._mailbox.put(ask, expansion.programs, expansion.wildcard,
-                                    time.monotonic(), time.time())
+        request = self._mailbox.put(
+            ask, expansion.programs, expansion.wildcard, time.monotonic(), time.time()
+        )
         if request.programs:
             notify(RemoteCommunicationEvent(DOORBELL, request.id))
         return wire.encode(wire.Receipt(request.id, request.programs, expansion.skipped))
 
     def reports(self, id: str, since: int) -> str:
-        """ Get what has been reported of a job
+        """Get what has been reported of a job
 
         @param string id      The job's id, as request gave it
         @param int since      The seq of the last report known, 0 for all
@@ -75,11 +80,12 @@ class RollRPCInterface:
             raise RPCError(Faults.BAD_NAME, f"no job {names.shown(id[:80])}")
         reports, done = found
         process = self._listener()
-        return wire.encode(wire.Reports(
-            reports, done, names.state_name(process) if process is not None else ""))
+        return wire.encode(
+            wire.Reports(reports, done, names.state_name(process) if process is not None else "")
+        )
 
     def status(self) -> str:
-        """ Get the last rollout of every program, the jobs under way, and the listener
+        """Get the last rollout of every program, the jobs under way, and the listener
 
         @return string result JSON: programs, listener, jobs
         """
@@ -90,7 +96,7 @@ class RollRPCInterface:
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
     def program(self, name: str, token: str, changed: bool = False) -> str:
-        """ Get a process as supervisord would spawn it, from its configuration in force
+        """Get a process as supervisord would spawn it, from its configuration in force
 
         @param string name    The process's name, or group:name
         @param string token   What SUPERVISOR_ROLL_TOKEN says in a child's environment
@@ -98,7 +104,8 @@ class RollRPCInterface:
         @return string result JSON: command, file, arguments, directory, environment, uid, umask
         """
         if not isinstance(token, str) or not compare_digest(
-                token.encode(errors="replace"), self._mailbox.token.encode()):
+            token.encode(errors="replace"), self._mailbox.token.encode()
+        ):
             raise RPCError(Faults.BAD_ARGUMENTS, "the token is not this supervisord's")
         everyone = dict(names.all_processes(self._supervisord.process_groups))
         process = everyone.get(name) if isinstance(name, str) else None
@@ -115,7 +122,7 @@ class RollRPCInterface:
             raise RPCError(Faults.FAILED, "supervisord's own directory is gone") from None
 
     def reread(self) -> str:
-        """ Read the configuration files, as reloadConfig does, and compare
+        """Read the configuration files, as reloadConfig does, and compare
 
         @return string result JSON: changes, resized, added, removed
         """
@@ -126,7 +133,7 @@ class RollRPCInterface:
         return encode(changes.reread(self._supervisord.process_groups, new))
 
     def succeed(self, name: str) -> str:
-        """ Start a program's successor beside it, from the configuration that was last read
+        """Start a program's successor beside it, from the configuration that was last read
 
         @param string name    The process's name, or group:name
         @return string result JSON: pid, state, successor, successor_state, retiring, ended, tail
@@ -134,7 +141,7 @@ class RollRPCInterface:
         return encode(self._successors.succeed(self._supervisord, name))
 
     def promote(self, name: str) -> str:
-        """ Give the successor the program's name and configuration, and stop the old process
+        """Give the successor the program's name and configuration, and stop the old process
 
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
@@ -142,7 +149,7 @@ class RollRPCInterface:
         return encode(self._successors.promote(self._supervisord, name))
 
     def discard(self, name: str) -> str:
-        """ Stop the successor
+        """Stop the successor
 
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
@@ -150,7 +157,7 @@ class RollRPCInterface:
         return encode(self._successors.discard(self._supervisord, name))
 
     def succession(self, name: str) -> str:
-        """ Get what there is of a program and its successor
+        """Get what there is of a program and its successor
 
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
@@ -158,7 +165,7 @@ class RollRPCInterface:
         return encode(self._successors.shown(self._supervisord, name))
 
     def adopt(self, name: str) -> str:
-        """ Heed the program's changed settings that need no other process
+        """Heed the program's changed settings that need no other process
 
         @param string name    The process's name, or group:name
         @return string result Empty
@@ -167,7 +174,7 @@ class RollRPCInterface:
         return ""
 
     def resize(self, name: str) -> str:
-        """ Start the processes that a group has gained (numprocs), stop those that it has lost
+        """Start the processes that a group has gained (numprocs), stop those that it has lost
 
         @param string name    The group's name
         @return string result JSON: group, added, dropped
@@ -175,7 +182,7 @@ class RollRPCInterface:
         return encode(self._successors.resize(self._supervisord, name))
 
     def exchange(self, text: str) -> str:
-        """ For the listener alone: hand in reports, fetch requests
+        """For the listener alone: hand in reports, fetch requests
 
         @param string text    JSON: pid, hello, state, reports, statuses, taken, done
         @return string result JSON: requests, state, config, jobs
@@ -209,36 +216,53 @@ class RollRPCInterface:
         state = names.state_name(process)
         if state not in wire.LISTENING:
             name = self._mailbox.listener[1] if self._mailbox.listener else ""
-            raise RPCError(Faults.FAILED, (
-                f"the listener {name} is {state}: see `supervisorctl tail {name} stderr`,"
-                f" then `supervisorctl start {name}`"))
+            raise RPCError(
+                Faults.FAILED,
+                (
+                    f"the listener {name} is {state}: see `supervisorctl tail {name} stderr`,"
+                    f" then `supervisorctl start {name}`"
+                ),
+            )
         if self._mailbox.full:
-            raise RPCError(Faults.FAILED, (
-                "too many requests wait for the listener; see `supervisorctl rollstatus`"))
+            raise RPCError(
+                Faults.FAILED,
+                ("too many requests wait for the listener; see `supervisorctl rollstatus`"),
+            )
 
     def _no_listener(self) -> str:
         """What to do if no listener has spoken, or the one that has is configured no more."""
-        pools = [group for group in self._supervisord.process_groups.values()
-                 if isinstance(group, EventListenerPool)
-                 and any(issubclass(RemoteCommunicationEvent, event)
-                         for event in group.config.pool_events)]
+        pools = [
+            group
+            for group in self._supervisord.process_groups.values()
+            if isinstance(group, EventListenerPool)
+            and any(
+                issubclass(RemoteCommunicationEvent, event) for event in group.config.pool_events
+            )
+        ]
         if self._mailbox.listener is not None and self._mailbox.listener[1] == "":
-            return (f"{wire.NO_LISTENER}: process {self._mailbox.listener[0]} speaks as one and was"
-                    " not started by this supervisord; the command of [eventlistener:roll] must"
-                    " exec it, as in conf.d/roll.conf")
-        members = [(group.config.name, process) for group in pools
-                   for process in group.processes.values()]
-        alive = [name for name, process in members
-                 if names.state_name(process) in wire.LISTENING]
+            return (
+                f"{wire.NO_LISTENER}: process {self._mailbox.listener[0]} speaks as one and was"
+                " not started by this supervisord; the command of [eventlistener:roll] must"
+                " exec it, as in conf.d/roll.conf"
+            )
+        members = [
+            (group.config.name, process) for group in pools for process in group.processes.values()
+        ]
+        alive = [name for name, process in members if names.state_name(process) in wire.LISTENING]
         if alive:
-            return (f"{wire.NO_LISTENER_YET}: if this lasts, see"
-                    f" `supervisorctl tail {alive[0]} stderr`")
+            return (
+                f"{wire.NO_LISTENER_YET}: if this lasts, see `supervisorctl tail {alive[0]} stderr`"
+            )
         if members:
             name, process = members[0]
-            return (f"{wire.NO_LISTENER}: {name} is {names.state_name(process)}; see"
-                    f" `supervisorctl tail {name} stderr`, then `supervisorctl start {name}`")
-        return (f"{wire.NO_LISTENER}: there is no [eventlistener:roll]; include conf.d/roll.conf,"
-                " then `supervisorctl update`")
+            return (
+                f"{wire.NO_LISTENER}: {name} is {names.state_name(process)}; see"
+                f" `supervisorctl tail {name} stderr`, then `supervisorctl start {name}`"
+            )
+        return (
+            f"{wire.NO_LISTENER}: there is no [eventlistener:roll]; include conf.d/roll.conf,"
+            " then `supervisorctl update`"
+        )
 
 
 def _bad_arguments(error: BadMessage) -> RPCError:

@@ -32,34 +32,68 @@ RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "datatypes": {"Automatic": None},
     "options": {"decode_wait_status": ("sts",)},
     "options.ProcessConfig": {
-        "make_process": ("self", "group"), "create_autochildlogs": ("self",),
-        "make_dispatchers": ("self", "proc"), "req_param_names": None,
-        "optional_param_names": None, "__eq__": ("self", "other")},
+        "make_process": ("self", "group"),
+        "create_autochildlogs": ("self",),
+        "make_dispatchers": ("self", "proc"),
+        "req_param_names": None,
+        "optional_param_names": None,
+        "__eq__": ("self", "other"),
+    },
     "options.FastCGIProcessConfig": {"make_process": ("self", "group")},
-    "options.ProcessGroupConfig": {"__init__": (
-        "self", "options", "name", "priority", "process_configs")},
-    "options.FastCGIGroupConfig": {"__init__": (
-        "self", "options", "name", "priority", "process_configs", "socket_config")},
-    "options.EventListenerPoolConfig": {"__init__": (
-        "self", "options", "name", "priority", "process_configs", "buffer_size", "pool_events",
-        "result_handler")},
+    "options.ProcessGroupConfig": {
+        "__init__": ("self", "options", "name", "priority", "process_configs")
+    },
+    "options.FastCGIGroupConfig": {
+        "__init__": ("self", "options", "name", "priority", "process_configs", "socket_config")
+    },
+    "options.EventListenerPoolConfig": {
+        "__init__": (
+            "self",
+            "options",
+            "name",
+            "priority",
+            "process_configs",
+            "buffer_size",
+            "pool_events",
+            "result_handler",
+        )
+    },
     "options.ServerOptions": {
-        "process_config": ("self", "do_usage"), "process_group_configs": None,
-        "configfile": None, "parse_infos": None, "mood": None},
+        "process_config": ("self", "do_usage"),
+        "process_group_configs": None,
+        "configfile": None,
+        "parse_infos": None,
+        "mood": None,
+    },
     "supervisord.Supervisor": {
-        "reap": ("self", "once", "recursionguard"), "process_groups": None, "options": None},
+        "reap": ("self", "once", "recursionguard"),
+        "process_groups": None,
+        "options": None,
+    },
     "process.EventListenerPool": {},
-    "process.ProcessGroupBase": {
-        "__init__": ("self", "config"), "config": None, "processes": None},
+    "process.ProcessGroupBase": {"__init__": ("self", "config"), "config": None, "processes": None},
     "process.Subprocess": {
-        "spawn": ("self",), "stop": ("self",), "finish": ("self", "pid", "sts"),
-        "_spawn_as_child": ("self", "filename", "argv"), "get_state": ("self",),
-        "get_execv_args": ("self",), "pid": None, "spawnerr": None, "dispatchers": None,
-        "config": None, "group": None, "administrative_stop": None},
+        "spawn": ("self",),
+        "stop": ("self",),
+        "finish": ("self", "pid", "sts"),
+        "_spawn_as_child": ("self", "filename", "argv"),
+        "get_state": ("self",),
+        "get_execv_args": ("self",),
+        "pid": None,
+        "spawnerr": None,
+        "dispatchers": None,
+        "config": None,
+        "group": None,
+        "administrative_stop": None,
+    },
     "process.FastCGISubprocess": {"spawn": ("self",), "finish": ("self", "pid", "sts")},
     "dispatchers.POutputDispatcher": {
-        "record_output": ("self",), "channel": None, "normallog": None, "childlog": None,
-        "output_buffer": None},
+        "record_output": ("self",),
+        "channel": None,
+        "normallog": None,
+        "childlog": None,
+        "output_buffer": None,
+    },
     "loggers.Logger": {"close": ("self",), "handlers": None},
     "loggers.FileHandler": {"reopen": ("self",), "close": ("self",)},
     "loggers.SyslogHandler": {"setFormat": ("self", "fmt"), "reopen": ("self",)},
@@ -89,8 +123,14 @@ def renewed(supervisord: Any, process: Any) -> Any:
     """A process that is never spawned, made from the configuration that was last read."""
     group = process.group
     new_group = new_groups(supervisord).get(group.config.name)
-    new = next((one for one in getattr(new_group, "process_configs", ())
-                if one.name == process.config.name), process.config)
+    new = next(
+        (
+            one
+            for one in getattr(new_group, "process_configs", ())
+            if one.name == process.config.name
+        ),
+        process.config,
+    )
     return new.make_process(group)
 
 
@@ -113,8 +153,9 @@ def beside(config: Any, name: str, environment: Mapping[str, str]) -> Any:
     return config
 
 
-def start_beside(group: Any, config: Any, own_name: str, serving: Any,
-                 ended: Callable[[int, str, str], None]) -> Any:
+def start_beside(
+    group: Any, config: Any, own_name: str, serving: Any, ended: Callable[[int, str, str], None]
+) -> Any:
     """Spawn a successor of ``serving`` in the group. Raises ChildProcessError with the reason.
 
     Its child is told ``own_name`` as its process's name. ``ended`` gets the pid, how it ended
@@ -155,8 +196,9 @@ def start_beside(group: Any, config: Any, own_name: str, serving: Any,
     return process
 
 
-def take_place(group: Any, name: str, process: Any, config: Any, old_key: str,
-               old_gone: Callable[[], None]) -> bool:
+def take_place(
+    group: Any, name: str, process: Any, config: Any, old_key: str, old_gone: Callable[[], None]
+) -> bool:
     """Give ``process`` the name, and ``config`` as its own; rename the old one and stop it.
 
     Whether the old one runs on, until it has stopped. Raises OSError, and has changed nothing
@@ -216,14 +258,16 @@ def add(group: Any, configs: list[Any]) -> None:
 def replace_config(group: Any, config: Any) -> None:
     """Put a process's configuration in the place of the one of the same name."""
     group.config.process_configs = [
-        config if one.name == config.name else one for one in group.config.process_configs]
+        config if one.name == config.name else one for one in group.config.process_configs
+    ]
 
 
 def arrange(group: Any, configs: list[Any]) -> None:
     """The order of ``configs``, which supervisor compares, for the group's own of those names."""
     order = {config.name: number for number, config in enumerate(configs)}
     group.config.process_configs = sorted(
-        group.config.process_configs, key=lambda config: order.get(config.name, len(order)))
+        group.config.process_configs, key=lambda config: order.get(config.name, len(order))
+    )
 
 
 def _drop(group: Any, key: str, process: Any) -> None:

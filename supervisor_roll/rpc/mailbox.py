@@ -49,12 +49,14 @@ class Mailbox:
     def full(self) -> bool:
         return len(self._pending) >= MAX_PENDING
 
-    def put(self, ask: wire.Ask, programs: list[str], wildcard: bool, now: float,
-            at: float) -> Request:
+    def put(
+        self, ask: wire.Ask, programs: list[str], wildcard: bool, now: float, at: float
+    ) -> Request:
         """Make a request of ``ask``. One without programs is done at once."""
         # Ids must not repeat after a `reload`, where somebody may still wait for an old one.
-        request = Request(uuid.uuid4().hex[:12], ask.kind, programs, ask.values, ask.by, at,
-                          wildcard)
+        request = Request(
+            uuid.uuid4().hex[:12], ask.kind, programs, ask.values, ask.by, at, wildcard
+        )
         kept = self._keep(Job(request.id, ask.kind, programs, ask.by))
         if programs:
             self._pending[request.id] = (request, now)
@@ -79,8 +81,8 @@ class Mailbox:
         return wire.Delivery(
             [request for request, _ in self._pending.values()],
             self.state if said.hello else "",
-            jobs=[job.id for job in self.jobs if job.id not in self._pending]
-            if said.hello else [])
+            jobs=[job.id for job in self.jobs if job.id not in self._pending] if said.hello else [],
+        )
 
     def reports(self, id: str, since: int) -> tuple[list[Report], bool] | None:
         """A job's reports after number ``since``, and whether it is done; None if unknown."""

@@ -52,8 +52,10 @@ def expand(process_groups: dict[str, Any], names: list[str], must_run: bool) -> 
         if process is None or internals.role(process):
             raise RPCError(Faults.BAD_NAME, f"{shown(name)}: ERROR (no such process)")
         if must_run and process.get_state() not in _RUNS:
-            raise RPCError(Faults.NOT_RUNNING,
-                           f"{shown(name)}: ERROR (not running: it is {state_name(process)})")
+            raise RPCError(
+                Faults.NOT_RUNNING,
+                f"{shown(name)}: ERROR (not running: it is {state_name(process)})",
+            )
         programs[make_namespec(group_name, process_name)] = None
     found.programs, found.skipped = list(programs), list(skipped.items())
     return found

@@ -38,8 +38,9 @@ def with_logs(config: Any, former: Any) -> tuple[Any, list[str]]:
     """
     copied = resolved(config, former)
     keys = [f"{channel}_logfile" for channel in _CHANNELS]
-    made = [key for key in keys
-            if getattr(config, key) is Automatic and getattr(former, key) is None]
+    made = [
+        key for key in keys if getattr(config, key) is Automatic and getattr(former, key) is None
+    ]
     for key in keys:
         if getattr(copied, key):
             _check_log(key, Path(getattr(copied, key)))
@@ -121,11 +122,17 @@ class Outputs:
     def _share(self, dispatcher: Any, config: Any, serving: Any) -> None:
         channel, twin = dispatcher.channel, _twin(dispatcher, serving)
         logfile = getattr(config, f"{channel}_logfile")
-        if (twin is None or twin.normallog is None or not logfile
-                or logfile != getattr(serving.config, f"{channel}_logfile")):
+        if (
+            twin is None
+            or twin.normallog is None
+            or not logfile
+            or logfile != getattr(serving.config, f"{channel}_logfile")
+        ):
             return
-        if any(getattr(config, f"{channel}_{key}") != getattr(serving.config, f"{channel}_{key}")
-               for key in _LOG_KEYS):
+        if any(
+            getattr(config, f"{channel}_{key}") != getattr(serving.config, f"{channel}_{key}")
+            for key in _LOG_KEYS
+        ):
             self._own[channel] = dispatcher.normallog
         self._shared[channel] = twin.normallog
         _write_to(dispatcher, twin.normallog)

@@ -60,13 +60,14 @@ class Successors:
         if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
             raise RPCError(Faults.SHUTDOWN_STATE)
         if serving.get_state() != ProcessStates.RUNNING:
-            raise RPCError(Faults.NOT_RUNNING,
-                           f"{namespec}: it is {names.state_name(serving)}")
+            raise RPCError(Faults.NOT_RUNNING, f"{namespec}: it is {names.state_name(serving)}")
         for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX):
             _check_free(group, name + suffix, namespec)
         new_group = internals.new_groups(supervisord).get(group.config.name)
-        new = next((one for one in getattr(new_group, "process_configs", ())
-                    if one.name == name), serving.config)
+        new = next(
+            (one for one in getattr(new_group, "process_configs", ()) if one.name == name),
+            serving.config,
+        )
         found = changes.change(group, new_group, name) if new_group is not None else None
         if found is not None and found.why:
             raise _failed(f"{namespec}: {found.why}")
@@ -85,15 +86,22 @@ class Successors:
         namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.config is None:
-            raise _failed(f"{namespec}: its successor {entry.ended}" if entry.ended
-                          else f"{namespec}: it has no successor")
+            raise _failed(
+                f"{namespec}: its successor {entry.ended}"
+                if entry.ended
+                else f"{namespec}: it has no successor"
+            )
         if entry.successor is serving:
             return self.shown(supervisord, namespec)
         if entry.successor is None or entry.successor.get_state() not in (
-                ProcessStates.RUNNING, ProcessStates.STARTING):
+            ProcessStates.RUNNING,
+            ProcessStates.STARTING,
+        ):
             raise _failed(f"{namespec}: its successor {entry.ended or 'is being stopped'}")
         if serving.administrative_stop and serving.get_state() in (
-                ProcessStates.STOPPING, ProcessStates.STOPPED):
+            ProcessStates.STOPPING,
+            ProcessStates.STOPPED,
+        ):
             # Who stops a program does not want to see it run again.
             raise _failed(f"{namespec}: it has been stopped meanwhile")
         _check_free(group, name + RETIRING_SUFFIX, namespec)
@@ -104,8 +112,9 @@ class Successors:
         # Before it may be gone already.
         entry.retiring = serving
         try:
-            runs_on = internals.take_place(group, name, entry.successor, entry.config,
-                                           name + RETIRING_SUFFIX, gone)
+            runs_on = internals.take_place(
+                group, name, entry.successor, entry.config, name + RETIRING_SUFFIX, gone
+            )
         except OSError as error:
             entry.retiring = None
             raise _failed(f"{namespec}: its log files cannot be opened: {error}") from None
@@ -130,10 +139,14 @@ class Successors:
         entry = self._entry(namespec, group)
         successor = None if entry.successor is serving else entry.successor
         return Succession(
-            serving.pid, names.state_name(serving),
+            serving.pid,
+            names.state_name(serving),
             successor.pid if successor is not None else 0,
             names.state_name(successor) if successor is not None else "",
-            entry.retiring.pid if entry.retiring is not None else 0, entry.ended, entry.tail)
+            entry.retiring.pid if entry.retiring is not None else 0,
+            entry.ended,
+            entry.tail,
+        )
 
     def adopt(self, supervisord: Any, namespec: str) -> None:
         """Heed changes that need no other process."""
@@ -153,12 +166,18 @@ class Successors:
     def resize(self, supervisord: Any, group_name: str) -> Resize:
         """Start the processes that a group has gained, and stop those that it has lost."""
         groups, new_groups = supervisord.process_groups, internals.new_groups(supervisord)
-        if (not isinstance(group_name, str) or group_name not in groups
-                or group_name not in new_groups or internals.is_pool(groups[group_name])):
+        if (
+            not isinstance(group_name, str)
+            or group_name not in groups
+            or group_name not in new_groups
+            or internals.is_pool(groups[group_name])
+        ):
             raise RPCError(Faults.BAD_NAME, names.shown(str(group_name)[:80]))
         group, new_group = groups[group_name], new_groups[group_name]
-        found = next(iter(changes.reread(
-            {group_name: group}, {group_name: new_group}).resized), Resize(group_name))
+        found = next(
+            iter(changes.reread({group_name: group}, {group_name: new_group}).resized),
+            Resize(group_name),
+        )
         if found.refused:
             raise _failed(f"{group_name}: {found.refused}")
         now = {one.name: one for one in group.config.process_configs}
@@ -170,7 +189,8 @@ class Successors:
         except OSError as error:
             raise _failed(f"{group_name}: log files cannot be made: {error}") from None
         group.config.process_configs = [
-            now.get(config.name, config) for config in new_group.process_configs]
+            now.get(config.name, config) for config in new_group.process_configs
+        ]
         for namespec in found.dropped:
             internals.drop(group, split_namespec(namespec)[1])
             successor = self._entry(namespec, group).successor
@@ -191,9 +211,16 @@ class Successors:
 
         try:
             entry.successor = internals.start_beside(
-                group, internals.beside(config, name + SUCCESSOR_SUFFIX, {
-                    SUCCESSOR_VARIABLE: old_pid, GUNICORN_VARIABLE: old_pid}),
-                name, serving, ended)
+                group,
+                internals.beside(
+                    config,
+                    name + SUCCESSOR_SUFFIX,
+                    {SUCCESSOR_VARIABLE: old_pid, GUNICORN_VARIABLE: old_pid},
+                ),
+                name,
+                serving,
+                ended,
+            )
         except ChildProcessError:
             outputs.remove_logs(logs)
             raise
@@ -215,8 +242,11 @@ class Successors:
 
     def _forget(self, supervisord: Any) -> None:
         """Programs that are gone, so that this does not grow for ever."""
-        everyone = {make_namespec(group.config.name, name)
-                    for group in supervisord.process_groups.values() for name in group.processes}
+        everyone = {
+            make_namespec(group.config.name, name)
+            for group in supervisord.process_groups.values()
+            for name in group.processes
+        }
         for namespec in self._entries.keys() - everyone:
             del self._entries[namespec]
 

@@ -40,8 +40,18 @@ STOPPING = "STOPPING"  # it has stopped: which of PATHS, of its Unix sockets, ar
 ACK = "ACK"
 
 FROM_ARBITERS = frozenset({COUNTED, RELOADED, STARTING, STOPPING})
-KINDS = FROM_ARBITERS | {BOOTING, LOADED, READY, UNREADY, FAILED, RESISTING, MEASURED, ABORTING,
-                         LISTENING, ACK}
+KINDS = FROM_ARBITERS | {
+    BOOTING,
+    LOADED,
+    READY,
+    UNREADY,
+    FAILED,
+    RESISTING,
+    MEASURED,
+    ABORTING,
+    LISTENING,
+    ACK,
+}
 # More descriptors than that are not passed at once.
 MAX_SOCKETS = 64
 

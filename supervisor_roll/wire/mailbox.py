@@ -255,9 +255,11 @@ def _built(shape: type[_Value], data: object) -> _Value:
             fields[key] = rules[key](data[key])
         except (TypeError, ValueError) as error:
             raise BadMessage(f"{shape.__name__}: {key}: {error}") from None
-    missing = [one.name for one in dataclasses.fields(shape)  # type: ignore[arg-type]
-               if one.default is MISSING and one.default_factory is MISSING
-               and one.name not in fields]
+    missing = [
+        one.name
+        for one in dataclasses.fields(shape)  # type: ignore[arg-type]
+        if one.default is MISSING and one.default_factory is MISSING and one.name not in fields
+    ]
     if missing:
         raise BadMessage(f"{shape.__name__}: missing {', '.join(missing)}")
     return shape(**fields)
@@ -324,24 +326,66 @@ _texts = _list_of(_text)
 _RULES: dict[type, dict[str, Callable[[object], object]]] = {
     Ask: {"kind": _text, "names": _texts, "values": _map_of(_text), "by": _text},
     Receipt: {"id": _text, "programs": _texts, "skipped": _list_of(_pair)},
-    Request: {"id": _text, "kind": _text, "programs": _texts, "values": _map_of(_text),
-              "by": _text, "at": _number, "wildcard": _flag},
-    Report: {"job": _text, "program": _text, "kind": _text, "facts": _free, "at": _number,
-             "seq": _whole},
-    Status: {"state": _text, "since": _number, "by": _text, "job": _text, "why": _text,
-             "done": _whole, "total": _whole, "ready": _whole, "desired": _whole,
-             "min_ready": _whole, "ended": _or_none(_number), "outdated": _list_of(_whole),
-             "fresh": _list_of(_whole), "releases": _map_of(_text), "resisting": _text,
-             "strategy": _text, "arbiter": _whole, "successor": _whole, "retiring": _whole},
+    Request: {
+        "id": _text,
+        "kind": _text,
+        "programs": _texts,
+        "values": _map_of(_text),
+        "by": _text,
+        "at": _number,
+        "wildcard": _flag,
+    },
+    Report: {
+        "job": _text,
+        "program": _text,
+        "kind": _text,
+        "facts": _free,
+        "at": _number,
+        "seq": _whole,
+    },
+    Status: {
+        "state": _text,
+        "since": _number,
+        "by": _text,
+        "job": _text,
+        "why": _text,
+        "done": _whole,
+        "total": _whole,
+        "ready": _whole,
+        "desired": _whole,
+        "min_ready": _whole,
+        "ended": _or_none(_number),
+        "outdated": _list_of(_whole),
+        "fresh": _list_of(_whole),
+        "releases": _map_of(_text),
+        "resisting": _text,
+        "strategy": _text,
+        "arbiter": _whole,
+        "successor": _whole,
+        "retiring": _whole,
+    },
     Job: {"id": _text, "kind": _text, "programs": _texts, "by": _text},
 }
 _RULES |= {
-    Exchange: {"pid": _whole, "hello": _flag, "state": _or_none(_text),
-               "reports": _list_of(_value_of(Report)),
-               "statuses": _or_none(_map_of(_value_of(Status))), "taken": _texts, "done": _texts},
-    Delivery: {"requests": _list_of(_value_of(Request)), "state": _text, "config": _text,
-               "jobs": _texts},
+    Exchange: {
+        "pid": _whole,
+        "hello": _flag,
+        "state": _or_none(_text),
+        "reports": _list_of(_value_of(Report)),
+        "statuses": _or_none(_map_of(_value_of(Status))),
+        "taken": _texts,
+        "done": _texts,
+    },
+    Delivery: {
+        "requests": _list_of(_value_of(Request)),
+        "state": _text,
+        "config": _text,
+        "jobs": _texts,
+    },
     Reports: {"reports": _list_of(_value_of(Report)), "done": _flag, "listener": _text},
-    Overview: {"programs": _map_of(_value_of(Status)), "listener": _or_none(_free),
-               "jobs": _list_of(_value_of(Job))},
+    Overview: {
+        "programs": _map_of(_value_of(Status)),
+        "listener": _or_none(_free),
+        "jobs": _list_of(_value_of(Job)),
+    },
 }

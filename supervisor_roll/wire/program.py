@@ -68,11 +68,12 @@ def _whole(value: Any) -> bool:
 _RULES = {
     "command": _text,
     "file": _text,
-    "arguments": lambda value: (
-        isinstance(value, list) and bool(value) and all(map(_text, value))),
+    "arguments": lambda value: isinstance(value, list) and bool(value) and all(map(_text, value)),
     "directory": _text,
-    "environment": lambda value: isinstance(value, dict) and all(
-        key and "=" not in key and _text(key) and _text(one) for key, one in value.items()),
+    "environment": lambda value: (
+        isinstance(value, dict)
+        and all(key and "=" not in key and _text(key) and _text(one) for key, one in value.items())
+    ),
     "uid": _whole,
     "umask": _whole,
 }

@@ -89,10 +89,15 @@ def encode(value: Reread | Resize | Succession) -> str:
 def decode_reread(text: object) -> Reread:
     """Raises BadMessage, as does the other decoder. Keys that are not known are ignored."""
     data = _object(text, "Reread")
-    return _built(Reread, {
-        "changes": [_built(Change, one) for one in _list(data, "changes")],
-        "resized": [_built(Resize, one) for one in _list(data, "resized")],
-        "added": _list(data, "added"), "removed": _list(data, "removed")})
+    return _built(
+        Reread,
+        {
+            "changes": [_built(Change, one) for one in _list(data, "changes")],
+            "resized": [_built(Resize, one) for one in _list(data, "resized")],
+            "added": _list(data, "added"),
+            "removed": _list(data, "removed"),
+        },
+    )
 
 
 def decode_succession(text: object) -> Succession:
@@ -155,8 +160,10 @@ _RULES: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     "list[str]": _texts,
-    "dict[str, str]": lambda value: isinstance(value, dict) and all(
-        isinstance(one, str) for pair in value.items() for one in pair),
+    "dict[str, str]": lambda value: (
+        isinstance(value, dict)
+        and all(isinstance(one, str) for pair in value.items() for one in pair)
+    ),
     "list[Change]": lambda value: isinstance(value, list),
     "list[Resize]": lambda value: isinstance(value, list),
 }

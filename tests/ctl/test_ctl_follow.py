@@ -28,14 +28,27 @@ class Client:
         return answer
 
 
-def some(*kinds: str, first: int = 1, program: str = "myapp", done: bool = False,
-         listener: str = "RUNNING") -> Reports:
-    return Reports([Report("1", program, kind, {}, 0.0, first + n) for n, kind in enumerate(kinds)],
-                   done, listener)
+def some(
+    *kinds: str,
+    first: int = 1,
+    program: str = "myapp",
+    done: bool = False,
+    listener: str = "RUNNING",
+) -> Reports:
+    return Reports(
+        [Report("1", program, kind, {}, 0.0, first + n) for n, kind in enumerate(kinds)],
+        done,
+        listener,
+    )
 
 
-def follow(client: Client, *programs: str, patience_secs: float = 10.0,
-           only: bool = False, update: bool = False) -> tuple[Follower, str]:
+def follow(
+    client: Client,
+    *programs: str,
+    patience_secs: float = 10.0,
+    only: bool = False,
+    update: bool = False,
+) -> tuple[Follower, str]:
     out = io.StringIO()
     follower = Follower(client, Screen(out), patience_secs)  # type: ignore[arg-type]
     follower.follow("1", programs, only, update)
@@ -59,26 +72,32 @@ def test_an_unreachable_supervisord_is_endured_for_a_while() -> None:
 
 def test_a_listener_that_starts_again_is_endured_and_one_that_stays_away_is_not() -> None:
     away = some(listener="FATAL")
-    follower, _ = follow(Client(away, some(), away, some(wire.COMPLETE, done=True)), "myapp",
-                         patience_secs=0.2)
+    follower, _ = follow(
+        Client(away, some(), away, some(wire.COMPLETE, done=True)), "myapp", patience_secs=0.2
+    )
     assert follower.succeeded
-    follow(Client(some(listener="BACKOFF"), some(wire.COMPLETE, done=True)), "myapp",
-           patience_secs=0.0)
+    follow(
+        Client(some(listener="BACKOFF"), some(wire.COMPLETE, done=True)), "myapp", patience_secs=0.0
+    )
     with pytest.raises(Lost, match="the listener is FATAL, so nobody carries this rollout on"):
         follow(Client(away), "myapp", patience_secs=0.0)
 
 
-@pytest.mark.parametrize(("kinds", "succeeded"), [
-    ([wire.COMPLETE, wire.COMPLETE], True),
-    ([wire.COMPLETE, wire.SKIPPED], True),
-    ([wire.SKIPPED, wire.SKIPPED], False),
-    ([wire.COMPLETE, wire.FAILED], False),
-    ([wire.COMPLETE, wire.ABORTED], False),
-    ([wire.REFUSED, wire.COMPLETE], False),
-    ([wire.COMPLETE, wire.BEGAN], False),
-])
+@pytest.mark.parametrize(
+    ("kinds", "succeeded"),
+    [
+        ([wire.COMPLETE, wire.COMPLETE], True),
+        ([wire.COMPLETE, wire.SKIPPED], True),
+        ([wire.SKIPPED, wire.SKIPPED], False),
+        ([wire.COMPLETE, wire.FAILED], False),
+        ([wire.COMPLETE, wire.ABORTED], False),
+        ([wire.REFUSED, wire.COMPLETE], False),
+        ([wire.COMPLETE, wire.BEGAN], False),
+    ],
+)
 def test_success_is_every_program_complete_that_was_not_skipped(
-        kinds: list[str], succeeded: bool) -> None:
+    kinds: list[str], succeeded: bool
+) -> None:
     client = Client(some(kinds[0], program="a"), some(kinds[1], program="b", done=True))
     follower, _ = follow(client, "a", "b")
     assert follower.succeeded is succeeded
@@ -92,45 +111,59 @@ def test_one_of_several_programs_is_followed_to_its_own_end() -> None:
 
 
 def test_kinds_of_a_later_release_change_no_outcome() -> None:
-    client = Client(some("invented", wire.BEGAN, "pondered", wire.COMPLETE, "mused"),
-                    some("hummed", program="elsewhere", first=6, done=True))
+    client = Client(
+        some("invented", wire.BEGAN, "pondered", wire.COMPLETE, "mused"),
+        some("hummed", program="elsewhere", first=6, done=True),
+    )
     follower, text = follow(client, "myapp")
     assert (follower.outcomes, follower.succeeded) == ({"myapp": "complete"}, True)
     assert "myapp: invented {}\n" in text
 
 
 def test_a_note_on_a_program_that_nobody_named_owes_no_outcome() -> None:
-    follower, text = follow(Client(some(wire.COMPLETE), some(
-        wire.NOTE, wire.WARNING, program="redis", first=2, done=True)), "myapp")
+    follower, text = follow(
+        Client(
+            some(wire.COMPLETE), some(wire.NOTE, wire.WARNING, program="redis", first=2, done=True)
+        ),
+        "myapp",
+    )
     assert follower.succeeded
     assert "without a word" not in text
 
 
-@pytest.mark.parametrize(("reports", "succeeded", "says"), [
-    ([], True, "no changes\n"),
-    ([("a", wire.SKIPPED), ("b", wire.SKIPPED)], True, "no changes\n"),
-    ([("", wire.NOTE)], True, "no changes to roll\n"),
-    ([("a", wire.WARNING)], True, "no changes to roll\n"),
-    ([("a", wire.COMPLETE)], True, ""),
-    ([("a", wire.COMPLETE), ("b", wire.SKIPPED), ("c", wire.NOTE)], True, ""),
-    ([("", wire.REFUSED)], False, ""),
-    ([("", wire.REFUSED), ("a", wire.COMPLETE)], False, ""),
-    ([("a", wire.FAILED), ("b", wire.SKIPPED)], False, ""),
-    ([("a", wire.SUCCEEDED)], False, ""),
-    ([("a", wire.QUEUED)], False, ""),
-    ([("a", wire.BEGAN), ("b", wire.COMPLETE)], False, ""),
-])
+@pytest.mark.parametrize(
+    ("reports", "succeeded", "says"),
+    [
+        ([], True, "no changes\n"),
+        ([("a", wire.SKIPPED), ("b", wire.SKIPPED)], True, "no changes\n"),
+        ([("", wire.NOTE)], True, "no changes to roll\n"),
+        ([("a", wire.WARNING)], True, "no changes to roll\n"),
+        ([("a", wire.COMPLETE)], True, ""),
+        ([("a", wire.COMPLETE), ("b", wire.SKIPPED), ("c", wire.NOTE)], True, ""),
+        ([("", wire.REFUSED)], False, ""),
+        ([("", wire.REFUSED), ("a", wire.COMPLETE)], False, ""),
+        ([("a", wire.FAILED), ("b", wire.SKIPPED)], False, ""),
+        ([("a", wire.SUCCEEDED)], False, ""),
+        ([("a", wire.QUEUED)], False, ""),
+        ([("a", wire.BEGAN), ("b", wire.COMPLETE)], False, ""),
+    ],
+)
 def test_an_update_owes_an_outcome_only_to_what_it_begins(
-        reports: list[tuple[str, str]], succeeded: bool, says: str) -> None:
+    reports: list[tuple[str, str]], succeeded: bool, says: str
+) -> None:
     answers = [some(kind, program=program, first=n) for n, (program, kind) in enumerate(reports, 1)]
     follower, text = follow(Client(*answers, some(done=True)), "all", update=True)
     assert follower.succeeded is succeeded
     assert text.endswith(says)
     assert ("no changes" in text) == bool(says)
-    unended = [program for program, kind in reports
-               if kind in (wire.SUCCEEDED, wire.QUEUED, wire.BEGAN)]
-    assert [program for program in "abc"
-            if f"{program}: the listener ended this rollout without" in text] == unended
+    unended = [
+        program for program, kind in reports if kind in (wire.SUCCEEDED, wire.QUEUED, wire.BEGAN)
+    ]
+    assert [
+        program
+        for program in "abc"
+        if f"{program}: the listener ended this rollout without" in text
+    ] == unended
 
 
 def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None:
@@ -143,8 +176,11 @@ def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None
 
 
 def test_of_one_program_of_an_update_what_is_about_none_is_told_too() -> None:
-    client = Client(some(wire.BEGAN, program="a"), some(wire.REFUSED, program="", first=2),
-                    some(wire.COMPLETE, program="b", first=3))
+    client = Client(
+        some(wire.BEGAN, program="a"),
+        some(wire.REFUSED, program="", first=2),
+        some(wire.COMPLETE, program="b", first=3),
+    )
     follower, text = follow(client, "b", only=True, update=True)
     assert follower.outcomes == {"": wire.REFUSED, "b": wire.COMPLETE}
     assert (follower.succeeded, "a:" in text) == (False, False)

@@ -31,18 +31,29 @@ def screen(written: str) -> list[str]:
             lines.append("")
         else:
             assert char.isprintable(), repr(char)
-            lines[-1] = lines[-1][:column].ljust(column) + char + lines[-1][column + 1:]
+            lines[-1] = lines[-1][:column].ljust(column) + char + lines[-1][column + 1 :]
             column += 1
     return [line.rstrip() for line in lines]
 
 
 def test_a_bar_shows_the_progress_and_is_gone_at_the_end(
-        site: Supervised, terminal: tuple[int, int]) -> None:
+    site: Supervised, terminal: tuple[int, int]
+) -> None:
     master, slave = terminal
-    site.script(["report", "myapp", "began", BEGAN], complete("myapp")[1], ["until", "half"],
-                *complete("myapp")[2:], ["done"])
-    roll = subprocess.Popen(site.ctl_command("rollrestart", "myapp"), stdin=slave, stdout=slave,
-                            stderr=slave, env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"})
+    site.script(
+        ["report", "myapp", "began", BEGAN],
+        complete("myapp")[1],
+        ["until", "half"],
+        *complete("myapp")[2:],
+        ["done"],
+    )
+    roll = subprocess.Popen(
+        site.ctl_command("rollrestart", "myapp"),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"},
+    )
     os.close(slave)
     os.set_blocking(master, False)
     written = b""

@@ -45,9 +45,7 @@ def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
     """
     sites = _sites(request.node)
 
-    def make(
-        *programs: Program, start: bool = True, **options: Any
-    ) -> Site:
+    def make(*programs: Program, start: bool = True, **options: Any) -> Site:
         site = Site(*programs, **options)
         sites.append(site)
         return site.start() if start else site

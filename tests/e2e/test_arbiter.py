@@ -26,14 +26,19 @@ def environment(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
-@pytest.mark.parametrize(("supervisor", "gunicorn", "worker_class"), [
-    (None, None, "sync"),
-    ("4.2.5", None, "gthread"),
-    (None, "20.1.0", "sync"),
-    (None, "23.0.0", "gevent"),
-])
+@pytest.mark.parametrize(
+    ("supervisor", "gunicorn", "worker_class"),
+    [
+        (None, None, "sync"),
+        ("4.2.5", None, "gthread"),
+        (None, "20.1.0", "sync"),
+        (None, "23.0.0", "gevent"),
+    ],
+)
 def test_a_changed_environment_is_in_force_and_no_request_failed(
-    make_site: Callable[..., Site], supervisor: str | None, gunicorn: str | None,
+    make_site: Callable[..., Site],
+    supervisor: str | None,
+    gunicorn: str | None,
     worker_class: str,
 ) -> None:
     program = Program(workers=2, boot_secs=0.6, worker_class=worker_class)
@@ -61,7 +66,7 @@ def test_a_changed_environment_is_in_force_and_no_request_failed(
     for pid in [new, *after.children]:
         assert "COLOUR=green" in environment(pid)
     assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
-    assert [one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-            if one["group"] == "web"] == ["web"]
+    assert [
+        one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] == "web"
+    ] == ["web"]
     assert site.state("web") == "RUNNING"
-

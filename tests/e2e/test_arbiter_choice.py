@@ -50,8 +50,17 @@ def _rolled(site: Site, *options: str) -> Ran:
 
 def test_only_what_supervisord_itself_heeds_has_changed(site: Site) -> None:
     assert "warning" not in _rolls_workers(site)
-    site.write(replace(PROGRAM, section={
-        "stopsignal": "QUIT", "stopwaitsecs": "30", "priority": "5", "startretries": "7"}))
+    site.write(
+        replace(
+            PROGRAM,
+            section={
+                "stopsignal": "QUIT",
+                "stopwaitsecs": "30",
+                "priority": "5",
+                "startretries": "7",
+            },
+        )
+    )
     assert site.rpc.supervisor.reloadConfig() == [[[], ["web"], []]]
     said = _rolls_workers(site)
     assert "supervisord heeds from now on: priority, startretries, stopsignal, stopwaitsecs" in said
@@ -64,8 +73,10 @@ def test_its_section_or_its_gunicorns_file_has_changed(site: Site) -> None:
     site.write(replace(PROGRAM, environment=CHANGED))
     # What was asked for is what is done, and what it leaves undone is said.
     said = _rolls_workers(site, "--strategy=workers")
-    assert ("warning: its configuration has changed, which replacing workers does not apply: "
-            "environment") in said
+    assert (
+        "warning: its configuration has changed, which replacing workers does not apply: "
+        "environment"
+    ) in said
     assert site.rpc.supervisor.reloadConfig() == [[[], ["web"], []]]
     assert "(its configuration has changed: environment)" in _replaces_arbiter(site)
     site.write(replace(PROGRAM, environment=CHANGED, conf="timeout = 77"))
@@ -76,7 +87,7 @@ def test_its_section_or_its_gunicorns_file_has_changed(site: Site) -> None:
 
 
 def test_of_a_preloaded_application_there_is_one_boot_for_all_workers(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     site = make_site(replace(PROGRAM, workers=4, conf="preload_app = True"))
     old, before = site.pid("web"), site.workers("web")
@@ -95,7 +106,7 @@ def test_of_a_preloaded_application_there_is_one_boot_for_all_workers(
 
 
 def test_an_arbiter_that_has_imported_the_application_is_replaced(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     # As a configuration does that reads its settings from there.
     stale = 'import sys; sys.path.insert(0, "{}"); import release'
@@ -115,22 +126,38 @@ def test_a_dry_run_classifies_each_key_and_touches_nothing(site: Site) -> None:
     before, arbiter, forks = site.workers("web"), site.pid("web"), site.boots("web")
     elsewhere = site.folder / "elsewhere"
     elsewhere.mkdir()
-    site.write(replace(
-        PROGRAM, environment=CHANGED, app="--threads 2 plain:app", conf="timeout = 77", section={
-            "directory": str(elsewhere), "umask": "027", "stopsignal": "QUIT",
-            "stdout_logfile": f"{site.folder}/logs/anew.log", "autorestart": "true"}))
+    site.write(
+        replace(
+            PROGRAM,
+            environment=CHANGED,
+            app="--threads 2 plain:app",
+            conf="timeout = 77",
+            section={
+                "directory": str(elsewhere),
+                "umask": "027",
+                "stopsignal": "QUIT",
+                "stdout_logfile": f"{site.folder}/logs/anew.log",
+                "autorestart": "true",
+            },
+        )
+    )
     with site.load("web") as load, site.observe_all("web") as seen:
         ran = site.ctl("rollrestart", "--dry-run", "web")
         summary = load.stop()
     assert ran.status == 0, ran.output
     assert "would replace the arbiter and its 2 workers" in ran.output
-    told = {line.replace("changes", "", 1).split()[0]: " ".join(line.split()[-4:])
-            for line in ran.output.splitlines() if "rollout" in line or "at once" in line}
+    told = {
+        line.replace("changes", "", 1).split()[0]: " ".join(line.split()[-4:])
+        for line in ran.output.splitlines()
+        if "rollout" in line or "at once" in line
+    }
     conf = f"{site.folder}/web.conf.py"
     needs_arbiter = {"command", "directory", "environment", "stdout_logfile", "umask", conf}
     assert {key for key, how in told.items() if how == "needs an arbiter rollout"} >= needs_arbiter
     assert {key for key, how in told.items() if how.endswith("applies at once")} == {
-        "autorestart", "stopsignal"}
+        "autorestart",
+        "stopsignal",
+    }
     assert "nothing was touched" in ran.output
     assert not summary.failed, summary
     assert {sample.children for sample in seen.samples} == {before.children}

@@ -65,8 +65,12 @@ def test_what_was_held_for_one_that_cannot_start_again_is_let_go(
 ) -> None:
     retries = {"fatal": 0, "stopped": 10}
     # Time enough for a boot to fail in it, so that supervisord counts these failures.
-    site = make_site(*(Program(name, port=free_port(), section={
-        "startsecs": "3", "startretries": str(number)}) for name, number in retries.items()))
+    site = make_site(
+        *(
+            Program(name, port=free_port(), section={"startsecs": "3", "startretries": str(number)})
+            for name, number in retries.items()
+        )
+    )
     site.add_release("bad", boot="raise")
     site.deploy("bad")
     for name in retries:

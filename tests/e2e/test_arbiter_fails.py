@@ -39,12 +39,12 @@ def _untouched(site: Site) -> Iterator[None]:
 
 
 def _names(site: Site) -> list[str]:
-    return [one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-            if one["group"] == "web"]
+    return [one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] == "web"]
 
 
-def _fails(site: Site, program: Program, *says: str, options: tuple[str, ...] = (),
-           release: str = "v1") -> None:
+def _fails(
+    site: Site, program: Program, *says: str, options: tuple[str, ...] = (), release: str = "v1"
+) -> None:
     """Roll to ``program``: that fails, says so in these words, and has no effect."""
     site.write(program)
     site.deploy(release)
@@ -73,16 +73,27 @@ def _works(site: Site, program: Program) -> None:
 
 def test_what_cannot_be_started(make_site: Callable[..., Site]) -> None:
     site = make_site(PROGRAM)
-    _fails(site, replace(PROGRAM, gunicorn=Path("/nonexistent/gunicorn")),
-           "can't find command '/nonexistent/gunicorn'")
+    _fails(
+        site,
+        replace(PROGRAM, gunicorn=Path("/nonexistent/gunicorn")),
+        "can't find command '/nonexistent/gunicorn'",
+    )
     file = site.folder / "gunicorn"
     file.write_text("#!/bin/sh\n")
     _fails(site, replace(PROGRAM, gunicorn=file), f"command at '{file}' is not executable")
     _works(site, PROGRAM)
-    _fails(site, replace(PROGRAM, section={"directory": "/nonexistent"}),
-           "couldn't chdir to /nonexistent: ENOENT", "exit status 127")
-    _fails(site, replace(PROGRAM, app="--no-such-option plain:app"),
-           "unrecognized arguments: --no-such-option", "exit status 2")
+    _fails(
+        site,
+        replace(PROGRAM, section={"directory": "/nonexistent"}),
+        "couldn't chdir to /nonexistent: ENOENT",
+        "exit status 127",
+    )
+    _fails(
+        site,
+        replace(PROGRAM, app="--no-such-option plain:app"),
+        "unrecognized arguments: --no-such-option",
+        "exit status 2",
+    )
     _fails(site, replace(PROGRAM, conf="1 / 0"), "ZeroDivisionError", f"{site.folder}/web.conf.py")
     _works(site, replace(PROGRAM, environment=CHANGED))
 
@@ -93,20 +104,28 @@ def test_what_supervisord_cannot_read_is_refused(make_site: Callable[..., Site])
     with _untouched(site):
         ran = site.ctl("rollrestart", "web")
     assert ran.status == 1, ran.output
-    for text in ("refused, nothing was touched", "Invalid user name no-such-user",
-                 "program:web", f"{site.folder}/conf.d/web.conf"):
+    for text in (
+        "refused, nothing was touched",
+        "Invalid user name no-such-user",
+        "program:web",
+        f"{site.folder}/conf.d/web.conf",
+    ):
         assert text in ran.output
     _works(site, replace(PROGRAM, environment=CHANGED))
 
 
 def test_without_the_hooks_it_ends_before_it_touches_a_socket(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     site = make_site(PROGRAM)
     path = site.folder / "run" / "web.sock"
     inode = path.stat().st_ino
-    _fails(site, replace(PROGRAM, hooks=False, environment=CHANGED),
-           "exit status 1", "KeyError: 'GUNICORN_FD'")
+    _fails(
+        site,
+        replace(PROGRAM, hooks=False, environment=CHANGED),
+        "exit status 1",
+        "KeyError: 'GUNICORN_FD'",
+    )
     assert path.stat().st_ino == inode
     _works(site, replace(PROGRAM, environment=CHANGED))
 
@@ -120,8 +139,13 @@ def test_an_application_that_does_not_load(make_site: Callable[..., Site]) -> No
     _fails(site, changed, "ImportError: release raises lacks a module", release="raises")
     _fails(site, changed, "SystemExit: 3", release="exits")
     _fails(site, changed, "the end of its output:", "Worker failed to boot", release="leaves")
-    _fails(site, replace(changed, conf="preload_app = True"), "exit status 1",
-           "ImportError: release raises lacks a module", release="raises")
+    _fails(
+        site,
+        replace(changed, conf="preload_app = True"),
+        "exit status 1",
+        "ImportError: release raises lacks a module",
+        release="raises",
+    )
     _works(site, changed)
 
 
@@ -132,10 +156,21 @@ def test_a_worker_that_does_not_become_ready(make_site: Callable[..., Site]) -> 
     site.add_release("hangs", boot="hang")
     site.add_release("sick", status=500)
     impatient = ("--ready-timeout=1",)
-    _fails(site, changed, "was not ready within 1 s: it had not loaded its application",
-           "Handling signal: term", options=impatient, release="hangs")
-    _fails(site, changed, "was not ready within 1 s; its last health check: 500", options=impatient,
-           release="sick")
+    _fails(
+        site,
+        changed,
+        "was not ready within 1 s: it had not loaded its application",
+        "Handling signal: term",
+        options=impatient,
+        release="hangs",
+    )
+    _fails(
+        site,
+        changed,
+        "was not ready within 1 s; its last health check: 500",
+        options=impatient,
+        release="sick",
+    )
     _works(site, changed)
 
 

@@ -30,8 +30,11 @@ def _reached(site: Site, old: int, old_workers: int, ready: int, booting: int) -
 
     def settled() -> Sample | None:
         olds, every = WorkerTable(old).sample(), site.all_workers("web")
-        alike = (len(olds.ready) == len(olds.children) == old_workers
-                 and len(every.ready) == old_workers + ready and len(every.booting) == booting)
+        alike = (
+            len(olds.ready) == len(olds.children) == old_workers
+            and len(every.ready) == old_workers + ready
+            and len(every.booting) == booting
+        )
         return every if alike else None
 
     return wait_until(settled, 15, f"{old_workers} old, {ready} new ready, {booting} booting")
@@ -138,7 +141,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back(
 
 
 def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     site = make_site(PROGRAM)
     old = site.pid("web")
@@ -172,8 +175,9 @@ def test_a_canary_starts_alone_and_the_others_after_it(make_site: Callable[..., 
     site.write(replace(PROGRAM, environment=CHANGED))
     with site.observe("web") as seen, site.observe_all("web") as both:
         roll = site.ctl_start("rollrestart", "--canary=1", "--min-ready=600", "web")
-        ready = wait_until(lambda: site.all_workers("web").ready - before.ready, 15,
-                           "the canary is ready")
+        ready = wait_until(
+            lambda: site.all_workers("web").ready - before.ready, 15, "the canary is ready"
+        )
         (canary,) = ready
         wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "that is known")
         os.kill(canary, signal.SIGKILL)

@@ -14,7 +14,7 @@ FIRST, SECOND = "web:web_00", "web:web_01"
 
 
 def test_of_a_group_only_the_program_that_has_changed_gets_another_arbiter(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     api, web = Program("api", boot_secs=0.2), Program("web", boot_secs=0.2)
     site = make_site(api, web, start=False)
@@ -54,7 +54,7 @@ def test_of_a_group_only_the_program_that_has_changed_gets_another_arbiter(
 
 
 def test_the_processes_of_a_program_get_theirs_one_after_the_other(
-    make_site: Callable[..., Site]
+    make_site: Callable[..., Site],
 ) -> None:
     program = Program("web", numprocs=2)
     site = make_site(program)
@@ -97,8 +97,9 @@ def test_none_is_touched_after_one_that_failed(make_site: Callable[..., Site]) -
 
 
 def _names(site: Site) -> set[str]:
-    return {one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-            if one["group"] != "roll"}
+    return {
+        one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] != "roll"
+    }
 
 
 def _in_force(site: Site, namespec: str) -> None:

@@ -98,10 +98,17 @@ def test_another_user_serves_on_the_same_socket(make_site: Callable[..., Site]) 
         (site.folder / name).chmod(0o777)
     site.start()
     path = f"{site.folder}/run/web.sock"
-    site.write(replace(program, environment={"PYTHONPATH": PYTHONPATH}, section={
-        "user": user.pw_name,
-        "command": f"{python} -m gunicorn -c {site.folder}/web.conf.py -b unix:{path} plain:app",
-    }))
+    site.write(
+        replace(
+            program,
+            environment={"PYTHONPATH": PYTHONPATH},
+            section={
+                "user": user.pw_name,
+                "command": f"{python} -m gunicorn -c {site.folder}/web.conf.py "
+                f"-b unix:{path} plain:app",
+            },
+        )
+    )
     with site.load("web") as load:
         wait_until(lambda: load.answered_by("v1") > 10, 15, "requests are answered")
         ran = site.ctl("rollrestart", "web")
@@ -126,9 +133,13 @@ def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Sit
     program = Program(workers=2)
     site = make_site(program, start=False)
     record = site.folder / "events"
-    site.write_conf("recorder", (
-        f"[eventlistener:recorder]\ncommand={sys.executable} {RECORDER} {record}\n"
-        "events=PROCESS_STATE\nbuffer_size=100\n"))
+    site.write_conf(
+        "recorder",
+        (
+            f"[eventlistener:recorder]\ncommand={sys.executable} {RECORDER} {record}\n"
+            "events=PROCESS_STATE\nbuffer_size=100\n"
+        ),
+    )
     site.start()
     old = site.pid("web")
     site.add_release("v2", boot="gate")
@@ -169,12 +180,21 @@ def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Sit
     assert newest not in (old, new)
     said = f"PROCESS_STATE_RUNNING web {newest}"
     wait_until(lambda: said in record.read_text(), 15, "the last event is recorded")
-    events = [line.removeprefix("PROCESS_STATE_") for line in record.read_text().splitlines()
-              if line.split()[1].startswith("web")]
-    assert _of(events, str(new)) == [f"RUNNING web.successor {new}", f"STOPPING web {new}",
-                                     f"STOPPED web {new}"]
-    assert _of(events, str(old)) == [f"RUNNING web {old}", f"STOPPING web.retiring {old}",
-                                     f"STOPPED web.retiring {old}"]
+    events = [
+        line.removeprefix("PROCESS_STATE_")
+        for line in record.read_text().splitlines()
+        if line.split()[1].startswith("web")
+    ]
+    assert _of(events, str(new)) == [
+        f"RUNNING web.successor {new}",
+        f"STOPPING web {new}",
+        f"STOPPED web {new}",
+    ]
+    assert _of(events, str(old)) == [
+        f"RUNNING web {old}",
+        f"STOPPING web.retiring {old}",
+        f"STOPPED web.retiring {old}",
+    ]
     assert "STARTING web.successor" in [one.strip() for one in events]
 
 
@@ -185,8 +205,9 @@ def _of(events: list[str], pid: str) -> list[str]:
 def _nothing_is_left(site: Site) -> None:
     """supervisord has what it would have after a restart, and no more."""
     assert site.rpc.supervisor.reloadConfig() == UNCHANGED
-    assert [one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-            if one["group"] == "web"] == ["web"]
+    assert [
+        one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] == "web"
+    ] == ["web"]
     assert site.arbiters("web") == [site.pid("web")]
 
 
@@ -204,8 +225,13 @@ def _another_user() -> tuple[pwd.struct_passwd, str]:
         system = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
         for python in (sys.executable, system):
             try:
-                subprocess.run([python, "-c", "import gunicorn, supervisor_roll"], user="nobody",
-                               env={"PYTHONPATH": PYTHONPATH}, check=True, capture_output=True)
+                subprocess.run(
+                    [python, "-c", "import gunicorn, supervisor_roll"],
+                    user="nobody",
+                    env={"PYTHONPATH": PYTHONPATH},
+                    check=True,
+                    capture_output=True,
+                )
             except (OSError, subprocess.CalledProcessError):
                 continue
             return pwd.getpwnam("nobody"), python

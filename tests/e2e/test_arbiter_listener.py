@@ -104,13 +104,17 @@ def right_when_it_is_ready(site: Site) -> None:
     kill_listener(site)
 
 
-@pytest.mark.parametrize("kill", [
-    before_it_asks,
-    before_it_asks_and_when_it_does_nobody_is_there,
-    while_it_boots,
-    while_it_boots_and_nobody_hears_that_it_is_ready,
-    right_when_it_is_ready,
-], ids=lambda kill: kill.__name__)
+@pytest.mark.parametrize(
+    "kill",
+    [
+        before_it_asks,
+        before_it_asks_and_when_it_does_nobody_is_there,
+        while_it_boots,
+        while_it_boots_and_nobody_hears_that_it_is_ready,
+        right_when_it_is_ready,
+    ],
+    ids=lambda kill: kill.__name__,
+)
 def test_a_listener_that_is_killed_in_the_middle_of_a_rollout(
     make_site: Callable[..., Site], kill: Callable[[Site], None]
 ) -> None:
@@ -158,8 +162,9 @@ def unprivileged(make_site: Callable[..., Site]) -> Site:
     powerless = site.folder / "powerless.py"
     powerless.write_text(POWERLESS)
     roll = site.folder / "conf.d" / "roll.conf"
-    roll.write_text(re.sub("(?m)^command = .*", f"command = {sys.executable} {powerless}",
-                           roll.read_text()))
+    roll.write_text(
+        re.sub("(?m)^command = .*", f"command = {sys.executable} {powerless}", roll.read_text())
+    )
     return site.start()
 
 

@@ -58,11 +58,14 @@ def assert_served(*loads: Load) -> None:
         assert not summary.failed, summary
 
 
-@pytest.mark.parametrize("where", [
-    "TCP",
-    pytest.param("TCP6", marks=pytest.mark.skipif(not has_ipv6(), reason="takes ::1")),
-    "TCP and Unix",
-])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "TCP",
+        pytest.param("TCP6", marks=pytest.mark.skipif(not has_ipv6(), reason="takes ::1")),
+        "TCP and Unix",
+    ],
+)
 def test_every_address_is_served_throughout(make_site: Callable[..., Site], where: str) -> None:
     port = free_port()
     binds = {"TCP": (port,), "TCP6": (("::1", port),), "TCP and Unix": (port, "web.sock")}[where]
@@ -80,8 +83,9 @@ def test_every_address_is_served_throughout(make_site: Callable[..., Site], wher
 def test_tls(make_site: Callable[..., Site], tmp_path: Path) -> None:
     pem = tmp_path / "localhost.pem"
     pem.write_text(PEM)
-    program = Program(boot_secs=0.3, port=free_port(),
-                      conf=f"certfile = {str(pem)!r}\nkeyfile = {str(pem)!r}")
+    program = Program(
+        boot_secs=0.3, port=free_port(), conf=f"certfile = {str(pem)!r}\nkeyfile = {str(pem)!r}"
+    )
     site = make_site(program)
     site.write(replace(program, environment=CHANGED))
     with steady(load := site.load("web", rate=30, tls=trusting())):

@@ -50,8 +50,11 @@ def test_a_changed_section_is_rolled_by_itself_and_nothing_else(
 ) -> None:
     web = Program("web", workers=2, boot_secs=0.3, roll=AUTO)
     site = make_site(
-        web, Program("auto", workers=1, roll=AUTO), Program("manual", workers=1, roll={}),
-        Program("none", workers=1))
+        web,
+        Program("auto", workers=1, roll=AUTO),
+        Program("manual", workers=1, roll={}),
+        Program("none", workers=1),
+    )
     pids = {name: site.pid(name) for name in ("auto", "manual", "none")}
     with site.load("web", rate=50) as load:
         for program in (web, site.programs["manual"], site.programs["none"]):
@@ -79,8 +82,11 @@ def test_an_invalid_file_is_reported_once_and_rolls_nothing_until_it_is_mended(
     pid = site.pid("web")
     site.write_conf("broken", "[program:broken]\ncommand=/bin/cat\nstartsecs=soon\n")
     site.write(replace(web, environment={"COLOUR": "green"}))
-    wait_until(lambda: "startsecs" in listener_log(site) or "soon" in listener_log(site), 15,
-               "the invalid file is reported")
+    wait_until(
+        lambda: "startsecs" in listener_log(site) or "soon" in listener_log(site),
+        15,
+        "the invalid file is reported",
+    )
     settled_for(site)
     said = [line for line in listener_log(site).splitlines() if "broken.conf" in line]
     assert len(said) == 1, said
@@ -149,9 +155,18 @@ def test_a_changed_numprocs_starts_rolls_and_stops(make_site: Callable[..., Site
     assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
     kept = {name: site.pid(name) for name in ("web:web_00", "web:web_01")}
     site.write(replace(web, numprocs=2, environment={"COLOUR": "green"}))
-    wait_until(lambda: sorted(one["name"] for one in site.rpc.supervisor.getAllProcessInfo()
-                              if one["group"] == "web") == ["web_00", "web_01"], 30,
-               "the dropped process is gone")
+    wait_until(
+        lambda: (
+            sorted(
+                one["name"]
+                for one in site.rpc.supervisor.getAllProcessInfo()
+                if one["group"] == "web"
+            )
+            == ["web_00", "web_01"]
+        ),
+        30,
+        "the dropped process is gone",
+    )
     assert {name: site.pid(name) for name in kept} == kept
     assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
 
@@ -161,8 +176,12 @@ def test_only_live_keys_take_no_rollout(make_site: Callable[..., Site]) -> None:
     site = make_site(web)
     pid, before = site.pid("web"), site.workers("web")
     site.write(replace(web, section={"stopwaitsecs": "17", "startretries": "9"}))
-    wait_until(lambda: site.rpc.supervisor.reloadConfig() == [[[], [], []]], 20,
-               "the changes are heeded", 0.3)
+    wait_until(
+        lambda: site.rpc.supervisor.reloadConfig() == [[[], [], []]],
+        20,
+        "the changes are heeded",
+        0.3,
+    )
     assert (site.pid("web"), site.workers("web").children) == (pid, before.children)
     assert site.rollout("web") == {}
 
@@ -183,8 +202,13 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
 ) -> None:
     web = Program("web", workers=1, roll={})
     gone = Program("gone", workers=1, roll={})
-    site = make_site(web, Program("same", workers=1, roll={}), gone, Program("plain", workers=1),
-                     supervisor=supervisor_venv("4.2.5"))
+    site = make_site(
+        web,
+        Program("same", workers=1, roll={}),
+        gone,
+        Program("plain", workers=1),
+        supervisor=supervisor_venv("4.2.5"),
+    )
     ran = site.ctl("rollupdate")
     assert (ran.status, ran.output.strip().splitlines()[-1]) == (0, "no changes"), ran.output
     same, plain = site.pid("same"), site.pid("plain")
@@ -199,8 +223,11 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
     assert "COLOUR=green" in environment(site.pid("web"))
     assert (site.pid("same"), site.pid("plain")) == (same, plain)
     site.wait_ready("new", 1)
-    wait_until(lambda: "gone" not in {one["group"] for one in
-                                      site.rpc.supervisor.getAllProcessInfo()}, 20, "it is gone")
+    wait_until(
+        lambda: "gone" not in {one["group"] for one in site.rpc.supervisor.getAllProcessInfo()},
+        20,
+        "it is gone",
+    )
     site.write_conf("broken", "[program:broken]\n")
     ran = site.ctl("rollupdate")
     assert ran.status == 1

@@ -32,8 +32,9 @@ def test_the_first_is_held_and_the_others_follow(make_site: Callable[..., Site])
     # One that was asked to go may still be there when the next one already boots.
     went_on = _first(
         seen,
-        lambda sample: not before.children <= sample.ready
-        or not sample.children <= before.children | {canary},
+        lambda sample: (
+            not before.children <= sample.ready or not sample.children <= before.children | {canary}
+        ),
     )
     # What the observer noticed late makes this shorter.
     assert went_on.at - ready.at + seen.longest_gap_secs >= HELD_SECS

@@ -111,8 +111,10 @@ def test_connections_wait_for_the_successor_of_a_single_worker(make_site: MakeSi
 def test_a_program_that_is_stopped_is_gone_at_once(make_site: MakeSite) -> None:
     """Its workers' clients cannot reconnect anywhere, so that nobody waits for them."""
     site = make_site(
-        *(program(name, "keepalive = 60", workers=1, port=free_port())
-          for name in ("uvicorn", "gthread23")),
+        *(
+            program(name, "keepalive = 60", workers=1, port=free_port())
+            for name in ("uvicorn", "gthread23")
+        ),
         roll=False,
     )
     for name in site.programs:

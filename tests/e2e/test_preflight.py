@@ -274,8 +274,15 @@ def _another_user() -> str:
     base.chmod(base.stat().st_mode | 0o011)
     check = [sys.executable, "-c", "import psutil, sys; open(sys.argv[1])", __file__]
     try:
-        subprocess.run(check, cwd=base, user="nobody", group=pwd.getpwnam("nobody").pw_gid,
-                       extra_groups=(), stderr=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            check,
+            cwd=base,
+            user="nobody",
+            group=pwd.getpwnam("nobody").pw_gid,
+            extra_groups=(),
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
     except (OSError, KeyError, subprocess.CalledProcessError):
         return ""
     return "nobody"

@@ -18,8 +18,9 @@ def test_the_second_rollout_of_a_program_is_refused(make_site: Callable[..., Sit
     second = site.ctl("rollrestart", "web")
     assert second.status == 1
     assert "refused" in second.output
-    assert re.search(rf"for \d+ s, by supervisorctl rollrestart \(.*pid {first.pid}\)",
-                     second.output), second.output
+    assert re.search(
+        rf"for \d+ s, by supervisorctl rollrestart \(.*pid {first.pid}\)", second.output
+    ), second.output
     assert site.workers("web").children == held.children
     site.open_gate("v2")
     ran = first.wait()

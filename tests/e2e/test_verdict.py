@@ -88,8 +88,10 @@ def test_it_follows_the_workers_that_come_and_go(site: Site) -> None:
     wait_until(lambda: victim not in site.workers("web").children, 15, "it is gone")
     replaced = site.wait_ready("web", WORKERS)
     wait_until(
-        lambda: _pids(site.ctl("rollstatus", "web").output, "fresh")
-        == replaced.children - before.children,
+        lambda: (
+            _pids(site.ctl("rollstatus", "web").output, "fresh")
+            == replaced.children - before.children
+        ),
         15,
         "rollstatus knows of its replacement",
         every_secs=0.2,

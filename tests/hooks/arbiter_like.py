@@ -94,6 +94,6 @@ class ArbiterLike:
     def _manage(self) -> None:
         while len(self.WORKERS) < self.num_workers:
             self.spawn_worker()
-        for worker in self._by_age[:max(0, len(self.WORKERS) - self.num_workers)]:
+        for worker in self._by_age[: max(0, len(self.WORKERS) - self.num_workers)]:
             if worker.age not in self.termed:
                 self.termed.append(worker.age)

@@ -68,8 +68,11 @@ class KeepingListener:
 
     def said(self, kind: str, pid: int | None = None) -> list[Message]:
         with self._lock:
-            return [message for sender, message in self.heard
-                    if message.kind == kind and pid in (None, sender)]
+            return [
+                message
+                for sender, message in self.heard
+                if message.kind == kind and pid in (None, sender)
+            ]
 
     def senders(self, kind: str) -> set[int]:
         with self._lock:
@@ -176,32 +179,54 @@ class Site:
         self.listener = KeepingListener(self.folder)
         (self.folder / "app.py").write_text(APPLICATION)
 
-    def start(self, version: str, configuration: str, *, name: str = "",
-              successor_of: int | None = None, stdin: int = subprocess.DEVNULL,
-              environment: dict[str, str] | None = None) -> Gunicorn:
+    def start(
+        self,
+        version: str,
+        configuration: str,
+        *,
+        name: str = "",
+        successor_of: int | None = None,
+        stdin: int = subprocess.DEVNULL,
+        environment: dict[str, str] | None = None,
+    ) -> Gunicorn:
         """A Gunicorn of this version, configured by a file of this text."""
         name = name or f"gunicorn{len(self.gunicorns)}"
         (self.folder / f"{name}.py").write_text(
-            f"worker_tmp_dir = {str(self.folder)!r}\ngraceful_timeout = 10\n{configuration}")
+            f"worker_tmp_dir = {str(self.folder)!r}\ngraceful_timeout = 10\n{configuration}"
+        )
         more = dict(environment or {})
         if successor_of is not None:
             more |= {"GUNICORN_PID": str(successor_of), SUCCESSOR_VARIABLE: str(successor_of)}
             self.listener.starting.setdefault("SUCCESSOR", "1")
-        return self.start_with(version, "-c", f"{name}.py", name=name, stdin=stdin,
-                               environment=more)
+        return self.start_with(
+            version, "-c", f"{name}.py", name=name, stdin=stdin, environment=more
+        )
 
-    def start_with(self, version: str, *arguments: str, name: str = "gunicorn",
-                   stdin: int = subprocess.DEVNULL,
-                   environment: dict[str, str] | None = None) -> Gunicorn:
+    def start_with(
+        self,
+        version: str,
+        *arguments: str,
+        name: str = "gunicorn",
+        stdin: int = subprocess.DEVNULL,
+        environment: dict[str, str] | None = None,
+    ) -> Gunicorn:
         """A Gunicorn of this version with these arguments."""
-        env = {**os.environ, SOCKET_VARIABLE: str(self.listener.path),
-               "XDG_RUNTIME_DIR": str(self.folder), "PWD": str(self.folder)}
+        env = {
+            **os.environ,
+            SOCKET_VARIABLE: str(self.listener.path),
+            "XDG_RUNTIME_DIR": str(self.folder),
+            "PWD": str(self.folder),
+        }
         env.pop("GUNICORN_CMD_ARGS", None)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [str(gunicorn_venv(version)), *arguments, "app:application"],
-                cwd=self.folder, env=env | (environment or {}), stdin=stdin, stdout=log,
-                stderr=log)
+                cwd=self.folder,
+                env=env | (environment or {}),
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+            )
         self.gunicorns.append(Gunicorn(self, name, process))
         return self.gunicorns[-1]
 

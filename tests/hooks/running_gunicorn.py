@@ -66,18 +66,26 @@ class RunningGunicorn:
         (self.directory / "app.py").write_text(APPLICATION)
         (self.directory / "gunicorn.conf.py").write_text(
             f"bind = 'unix:{self.directory}/http'\nworker_tmp_dir = '{self.directory}'\n"
-            f"{configuration}")
+            f"{configuration}"
+        )
         self._readiness = ReadinessSocket(str(self.directory / "s"))
 
     def start(self, *arguments: str) -> RunningGunicorn:
-        environ = {**os.environ, SOCKET_VARIABLE: str(self.directory / "s"),
-                   "XDG_RUNTIME_DIR": str(self.directory)}  # for Gunicorn's control socket
+        environ = {
+            **os.environ,
+            SOCKET_VARIABLE: str(self.directory / "s"),
+            "XDG_RUNTIME_DIR": str(self.directory),
+        }  # for Gunicorn's control socket
         environ.pop("GUNICORN_CMD_ARGS", None)
         with (self.directory / "stderr").open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", *arguments, "app:application"],
-                cwd=self.directory, env=environ, stdin=subprocess.DEVNULL, stdout=stderr,
-                stderr=stderr)
+                cwd=self.directory,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+            )
         return self
 
     @property
@@ -93,7 +101,8 @@ class RunningGunicorn:
         while not condition():
             assert time.monotonic() < deadline, (
                 f"not within {DEADLINE_SECS:g} s: {what}; heard {self.heard}; "
-                f"stderr {(self.directory / 'stderr').read_text()}")
+                f"stderr {(self.directory / 'stderr').read_text()}"
+            )
             if not select.select([self._readiness], [], [], 0.05)[0]:
                 continue
             for datagram in self._readiness.receive():
@@ -158,8 +167,9 @@ class RunningGunicorn:
             (self.directory / "wait").unlink(missing_ok=True)
             self._process.terminate()
             try:
-                self.hear_until(lambda: self._process is None
-                                or self._process.poll() is not None, "its end")
+                self.hear_until(
+                    lambda: self._process is None or self._process.poll() is not None, "its end"
+                )
             except AssertionError:
                 self._process.kill()
                 self._process.wait()

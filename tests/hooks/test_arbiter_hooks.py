@@ -213,8 +213,7 @@ def test_hup_is_told(told: Told) -> None:
     assert (message.kind, message.fields["WORKERS"]) == (RELOADED, "2")
 
 
-def test_a_listener_that_is_gone_costs_the_arbiter_nothing(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_that_is_gone_costs_the_arbiter_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, "/nonexistent/s")
     server = ready_arbiter(2)
     server.ttin()
@@ -226,7 +225,8 @@ def test_a_listener_that_is_gone_costs_the_arbiter_nothing(
 
 
 def test_what_goes_wrong_in_our_part_is_logged_and_never_raised(
-        caplog: pytest.LogCaptureFixture) -> None:
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Broken:
         @property
         def num_workers(self) -> Any:

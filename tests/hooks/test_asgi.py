@@ -15,8 +15,12 @@ from supervisor_roll.hooks.checker import checker_for
 from supervisor_roll.hooks.health import Check
 from supervisor_roll.hooks.lifespan import COMPLETE, FAILED, AsgiChecker, StartupFailed
 
-CHECK = Check("/_status?deep=1", "www.example.org:8443",
-              (("X-Forwarded-Proto", "https"), ("Cookie", "a=b")), 30.0)
+CHECK = Check(
+    "/_status?deep=1",
+    "www.example.org:8443",
+    (("X-Forwarded-Proto", "https"), ("Cookie", "a=b")),
+    30.0,
+)
 
 
 def asked(application: Any, check: Check = CHECK, state: dict[str, Any] | None = None) -> str:
@@ -97,14 +101,17 @@ async def _unknown_status(scope: Any, receive: Any, send: Any) -> None:
     await respond(send, 299)
 
 
-@pytest.mark.parametrize(("application", "status"), [
-    (_raises, "raised ValueError: no database"),
-    (_raises_within, "raised ValueError: no database"),
-    (_raises_after, "200 OK"),
-    (_says_nothing, "returned without a complete response"),
-    (_body_first, "raised RuntimeError: http.response.body before http.response.start"),
-    (_unknown_status, "299"),
-])
+@pytest.mark.parametrize(
+    ("application", "status"),
+    [
+        (_raises, "raised ValueError: no database"),
+        (_raises_within, "raised ValueError: no database"),
+        (_raises_after, "200 OK"),
+        (_says_nothing, "returned without a complete response"),
+        (_body_first, "raised RuntimeError: http.response.body before http.response.start"),
+        (_unknown_status, "299"),
+    ],
+)
 def test_what_the_application_does_becomes_the_status(application: Any, status: str) -> None:
     assert asked(application) == status
 
@@ -155,8 +162,12 @@ class Startup:
         self.told: list[dict[str, Any]] = []
         self.application = application
         self.worker = SimpleNamespace(
-            asgi=application, alive=True, sockets=["a socket"],
-            cfg=SimpleNamespace(asgi_lifespan="auto"), run=lambda: asyncio.run(self._serve()))
+            asgi=application,
+            alive=True,
+            sockets=["a socket"],
+            cfg=SimpleNamespace(asgi_lifespan="auto"),
+            run=lambda: asyncio.run(self._serve()),
+        )
         checker = checker_for(self.worker)
         assert isinstance(checker, AsgiChecker)
         self.checker, self.boot = checker, Boot(self.worker, **boot)

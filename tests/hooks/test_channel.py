@@ -121,8 +121,9 @@ def test_what_is_told_carries_no_socket_for_an_answer(listener: RawListener) -> 
 
 
 @pytest.mark.parametrize("state", ["unset", "missing", "dead", "too long"])
-def test_nobody_listening_costs_nothing(state: str, path: Path,
-                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_listening_costs_nothing(
+    state: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if state == "unset":
         monkeypatch.delenv(SOCKET_VARIABLE)
     elif state == "dead":
@@ -140,7 +141,8 @@ def test_nobody_listening_costs_nothing(state: str, path: Path,
 
 @pytest.mark.parametrize("queue", ["full", "empty"])
 def test_a_listener_that_hangs_costs_our_patience_once_and_then_nothing(
-        queue: str, listener: RawListener) -> None:
+    queue: str, listener: RawListener
+) -> None:
     if queue == "full":
         listener.fill()
     channel = Channel(patience_secs=0.4)
@@ -174,8 +176,9 @@ def test_a_late_answer_never_answers_another_question(listener: RawListener) -> 
     channel.close()
 
 
-@pytest.mark.parametrize("garbage", [b"\xff\xfe", b"garbage", b"ACK=2\n", b"ACK=1\nnonsense",
-                                     b"NO=1"])
+@pytest.mark.parametrize(
+    "garbage", [b"\xff\xfe", b"garbage", b"ACK=2\n", b"ACK=1\nnonsense", b"NO=1"]
+)
 def test_an_answer_that_is_garbage_is_no_answer(garbage: bytes, listener: RawListener) -> None:
     thread = in_background(listener, garbage)
     channel = Channel(patience_secs=30)
@@ -186,8 +189,9 @@ def test_an_answer_that_is_garbage_is_no_answer(garbage: bytes, listener: RawLis
     channel.close()
 
 
-def test_no_descriptor_is_left_behind(listener: RawListener,
-                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_descriptor_is_left_behind(
+    listener: RawListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = open_descriptors()
     for number in range(60):
         channel = Channel(patience_secs=0.001)

@@ -26,8 +26,9 @@ ANSWER = encode(Message(ACK, {"SOCKETS": "x"}))
 
 
 @pytest.fixture
-def listener(tmp_path_factory: pytest.TempPathFactory,
-             monkeypatch: pytest.MonkeyPatch) -> Iterator[RawListener]:
+def listener(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RawListener]:
     path = tmp_path_factory.mktemp("r") / "s"
     monkeypatch.setenv(SOCKET_VARIABLE, str(path))
     listener = RawListener(path)
@@ -61,7 +62,8 @@ def same(one: int, other: int) -> bool:
 
 
 def test_what_is_asked_for_comes_in_order_and_is_not_inherited(
-        listener: RawListener, pair: list[int]) -> None:
+    listener: RawListener, pair: list[int]
+) -> None:
     thread = answering(listener, ANSWER, pair)
     answer, fds = Channel(patience_secs=30).ask_for_sockets(Message(STARTING))
     thread.join()
@@ -74,13 +76,16 @@ def test_what_is_asked_for_comes_in_order_and_is_not_inherited(
 
 
 def test_what_is_handed_in_comes_after_the_socket_for_the_answer(
-        listener: RawListener, pair: list[int]) -> None:
+    listener: RawListener, pair: list[int]
+) -> None:
     channel = Channel(patience_secs=0.01)
     assert channel.ask(Message(LISTENING), pair) is None
     message, answers = listener.take()
     assert message.kind == LISTENING
     assert [same(one.fileno(), sent) for one, sent in zip(answers[1:], pair, strict=True)] == [
-        True, True]
+        True,
+        True,
+    ]
     answers[0].send(encode(Message(ACK)))
     assert channel.ask(Message(LISTENING), pair) == Message(ACK)
     for sent in pair:
@@ -97,7 +102,8 @@ WRONG: dict[str, Callable[[list[int]], tuple[bytes, list[int]]]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_of_what_is_wrong_nothing_is_taken(
-        listener: RawListener, pair: list[int], what: str) -> None:
+    listener: RawListener, pair: list[int], what: str
+) -> None:
     before = open_descriptors()
     thread = answering(listener, *WRONG[what](pair))
     channel = Channel(patience_secs=30)
@@ -120,7 +126,8 @@ def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]
 
 @pytest.mark.parametrize("when", ["in time", "late", "too late"])
 def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
-        listener: RawListener, pair: list[int], when: str) -> None:
+    listener: RawListener, pair: list[int], when: str
+) -> None:
     before = open_descriptors()
     channel = Channel(patience_secs=30 if when == "in time" else 0.01)
     if when == "in time":
@@ -148,8 +155,9 @@ def test_a_descriptor_that_is_none_is_not_sent(listener: RawListener) -> None:
     assert open_descriptors() == before
 
 
-def test_nobody_listening_takes_no_descriptor(tmp_path: Path, pair: list[int],
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_listening_takes_no_descriptor(
+    tmp_path: Path, pair: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "nothing"))
     before = open_descriptors()
     channel = Channel(patience_secs=30)

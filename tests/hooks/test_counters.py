@@ -13,16 +13,20 @@ from supervisor_roll.hooks.checker import WsgiChecker
 from supervisor_roll.hooks.counters import Tally, counting, request_answered
 
 
-@pytest.mark.parametrize(("status", "errors"), [
-    ("200 OK", 0), ("404 Not Found", 0), ("500 Oops", 1), ("503 Busy", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("status", "errors"),
+    [("200 OK", 0), ("404 Not Found", 0), ("500 Oops", 1), ("503 Busy", 1), (None, 1)],
+)
 def test_5xx_and_answers_that_never_began_are_errors(status: str | None, errors: int) -> None:
     tally = Tally()
     request_answered(tally, SimpleNamespace(status=status))
     assert (tally.requests, tally.errors) == (1, errors)
 
 
-@pytest.mark.parametrize(("status", "raises", "errors"), [
-    (200, False, 0), (500, False, 1), (200, True, 1), (None, False, 1)])
+@pytest.mark.parametrize(
+    ("status", "raises", "errors"),
+    [(200, False, 0), (500, False, 1), (200, True, 1), (None, False, 1)],
+)
 def test_answers_of_an_asgi_application(status: int | None, raises: bool, errors: int) -> None:
     tally = Tally()
     sent: list[Any] = []
@@ -44,8 +48,9 @@ def test_answers_of_an_asgi_application(status: int | None, raises: bool, errors
         asyncio.run(counted({"type": "http"}, None, send))  # type: ignore[arg-type]
     assert (tally.requests, tally.errors) == (1, errors)
     assert [one["status"] for one in sent] == ([] if status is None else [status])
-    asyncio.run(counted({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
-                ) if not raises else None
+    asyncio.run(
+        counted({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+    ) if not raises else None
     assert tally.requests == 1
 
 

@@ -36,7 +36,8 @@ def last_said(site: Site, kind: str, pid: int) -> Message:
 
 @ALL
 def test_an_arbiter_says_where_it_listens_and_hands_its_sockets_in(
-        site: Site, version: str) -> None:
+    site: Site, version: str
+) -> None:
     binds = [f"127.0.0.1:{free_port()}", f"unix:{site.folder}/http"]
     gunicorn = site.start(version, f"bind = [{binds[0]!r}, 'unix:http']\n{HOOKS}").wait_ready()
     (starting,) = site.listener.said(STARTING)
@@ -54,12 +55,15 @@ def test_an_arbiter_says_where_it_listens_and_hands_its_sockets_in(
 @CLASSES
 @pytest.mark.parametrize("kind", [LOADED, READY])
 def test_a_worker_hands_in_its_arbiters_sockets_when_it_is_asked(
-        site: Site, version: str, kind: str, worker_class: str) -> None:
+    site: Site, version: str, kind: str, worker_class: str
+) -> None:
     """As when the listener has restarted, and keeps nothing."""
     site.listener.wants_sockets_after = {kind}
     gunicorn = site.start(
-        version, f"bind = ['unix:http', '127.0.0.1:{free_port()}']\n"
-        f"worker_class = {worker_class!r}\nthreads = 2\n{HOOKS}").wait_ready()
+        version,
+        f"bind = ['unix:http', '127.0.0.1:{free_port()}']\n"
+        f"worker_class = {worker_class!r}\nthreads = 2\n{HOOKS}",
+    ).wait_ready()
     (worker,) = gunicorn.workers()
     by_worker = last_said(site, LISTENING, worker)
     (by_arbiter,) = site.listener.said(LISTENING, gunicorn.pid)
@@ -87,8 +91,14 @@ def test_a_reload_that_changes_the_binds_hands_the_new_ones_in(site: Site, versi
     assert [text for text, _ in site.listener.kept] == [f"unix:{site.folder}/two"]
     assert names(site) != before
     worker = wait_until(
-        lambda: [pid for pid in gunicorn.workers() if site.listener.said(READY, pid)[0]
-                 .fields["BINDS"] == f"unix:{site.folder}/two"], DEADLINE_SECS, "a new worker")[0]
+        lambda: [
+            pid
+            for pid in gunicorn.workers()
+            if site.listener.said(READY, pid)[0].fields["BINDS"] == f"unix:{site.folder}/two"
+        ],
+        DEADLINE_SECS,
+        "a new worker",
+    )[0]
     assert site.listener.said(BOOTING, worker)[0].fields["BINDS"] == f"unix:{site.folder}/two"
     assert answering(f"unix:{site.folder}/two") == gunicorn.pid
     site.listener.keep_paths = False
@@ -129,14 +139,18 @@ def test_a_worker_says_which_configuration_its_arbiter_has_read(site: Site, vers
 
 
 @ALL
-@pytest.mark.parametrize(("arguments", "conf"), [
-    (["-c", "file:conf.py"], "conf.py"),
-    (["-c", "link/conf.py"], "link/conf.py"),
-    (["--chdir", "elsewhere"], "gunicorn.conf.py"),
-    (["-c", "python:supervisor_roll.hooks", "-b", "unix:http"], ""),
-])
+@pytest.mark.parametrize(
+    ("arguments", "conf"),
+    [
+        (["-c", "file:conf.py"], "conf.py"),
+        (["-c", "link/conf.py"], "link/conf.py"),
+        (["--chdir", "elsewhere"], "gunicorn.conf.py"),
+        (["-c", "python:supervisor_roll.hooks", "-b", "unix:http"], ""),
+    ],
+)
 def test_a_configuration_goes_by_the_name_that_it_was_given(
-        site: Site, version: str, arguments: list[str], conf: str) -> None:
+    site: Site, version: str, arguments: list[str], conf: str
+) -> None:
     """A link stays one; the name counts from where Gunicorn was started."""
     (site.folder / "elsewhere").mkdir()
     (site.folder / "link").symlink_to("elsewhere")
@@ -151,7 +165,8 @@ def test_a_configuration_goes_by_the_name_that_it_was_given(
 @ALL
 @pytest.mark.parametrize("missing", ["on_starting", "when_ready", "on_exit"])
 def test_with_a_hook_too_few_an_arbiter_says_so_and_removes_its_path_itself(
-        site: Site, version: str, missing: str) -> None:
+    site: Site, version: str, missing: str
+) -> None:
     gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}\ndel {missing}\n")
     assert facts(site, gunicorn)["LISTENS"] == "0"
     site.listener.keep_paths = False
@@ -161,8 +176,10 @@ def test_with_a_hook_too_few_an_arbiter_says_so_and_removes_its_path_itself(
 
 @ALL
 def test_a_users_own_hooks_run_beside_ours(site: Site, version: str) -> None:
-    own = "".join(f"def {name}(server):\n    server.log.info('the own {name}')\n"
-                  for name in ("on_starting", "when_ready", "on_exit"))
+    own = "".join(
+        f"def {name}(server):\n    server.log.info('the own {name}')\n"
+        for name in ("on_starting", "when_ready", "on_exit")
+    )
     gunicorn = site.start(version, f"bind = 'unix:http'\n{own}{HOOKS}")
     assert facts(site, gunicorn)["LISTENS"] == "1"
     assert gunicorn.end() == 0
@@ -174,7 +191,8 @@ def test_a_users_own_hooks_run_beside_ours(site: Site, version: str) -> None:
 @ALL
 @pytest.mark.parametrize("state", ["deaf", "a file there", "nothing there"])
 def test_a_path_is_removed_only_on_the_listeners_word_and_if_it_is_a_socket(
-        site: Site, version: str, state: str) -> None:
+    site: Site, version: str, state: str
+) -> None:
     gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}").wait_ready()
     path = site.folder / "http"
     site.listener.keep_paths = False

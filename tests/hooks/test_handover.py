@@ -49,15 +49,19 @@ def wait_for_pidfile(site: Site, gunicorn: Gunicorn) -> None:
 
 @ALL
 def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one(
-        site: Site, version: str) -> None:
+    site: Site, version: str
+) -> None:
     """And the one after that, and none in the end."""
     serving = site.start(version, configured(site)).wait_ready()
     for _ in range(2):
         successor = site.start(version, configured(site), successor_of=serving.pid).wait_ready()
         # Its loop has turned since it has a ready worker: it is handled at a turn.
         successor.send(signal.SIGHUP)
-        wait_until(lambda pid=successor.pid: site.listener.said(RELOADED, pid),  # type: ignore[misc]
-                   DEADLINE_SECS, "the reload")
+        wait_until(
+            lambda pid=successor.pid: site.listener.said(RELOADED, pid),  # type: ignore[misc]
+            DEADLINE_SECS,
+            "the reload",
+        )
         successor.wait_ready()
         assert pid_in(site.folder / "pid") == serving.pid
         assert pid_in(site.folder / "pid.2") == successor.pid
@@ -73,8 +77,7 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
 
 
 @ALL
-def test_a_successor_that_is_given_up_leaves_the_old_ones_pidfile(
-        site: Site, version: str) -> None:
+def test_a_successor_that_is_given_up_leaves_the_old_ones_pidfile(site: Site, version: str) -> None:
     old = site.start(version, configured(site)).wait_ready()
     for signum in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
         successor = site.start(version, configured(site), successor_of=old.pid).wait_ready()
@@ -89,14 +92,16 @@ def test_a_successor_that_is_given_up_leaves_the_old_ones_pidfile(
 @ALL
 def test_another_pidfile_is_taken_at_once(site: Site, version: str) -> None:
     old = site.start(version, configured(site)).wait_ready()
-    successor = site.start(version, configured(site).replace("'pid'", "'another'"),
-                           successor_of=old.pid).wait_ready()
+    successor = site.start(
+        version, configured(site).replace("'pid'", "'another'"), successor_of=old.pid
+    ).wait_ready()
     wait_until(lambda: pid_in(site.folder / "another") == successor.pid, DEADLINE_SECS, "its own")
     assert pid_in(site.folder / "pid") == old.pid
 
 
 def test_an_old_arbiter_that_crashes_can_be_started_again_before_its_pidfile_is_taken(
-        site: Site) -> None:
+    site: Site,
+) -> None:
     old = site.start("27.0.1", configured(site)).wait_ready()
     successor = site.start("27.0.1", configured(site), successor_of=old.pid).wait_ready()
     old.end(signal.SIGKILL)
@@ -145,7 +150,8 @@ def connects(path: Path) -> bool:
 @WITH_CONTROL_SOCKET
 @pytest.mark.parametrize("named", [True, False])
 def test_the_control_socket_is_the_old_arbiters_until_it_is_gone(
-        site: Site, version: str, named: bool) -> None:
+    site: Site, version: str, named: bool
+) -> None:
     """Also by default, where all Gunicorns of a user have the same; forks do not change it."""
     extra = f"control_socket = '{site.folder}/control'\n" if named else ""
     control = site.folder / ("control" if named else "gunicorn.ctl")
@@ -185,8 +191,7 @@ def dirty_arbiter(gunicorn: Gunicorn) -> int:
 
 def test_a_successors_dirty_arbiter_does_not_end_the_old_ones(site: Site) -> None:
     (site.folder / "dirt.py").write_text(DIRTY)
-    extra = (f"dirty_apps = ['dirt:Dirty']\ndirty_workers = 1\n"
-             f"proc_name = {site.folder.name!r}\n")
+    extra = f"dirty_apps = ['dirt:Dirty']\ndirty_workers = 1\nproc_name = {site.folder.name!r}\n"
     old = site.start("27.0.1", configured(site, extra)).wait_ready()
     dirty = wait_until(lambda: dirty_arbiter(old), DEADLINE_SECS, "a dirty arbiter")
     successor = site.start("27.0.1", configured(site, extra), successor_of=old.pid).wait_ready()

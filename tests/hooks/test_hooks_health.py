@@ -61,20 +61,37 @@ def environ_of(check: Check, threads: int = 1) -> dict[str, Any]:
     return seen[0]
 
 
-@pytest.mark.parametrize("check", [
-    CHECK,
-    Check("/", "localhost", (), 30.0),
-    Check("/_status?deep=1&x", "www.example.org:8443",
-          (("X-Forwarded-Proto", "https"), ("Content-Type", "text/plain"),
-           ("Content-Length", "0"), ("Cookie", "a=b")), 30.0),
-])
+@pytest.mark.parametrize(
+    "check",
+    [
+        CHECK,
+        Check("/", "localhost", (), 30.0),
+        Check(
+            "/_status?deep=1&x",
+            "www.example.org:8443",
+            (
+                ("X-Forwarded-Proto", "https"),
+                ("Content-Type", "text/plain"),
+                ("Content-Length", "0"),
+                ("Cookie", "a=b"),
+            ),
+            30.0,
+        ),
+    ],
+)
 def test_the_request_is_proper_wsgi(check: Check) -> None:
     assert call_wsgi(Worker(validator(ok)), check) == "200 OK"
 
 
 def test_the_request_is_what_the_settings_say() -> None:
-    environ = environ_of(Check("/_status?deep=1", "www.example.org:8443", (
-        ("X-Forwarded-Proto", "https"), ("Accept", "text/plain"), ("content-type", "a/b")), 30.0))
+    environ = environ_of(
+        Check(
+            "/_status?deep=1",
+            "www.example.org:8443",
+            (("X-Forwarded-Proto", "https"), ("Accept", "text/plain"), ("content-type", "a/b")),
+            30.0,
+        )
+    )
     assert environ["REQUEST_METHOD"] == "GET"
     assert environ["PATH_INFO"] == "/_status"
     assert environ["QUERY_STRING"] == "deep=1"
@@ -88,8 +105,9 @@ def test_the_request_is_what_the_settings_say() -> None:
 
 
 def test_a_header_may_replace_what_stands_there_by_default() -> None:
-    environ = environ_of(Check("/", "localhost", (
-        ("User-Agent", "probe"), ("Host", "other.example.org")), 30.0))
+    environ = environ_of(
+        Check("/", "localhost", (("User-Agent", "probe"), ("Host", "other.example.org")), 30.0)
+    )
     assert environ["HTTP_USER_AGENT"] == "probe"
     assert environ["HTTP_HOST"] == "other.example.org"
 
@@ -153,12 +171,14 @@ def test_an_application_may_write_as_old_ones_do() -> None:
     assert call_wsgi(Worker(application), CHECK) == "200 OK"
 
 
-@pytest.mark.parametrize(("raised", "status"), [
-    (ValueError("no database"), "raised ValueError: no database"),
-    (SystemExit(3), "raised SystemExit: 3"),
-])
-def test_what_the_application_raises_becomes_the_status(raised: BaseException,
-                                                        status: str) -> None:
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (ValueError("no database"), "raised ValueError: no database"),
+        (SystemExit(3), "raised SystemExit: 3"),
+    ],
+)
+def test_what_the_application_raises_becomes_the_status(raised: BaseException, status: str) -> None:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise raised
 
@@ -166,13 +186,16 @@ def test_what_the_application_raises_becomes_the_status(raised: BaseException,
 
 
 def test_what_is_no_response_becomes_a_status_that_fails() -> None:
-    for application in (lambda environ, start_response: [b"x"],
-                        lambda environ, start_response: None,
-                        lambda environ: [b"x"]):
+    for application in (
+        lambda environ, start_response: [b"x"],
+        lambda environ, start_response: None,
+        lambda environ: [b"x"],
+    ):
         status = call_wsgi(Worker(application), CHECK)
         assert status and not passed(status)
     assert call_wsgi(Worker(lambda environ, start_response: []), CHECK) == (
-        "start_response was not called")
+        "start_response was not called"
+    )
 
 
 @pytest.mark.parametrize("where", ["call", "body", "guarded"])
@@ -216,22 +239,44 @@ def test_a_check_outside_the_main_thread_is_made_without_an_alarm() -> None:
     assert statuses == ["200 OK"]
 
 
-@pytest.mark.parametrize(("status", "good"), [
-    ("200 OK", True), ("204 No Content", True), ("299 Own", True), ("200", True),
-    ("199 Early", False), ("301 Moved", False), ("404 Not Found", False), ("500 No", False),
-    ("", False), ("2", False), ("2xx", False), ("no answer within 2 s", False),
-    ("raised ValueError: 200", False),
-])
+@pytest.mark.parametrize(
+    ("status", "good"),
+    [
+        ("200 OK", True),
+        ("204 No Content", True),
+        ("299 Own", True),
+        ("200", True),
+        ("199 Early", False),
+        ("301 Moved", False),
+        ("404 Not Found", False),
+        ("500 No", False),
+        ("", False),
+        ("2", False),
+        ("2xx", False),
+        ("no answer within 2 s", False),
+        ("raised ValueError: 200", False),
+    ],
+)
 def test_only_a_2xx_passes(status: str, good: bool) -> None:
     assert passed(status) is good
 
 
 def test_what_to_check_comes_with_the_listeners_answer() -> None:
-    answer = Message(ACK, {
-        "HEALTH": "/_status", "HEALTH_HOST": "www.example.org", "HEALTH_TIMEOUT_SECS": "2.5",
-        "HEALTH_HEADERS": "X-Forwarded-Proto: https\nX-Empty:\nX-Colon: a:b"})
-    assert Check.from_answer(answer) == Check("/_status", "www.example.org", (
-        ("X-Forwarded-Proto", "https"), ("X-Empty", ""), ("X-Colon", "a:b")), 2.5)
+    answer = Message(
+        ACK,
+        {
+            "HEALTH": "/_status",
+            "HEALTH_HOST": "www.example.org",
+            "HEALTH_TIMEOUT_SECS": "2.5",
+            "HEALTH_HEADERS": "X-Forwarded-Proto: https\nX-Empty:\nX-Colon: a:b",
+        },
+    )
+    assert Check.from_answer(answer) == Check(
+        "/_status",
+        "www.example.org",
+        (("X-Forwarded-Proto", "https"), ("X-Empty", ""), ("X-Colon", "a:b")),
+        2.5,
+    )
 
 
 @pytest.mark.parametrize("fields", [{}, {"HEALTH": ""}, {"HEALTH_HOST": "www.example.org"}])
@@ -264,9 +309,16 @@ def test_a_native_tornado_application_is_no_wsgi(monkeypatch: pytest.MonkeyPatch
     assert is_wsgi(tornado(ok))  # a WSGI application runs in it as well
 
 
-@pytest.mark.parametrize(("host", "server"), [
-    ("shop.example", ("shop.example", 80)), ("shop.example:8080", ("shop.example", 8080)),
-    ("[::1]", ("::1", 80)), ("[::1]:8080", ("::1", 8080))])
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("shop.example", ("shop.example", 80)),
+        ("shop.example:8080", ("shop.example", 8080)),
+        ("[::1]", ("::1", 80)),
+        ("[::1]:8080", ("::1", 8080)),
+    ],
+)
 def test_a_hosts_port_and_brackets_are_no_part_of_its_name(
-        host: str, server: tuple[str, int]) -> None:
+    host: str, server: tuple[str, int]
+) -> None:
     assert Check("/", host, (), 1.0).server == server

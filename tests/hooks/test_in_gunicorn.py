@@ -34,12 +34,12 @@ def speakers(gunicorn: RunningGunicorn, kind: str) -> set[int]:
 
 
 def workers(gunicorn: RunningGunicorn) -> set[int]:
-    return {one.pid for one in psutil.Process(gunicorn.arbiter).children()
-            if not is_gone(one.pid)}
+    return {one.pid for one in psutil.Process(gunicorn.arbiter).children() if not is_gone(one.pid)}
 
 
 def test_a_workers_ready_is_said_until_it_is_acknowledged_and_no_longer(
-        make_gunicorn: MakeGunicorn) -> None:
+    make_gunicorn: MakeGunicorn,
+) -> None:
     """And in between: who speaks, in which order, and with which facts."""
     unheard: set[int] = set()
 
@@ -54,10 +54,12 @@ def test_a_workers_ready_is_said_until_it_is_acknowledged_and_no_longer(
     gunicorn = make_gunicorn(
         "workers = 2\nworker_class = 'gthread'\nthreads = 2\ngraceful_timeout = 7\n"
         f"def post_worker_init(worker):\n    worker.log.info('the own hook')\n{INSTALLED}",
-        answers).start()
+        answers,
+    ).start()
     gunicorn.hear_until(lambda: len(speakers(gunicorn, READY)) == 2, "both ready")
-    first, second = sorted(speakers(gunicorn, READY), key=lambda pid: gunicorn.said(
-        BOOTING, pid)[0][1].fields["AGE"])
+    first, second = sorted(
+        speakers(gunicorn, READY), key=lambda pid: gunicorn.said(BOOTING, pid)[0][1].fields["AGE"]
+    )
 
     assert {first, second} == workers(gunicorn)  # the kernel says who spoke
     for pid in (first, second):
@@ -92,16 +94,19 @@ def test_a_workers_ready_is_said_until_it_is_acknowledged_and_no_longer(
 
     gunicorn.signal(signal.SIGHUP)
     gunicorn.hear_until(lambda: bool(gunicorn.said(RELOADED)), "the reload")
-    gunicorn.hear_until(lambda: len(speakers(gunicorn, READY) - {first, second, third}) == 2,
-                        "two new workers")
+    gunicorn.hear_until(
+        lambda: len(speakers(gunicorn, READY) - {first, second, third}) == 2, "two new workers"
+    )
     assert gunicorn.kinds(second) == [BOOTING, LOADED, READY, READY]  # heard, it said no more
 
 
 def test_ready_comes_after_the_application_is_loaded_and_its_check_before_the_first_request(
-        make_gunicorn: MakeGunicorn) -> None:
+    make_gunicorn: MakeGunicorn,
+) -> None:
     """Configured by nothing but ``-c python:supervisor_roll.hooks``."""
     gunicorn = make_gunicorn(
-        "", lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {}))
+        "", lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {})
+    )
     gunicorn.touch("wait")
     gunicorn.start("-c", "python:supervisor_roll.hooks", "-b", f"unix:{gunicorn.directory}/http")
     gunicorn.hear_until(lambda: "importing" in gunicorn.notes(), "the import's begin")
@@ -121,11 +126,13 @@ def test_ready_comes_after_the_application_is_loaded_and_its_check_before_the_fi
 
 
 def test_a_held_sick_worker_accepts_nothing_and_still_hears_term(
-        make_gunicorn: MakeGunicorn) -> None:
+    make_gunicorn: MakeGunicorn,
+) -> None:
     held = {"HOLD": "1", "HOLD_SECS": "600"}
     gunicorn = make_gunicorn(
         f"workers = 1\n{INSTALLED}",
-        lambda pid, message: Message(ACK, {**held, **(HEALTH if message.kind == LOADED else {})}))
+        lambda pid, message: Message(ACK, {**held, **(HEALTH if message.kind == LOADED else {})}),
+    )
     gunicorn.touch("sick")
     gunicorn.start()
     gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 1, "not ready")
@@ -155,7 +162,8 @@ def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_gunicorn: MakeG
     """A failing check never keeps a program from starting."""
     gunicorn = make_gunicorn(
         f"workers = 1\n{INSTALLED}",
-        lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {}))
+        lambda pid, message: Message(ACK, HEALTH if message.kind == LOADED else {}),
+    )
     gunicorn.touch("sick")
     gunicorn.start()
     gunicorn.hear_until(lambda: bool(gunicorn.said(UNREADY)), "not ready")
@@ -173,4 +181,9 @@ def test_a_first_start_that_fails_ends_as_gunicorns_own(make_gunicorn: MakeGunic
     assert gunicorn.exit_status() == 3
     gunicorn.hear_until(lambda: bool(gunicorn.said(STOPPING)), "the boot, and the end")
     assert [message.kind for _, message in gunicorn.heard] == [
-        STARTING, LISTENING, BOOTING, FAILED, STOPPING]
+        STARTING,
+        LISTENING,
+        BOOTING,
+        FAILED,
+        STOPPING,
+    ]

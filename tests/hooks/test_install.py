@@ -18,8 +18,19 @@ from supervisor_roll import hooks
 from supervisor_roll.hooks import install
 from supervisor_roll.hooks.installation import install_into
 
-OURS = ("on_starting", "when_ready", "on_exit", "nworkers_changed", "on_reload",
-        "pre_fork", "post_fork", "post_worker_init", "worker_abort", "worker_exit", "child_exit")
+OURS = (
+    "on_starting",
+    "when_ready",
+    "on_exit",
+    "nworkers_changed",
+    "on_reload",
+    "pre_fork",
+    "post_fork",
+    "post_worker_init",
+    "worker_abort",
+    "worker_exit",
+    "child_exit",
+)
 Calls = list[tuple[Any, ...]]
 
 
@@ -146,10 +157,17 @@ def test_our_hooks_load_the_standard_library_only() -> None:
         "import supervisor_roll.hooks as hooks\n"
         "for module in pkgutil.iter_modules(hooks.__path__):\n"
         "    importlib.import_module(f'{hooks.__name__}.{module.name}')\n"
-        "print(json.dumps(sorted(set(sys.modules) - before)))\n")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                          check=True, timeout=60)
+        "print(json.dumps(sorted(set(sys.modules) - before)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert loaded - set(sys.stdlib_module_names) == {"supervisor_roll"}
-    assert not [name for name in json.loads(done.stdout) if name.startswith((
-        "supervisor_roll.listener", "supervisor_roll.rpc", "supervisor_roll.ctl"))]
+    assert not [
+        name
+        for name in json.loads(done.stdout)
+        if name.startswith(
+            ("supervisor_roll.listener", "supervisor_roll.rpc", "supervisor_roll.ctl")
+        )
+    ]

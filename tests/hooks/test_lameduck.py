@@ -25,9 +25,7 @@ from supervisor_roll.hooks.lameduck import (
 
 
 def worker(keepalive: float = 2, graceful_timeout: float = 30, **more: Any) -> Any:
-    cfg = SimpleNamespace(
-        keepalive=keepalive, graceful_timeout=graceful_timeout, reuse_port=True
-    )
+    cfg = SimpleNamespace(keepalive=keepalive, graceful_timeout=graceful_timeout, reuse_port=True)
     return SimpleNamespace(cfg=cfg, alive=True, sockets=[], **more)
 
 
@@ -189,7 +187,10 @@ def test_an_arbiter_that_has_closed_its_sockets_stops() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     child = subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(listening.fileno())],
-        pass_fds=[listening.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        pass_fds=[listening.fileno()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with child:
         assert child.stdin and child.stdout

@@ -33,7 +33,9 @@ async def health():
     return 503 if (here / "sick").exists() else 200
 """
 
-ASGI = NOTES + """
+ASGI = (
+    NOTES
+    + """
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
@@ -50,8 +52,11 @@ async def application(scope, receive, send):
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"fine"})
 """
+)
 
-TORNADO = NOTES + """
+TORNADO = (
+    NOTES
+    + """
 from tornado import web
 
 class Index(web.RequestHandler):
@@ -67,6 +72,7 @@ class Status(web.RequestHandler):
 
 application = web.Application([("/", Index), ("/_status", Status)])
 """
+)
 
 CLASSES = {
     "asgi": ("asgi", ASGI, ""),

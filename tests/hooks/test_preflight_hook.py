@@ -30,29 +30,47 @@ Embedded().run()
 """
 
 
-@pytest.mark.parametrize("command", [
-    ["-m", "gunicorn", "-c", "python:supervisor_roll.hooks", "-b", "unix:sock", "app:app"],
-    ["-m", "gunicorn", "-b", "unix:sock", "app:app"],
-    ["-m", "gunicorn", "--preload", "-b", "unix:sock", "app:app"],
-    ["embedded.py"],
-])
-@pytest.mark.parametrize(("source", "status", "says"), [
-    (GOOD, 0, ""),
-    ("import nosuch", 1, "ModuleNotFoundError: No module named 'nosuch'"),
-    ("import sys; sys.exit(3)", None, ""),
-    (GOOD + "import threading, time\n"
-     "threading.Thread(target=time.sleep, args=(600,)).start()\n", 0, ""),
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "gunicorn", "-c", "python:supervisor_roll.hooks", "-b", "unix:sock", "app:app"],
+        ["-m", "gunicorn", "-b", "unix:sock", "app:app"],
+        ["-m", "gunicorn", "--preload", "-b", "unix:sock", "app:app"],
+        ["embedded.py"],
+    ],
+)
+@pytest.mark.parametrize(
+    ("source", "status", "says"),
+    [
+        (GOOD, 0, ""),
+        ("import nosuch", 1, "ModuleNotFoundError: No module named 'nosuch'"),
+        ("import sys; sys.exit(3)", None, ""),
+        (
+            GOOD + "import threading, time\n"
+            "threading.Thread(target=time.sleep, args=(600,)).start()\n",
+            0,
+            "",
+        ),
+    ],
+)
 def test_it_loads_the_application_and_ends(
-        tmp_path: Path, command: list[str], source: str, status: int | None, says: str) -> None:
+    tmp_path: Path, command: list[str], source: str, status: int | None, says: str
+) -> None:
     (tmp_path / "app.py").write_text(source)
     (tmp_path / "embedded.py").write_text(EMBEDDED)
     (tmp_path / "gunicorn.conf.py").write_text(
         "def on_starting(server): open('started', 'w')\n"
-        "from supervisor_roll.hooks import install; install(globals())\n")
+        "from supervisor_roll.hooks import install; install(globals())\n"
+    )
     done = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=30,
-        check=False, env={**os.environ, "PYTHONPATH": str(ROOT), SOCKET_VARIABLE: PREFLIGHT_SOCKET})
+        [sys.executable, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), SOCKET_VARIABLE: PREFLIGHT_SOCKET},
+    )
     assert (done.returncode == status) if status is not None else done.returncode
     assert says in done.stderr
     assert "Listening at" not in done.stderr

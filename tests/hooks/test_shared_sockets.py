@@ -34,9 +34,11 @@ def has_ipv6() -> bool:
 
 
 def binds_of(site: Site, kinds: str) -> list[str]:
-    made = {"tcp": lambda: f"127.0.0.1:{free_port()}",
-            "tcp6": lambda: f"[::1]:{free_port(socket.AF_INET6)}",
-            "unix": lambda: f"unix:{site.folder}/http{len(kinds)}"}
+    made = {
+        "tcp": lambda: f"127.0.0.1:{free_port()}",
+        "tcp6": lambda: f"[::1]:{free_port(socket.AF_INET6)}",
+        "unix": lambda: f"unix:{site.folder}/http{len(kinds)}",
+    }
     return [made[kind]() for kind in kinds.split()]
 
 
@@ -46,12 +48,20 @@ def succeed(site: Site, version: str, old: Gunicorn, configuration: str) -> Guni
 
 
 @ALL
-@pytest.mark.parametrize("kinds", [
-    "tcp", "unix", "tcp unix tcp",
-    pytest.param("tcp6", marks=pytest.mark.skipif(
-        not has_ipv6(), reason="this machine has no ::1"))])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        "tcp",
+        "unix",
+        "tcp unix tcp",
+        pytest.param(
+            "tcp6", marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+        ),
+    ],
+)
 def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_ends(
-        site: Site, version: str, kinds: str) -> None:
+    site: Site, version: str, kinds: str
+) -> None:
     """Also from one successor to the next; the last one's intended stop removes the path."""
     binds = binds_of(site, kinds)
     configuration = f"bind = {binds!r}\n{HOOKS}"
@@ -72,12 +82,14 @@ def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_en
     assert serving.end() == 0
     assert not any(path.exists() for path in paths)
     assert [one.fields["PATHS"] for one in site.listener.said(STOPPING, serving.pid)] == list(
-        map(str, paths))
+        map(str, paths)
+    )
 
 
 @ALL
 def test_of_paths_that_stay_those_go_that_the_other_arbiter_is_not_configured_with(
-        site: Site, version: str) -> None:
+    site: Site, version: str
+) -> None:
     kept, dropped = f"unix:{site.folder}/kept", f"unix:{site.folder}/dropped"
     serving = site.start(version, f"bind = {[kept, dropped]!r}\n{HOOKS}").wait_ready()
     site.listener.unused_paths = [dropped.removeprefix("unix:")]
@@ -127,9 +139,28 @@ def test_a_name_is_the_address_that_it_stands_for(site: Site, version: str) -> N
 @ALL
 def test_tls_is_the_successors_own_on_the_same_socket(site: Site, version: str) -> None:
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-subj", "/CN=x", "-keyout", "key", "-out", "cert", "-days", "2"],
-        cwd=site.folder, check=True, capture_output=True)
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+            "-keyout",
+            "key",
+            "-out",
+            "cert",
+            "-days",
+            "2",
+        ],
+        cwd=site.folder,
+        check=True,
+        capture_output=True,
+    )
     (bind,) = binds_of(site, "tcp")
     configuration = f"bind = {bind!r}\ncertfile = 'cert'\nkeyfile = 'key'\n{HOOKS}"
     old = site.start(version, configuration).wait_ready()
@@ -143,11 +174,13 @@ def test_tls_is_the_successors_own_on_the_same_socket(site: Site, version: str) 
 
 @ALL
 def test_a_successors_missing_certificate_ends_it_and_nothing_else(
-        site: Site, version: str) -> None:
+    site: Site, version: str
+) -> None:
     (bind,) = binds_of(site, "unix")
     old = site.start(version, f"bind = {bind!r}\n{HOOKS}").wait_ready()
-    successor = site.start(version, f"bind = {bind!r}\ncertfile = 'nosuch'\n{HOOKS}",
-                           successor_of=old.pid)
+    successor = site.start(
+        version, f"bind = {bind!r}\ncertfile = 'nosuch'\n{HOOKS}", successor_of=old.pid
+    )
     assert successor.exit_status() == 1
     assert 'certfile "nosuch" does not exist' in successor.log
     assert answering(bind) == old.pid
@@ -156,18 +189,23 @@ def test_a_successors_missing_certificate_ends_it_and_nothing_else(
 @ALL
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_inherited_sockets_are_shared_without_us_and_their_paths_stay(
-        site: Site, version: str, kind: str) -> None:
+    site: Site, version: str, kind: str
+) -> None:
     (bind,) = binds_of(site, kind)
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
     with socket.socket(family) as inherited:
-        inherited.bind(bind.removeprefix("unix:") if kind == "unix"
-                       else ("127.0.0.1", int(bind.rpartition(":")[2])))
+        inherited.bind(
+            bind.removeprefix("unix:")
+            if kind == "unix"
+            else ("127.0.0.1", int(bind.rpartition(":")[2]))
+        )
         inherited.listen(100)
         configuration = f"bind = 'fd://0'\n{HOOKS}"
         old = site.start(version, configuration, stdin=inherited.fileno()).wait_ready()
         with Load([bind]) as load:
-            successor = site.start(version, configuration, successor_of=old.pid,
-                                   stdin=inherited.fileno()).wait_ready()
+            successor = site.start(
+                version, configuration, successor_of=old.pid, stdin=inherited.fileno()
+            ).wait_ready()
             load.wait_for(successor.pid)
             assert old.end() == 0
             load.wait_for(successor.pid)
@@ -183,15 +221,19 @@ def test_inherited_sockets_are_shared_without_us_and_their_paths_stay(
 @ALL
 @pytest.mark.parametrize("kinds", ["tcp unix"])
 def test_an_arbiter_that_crashes_and_starts_again_refuses_no_connection(
-        site: Site, version: str, kinds: str) -> None:
+    site: Site, version: str, kinds: str
+) -> None:
     binds = binds_of(site, kinds)
     configuration = f"bind = {binds!r}\nworkers = 2\n{HOOKS}"
     crashing = site.start(version, configuration).wait_ready(2)
     workers = crashing.workers()
     crashing.end(signal.SIGKILL)
     # Its workers may still answer and end with a request in hand: that is none of ours.
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers),
-               DEADLINE_SECS, "the orphans' end")
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers),
+        DEADLINE_SECS,
+        "the orphans' end",
+    )
     with Load(binds) as load:
         restarted = site.start(version, configuration).wait_ready(2)
         load.wait_for(restarted.pid)
@@ -200,7 +242,8 @@ def test_an_arbiter_that_crashes_and_starts_again_refuses_no_connection(
 
 @ALL
 def test_an_arbiter_that_is_given_nothing_opens_its_own_over_a_dead_path(
-        site: Site, version: str) -> None:
+    site: Site, version: str
+) -> None:
     binds = binds_of(site, "unix tcp")
     configuration = f"bind = {binds!r}\n{HOOKS}"
     assert site.start(version, configuration).wait_ready().end() == 0

@@ -66,16 +66,19 @@ def made(server: Server, *there: Kept, beside_another: bool = True) -> list[Any]
     return names
 
 
-@pytest.mark.parametrize(("address", "text", "path"), [
-    (("127.0.0.1", 8000), "127.0.0.1:8000", ""),
-    (("localhost", 80), "localhost:80", ""),
-    (("::1", 8000), "[::1]:8000", ""),
-    (("::1", 8000, 0, 0), "[::1]:8000", ""),
-    ("/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
-    (b"/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
-    ("\0name", "unix:@name", ""),
-    (0, "fd://0", ""),
-])
+@pytest.mark.parametrize(
+    ("address", "text", "path"),
+    [
+        (("127.0.0.1", 8000), "127.0.0.1:8000", ""),
+        (("localhost", 80), "localhost:80", ""),
+        (("::1", 8000), "[::1]:8000", ""),
+        (("::1", 8000, 0, 0), "[::1]:8000", ""),
+        ("/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
+        (b"/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
+        ("\0name", "unix:@name", ""),
+        (0, "fd://0", ""),
+    ],
+)
 def test_an_address_as_text(address: object, text: str, path: str) -> None:
     assert text_of(address) == text
     assert path_of(address) == path
@@ -128,7 +131,8 @@ def test_the_same_path_by_another_name(folder: Path) -> None:
 
 
 def test_the_same_relative_path_in_another_folder_is_another(
-        folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "new").mkdir()
     there = kept("unix:a", text_of("a"))
     monkeypatch.chdir("new")
@@ -177,7 +181,8 @@ def test_a_certificate_that_is_missing_is_what_gunicorn_says_it_is() -> None:
 
 
 def test_an_address_that_cannot_be_bound_ends_the_process_as_in_gunicorn(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("time.sleep", lambda secs: None)
     there, taken = kept("127.0.0.1"), kept("127.0.0.1")
     with pytest.raises(SystemExit) as ended:

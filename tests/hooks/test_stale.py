@@ -20,7 +20,8 @@ def imported(monkeypatch: pytest.MonkeyPatch, name: str, path: Path, text: str =
 
 
 def test_the_applications_package_and_what_lies_beside_it(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     imported(monkeypatch, "shop_beside", home / "shop_beside.py")
     imported(monkeypatch, "shop", home / "shop" / "__init__.py", text="")  # empty: nothing is stale
@@ -30,15 +31,19 @@ def test_the_applications_package_and_what_lies_beside_it(
     imported(monkeypatch, "shop.gunicorn_conf", home / "shop" / "gunicorn_conf.py")
     worker = SimpleNamespace(
         app=SimpleNamespace(app_uri="shop.wsgi:application"),
-        cfg=SimpleNamespace(chdir=str(home), config="python:shop.gunicorn_conf"))
+        cfg=SimpleNamespace(chdir=str(home), config="python:shop.gunicorn_conf"),
+    )
     assert stale_modules(worker) == ["shop.views", "shop_beside"]
 
 
 def test_a_folder_that_is_a_link_is_the_same_folder(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "current").symlink_to(tmp_path / "v1")
     imported(monkeypatch, "shop_beside", tmp_path / "v1" / "shop_beside.py")
-    worker = SimpleNamespace(app=SimpleNamespace(app_uri="shop:app"),
-                             cfg=SimpleNamespace(chdir=str(tmp_path / "current"), config=None))
+    worker = SimpleNamespace(
+        app=SimpleNamespace(app_uri="shop:app"),
+        cfg=SimpleNamespace(chdir=str(tmp_path / "current"), config=None),
+    )
     assert stale_modules(worker) == ["shop_beside"]

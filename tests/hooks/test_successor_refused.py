@@ -27,12 +27,14 @@ ALL = pytest.mark.parametrize("version", VERSIONS)
 
 def drop_one(site: Site) -> None:
     site.listener.starting["SOCKETS"] = "\n".join(
-        [text for text, _ in site.listener.kept] + ["127.0.0.1:9"])
+        [text for text, _ in site.listener.kept] + ["127.0.0.1:9"]
+    )
 
 
 WHYS: dict[str, Callable[[Site], object]] = {
     "its rollout has ended": lambda site: site.listener.starting.update(
-        REFUSED="its rollout has ended"),
+        REFUSED="its rollout has ended"
+    ),
     "the listener knows of no rollout": lambda site: site.listener.starting.update(SUCCESSOR="0"),
     "the listener keeps no sockets": lambda site: site.listener.forget(),
     "descriptors came for": drop_one,
@@ -41,8 +43,9 @@ WHYS: dict[str, Callable[[Site], object]] = {
 
 @pytest.fixture
 def serving(site: Site, version: str) -> Gunicorn:
-    return site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-                      name="old").wait_ready()
+    return site.start(
+        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}", name="old"
+    ).wait_ready()
 
 
 def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
@@ -55,12 +58,15 @@ def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
 @ALL
 @pytest.mark.parametrize("why", WHYS)
 def test_why_it_ends_is_said_and_nothing_is_touched(
-        site: Site, version: str, serving: Gunicorn, why: str) -> None:
+    site: Site, version: str, serving: Gunicorn, why: str
+) -> None:
     inode = (site.folder / "http").stat().st_ino
     WHYS[why](site)
     successor = site.start(
-        version, f"bind = ['unix:{site.folder}/http', '127.0.0.1:{free_port()}']\n"
-        f"pidfile = 'pid'\n{HOOKS}", successor_of=serving.pid)
+        version,
+        f"bind = ['unix:{site.folder}/http', '127.0.0.1:{free_port()}']\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
     assert successor.exit_status() == 1
     assert "cannot start beside the arbiter that serves" in successor.log
     assert why in successor.log
@@ -69,18 +75,29 @@ def test_why_it_ends_is_said_and_nothing_is_touched(
 
 
 @ALL
-@pytest.mark.parametrize(("configuration", "environment", "why"), [
-    ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
-    ("reuse_port = True\n", {}, "reuse_port is set"),
-    ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
-])
+@pytest.mark.parametrize(
+    ("configuration", "environment", "why"),
+    [
+        ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
+        ("reuse_port = True\n", {}, "reuse_port is set"),
+        ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
+    ],
+)
 def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_be_shared(
-        site: Site, version: str, serving: Gunicorn, configuration: str,
-        environment: dict[str, str], why: str) -> None:
+    site: Site,
+    version: str,
+    serving: Gunicorn,
+    configuration: str,
+    environment: dict[str, str],
+    why: str,
+) -> None:
     inode = (site.folder / "http").stat().st_ino
     successor = site.start(
-        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
-        successor_of=serving.pid, environment=environment)
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
+        successor_of=serving.pid,
+        environment=environment,
+    )
     assert successor.exit_status() == 1
     assert why in successor.log
     assert "Traceback" not in successor.log
@@ -90,12 +107,17 @@ def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_b
 @pytest.mark.parametrize("version", VERSIONS[-1:])
 @pytest.mark.parametrize("state", ["gone", "mute"])
 def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ever(
-        site: Site, version: str, serving: Gunicorn, state: str) -> None:
+    site: Site, version: str, serving: Gunicorn, state: str
+) -> None:
     inode = (site.folder / "http").stat().st_ino
     site.listener.mute = state == "mute"
     environment = {SOCKET_VARIABLE: "/nonexistent/s"} if state == "gone" else {}
-    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-                           successor_of=serving.pid, environment=environment)
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+        environment=environment,
+    )
     assert successor.exit_status() == 1
     assert "the listener gave no answer" in successor.log
     assert "Traceback" not in successor.log
@@ -106,11 +128,15 @@ def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ev
 
 @ALL
 def test_one_that_is_being_restarted_is_waited_for(
-        site: Site, version: str, serving: Gunicorn) -> None:
+    site: Site, version: str, serving: Gunicorn
+) -> None:
     inode = (site.folder / "http").stat().st_ino
     site.listener.mute = True
-    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-                           successor_of=serving.pid)
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
     wait_until(lambda: site.listener.said(STARTING, successor.pid), DEADLINE_SECS, "it asks")
     site.listener.mute = False
     successor.wait_ready()
@@ -121,7 +147,8 @@ def test_one_that_is_being_restarted_is_waited_for(
 
 @ALL
 def test_a_path_where_somebody_serves_is_never_opened_anew(
-        site: Site, version: str, serving: Gunicorn) -> None:
+    site: Site, version: str, serving: Gunicorn
+) -> None:
     """The listener keeps something else of it: that path would be taken from the old arbiter."""
     inode = (site.folder / "http").stat().st_ino
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -129,8 +156,10 @@ def test_a_path_where_somebody_serves_is_never_opened_anew(
         port = other.getsockname()[1]
         site.listener.kept = [(f"127.0.0.1:{port}", os.dup(other.fileno()))]
         successor = site.start(
-            version, f"bind = ['127.0.0.1:{port}', 'unix:{site.folder}/http']\npidfile = 'pid'\n"
-            f"{HOOKS}", successor_of=serving.pid)
+            version,
+            f"bind = ['127.0.0.1:{port}', 'unix:{site.folder}/http']\npidfile = 'pid'\n{HOOKS}",
+            successor_of=serving.pid,
+        )
         assert successor.exit_status() == 1
     assert f"somebody serves on {site.folder}/http" in successor.log
     assert_untouched(site, serving, inode)
@@ -138,10 +167,12 @@ def test_a_path_where_somebody_serves_is_never_opened_anew(
 
 @ALL
 def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
-        site: Site, version: str, serving: Gunicorn) -> None:
+    site: Site, version: str, serving: Gunicorn
+) -> None:
     inode = (site.folder / "http").stat().st_ino
-    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n",
-                           successor_of=serving.pid)
+    successor = site.start(
+        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n", successor_of=serving.pid
+    )
     assert successor.exit_status() == 1
     assert "KeyError: 'GUNICORN_FD'" in successor.log
     assert not site.listener.said(STARTING, successor.pid)
@@ -152,11 +183,15 @@ def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
 
 @ALL
 def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_all(
-        site: Site, version: str, serving: Gunicorn) -> None:
+    site: Site, version: str, serving: Gunicorn
+) -> None:
     inode = (site.folder / "http").stat().st_ino
     (site.folder / "app.py").write_text("import nosuch\n")
-    successor = site.start(version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-                           successor_of=serving.pid)
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
     assert successor.exit_status() == 3
     assert_untouched(site, serving, inode)
 
@@ -164,7 +199,8 @@ def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_a
 @ALL
 @pytest.mark.parametrize("state", ["hung", "none", "without the new fields"])
 def test_any_other_start_goes_on_whatever_the_listener_says_and_waits_for_it_once(
-        site: Site, version: str, state: str) -> None:
+    site: Site, version: str, state: str
+) -> None:
     environment = {}
     hung = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     if state == "hung":
@@ -176,9 +212,11 @@ def test_any_other_start_goes_on_whatever_the_listener_says_and_waits_for_it_onc
         "import pathlib, time\n"
         "_began = time.monotonic()\n"
         "def when_ready(server):\n"
-        "    pathlib.Path('took').write_text(str(time.monotonic() - _began))\n")
-    gunicorn = site.start(version, f"bind = 'unix:{site.folder}/http'\n{timed}{HOOKS}",
-                          environment=environment)
+        "    pathlib.Path('took').write_text(str(time.monotonic() - _began))\n"
+    )
+    gunicorn = site.start(
+        version, f"bind = 'unix:{site.folder}/http'\n{timed}{HOOKS}", environment=environment
+    )
     took = site.folder / "took"
     wait_until(lambda: took.exists() and took.read_text(), DEADLINE_SECS, "that it listens")
     assert answering(f"unix:{site.folder}/http") == gunicorn.pid

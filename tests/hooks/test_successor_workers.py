@@ -38,14 +38,18 @@ def test_it_begins_with_one_worker_and_grows_by_ttin(site: Site, version: str) -
     # Acknowledged, they are workers to be replaced as any others.
     for pid in (first, second):
         Path(f"/proc/{pid}").stat()
-        wait_until(lambda pid=pid: site.listener.said(READY, pid),  # type: ignore[misc]
-                   DEADLINE_SECS, "ready")
+        wait_until(
+            lambda pid=pid: site.listener.said(READY, pid),  # type: ignore[misc]
+            DEADLINE_SECS,
+            "ready",
+        )
 
 
 @ALL
 @pytest.mark.parametrize(("told", "begins"), [("3", 3), ("0", 2), ("nonsense", 2), ("2", 2)])
 def test_without_a_number_that_is_one_it_begins_as_configured(
-        site: Site, version: str, told: str, begins: int) -> None:
+    site: Site, version: str, told: str, begins: int
+) -> None:
     old = site.start(version, configured(site)).wait_ready(2)
     site.listener.starting["WORKERS"] = told
     successor = site.start(version, configured(site), successor_of=old.pid).wait_ready(begins)
@@ -61,8 +65,9 @@ def test_a_preloaded_application_is_the_successors_own(site: Site, version: str)
     old = site.start(version, configured(site, "preload_app = True\n")).wait_ready(2)
     app = site.folder / "app.py"
     app.write_text(app.read_text().replace("str(os.getppid())", "'new'"))
-    successor = site.start(version, configured(site, "preload_app = True\n"),
-                           successor_of=old.pid).wait_ready(2)
+    successor = site.start(
+        version, configured(site, "preload_app = True\n"), successor_of=old.pid
+    ).wait_ready(2)
     assert old.end() == 0
     assert ask(f"unix:{site.folder}/http") == "new"
     assert successor.end() == 0
@@ -71,8 +76,9 @@ def test_a_preloaded_application_is_the_successors_own(site: Site, version: str)
 @ALL
 def test_a_new_environment_is_the_successors_own(site: Site, version: str) -> None:
     old = site.start(version, configured(site), environment={"COLOUR": "red"}).wait_ready(2)
-    site.start(version, configured(site), successor_of=old.pid,
-               environment={"COLOUR": "blue"}).wait_ready(2)
+    site.start(
+        version, configured(site), successor_of=old.pid, environment={"COLOUR": "blue"}
+    ).wait_ready(2)
     assert old.end() == 0
     assert json.loads(ask(f"unix:{site.folder}/http", "/environment"))["COLOUR"] == "blue"
 

@@ -51,12 +51,24 @@ class Program:
     ``busy`` drain until ``drained``.
     """
 
-    def __init__(self, site: Site, namespec: str, pid: int, facts: Mapping[str, str],
-                 binds: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        site: Site,
+        namespec: str,
+        pid: int,
+        facts: Mapping[str, str],
+        binds: Sequence[str] = (),
+    ) -> None:
         self._site, self.namespec = site, namespec
         self.id = site.fork(pid, SUPERVISORD_PID, f"gunicorn: master [{namespec}]")
-        self.facts = {"GUNICORN": "27.0.1", "TIMEOUT": "30", "PRELOAD": "0", "REUSE_PORT": "0",
-                      "MISSING": "", **facts}
+        self.facts = {
+            "GUNICORN": "27.0.1",
+            "TIMEOUT": "30",
+            "PRELOAD": "0",
+            "REUSE_PORT": "0",
+            "MISSING": "",
+            **facts,
+        }
         self.binds = list(binds)
         if binds:
             self.facts = {**self.facts, "LISTENS": "1", "BINDS": "\n".join(binds)}
@@ -106,14 +118,23 @@ class Program:
                 self._fork_all()
         elif fields.get("WANT_SOCKETS") == "1":
             self.hand_in(pid)
-        if kind == READY and answer is not None and fields.get("SURPLUS") != "1" and (
-                pid in self.workers):
+        if (
+            kind == READY
+            and answer is not None
+            and fields.get("SURPLUS") != "1"
+            and (pid in self.workers)
+        ):
             self.workers[pid].surplus = False
 
     def hand_in(self, pid: int) -> None:
         """The arbiter, or a worker, hands in what the arbiter listens on."""
-        self.say(pid, LISTENING, list(self.sockets.values()), SOCKETS="\n".join(self.sockets),
-                 FDS="\n".join(map(str, self.sockets.values())))
+        self.say(
+            pid,
+            LISTENING,
+            list(self.sockets.values()),
+            SOCKETS="\n".join(self.sockets),
+            FDS="\n".join(map(str, self.sockets.values())),
+        )
 
     def stop(self) -> None:
         """supervisord asks it to stop."""
@@ -151,8 +172,12 @@ class Program:
 
     def _got_sockets(self, fields: Mapping[str, str], fds: list[int]) -> None:
         kept = dict(zip(fields.get("SOCKETS", "").splitlines(), fds, strict=True))
-        refused = fields.get("REFUSED", "" if fields.get("SUCCESSOR") == "1" and (
-            kept or not self._own_binds) else "the listener gave no sockets")
+        refused = fields.get(
+            "REFUSED",
+            ""
+            if fields.get("SUCCESSOR") == "1" and (kept or not self._own_binds)
+            else "the listener gave no sockets",
+        )
         if self.is_successor and refused:
             close(fds)
             self.output += f"cannot start beside the arbiter that serves: {refused}\n"
@@ -160,8 +185,9 @@ class Program:
             return
         self.num_workers = int(fields.get("WORKERS", "0")) or self.num_workers
         self.sockets = {address: kept.pop(address, -1) for address in self._own_binds}
-        self.sockets = {address: open_socket() if fd < 0 else fd
-                        for address, fd in self.sockets.items()}
+        self.sockets = {
+            address: open_socket() if fd < 0 else fd for address, fd in self.sockets.items()
+        }
         close(kept.values())
         self.has_handlers = True
         if self.sockets:
@@ -201,11 +227,16 @@ class Program:
     def say(self, pid: int, kind: str, fds: Sequence[int] = (), **fields: str) -> None:
         """Put a message of the arbiter or a worker into the inbox."""
         worker = self.workers.get(pid)
-        about = {"BINDS": "\n".join(self.binds)} if worker is None else {
-            **self.facts, "AGE": str(worker.age), "SURPLUS": str(int(worker.surplus))}
+        about = (
+            {"BINDS": "\n".join(self.binds)}
+            if worker is None
+            else {**self.facts, "AGE": str(worker.age), "SURPLUS": str(int(worker.surplus))}
+        )
         about |= {"BOOT_SECS": "1.5"} if kind == READY else {}
-        message = Message(kind, {**about, "CHANGES": str(self.changes),
-                                 "WORKERS": str(self.num_workers), **fields})
+        message = Message(
+            kind,
+            {**about, "CHANGES": str(self.changes), "WORKERS": str(self.num_workers), **fields},
+        )
         asked = worker is not None and kind != BOOTING
         self._site.say(pid, message, asked or kind in (STARTING, LISTENING, STOPPING), fds)
 
@@ -237,7 +268,8 @@ class Program:
                 min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
             self.want(self.num_workers - 1)
             for worker in sorted(self.workers.values(), key=lambda one: one.age)[
-                    :len(self.workers) - self.num_workers]:
+                : len(self.workers) - self.num_workers
+            ]:
                 self.drain(worker)
 
     def drain(self, worker: Worker) -> None:

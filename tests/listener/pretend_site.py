@@ -35,8 +35,18 @@ from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
 from supervisor_roll.wire.succession import program_of, successor_of
 
-__all__ = ["BOOT", "EPOCH", "PIDS", "Killed", "Program", "Site", "open_descriptors", "ready_site",
-           "saved", "site_with"]
+__all__ = [
+    "BOOT",
+    "EPOCH",
+    "PIDS",
+    "Killed",
+    "Program",
+    "Site",
+    "open_descriptors",
+    "ready_site",
+    "saved",
+    "site_with",
+]
 
 
 class Killed(BaseException):
@@ -76,12 +86,25 @@ class Site:
         supervisord: Any = self.supervisord
         table: Any = self.table
         sides: Any = self.sides
-        return Coordinator(PIDS + 99, supervisord, table, self._configuration, sides,
-                           lambda: self.now, lambda: EPOCH + self.now)
+        return Coordinator(
+            PIDS + 99,
+            supervisord,
+            table,
+            self._configuration,
+            sides,
+            lambda: self.now,
+            lambda: EPOCH + self.now,
+        )
 
-    def start(self, namespec: str, workers: int = 2, pid: int = PIDS + 10,
-              boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT,
-              binds: Sequence[str] = (), **facts: str) -> Program:
+    def start(
+        self,
+        namespec: str,
+        workers: int = 2,
+        pid: int = PIDS + 10,
+        boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT,
+        binds: Sequence[str] = (),
+        **facts: str,
+    ) -> Program:
         """A Gunicorn that supervisord has just started, with its first workers."""
         program = self.programs[namespec] = Program(self, namespec, pid, facts, binds)
         program.boots = boots
@@ -94,13 +117,13 @@ class Site:
         old = self.programs[namespec]
         self.successors += 1
         program = self.programs[successor_of(namespec)] = Program(
-            self, namespec, PIDS + 1000 * self.successors, {}, old.binds)
+            self, namespec, PIDS + 1000 * self.successors, {}, old.binds
+        )
         program.is_successor = True
         self.supervisord.put(successor_of(namespec), program.id.pid, "STARTING")
         return program
 
-    def start_other(self, namespec: str, pid: int, command_line: str,
-                    below: str = "") -> None:
+    def start_other(self, namespec: str, pid: int, command_line: str, below: str = "") -> None:
         """A program that is none of ours, perhaps with a child."""
         self.fork(pid, SUPERVISORD_PID, command_line)
         if below:
@@ -109,12 +132,17 @@ class Site:
 
     # --- the operator --------------------------------------------------------------------------
 
-    def ask(self, *programs: str, kind: str = wire.ROLLOUT, wildcard: bool = False,
-            **values: str) -> str:
+    def ask(
+        self, *programs: str, kind: str = wire.ROLLOUT, wildcard: bool = False, **values: str
+    ) -> str:
         """Put a request into the mailbox, ring, and let all happen that follows; its id."""
         request = self.supervisord.mailbox.put(
-            wire.Ask(kind, list(programs), values, "the operator"), list(programs), wildcard,
-            self.now, EPOCH + self.now)
+            wire.Ask(kind, list(programs), values, "the operator"),
+            list(programs),
+            wildcard,
+            self.now,
+            EPOCH + self.now,
+        )
         self.coordinator.rung(processes_changed=False)
         self.settle()
         return request.id
@@ -171,10 +199,10 @@ class Site:
         self.timers.append((self.now + secs, effect))
 
     def restart(self) -> None:
-        """A new listener, as supervisord starts one. A worker that was not answered says it again.
-        """
-        self.killed_at = -1 if self.killed_again_after < 0 else (
-            self.points + self.killed_again_after)
+        """A new listener, as supervisord starts one. A worker without an answer says it again."""
+        self.killed_at = (
+            -1 if self.killed_again_after < 0 else (self.points + self.killed_again_after)
+        )
         unanswered = [one for one in self.answers if one.sent is None and not one.dropped]
         self.answers = [one for one in self.answers if one not in unanswered]
         self.table.watched.clear()
@@ -238,8 +266,9 @@ class Site:
     def say(self, pid: int, message: Message, answered: bool, fds: Sequence[int] = ()) -> None:
         self.inbox.append(lambda: self.hear(pid, message, answered, fds))
 
-    def hear(self, pid: int, message: Message, answered: bool = True,
-             fds: Sequence[int] = ()) -> PretendAnswer | None:
+    def hear(
+        self, pid: int, message: Message, answered: bool = True, fds: Sequence[int] = ()
+    ) -> PretendAnswer | None:
         """The coordinator gets the message now, unless its sender has gone meanwhile."""
         if pid not in self.table.processes:
             return None
@@ -275,8 +304,13 @@ class Site:
     def _configuration(self) -> Configuration:
         if isinstance(self.invalid, BadConfiguration):
             raise self.invalid
-        return Configuration(self.path, self.settings, self.bad, self.configures or {
-            name: name for name in self.programs if program_of(name) == name}, (self.path,))
+        return Configuration(
+            self.path,
+            self.settings,
+            self.bad,
+            self.configures or {name: name for name in self.programs if program_of(name) == name},
+            (self.path,),
+        )
 
     def _observe(self) -> None:
         serving: dict[str, int] = {}
@@ -285,7 +319,8 @@ class Site:
             name = program_of(key)
             serving[name] = serving.get(name, 0) + len(program.serving)
             staying[name] = staying.get(name, 0) + sum(
-                not one.draining for one in program.workers.values())
+                not one.draining for one in program.workers.values()
+            )
         for name in serving:
             self.least_serving[name] = min(self.least_serving.get(name, 10**6), serving[name])
             self.most_staying[name] = max(self.most_staying.get(name, 0), staying[name])
@@ -306,8 +341,9 @@ def site_with(**programs: int) -> Site:
     return site
 
 
-def ready_site(workers: int = 2, binds: Sequence[str] = (),
-               **sections: dict[str, str]) -> tuple[Site, Program]:
+def ready_site(
+    workers: int = 2, binds: Sequence[str] = (), **sections: dict[str, str]
+) -> tuple[Site, Program]:
     site = Site(**sections)
     program = site.start("myapp", workers, binds=binds)
     site.settle()

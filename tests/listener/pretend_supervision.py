@@ -33,7 +33,8 @@ class Supervision:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = self.write(
-            "supervisord.conf", "[supervisord]\n[include]\nfiles=conf.d/*.conf\n")
+            "supervisord.conf", "[supervisord]\n[include]\nfiles=conf.d/*.conf\n"
+        )
         (folder / "conf.d").mkdir()
         self.options = ServerOptions()
         self.options.configfile = str(self.path)
@@ -67,8 +68,11 @@ class Supervision:
         self.states = dict.fromkeys(self.namespecs(), "RUNNING")
 
     def namespecs(self) -> list[str]:
-        return [make_namespec(group, name)
-                for group, one in self.groups.items() for name in one.processes]
+        return [
+            make_namespec(group, name)
+            for group, one in self.groups.items()
+            for name in one.processes
+        ]
 
     def reread(self) -> Reread:
         if not self.reachable:
@@ -97,8 +101,12 @@ class Supervision:
         return self.remembered or read(str(self.path))
 
     def _started(self) -> Automatic:
-        return Automatic(self.configuration, self.reread,
-                         lambda namespec: self.states.get(namespec, ""), self.rolled.__contains__)
+        return Automatic(
+            self.configuration,
+            self.reread,
+            lambda namespec: self.states.get(namespec, ""),
+            self.rolled.__contains__,
+        )
 
     def restart(self) -> None:
         """Another listener takes up what this one has saved."""
@@ -139,12 +147,14 @@ class Supervision:
             self.automatic.ended(namespec, ok)
 
     def ended(self, turns: list[Turn], ok: bool = True) -> None:
-        self.end(*(name for turn in turns if turn.kind in (ROLL, ADOPT) for name in turn.names),
-                 ok=ok)
+        self.end(
+            *(name for turn in turns if turn.kind in (ROLL, ADOPT) for name in turn.names), ok=ok
+        )
 
 
-def section(name: str, roll: dict[str, str] | None = AUTO, kind: str = "program",
-            **options: str) -> str:
+def section(
+    name: str, roll: dict[str, str] | None = AUTO, kind: str = "program", **options: str
+) -> str:
     options = {"command": "/bin/cat", **options}
     text = f"[{kind}:{name}]\n" + "".join(f"{key}={one}\n" for key, one in options.items())
     if roll is not None:

@@ -67,8 +67,7 @@ class PretendSupervisord:
 
         def put() -> None:
             self.received.append(said)
-            deliveries.append(
-                self.mailbox.exchange(said, self._site.now, EPOCH + self._site.now))
+            deliveries.append(self.mailbox.exchange(said, self._site.now, EPOCH + self._site.now))
 
         self._site.point("exchange", put)
         return wire.encode(deliveries[0])
@@ -99,8 +98,11 @@ class PretendSupervisord:
         self._check("promote")
         entry = self._entries.get(namespec, Entry())
         if entry.successor is None and not entry.promoted:
-            raise self._refusal("promote", Faults.FAILED, (
-                f"{namespec}: its successor {entry.ended or 'does not run'}"))
+            raise self._refusal(
+                "promote",
+                Faults.FAILED,
+                (f"{namespec}: its successor {entry.ended or 'does not run'}"),
+            )
         self._site.point(f"promote {namespec}", lambda: self._promote(namespec, entry))
         return self._shown(namespec)
 
@@ -177,8 +179,10 @@ class PretendSupervisord:
     def _promote(self, namespec: str, entry: Entry) -> None:
         if entry.successor is None:
             return  # it was promoted before
-        programs, retiring = self._site.programs, successor_of(namespec).replace(
-            SUCCESSOR_SUFFIX, RETIRING_SUFFIX)
+        programs, retiring = (
+            self._site.programs,
+            successor_of(namespec).replace(SUCCESSOR_SUFFIX, RETIRING_SUFFIX),
+        )
         old, runs = programs[namespec], self.state(namespec) in ("RUNNING", "STOPPING")
         del programs[successor_of(namespec)]
         self.drop(successor_of(namespec))
@@ -196,13 +200,22 @@ class PretendSupervisord:
         if info is None:
             raise self._refusal("succession", Faults.BAD_NAME, namespec)
         return Succession(
-            info.pid, info.state, entry.successor.id.pid if entry.successor else 0,
-            self.state(successor_of(namespec)), entry.retiring.id.pid if entry.retiring else 0,
-            entry.ended, entry.tail)
+            info.pid,
+            info.state,
+            entry.successor.id.pid if entry.successor else 0,
+            self.state(successor_of(namespec)),
+            entry.retiring.id.pid if entry.retiring else 0,
+            entry.ended,
+            entry.tail,
+        )
 
     def _forget_change(self, namespec: str) -> None:
-        self.found = Reread([one for one in self.found.changes if one.namespec != namespec],
-                            self.found.resized, self.found.added, self.found.removed)
+        self.found = Reread(
+            [one for one in self.found.changes if one.namespec != namespec],
+            self.found.resized,
+            self.found.added,
+            self.found.removed,
+        )
 
     def _check(self, method: str) -> None:
         if self.unreachable or method in self.deaf_to:
@@ -212,5 +225,6 @@ class PretendSupervisord:
 
     def _refusal(self, method: str, code: int, text: str) -> Refused:
         name = next(name for name, value in vars(Faults).items() if value == code)
-        return Refused(f"roll.{method}", xmlrpc.client.Fault(
-            code, f"{name}: {text}" if text else name))
+        return Refused(
+            f"roll.{method}", xmlrpc.client.Fault(code, f"{name}: {text}" if text else name)
+        )

@@ -56,8 +56,7 @@ class PretendTable:
         return self.identity(instance.pid) == instance
 
     def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
-        return [one.pid for one in self.children(instance)
-                if word in self.command_line(one.pid)]
+        return [one.pid for one in self.children(instance) if word in self.command_line(one.pid)]
 
     def command_line(self, pid: int) -> str:
         process = self.processes.get(pid)
@@ -74,8 +73,10 @@ class PretendTable:
     def send(self, instance: InstanceId, signum: Signals) -> None:
         if self.forbidden:
             raise PermissionError
-        self._site.point(f"{signum.name} {instance.pid}",
-                         lambda: self.alive(instance) and self._site.struck(instance.pid, signum))
+        self._site.point(
+            f"{signum.name} {instance.pid}",
+            lambda: self.alive(instance) and self._site.struck(instance.pid, signum),
+        )
 
     def measured(self, pids: Iterable[int]) -> list[int]:
         return [self.worker_bytes for _ in pids if self.worker_bytes]

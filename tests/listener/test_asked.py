@@ -40,22 +40,25 @@ LEFT = "redis has changed and has no [roll:redis] section: supervisorctl update 
 ALL = {"api", "site:one", "site:two", "web"}
 
 
-@pytest.mark.parametrize(("names", "rolled", "left"), [
-    (["all"], ALL, [LEFT]),
-    (["web"], {"web"}, []),
-    (["api", "web", "api"], {"api", "web"}, []),
-    (["redis"], set(), [LEFT]),
-    (["site:two"], {"site:two"}, []),
-    (["two"], {"site:two"}, []),
-    (["site"], {"site:one", "site:two"}, []),
-    (["site:*"], {"site:one", "site:two"}, []),
-    (["nobody", "web"], {"web"}, ["nobody: no such program, process or group is configured"]),
-    (["site:three"], set(), ["site:three: no such program, process or group is configured"]),
-    (["nobody", "all"], ALL,
-     ["nobody: no such program, process or group is configured", LEFT]),
-])
+@pytest.mark.parametrize(
+    ("names", "rolled", "left"),
+    [
+        (["all"], ALL, [LEFT]),
+        (["web"], {"web"}, []),
+        (["api", "web", "api"], {"api", "web"}, []),
+        (["redis"], set(), [LEFT]),
+        (["site:two"], {"site:two"}, []),
+        (["two"], {"site:two"}, []),
+        (["site"], {"site:one", "site:two"}, []),
+        (["site:*"], {"site:one", "site:two"}, []),
+        (["nobody", "web"], {"web"}, ["nobody: no such program, process or group is configured"]),
+        (["site:three"], set(), ["site:three: no such program, process or group is configured"]),
+        (["nobody", "all"], ALL, ["nobody: no such program, process or group is configured", LEFT]),
+    ],
+)
 def test_those_that_are_named_are_rolled_at_once(
-        site: Supervision, names: list[str], rolled: set[str], left: list[str]) -> None:
+    site: Supervision, names: list[str], rolled: set[str], left: list[str]
+) -> None:
     change(site)
     turns, texts = site.automatic.update(names)
     assert {name for turn in turns for name in turn.names} == rolled
@@ -141,12 +144,12 @@ def test_what_cannot_be_rolled_is_left(site: Supervision) -> None:
         "api has changed: environment; replacing workers does not apply that, and its [roll:] "
         "section has strategy=workers",
         f"web has changed: {site.folder}/conf.d/web.conf [roll:web]: max_surge=lots: must be a "
-        "count such as 1, or a percentage such as 25%"]
+        "count such as 1, or a percentage such as 25%",
+    ]
 
 
 @pytest.mark.parametrize(("line", "error"), [(BROKEN, BadConfiguration), (REFUSED, Refused)])
-def test_a_wrong_file_is_an_error(
-        site: Supervision, line: str, error: type[Exception]) -> None:
+def test_a_wrong_file_is_an_error(site: Supervision, line: str, error: type[Exception]) -> None:
     change(site)
     site.write("conf.d/broken.conf", section("broken", None) + line)
     with pytest.raises(error):
@@ -157,12 +160,12 @@ def test_a_wrong_file_is_an_error(
 
 # Groups
 
+
 def test_a_changed_number_of_processes(site: Supervision) -> None:
     many(site, 2, {})
     site.apply("many")
     many(site, 3, {}, environment=RED)
-    assert said(site.automatic.update(["all"])[0]) == [
-        (RESIZE, "many"), (ROLL, "many:0", "many:1")]
+    assert said(site.automatic.update(["all"])[0]) == [(RESIZE, "many"), (ROLL, "many:0", "many:1")]
     assert said(site.automatic.update(["many:0"])[0]) == [(ROLL, "many:0")]
     assert said(site.automatic.update(["many:2"])[0]) == [(RESIZE, "many")]
     many(site, 1, {})
@@ -171,8 +174,10 @@ def test_a_changed_number_of_processes(site: Supervision) -> None:
     turns, [left] = site.automatic.update(["many"])
     assert turns == [] and left.startswith("many: none of its processes keeps its name")
     many(site, 3, None)
-    assert site.automatic.update(["many"]) == ([], [
-        "many has other processes now and has no [roll:many] section: supervisorctl update many"])
+    assert site.automatic.update(["many"]) == (
+        [],
+        ["many has other processes now and has no [roll:many] section: supervisorctl update many"],
+    )
 
 
 def test_a_new_group_is_added_if_all_of_it_is_ours(site: Supervision) -> None:
@@ -183,18 +188,22 @@ def test_a_new_group_is_added_if_all_of_it_is_ours(site: Supervision) -> None:
     assert site.automatic.update(["all"]) == ([added], [left])
     assert site.automatic.update(["new"]) == ([added], [])
     site.write("conf.d/group.conf", "[group:both]\nprograms=new,other\n")
-    assert site.automatic.update(["new"]) == ([], [
-        "both is new and has no [roll:other] section: supervisorctl update both"])
+    assert site.automatic.update(["new"]) == (
+        [],
+        ["both is new and has no [roll:other] section: supervisorctl update both"],
+    )
 
 
 def test_a_removed_group_is_removed_if_all_of_it_was_ours(site: Supervision) -> None:
     for name in ("api", "redis", "site", "one", "two"):
         remove(site, name)
     site.restart()
-    left = ("redis is configured no more and had no [roll:] section: supervisorctl update redis")
+    left = "redis is configured no more and had no [roll:] section: supervisorctl update redis"
     reason = "it is configured no more"
     assert site.automatic.update(["all"]) == (
-        [Turn(REMOVE, ["api"], reason), Turn(REMOVE, ["site"], reason)], [left])
+        [Turn(REMOVE, ["api"], reason), Turn(REMOVE, ["site"], reason)],
+        [left],
+    )
     assert said(site.automatic.update(["site:*"])[0]) == [(REMOVE, "site")]
     assert site.automatic.update(["redis"]) == ([], [left])
 

@@ -37,6 +37,7 @@ def started(site: Supervision) -> Supervision:
 
 # What has changed
 
+
 def test_a_changed_program_is_rolled_alone_once_the_files_are_still(site: Supervision) -> None:
     for name, roll in (("web", AUTO), ("manual", {}), ("redis", None)):
         site.program(name, roll, environment=RED)
@@ -82,7 +83,8 @@ def test_of_two_programs_in_one_file_only_the_changed_one_is_rolled(tmp_path: Pa
 
 @pytest.mark.parametrize("text", ["; said otherwise\n", "\n\n"])
 def test_a_file_that_says_the_same_in_other_words_rolls_nothing(
-        site: Supervision, text: str) -> None:
+    site: Supervision, text: str
+) -> None:
     site.write("conf.d/web.conf", text + section("web"))
     assert site.settles() == []
     assert site.ticked == 1
@@ -156,6 +158,7 @@ def test_a_configuration_that_was_read_a_moment_before_does_no_harm(tmp_path: Pa
 
 # What takes no rollout, or something else
 
+
 def test_changes_that_supervisord_heeds_at_once_are_adopted(site: Supervision) -> None:
     site.program("web", stopwaitsecs="17", autorestart="true")
     turns = site.settles()
@@ -184,9 +187,15 @@ def test_what_only_update_applies_is_said_once_and_not_rolled(tmp_path: Path) ->
     site = Supervision(tmp_path)
 
     def write(port: int, environment: str = GREEN) -> None:
-        site.write("conf.d/pool.conf", section(
-            "pool", kind="fcgi-program", socket=f"tcp://localhost:{port}",
-            environment=environment))
+        site.write(
+            "conf.d/pool.conf",
+            section(
+                "pool",
+                kind="fcgi-program",
+                socket=f"tcp://localhost:{port}",
+                environment=environment,
+            ),
+        )
 
     write(9000)
     started(site)
@@ -194,7 +203,8 @@ def test_what_only_update_applies_is_said_once_and_not_rolled(tmp_path: Path) ->
     assert site.settles() == []
     assert site.said == [
         "pool has changed: socket; supervisord itself holds the socket of an [fcgi-program]: only "
-        "supervisorctl update pool applies that, with its downtime"]
+        "supervisorctl update pool applies that, with its downtime"
+    ]
     write(9002)
     assert site.settles() == []
     assert len(site.said) == 1
@@ -205,14 +215,22 @@ def test_what_only_update_applies_is_said_once_and_not_rolled(tmp_path: Path) ->
 def test_workers_alone_cannot_apply_it_where_the_section_says_so(site: Supervision) -> None:
     site.program("web", {**AUTO, "strategy": "workers"}, environment=RED)
     assert site.settles() == []
-    assert site.said == ["web has changed: environment; replacing workers does not apply that, and "
-                         "its [roll:] section has strategy=workers"]
+    assert site.said == [
+        "web has changed: environment; replacing workers does not apply that, and "
+        "its [roll:] section has strategy=workers"
+    ]
 
 
 # numprocs
 
-def many(site: Supervision, numprocs: int, roll: dict[str, str] | None = AUTO,
-         process_name: str = "%(process_num)s", **options: str) -> None:
+
+def many(
+    site: Supervision,
+    numprocs: int,
+    roll: dict[str, str] | None = AUTO,
+    process_name: str = "%(process_num)s",
+    **options: str,
+) -> None:
     site.program("many", roll, numprocs=str(numprocs), process_name=process_name, **options)
 
 
@@ -224,7 +242,8 @@ def many_site(tmp_path: Path) -> Supervision:
 
 
 def test_more_processes_are_started_before_the_changed_ones_are_rolled(
-        many_site: Supervision) -> None:
+    many_site: Supervision,
+) -> None:
     many(many_site, 3, environment=RED)
     turns = many_site.settles()
     assert said(turns) == [(RESIZE, "many"), (ROLL, "many:0", "many:1")]
@@ -255,7 +274,8 @@ def test_a_refused_resize_is_said_once(many_site: Supervision) -> None:
 
 
 def test_a_group_is_not_resized_for_a_program_that_is_not_to_be_touched(
-        many_site: Supervision) -> None:
+    many_site: Supervision,
+) -> None:
     many(many_site, 3, roll={})
     assert many_site.settles() == []
     many(many_site, 3)
@@ -282,6 +302,7 @@ def test_who_owns_a_dropped_process_is_not_known_after_a_restart(tmp_path: Path)
 
 # Files that are wrong
 
+
 def test_a_file_that_is_half_written_for_a_moment_is_no_problem(site: Supervision) -> None:
     site.write("conf.d/web.conf", "[program:web")
     assert site.passes(SETTLE_SECS - 1) == []
@@ -295,8 +316,7 @@ REFUSED = "startsecs=soon\n"  # for supervisord alone
 
 
 @pytest.mark.parametrize("line", [BROKEN, REFUSED])
-def test_a_wrong_file_is_said_once_and_rolls_nothing(
-        site: Supervision, line: str) -> None:
+def test_a_wrong_file_is_said_once_and_rolls_nothing(site: Supervision, line: str) -> None:
     current = site.write("current", "v1")
     site.program("api", {**AUTO, "watch": str(current)})
     site.settles()
@@ -328,8 +348,7 @@ def test_what_is_mended_without_touching_the_files_is_found_mended(site: Supervi
     assert said(site.passes(12)) == [(ROLL, "web")]
 
 
-def test_supervisord_is_not_asked_all_the_time_whether_a_file_is_mended(
-        site: Supervision) -> None:
+def test_supervisord_is_not_asked_all_the_time_whether_a_file_is_mended(site: Supervision) -> None:
     site.write("conf.d/broken.conf", section("broken", None) + REFUSED)
     site.settles()
     before = site.rereads
@@ -339,8 +358,11 @@ def test_supervisord_is_not_asked_all_the_time_whether_a_file_is_mended(
 
 def test_what_mends_a_file_may_be_one_that_was_not_included_before(site: Supervision) -> None:
     (site.folder / "more.d").mkdir()
-    site.write("supervisord.conf", site.path.read_text().replace("*.conf", "*.conf more.d/*.conf")
-               + "[group:both]\nprograms=web,more\n")
+    site.write(
+        "supervisord.conf",
+        site.path.read_text().replace("*.conf", "*.conf more.d/*.conf")
+        + "[group:both]\nprograms=web,more\n",
+    )
     assert site.settles() == []
     assert len(site.said) == 1 and "unknown program" in site.said[0]
     site.write("more.d/more.conf", section("more"))
@@ -389,6 +411,7 @@ def test_a_supervisord_that_does_not_answer_costs_nothing(site: Supervision) -> 
 
 
 # Looking
+
 
 def test_an_idle_listener_does_not_wake(tmp_path: Path) -> None:
     site = Supervision(tmp_path)

@@ -46,8 +46,10 @@ def flip(link: Path, to: str) -> None:
 
 # Watched paths
 
+
 def test_a_link_that_is_flipped_rolls_its_program_once_it_is_still(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     assert site.passes(SETTLE_SECS) == []
     [turn] = site.settles()
@@ -82,8 +84,9 @@ def test_one_deployment_is_one_rollout(site: Supervision, current: Path, tmp_pat
     assert site.passes(SETTLE_SECS - 0.5) == []
     site.program("web", watch, environment=RED)
     [turn] = site.settles()
-    assert turn.reason == ("its configuration has changed: environment; "
-                           f"{current} has changed; {conf} has changed")
+    assert turn.reason == (
+        f"its configuration has changed: environment; {current} has changed; {conf} has changed"
+    )
     site.end("web")
     assert site.settles() == []
 
@@ -117,8 +120,9 @@ def test_a_path_that_is_watched_from_now_on_is_as_it_is(site: Supervision, curre
 
 def test_all_running_processes_are_rolled(tmp_path: Path, current: Path) -> None:
     site = Supervision(tmp_path)
-    site.program("web", {**AUTO, "watch": str(current)}, numprocs="3",
-                 process_name="%(process_num)s")
+    site.program(
+        "web", {**AUTO, "watch": str(current)}, numprocs="3", process_name="%(process_num)s"
+    )
     started(site)
     site.states["web:1"] = "FATAL"
     flip(current, "v2")
@@ -149,8 +153,10 @@ def test_auto_that_was_off_begins_anew(site: Supervision, current: Path) -> None
 
 # Failures
 
+
 def test_a_change_that_failed_is_tried_again_once_it_is_another(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     web(site, current, RED)
     site.ended(site.settles(), ok=False)
     assert site.settles() == []
@@ -167,7 +173,8 @@ def test_a_change_that_failed_is_tried_again_once_it_is_another(
 
 
 def test_a_change_that_failed_may_be_taken_back_and_made_again(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     web(site, current, RED)
     site.ended(site.settles(), ok=False)
     site.program("web", {**AUTO, "watch": str(current)})
@@ -177,7 +184,8 @@ def test_a_change_that_failed_may_be_taken_back_and_made_again(
 
 
 def test_what_a_wrong_section_held_up_is_rolled_once_that_is_mended(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     site.program("web", {**AUTO, "watch": str(current), "max_surge": "lots"})
     assert site.settles() == []
@@ -188,7 +196,8 @@ def test_what_a_wrong_section_held_up_is_rolled_once_that_is_mended(
 
 
 def test_a_wrong_section_does_not_make_what_failed_worth_another_try(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     web(site, current, RED)
     turns = site.settles()
     site.program("web", {**AUTO, "watch": str(current), "max_surge": "lots"}, environment=RED)
@@ -201,7 +210,8 @@ def test_a_wrong_section_does_not_make_what_failed_worth_another_try(
 
 
 def test_a_release_that_failed_is_tried_again_once_it_is_another(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     site.ended(site.settles(), ok=False)
     assert site.settles() == []
@@ -215,7 +225,8 @@ def test_a_release_that_failed_is_tried_again_once_it_is_another(
 
 
 def test_the_release_that_on_failure_puts_back_is_not_rolled_by_itself(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     turns = site.settles()
     flip(current, "v1")
@@ -232,8 +243,7 @@ def test_a_change_beside_what_failed_is_tried(site: Supervision, current: Path) 
     assert said(site.settles()) == WEB
 
 
-def test_a_turn_that_was_refused_at_once_counts_as_failed(
-        site: Supervision, current: Path) -> None:
+def test_a_turn_that_was_refused_at_once_counts_as_failed(site: Supervision, current: Path) -> None:
     flip(current, "v2")
     web(site, current, RED)
     turns = site.passes(5, begin=False)
@@ -244,8 +254,7 @@ def test_a_turn_that_was_refused_at_once_counts_as_failed(
     assert said(site.settles()) == WEB
 
 
-def test_what_changes_during_a_rollout_is_rolled_after_it(
-        site: Supervision, current: Path) -> None:
+def test_what_changes_during_a_rollout_is_rolled_after_it(site: Supervision, current: Path) -> None:
     flip(current, "v2")
     site.settles()
     flip(current, "v3")
@@ -271,7 +280,8 @@ def test_a_success_that_left_the_change_is_not_repeated(site: Supervision, curre
 
 
 def test_a_success_leaves_nothing_to_remember_of_the_change(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     web(site, current, RED)
     site.ended(site.settles())
     assert site.settles() == []
@@ -279,6 +289,7 @@ def test_a_success_leaves_nothing_to_remember_of_the_change(
 
 
 # Who else rolls, and when not
+
 
 def test_what_an_operator_rolls_is_rolled(site: Supervision, current: Path) -> None:
     flip(current, "v2")
@@ -307,7 +318,8 @@ def test_an_operator_who_mends_it_ends_the_failure(site: Supervision, current: P
 
 
 def test_a_rollout_that_is_refused_since_one_is_under_way_is_not_its_end(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     turns = site.settles()
     site.automatic.ended("web", False)
@@ -323,8 +335,7 @@ def test_what_was_refused_to_an_operator_is_no_failure(site: Supervision, curren
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "STARTING", "BACKOFF", "FATAL", ""])
-def test_a_program_that_does_not_run_waits(
-        site: Supervision, current: Path, state: str) -> None:
+def test_a_program_that_does_not_run_waits(site: Supervision, current: Path, state: str) -> None:
     site.states["web"] = state
     flip(current, "v2")
     web(site, current, RED)
@@ -354,6 +365,7 @@ def test_what_somebody_else_has_applied_is_not_rolled(site: Supervision, current
 
 # A listener that starts
 
+
 def test_what_changed_while_no_listener_ran_is_rolled(site: Supervision, current: Path) -> None:
     flip(current, "v2")
     site.program("api", environment=RED)
@@ -363,7 +375,8 @@ def test_what_changed_while_no_listener_ran_is_rolled(site: Supervision, current
 
 
 def test_the_end_of_what_an_earlier_listener_began_is_known(
-        site: Supervision, current: Path) -> None:
+    site: Supervision, current: Path
+) -> None:
     flip(current, "v2")
     turns = site.settles()
     flip(current, "v3")
@@ -399,15 +412,33 @@ def test_all_that_is_to_be_saved_is_said_to_be(site: Supervision, current: Path)
     assert "web" not in site.automatic.frozen()["tried"]
 
 
-@pytest.mark.parametrize("rubbish", [
-    None, [], "x", 1, {"tried": 1, "resized": [], "groups": "x"},
-    {"tried": {"web": None, "api": {"digest": 1, "rolled": ["x"], "failed": {"x": 1},
-                                    "attempt": {"digest": None, "paths": 7}}},
-     "resized": {"web": 3}, "groups": {"web": [1, None]}},
-    {"tried": {"web": {}}, "more": {}},
-])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        None,
+        [],
+        "x",
+        1,
+        {"tried": 1, "resized": [], "groups": "x"},
+        {
+            "tried": {
+                "web": None,
+                "api": {
+                    "digest": 1,
+                    "rolled": ["x"],
+                    "failed": {"x": 1},
+                    "attempt": {"digest": None, "paths": 7},
+                },
+            },
+            "resized": {"web": 3},
+            "groups": {"web": [1, None]},
+        },
+        {"tried": {"web": {}}, "more": {}},
+    ],
+)
 def test_what_cannot_be_used_of_what_was_saved_is_left(
-        site: Supervision, current: Path, rubbish: object) -> None:
+    site: Supervision, current: Path, rubbish: object
+) -> None:
     site.restart()
     site.automatic.thaw(rubbish)
     assert site.settles() == []

@@ -41,8 +41,12 @@ def namespecs_of_supervisor(path: str) -> set[str]:
     options = ServerOptions()
     options.configfile = path
     options.process_config(do_usage=False)
-    return {make_namespec(group.name, process.name) for group in options.process_group_configs
-            if not isinstance(group, EventListenerPoolConfig) for process in group.process_configs}
+    return {
+        make_namespec(group.name, process.name)
+        for group in options.process_group_configs
+        if not isinstance(group, EventListenerPoolConfig)
+        for process in group.process_configs
+    }
 
 
 # Which process comes from which section
@@ -97,11 +101,16 @@ def test_knows_the_section_of_every_process(main: Path) -> None:
     assert read(write(main, ONE_OF_EACH)).programs == {
         "plain": "plain",
         "spaced": "spaced",
-        "many:many_08": "many", "many:many_09": "many", "many:many_10": "many",
+        "many:many_08": "many",
+        "many:many_09": "many",
+        "many:many_10": "many",
         "named:named-north-red": "named",
-        "site:first": "first", "again:first": "first",
-        f"site:{node}_0": "second", f"site:{node}_1": "second",
-        "site:0": "pooled", "site:1": "pooled",
+        "site:first": "first",
+        "again:first": "first",
+        f"site:{node}_0": "second",
+        f"site:{node}_1": "second",
+        "site:0": "pooled",
+        "site:1": "pooled",
         "alone": "alone",
     }
 
@@ -123,8 +132,12 @@ def test_a_process_that_the_file_does_not_name_goes_by_its_own_name(main: Path) 
 
 # The [roll:NAME] section
 
+
 def test_every_key_is_read(main: Path) -> None:
-    path = write(main, PROGRAM + """
+    path = write(
+        main,
+        PROGRAM
+        + """
 [roll:myapp]
 Max_Surge = 25%
 max_unavailable = 50%%   ; supervisor's way to write it
@@ -139,18 +152,30 @@ health_headers=
     ; a comment on a line of its own
     Cookie: a=b; c=d   ; a comment
     X-Cut: before ; after
-""")
-    assert read(path).settings == {"myapp": Settings(
-        max_surge=Amount(25, percent=True), max_unavailable=Amount(50, percent=True),
-        ready_timeout_secs=90, min_ready_secs=1.5, drain_timeout_secs=120,
-        health=Health("/_status?full=1;now#here", "www.example.org",
-                      (("X-Forwarded-Proto", "https"), ("Cookie", "a=b; c=d"),
-                       ("X-Cut", "before")), 2))}
+""",
+    )
+    assert read(path).settings == {
+        "myapp": Settings(
+            max_surge=Amount(25, percent=True),
+            max_unavailable=Amount(50, percent=True),
+            ready_timeout_secs=90,
+            min_ready_secs=1.5,
+            drain_timeout_secs=120,
+            health=Health(
+                "/_status?full=1;now#here",
+                "www.example.org",
+                (("X-Forwarded-Proto", "https"), ("Cookie", "a=b; c=d"), ("X-Cut", "before")),
+                2,
+            ),
+        )
+    }
 
 
 def test_expansions_apply_to_values(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLL_TOKEN", "s3cret")
-    path = write(main, """
+    path = write(
+        main,
+        """
 [supervisord]
 environment=SURGE="3"
 [program:myapp]
@@ -163,26 +188,44 @@ health=%(here)s/%(program_name)s/a%20b%%(here)s
 health_host=%(group_name)s.example.org
 health_headers=X-Token: %(ENV_ROLL_TOKEN)s
     X-Node: %(host_node_name)s
-""")
-    assert read(path).settings_for("site:myapp") == Settings(max_surge=Amount(3), health=Health(
-        f"{main.parent}/myapp/a%20b%(here)s", "site.example.org",
-        (("X-Token", "s3cret"), ("X-Node", platform.node()))))
+""",
+    )
+    assert read(path).settings_for("site:myapp") == Settings(
+        max_surge=Amount(3),
+        health=Health(
+            f"{main.parent}/myapp/a%20b%(here)s",
+            "site.example.org",
+            (("X-Token", "s3cret"), ("X-Node", platform.node())),
+        ),
+    )
 
 
-@pytest.mark.parametrize(("line", "said"), [
-    ("max_serge=1", "max_serge=1: unknown key; known are auto, canary, drain_timeout_secs, "),
-    ("max_surge=lots", "max_surge=lots: must be a count such as 1, or a percentage such as 25%"),
-    ("ready_timeout_secs=0", "ready_timeout_secs=0: must be more than 0 seconds"),
-    ("max_surge=0", "max_unavailable=0: max_surge and max_unavailable must not both be 0"),
-    ("health=_status", "health=_status: must be a path such as /_status"),
-    ("health=/%(nope)s/%(neither)s", "health=/%(nope)s/%(neither)s: cannot expand %(nope)s, "
-     "%(neither)s; known are group_name, here, host_node_name, program_name and ENV_X"),
-    ("health=/%(ENV_ROLL_UNSET)s", "health=/%(ENV_ROLL_UNSET)s: cannot expand %(ENV_ROLL_UNSET)s"),
-    ("health=/%%(a)s/%(b)s", "health=/%%(a)s/%(b)s: cannot expand %(b)s; known are "),
-    ("health=/%(here)", "health=/%(here): must have its expansions in the form %(here)s"),
-    ("health=/%(here", "health=/%(here: must have its expansions in the form %(here)s"),
-    ("health=/%(here)d", "health=/%(here)d: must have its expansions in the form %(here)s"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("max_serge=1", "max_serge=1: unknown key; known are auto, canary, drain_timeout_secs, "),
+        (
+            "max_surge=lots",
+            "max_surge=lots: must be a count such as 1, or a percentage such as 25%",
+        ),
+        ("ready_timeout_secs=0", "ready_timeout_secs=0: must be more than 0 seconds"),
+        ("max_surge=0", "max_unavailable=0: max_surge and max_unavailable must not both be 0"),
+        ("health=_status", "health=_status: must be a path such as /_status"),
+        (
+            "health=/%(nope)s/%(neither)s",
+            "health=/%(nope)s/%(neither)s: cannot expand %(nope)s, "
+            "%(neither)s; known are group_name, here, host_node_name, program_name and ENV_X",
+        ),
+        (
+            "health=/%(ENV_ROLL_UNSET)s",
+            "health=/%(ENV_ROLL_UNSET)s: cannot expand %(ENV_ROLL_UNSET)s",
+        ),
+        ("health=/%%(a)s/%(b)s", "health=/%%(a)s/%(b)s: cannot expand %(b)s; known are "),
+        ("health=/%(here)", "health=/%(here): must have its expansions in the form %(here)s"),
+        ("health=/%(here", "health=/%(here: must have its expansions in the form %(here)s"),
+        ("health=/%(here)d", "health=/%(here)d: must have its expansions in the form %(here)s"),
+    ],
+)
 def test_an_error_names_file_section_key_value_and_rule(main: Path, line: str, said: str) -> None:
     path = write(main, PROGRAM + f"[roll:myapp]\n{line}\n")
     assert bad(path).startswith(f"{path} [roll:myapp]: {said}")
@@ -191,33 +234,45 @@ def test_an_error_names_file_section_key_value_and_rule(main: Path, line: str, s
 
 
 def test_one_bad_section_leaves_the_others_good(main: Path) -> None:
-    path = write(main, PROGRAM + "[roll:myapp]\nnope=1\n[program:other]\ncommand=/bin/cat\n"
-                 "[roll:other]\nmax_surge=2\n")
+    path = write(
+        main,
+        PROGRAM + "[roll:myapp]\nnope=1\n[program:other]\ncommand=/bin/cat\n"
+        "[roll:other]\nmax_surge=2\n",
+    )
     assert read(path).settings == {"other": Settings(max_surge=Amount(2))}
     assert set(read(path).bad) == {"myapp"}
 
 
 def test_an_error_shows_no_secret_of_the_environment(
-        main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROLL_TOKEN", "s3cret")
     path = write(main, PROGRAM + "[roll:myapp]\nhealth=/\nhealth_headers=%(ENV_ROLL_TOKEN)s\n")
     assert bad(path).endswith(
-        "health_headers=%(ENV_ROLL_TOKEN)s: must be lines such as X-Forwarded-Proto: https")
+        "health_headers=%(ENV_ROLL_TOKEN)s: must be lines such as X-Forwarded-Proto: https"
+    )
 
 
 def test_the_group_is_no_expansion_for_a_program_in_several(main: Path) -> None:
-    path = write(main, PROGRAM + "[group:a]\nprograms=myapp\n[group:b]\nprograms=myapp\n"
-                 "[roll:myapp]\nhealth_host=%(group_name)s\n")
+    path = write(
+        main,
+        PROGRAM + "[group:a]\nprograms=myapp\n[group:b]\nprograms=myapp\n"
+        "[roll:myapp]\nhealth_host=%(group_name)s\n",
+    )
     assert bad(path).endswith("; the program is in several groups")
 
 
 @pytest.mark.parametrize("name", ["nope", "listening", ""])
 def test_a_section_for_no_program_is_an_error(main: Path, name: str) -> None:
-    path = write(main, PROGRAM + "[program:b]\ncommand=/bin/cat\n[eventlistener:listening]\n"
-                 f"command=/bin/cat\nevents=TICK_5\n[roll:{name}]\nmax_surge=2\n")
+    path = write(
+        main,
+        PROGRAM + "[program:b]\ncommand=/bin/cat\n[eventlistener:listening]\n"
+        f"command=/bin/cat\nevents=TICK_5\n[roll:{name}]\nmax_surge=2\n",
+    )
     assert bad(path, name) == (
         f"{path} [roll:{name}]: section=roll:{name}: no [program:{name}] or "
-        f"[fcgi-program:{name}] is configured; known are b, myapp")
+        f"[fcgi-program:{name}] is configured; known are b, myapp"
+    )
 
 
 def test_a_section_written_twice_is_an_error(main: Path) -> None:
@@ -233,8 +288,12 @@ def test_a_section_written_twice_is_an_error(main: Path) -> None:
 
 
 def test_the_default_section_is_not_taken(main: Path) -> None:
-    path = write(main, "[DEFAULT]\nmax_surge=4\nnope=1\nmin_ready_secs=1\n" + PROGRAM
-                 + "[roll:myapp]\nmin_ready_secs=2\n")
+    path = write(
+        main,
+        "[DEFAULT]\nmax_surge=4\nnope=1\nmin_ready_secs=1\n"
+        + PROGRAM
+        + "[roll:myapp]\nmin_ready_secs=2\n",
+    )
     assert read(path).settings_for("myapp") == Settings(min_ready_secs=2)
 
 
@@ -253,15 +312,21 @@ def test_a_watched_path_may_be_beside_the_file(main: Path) -> None:
 
 # Included files
 
+
 def test_sections_are_read_from_included_files(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLL_FOLDER", "conf.d")
-    path = write(main, "[supervisord]\n[include]\nfiles=%(ENV_ROLL_FOLDER)s/*.conf\n"
-                 "  nothing/*.conf %(here)s/alone.conf conf.d/a.conf\n")
+    path = write(
+        main,
+        "[supervisord]\n[include]\nfiles=%(ENV_ROLL_FOLDER)s/*.conf\n"
+        "  nothing/*.conf %(here)s/alone.conf conf.d/a.conf\n",
+    )
     folder = main.parent / "conf.d"
     b = write(folder / "b.conf", "[program:b]\ncommand=/bin/cat\n[roll:b]\nhealth=%(here)s/b\n")
     a = write(folder / "a.conf", "[program:a]\ncommand=/bin/cat\n[roll:a]\nnope=1\n")
-    alone = write(main.with_name("alone.conf"), "[group:g]\nprograms=a\n[roll:c]\n"
-                  "[include]\nfiles=never.conf\n")
+    alone = write(
+        main.with_name("alone.conf"),
+        "[group:g]\nprograms=a\n[roll:c]\n[include]\nfiles=never.conf\n",
+    )
     write(main.with_name("never.conf"), "[program:never]\ncommand=/bin/cat\n")
     (folder / "folder.conf").mkdir()
     (folder / "dangling.conf").symlink_to("nowhere")
@@ -269,8 +334,7 @@ def test_sections_are_read_from_included_files(main: Path, monkeypatch: pytest.M
     configuration = read(path)
     assert configuration.files == (path, a, b, alone)
     here = str(main.parent)
-    assert configuration.patterns == (
-        f"{here}/conf.d/*.conf", f"{here}/nothing/*.conf", alone, a)
+    assert configuration.patterns == (f"{here}/conf.d/*.conf", f"{here}/nothing/*.conf", alone, a)
     assert configuration.programs == {"g:a": "a", "b": "b"}
     assert set(configuration.programs) == namespecs_of_supervisor(path)
     assert configuration.settings == {"b": Settings(health=Health(f"{folder}/b"))}
@@ -281,8 +345,10 @@ def test_sections_are_read_from_included_files(main: Path, monkeypatch: pytest.M
 def test_here_is_the_folder_of_the_file_that_says_so(main: Path) -> None:
     path = write(main, PROGRAM + "[include]\nfiles=conf.d/*\n[roll:myapp]\nhealth=%(here)s\n")
     write(main.parent / "conf.d" / "a", "[program:a]\ncommand=true\n[roll:a]\nhealth=%(here)s\n")
-    assert read(path).settings == {"myapp": Settings(health=Health(str(main.parent))),
-                                   "a": Settings(health=Health(str(main.parent / "conf.d")))}
+    assert read(path).settings == {
+        "myapp": Settings(health=Health(str(main.parent))),
+        "a": Settings(health=Health(str(main.parent / "conf.d"))),
+    }
 
 
 def test_a_file_that_includes_itself_is_read_as_one(main: Path) -> None:
@@ -310,7 +376,8 @@ def forbidden() -> Iterator[Path]:
 
 
 def test_an_included_file_that_only_supervisord_may_read_is_not_passed_over(
-        forbidden: Path) -> None:
+    forbidden: Path,
+) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         path = write(Path(name) / "supervisord.conf", f"{PROGRAM}[include]\nfiles={forbidden}\n")
         with pytest.raises(BadConfiguration) as caught:
@@ -365,29 +432,50 @@ def test_a_relative_path_is_made_absolute(main: Path, monkeypatch: pytest.Monkey
     assert read("supervisord.conf") == read(path)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("", ": No section: 'supervisord'"),
-    ("nonsense\n", ": File contains no section headers. file: '{path}', line: 1 'nonsense\\n'"),
-    ("[supervisord]\nnonsense\n",
-     ": Source contains parsing errors: '{path}' [line 2]: 'nonsense\\n'"),
-    ("[supervisord]\n[include]\n", ": No option 'files' in section: 'include'"),
-    ("[supervisord]\n[include]\nfiles=%(nope)s\n",
-     ": Format string '%(nope)s' for 'include.files' contains names ('nope') which cannot be "
-     "expanded."),
-    ("[supervisord]\nenvironment=A\n", ": Unexpected end of key/value pairs in value 'A'"),
-    (PROGRAM + "numprocs=2\n", " [program:myapp]: %(process_num) must be present within "
-     "process_name when numprocs > 1"),
-    (PROGRAM + "numprocs=two\n",
-     " [program:myapp]: invalid literal for int() with base 10: 'two'"),
-    (PROGRAM + "process_name=%(nope)s\n", " [program:myapp]: Format string '%(nope)s' for "
-     "'process_name' contains names ('nope') which cannot be expanded."),
-    (PROGRAM + "[program:a:b]\ncommand=/bin/cat\n",
-     ": Invalid name: 'a:b' because of character: ':'"),
-    (PROGRAM + "[group:g]\nprograms=nope\n",
-     ": [group:g] names unknown program or fcgi-program nope"),
-])
-def test_what_cannot_be_read_is_named(main: Path, text: str, said: str,
-                                      capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ": No section: 'supervisord'"),
+        ("nonsense\n", ": File contains no section headers. file: '{path}', line: 1 'nonsense\\n'"),
+        (
+            "[supervisord]\nnonsense\n",
+            ": Source contains parsing errors: '{path}' [line 2]: 'nonsense\\n'",
+        ),
+        ("[supervisord]\n[include]\n", ": No option 'files' in section: 'include'"),
+        (
+            "[supervisord]\n[include]\nfiles=%(nope)s\n",
+            ": Format string '%(nope)s' for 'include.files' contains names ('nope') which cannot "
+            "be "
+            "expanded.",
+        ),
+        ("[supervisord]\nenvironment=A\n", ": Unexpected end of key/value pairs in value 'A'"),
+        (
+            PROGRAM + "numprocs=2\n",
+            " [program:myapp]: %(process_num) must be present within "
+            "process_name when numprocs > 1",
+        ),
+        (
+            PROGRAM + "numprocs=two\n",
+            " [program:myapp]: invalid literal for int() with base 10: 'two'",
+        ),
+        (
+            PROGRAM + "process_name=%(nope)s\n",
+            " [program:myapp]: Format string '%(nope)s' for "
+            "'process_name' contains names ('nope') which cannot be expanded.",
+        ),
+        (
+            PROGRAM + "[program:a:b]\ncommand=/bin/cat\n",
+            ": Invalid name: 'a:b' because of character: ':'",
+        ),
+        (
+            PROGRAM + "[group:g]\nprograms=nope\n",
+            ": [group:g] names unknown program or fcgi-program nope",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    main: Path, text: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = write(main, text)
     with pytest.raises(BadConfiguration) as caught:
         read(path)
@@ -412,7 +500,8 @@ def test_a_missing_file_is_named(main: Path) -> None:
 
 
 def test_nothing_is_written_to_standard_output(
-        main: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    main: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """It carries the event protocol."""
     path = write(main, ONE_OF_EACH + "[include]\nfiles=nothing/*.conf\n[roll:nope]\n")
     read(path)
@@ -446,27 +535,33 @@ password=2
 """
 
 
-@pytest.mark.parametrize(("url", "found"), [
-    ("unix://{here}/run/supervisor.sock", ("unix", "fr%om env")),
-    ("unix:///srv/elsewhere/second.sock", ("second", None)),
-    ("unix:///run/open.sock", (None, None)),
-    ("unix:///run/other.sock", (None, None)),
-    ("http://localhost:9001", ("any", "1")),
-    ("http://127.0.0.1:9001", ("any", "1")),
-    ("http://127.0.0.1:9002", ("local", "2")),
-    ("http://localhost:9002", (None, None)),
-    ("", (None, None)),
-])
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("unix://{here}/run/supervisor.sock", ("unix", "fr%om env")),
+        ("unix:///srv/elsewhere/second.sock", ("second", None)),
+        ("unix:///run/open.sock", (None, None)),
+        ("unix:///run/other.sock", (None, None)),
+        ("http://localhost:9001", ("any", "1")),
+        ("http://127.0.0.1:9001", ("any", "1")),
+        ("http://127.0.0.1:9002", ("local", "2")),
+        ("http://localhost:9002", (None, None)),
+        ("", (None, None)),
+    ],
+)
 def test_the_password_is_that_of_the_server(
-        main: Path, url: str, found: tuple[str | None, str | None]) -> None:
+    main: Path, url: str, found: tuple[str | None, str | None]
+) -> None:
     path = write(main, SERVERS)
     assert credentials(path, url.replace("{here}", str(main.parent))) == found
 
 
 def test_the_password_may_stand_in_an_included_file(main: Path) -> None:
     path = write(main, "[supervisord]\n[include]\nfiles=more.conf\n")
-    more = write(main.with_name("more.conf"), "[unix_http_server]\nfile=%(here)s/s.sock\n"
-                 "username=me\npassword=%(nope)s\n")
+    more = write(
+        main.with_name("more.conf"),
+        "[unix_http_server]\nfile=%(here)s/s.sock\nusername=me\npassword=%(nope)s\n",
+    )
     with pytest.raises(BadConfiguration, match=re.escape(f"{more} [unix_http_server]: Format")):
         credentials(path, f"unix://{main.parent}/s.sock")
     write(Path(more), "[unix_http_server]\nfile=%(here)s/s.sock\nusername=me\npassword=mine\n")
@@ -479,6 +574,7 @@ def test_a_broken_program_does_not_hide_the_password(main: Path) -> None:
 
 
 # The example
+
 
 def test_the_example_is_accepted_by_supervisor(main: Path) -> None:
     path = write(main, f"[supervisord]\n[include]\nfiles={EXAMPLE}\n")

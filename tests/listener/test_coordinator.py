@@ -12,8 +12,12 @@ from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
 
 FACTS = {"AGE": "1", "CHANGES": "1", "WORKERS": "2", "GUNICORN": "27.0.1"}
-HEALTH = {"health": "/_status", "health_host": "www.example.org",
-          "health_headers": "X-Forwarded-Proto: https\nAccept: a/b", "health_timeout_secs": "2"}
+HEALTH = {
+    "health": "/_status",
+    "health_host": "www.example.org",
+    "health_headers": "X-Forwarded-Proto: https\nAccept: a/b",
+    "health_timeout_secs": "2",
+}
 
 
 def answer_to(site: Site, program: Program, pid: int, kind: str, **fields: str) -> Message:
@@ -63,11 +67,16 @@ def test_a_message_that_breaks_the_protocol_is_dropped(fields: dict[str, str]) -
     assert answer.dropped
 
 
-@pytest.mark.parametrize("fields", [
-    {"WORKERS": "-1", "CHANGES": "99"}, {"BOOT_SECS": "-5"}, {"TIMEOUT": "soon"},
-    {"TIMEOUT": "soon", "GUNICORN": "20.1.0"}])
-def test_nonsense_from_a_worker_of_ours_does_not_end_the_listener(
-        fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"WORKERS": "-1", "CHANGES": "99"},
+        {"BOOT_SECS": "-5"},
+        {"TIMEOUT": "soon"},
+        {"TIMEOUT": "soon", "GUNICORN": "20.1.0"},
+    ],
+)
+def test_nonsense_from_a_worker_of_ours_does_not_end_the_listener(fields: dict[str, str]) -> None:
     """Its application runs in the same process, and can say what it likes."""
     site, program = ready_site()
     site.ask("myapp", min_ready_secs="10")
@@ -248,11 +257,20 @@ def test_what_the_listener_may_not_do_is_told_once() -> None:
     assert site.is_done(job)
 
 
-@pytest.mark.parametrize(("version", "timeout", "warned"), [
-    ("20.1.0", "2", True), ("21.2.0", "2", True), ("20.1.0", "30", False),
-    ("22.0.0", "2", False), ("27.0.1", "2", False), ("20.1.0", "0", False)])
+@pytest.mark.parametrize(
+    ("version", "timeout", "warned"),
+    [
+        ("20.1.0", "2", True),
+        ("21.2.0", "2", True),
+        ("20.1.0", "30", False),
+        ("22.0.0", "2", False),
+        ("27.0.1", "2", False),
+        ("20.1.0", "0", False),
+    ],
+)
 def test_a_boot_near_the_timeout_is_warned_of_where_gunicorn_bounds_boots(
-        version: str, timeout: str, warned: bool) -> None:
+    version: str, timeout: str, warned: bool
+) -> None:
     site = Site()
     site.start("myapp", workers=1, GUNICORN=version, TIMEOUT=timeout)
     site.settle()

@@ -40,8 +40,10 @@ def test_the_count_is_what_was_said_last_and_not_what_came_last() -> None:
     assert one.count == 5
 
 
-@pytest.mark.parametrize("message", [
-    counted("many", 3), counted(1, "many"), counted(1, ""), counted("nan", 1), counted(1, "inf")])
+@pytest.mark.parametrize(
+    "message",
+    [counted("many", 3), counted(1, "many"), counted(1, ""), counted("nan", 1), counted(1, "inf")],
+)
 def test_a_count_that_is_no_number_changes_nothing(message: Message) -> None:
     one = arbiter()
     with pytest.raises(BadMessage):
@@ -65,10 +67,10 @@ def test_a_worker_is_known_by_what_it_says_in_turn() -> None:
     assert one.workers[FIRST].loaded
     one.heard_worker(FIRST, Message(UNREADY, {"AGE": "4", "STATUS": "503 No"}))
     assert (one.ready, one.undecided, one.workers[FIRST].health) == (0, [], "503 No")
-    one.heard_worker(FIRST, Message(READY, {
-        "AGE": "4", "BOOT_SECS": "1.25", "STATUS": "200 OK"}))
+    one.heard_worker(FIRST, Message(READY, {"AGE": "4", "BOOT_SECS": "1.25", "STATUS": "200 OK"}))
     assert one.workers[FIRST] == Worker(
-        FIRST, 4, loaded=True, ready=True, boot_secs=1.25, health="200 OK")
+        FIRST, 4, loaded=True, ready=True, boot_secs=1.25, health="200 OK"
+    )
     assert one.ready == 1
 
 
@@ -88,14 +90,28 @@ def test_a_worker_that_talks_nonsense_is_not_made_known(fields: dict[str, str]) 
 
 def test_only_facts_about_the_arbiter_are_kept_as_such() -> None:
     one = arbiter()
-    one.heard_worker(FIRST, Message(BOOTING, {
-        "AGE": "1", "GUNICORN": "27.0.1", "PRELOAD": "1", "WHATEVER": "x", "STATUS": "y"}))
+    one.heard_worker(
+        FIRST,
+        Message(
+            BOOTING,
+            {"AGE": "1", "GUNICORN": "27.0.1", "PRELOAD": "1", "WHATEVER": "x", "STATUS": "y"},
+        ),
+    )
     assert one.facts == {"GUNICORN": "27.0.1", "PRELOAD": "1"}
 
 
-@pytest.mark.parametrize(("text", "numbers"), [
-    ("27.0.1", (27, 0, 1)), ("20.1.0", (20, 1, 0)), ("21.2", (21, 2)), ("23.0.0.dev1", (23, 0, 0)),
-    ("24rc1", ()), ("", ()), ("?", ())])
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("27.0.1", (27, 0, 1)),
+        ("20.1.0", (20, 1, 0)),
+        ("21.2", (21, 2)),
+        ("23.0.0.dev1", (23, 0, 0)),
+        ("24rc1", ()),
+        ("", ()),
+        ("?", ()),
+    ],
+)
 def test_a_version_is_read_as_far_as_it_is_numbers(text: str, numbers: tuple[int, ...]) -> None:
     assert Arbiter(ARBITER, "myapp", facts={"GUNICORN": text}).gunicorn == numbers
 
@@ -106,7 +122,12 @@ def test_a_rollout_begins_with_all_known_workers_as_outdated() -> None:
     one.heard_worker(SECOND, Message(BOOTING, {"AGE": "2"}))
     first, second = one.outdated(now=50.0)
     assert (first.id, first.age, first.fresh, first.loaded, first.ready_since) == (
-        FIRST, 1, False, True, 50.0)
+        FIRST,
+        1,
+        False,
+        True,
+        50.0,
+    )
     assert (second.id, second.loaded, second.ready_since) == (SECOND, False, None)
 
 

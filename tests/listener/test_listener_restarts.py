@@ -15,8 +15,9 @@ from supervisor_roll.wire.datagram import BOOTING, LOADED
 Rolled = tuple[Site, Program, str]
 
 
-def rolled(killed_at: int, values: dict[str, str] | None = None,
-           boots: Iterable[str | None] = BOOT) -> Rolled:
+def rolled(
+    killed_at: int, values: dict[str, str] | None = None, boots: Iterable[str | None] = BOOT
+) -> Rolled:
     """A whole rollout of two workers, in which the listener is killed at that point. A new one
     takes over."""
     site, program = ready_site(2)
@@ -31,8 +32,10 @@ def rolled_from_every_point(**named: object) -> dict[int, Rolled]:
     """Such a rollout for each of the points at which its listener can be killed."""
     site, _, job = rolled(-1, **named)  # type: ignore[arg-type]
     assert site.is_done(job)
-    return {killed_at: rolled(killed_at, **named)  # type: ignore[arg-type]
-            for killed_at in range(site.points)}
+    return {
+        killed_at: rolled(killed_at, **named)  # type: ignore[arg-type]
+        for killed_at in range(site.points)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,8 @@ def every_rollout() -> dict[int, Rolled]:
 
 
 def test_a_listener_killed_at_any_moment_leaves_what_serves_and_lets_go_who_waits(
-        every_rollout: dict[int, Rolled]) -> None:
+    every_rollout: dict[int, Rolled],
+) -> None:
     for killed_at, (site, program, job) in every_rollout.items():
         assert site.is_done(job), killed_at
         kinds = [kind for _, kind in site.reports(job)]
@@ -55,7 +59,8 @@ def test_a_listener_killed_at_any_moment_leaves_what_serves_and_lets_go_who_wait
 
 
 def test_a_listener_killed_right_after_a_signal_sends_the_same_further_ones(
-        every_rollout: dict[int, Rolled]) -> None:
+    every_rollout: dict[int, Rolled],
+) -> None:
     whole, _, job = rolled(-1)
     for number, what in enumerate(whole.log):
         if what.startswith("TT"):
@@ -65,7 +70,8 @@ def test_a_listener_killed_right_after_a_signal_sends_the_same_further_ones(
 
 
 def test_a_listener_killed_right_before_a_signal_makes_up_for_it(
-        every_rollout: dict[int, Rolled]) -> None:
+    every_rollout: dict[int, Rolled],
+) -> None:
     """An addition is asked for later; who was to be retired is asked itself, by TERM."""
     whole, _, job = rolled(-1)
     for number, what in enumerate(whole.log):
@@ -80,10 +86,14 @@ def test_a_listener_killed_right_before_a_signal_makes_up_for_it(
 
 
 def test_no_moment_at_which_the_listener_is_killed_fails_a_good_rollout(
-        every_rollout: dict[int, Rolled]) -> None:
+    every_rollout: dict[int, Rolled],
+) -> None:
     """Not even the one in which the arbiter tells a dying listener its new count."""
-    failed = [killed_at for killed_at, (site, _, job) in every_rollout.items()
-              if site.reports(job)[-1][1] != wire.COMPLETE]
+    failed = [
+        killed_at
+        for killed_at, (site, _, job) in every_rollout.items()
+        if site.reports(job)[-1][1] != wire.COMPLETE
+    ]
     assert failed == []
 
 

@@ -49,13 +49,26 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def program(folder: Path, command: str = f"{GUNICORN} app:app", source: str = GOOD,
-            uid: int | None = None, umask: int = 0o022, **variables: str) -> Program:
+def program(
+    folder: Path,
+    command: str = f"{GUNICORN} app:app",
+    source: str = GOOD,
+    uid: int | None = None,
+    umask: int = 0o022,
+    **variables: str,
+) -> Program:
     (folder / "app.py").write_text(source)
     arguments = ["/bin/sh", "-c", f"exec {command}"]
     path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    return Program(command, "/bin/sh", arguments, str(folder), {**path, **variables},
-                   os.getuid() if uid is None else uid, umask)
+    return Program(
+        command,
+        "/bin/sh",
+        arguments,
+        str(folder),
+        {**path, **variables},
+        os.getuid() if uid is None else uid,
+        umask,
+    )
 
 
 def ended(preflight: Preflight) -> Result:
@@ -90,19 +103,35 @@ def test_a_good_application_loads(folder: Path) -> None:
     assert 0 < result.secs < PATIENCE_SECS
 
 
-@pytest.mark.parametrize(("source", "first", "within"), [
-    ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'", "app.py\", line 1"),
-    ("def x(:", "SyntaxError: invalid syntax", "app.py\", line 1"),
-    ("raise ValueError('first\\n  second\\nthird')", "ValueError: first", "third"),
-    ("import sys; sys.exit(5)",
-     "it left with status 5 while it loaded the application (sys.exit?)", ""),
-    ("import sys; sys.exit('no DATABASE_URL')",
-     "it left with status 1 while it loaded the application (sys.exit?)", "no DATABASE_URL"),
-    ("import os; os.kill(os.getpid(), 9)", "it was killed: out of memory?", ""),
-    ("import os; os.kill(os.getpid(), 11)", "it died of SIGSEGV; it stood here (most recent call"
-     " first):", "app.py\", line 1"),
-    ("other = 1", "gunicorn.errors.AppImportError: Failed to find attribute 'app' in 'app'.", ""),
-])
+@pytest.mark.parametrize(
+    ("source", "first", "within"),
+    [
+        ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'", 'app.py", line 1'),
+        ("def x(:", "SyntaxError: invalid syntax", 'app.py", line 1'),
+        ("raise ValueError('first\\n  second\\nthird')", "ValueError: first", "third"),
+        (
+            "import sys; sys.exit(5)",
+            "it left with status 5 while it loaded the application (sys.exit?)",
+            "",
+        ),
+        (
+            "import sys; sys.exit('no DATABASE_URL')",
+            "it left with status 1 while it loaded the application (sys.exit?)",
+            "no DATABASE_URL",
+        ),
+        ("import os; os.kill(os.getpid(), 9)", "it was killed: out of memory?", ""),
+        (
+            "import os; os.kill(os.getpid(), 11)",
+            "it died of SIGSEGV; it stood here (most recent call first):",
+            'app.py", line 1',
+        ),
+        (
+            "other = 1",
+            "gunicorn.errors.AppImportError: Failed to find attribute 'app' in 'app'.",
+            "",
+        ),
+    ],
+)
 def test_a_bad_one_says_why(folder: Path, source: str, first: str, within: str) -> None:
     result = ended(Preflight.start(program(folder, source=source)))
     assert not result.ok
@@ -114,8 +143,10 @@ def test_a_bad_one_says_why(folder: Path, source: str, first: str, within: str) 
 
 def test_the_end_of_a_long_output_is_kept(folder: Path) -> None:
     """It neither blocks who prints it nor is it kept whole; what is no text is replaced."""
-    source = ("import sys\nsys.stdout.buffer.write(b'x' * 20_000_000 + b'\\n\\xff\\n')\n"
-              "sys.stdout.flush()\nimport nosuch\n")
+    source = (
+        "import sys\nsys.stdout.buffer.write(b'x' * 20_000_000 + b'\\n\\xff\\n')\n"
+        "sys.stdout.flush()\nimport nosuch\n"
+    )
     result = ended(Preflight.start(program(folder, source=source)))
     lines = result.text.splitlines()
     assert lines[0] == "ModuleNotFoundError: No module named 'nosuch'"
@@ -141,31 +172,38 @@ def test_one_that_hangs_is_ended_and_says_where(folder: Path, asks: str) -> None
 
 
 def test_one_that_ignores_being_asked_is_killed(folder: Path) -> None:
-    source = ("import signal, time\nsignal.signal(signal.SIGABRT, signal.SIG_IGN)\n"
-              "print('waiting for the database', flush=True)\ntime.sleep(600)\n")
+    source = (
+        "import signal, time\nsignal.signal(signal.SIGABRT, signal.SIG_IGN)\n"
+        "print('waiting for the database', flush=True)\ntime.sleep(600)\n"
+    )
     result = ended(Preflight.start(program(folder, source=source), timeout_secs=2))
-    assert (result.ok, result.text) == (
-        False, "not loaded within 2 s\nwaiting for the database")
+    assert (result.ok, result.text) == (False, "not loaded within 2 s\nwaiting for the database")
 
 
 def test_a_thread_that_is_left_behind_is_no_failure(folder: Path) -> None:
     """Python waits for it when it exits, for ever, although the application has loaded."""
-    source = GOOD + ("import threading, time\n"
-                     "threading.Thread(target=time.sleep, args=(600,)).start()\n")
+    source = GOOD + (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"
+    )
     result = ended(Preflight.start(program(folder, source=source), timeout_secs=2))
     assert (result.ok, result.text) == (True, "")
 
 
 @pytest.mark.parametrize("then", ["", "import nosuch\n"])
 def test_what_it_started_ends_with_it(folder: Path, then: str) -> None:
-    source = GOOD + ("import subprocess\n"
-                     "child = subprocess.Popen(['sleep', '600'])\n"
-                     "open('child', 'w').write(str(child.pid))\n" + then)
+    source = GOOD + (
+        "import subprocess\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "open('child', 'w').write(str(child.pid))\n" + then
+    )
     result = ended(Preflight.start(program(folder, source=source)))
     assert result.ok is not bool(then)
     child = int((folder / "child").read_text())
-    wait_until(lambda: not psutil.pid_exists(child)
-               or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    wait_until(
+        lambda: (
+            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        )
+    )
 
 
 def test_it_can_be_given_up(folder: Path) -> None:
@@ -186,12 +224,18 @@ def test_closing_ends_it(folder: Path) -> None:
 
 def test_it_ends_with_the_listener(folder: Path) -> None:
     """Even with one that is killed, which closes nothing."""
-    running = program(folder, source=(
-        "import os, time\nopen('pid.new', 'w').write(str(os.getpid()))\n"
-        "os.rename('pid.new', 'pid')\ntime.sleep(600)\n"))
-    script = ("import signal\nfrom supervisor_roll.listener.preflight import Preflight\n"
-              "from supervisor_roll.wire.program import Program\n"
-              f"Preflight.start({running!r})\nsignal.pause()\n")
+    running = program(
+        folder,
+        source=(
+            "import os, time\nopen('pid.new', 'w').write(str(os.getpid()))\n"
+            "os.rename('pid.new', 'pid')\ntime.sleep(600)\n"
+        ),
+    )
+    script = (
+        "import signal\nfrom supervisor_roll.listener.preflight import Preflight\n"
+        "from supervisor_roll.wire.program import Program\n"
+        f"Preflight.start({running!r})\nsignal.pause()\n"
+    )
     listener = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
         wait_until((folder / "pid").exists)
@@ -199,8 +243,9 @@ def test_it_ends_with_the_listener(folder: Path) -> None:
         listener.kill()
         listener.wait()
     pid = int((folder / "pid").read_text())
-    wait_until(lambda: not psutil.pid_exists(pid)
-               or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    wait_until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 def test_it_runs_as_the_program_would(folder: Path) -> None:
@@ -211,14 +256,19 @@ def test_it_runs_as_the_program_would(folder: Path) -> None:
         "variables = [os.environ.get(one) for one in ('COLOUR', 'LISTENERS_OWN')]\n"
         "said = [os.getcwd(), oct(umask), *variables,"
         " sys.stdin.read(), sorted(os.listdir('/proc/self/fd'))[:3], os.getsid(0) == os.getpid()]\n"
-        "open('said', 'w').write(repr(said))\n")
+        "open('said', 'w').write(repr(said))\n"
+    )
     os.environ["LISTENERS_OWN"] = "secret"
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
     os.dup2(writer, 200, inheritable=True)
     try:
-        running = program(folder, source=source + "assert not os.path.exists('/proc/self/fd/200')",
-                          umask=0o027, COLOUR="gr\udcffn")
+        running = program(
+            folder,
+            source=source + "assert not os.path.exists('/proc/self/fd/200')",
+            umask=0o027,
+            COLOUR="gr\udcffn",
+        )
         result = ended(Preflight.start(running))
     finally:
         for one in (reader, writer, 200):
@@ -226,26 +276,33 @@ def test_it_runs_as_the_program_would(folder: Path) -> None:
         del os.environ["LISTENERS_OWN"]
     assert result.text == ""
     assert (folder / "said").read_text(errors="surrogateescape") == repr(
-        [str(folder), "0o27", "gr\udcffn", None, "", ["0", "1", "2"], True])
+        [str(folder), "0o27", "gr\udcffn", None, "", ["0", "1", "2"], True]
+    )
 
 
 def test_it_reads_the_configuration_and_its_hooks_say_nothing(folder: Path) -> None:
     (folder / "gunicorn.conf.py").write_text(
         "import os\nopen('read', 'w').write(os.environ['SUPERVISOR_ROLL_PREFLIGHT'])\n"
         "def on_starting(server): open('started', 'w')\n"
-        "from supervisor_roll.hooks import install; install(globals())\n")
+        "from supervisor_roll.hooks import install; install(globals())\n"
+    )
     command = f"{GUNICORN} -c gunicorn.conf.py -w 3 -b unix:{folder}/sock app:app"
-    for running in (program(folder, command),
-                    program(folder, command, GUNICORN_CMD_ARGS="--threads 2 --")):
+    for running in (
+        program(folder, command),
+        program(folder, command, GUNICORN_CMD_ARGS="--threads 2 --"),
+    ):
         assert ended(Preflight.start(running)).text == ""
         assert (folder / "read").read_text() == "1"
         assert not (folder / "started").exists() and not (folder / "sock").exists()
 
 
-@pytest.mark.parametrize(("conf", "first"), [
-    ("workers = -1", "Error: Value must be positive: -1"),
-    ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'"),
-])
+@pytest.mark.parametrize(
+    ("conf", "first"),
+    [
+        ("workers = -1", "Error: Value must be positive: -1"),
+        ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'"),
+    ],
+)
 def test_a_bad_configuration_says_why(folder: Path, conf: str, first: str) -> None:
     (folder / "gunicorn.conf.py").write_text(conf)
     result = ended(Preflight.start(program(folder)))
@@ -262,8 +319,7 @@ def test_it_finds_what_gunicorns_pythonpath_has(folder: Path) -> None:
 
 
 def test_it_loads_as_the_user_who_will(folder: Path) -> None:
-    source = GOOD + ("import os\n"
-                     "print('I am', os.getuid(), os.getgid(), *os.getgroups())\n1/0\n")
+    source = GOOD + ("import os\nprint('I am', os.getuid(), os.getgid(), *os.getgroups())\n1/0\n")
     nobody = pwd.getpwnam("nobody")
     running = program(folder, source=source, uid=nobody.pw_uid)
     if os.getuid():
@@ -280,17 +336,21 @@ def test_it_loads_as_the_user_who_will(folder: Path) -> None:
         command = "sh -c 'echo I am $(id -u) $(id -g) $(id -G); exit 1'"
     own, group = nobody.pw_uid, nobody.pw_gid
     for uid, given, says in (
-            (own, None, f"I am {own} {group} {group}"),
-            (0, Credentials(own, 4242, (4242, 4243)), f"I am {own} 4242 4242 4243")):
+        (own, None, f"I am {own} {group} {group}"),
+        (0, Credentials(own, 4242, (4242, 4243)), f"I am {own} 4242 4242 4243"),
+    ):
         running = program(folder, command, source, uid, PYTHONPATH=str(folder))
         assert says in ended(Preflight.start(running, given)).text
 
 
-@pytest.mark.parametrize(("changes", "why"), [
-    ({"file": "/nosuch/gunicorn"}, "No such file or directory: '/nosuch/gunicorn'"),
-    ({"directory": "/nosuch"}, "No such file or directory: '/nosuch'"),
-    ({"file": "/etc/passwd"}, "Permission denied: '/etc/passwd'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"file": "/nosuch/gunicorn"}, "No such file or directory: '/nosuch/gunicorn'"),
+        ({"directory": "/nosuch"}, "No such file or directory: '/nosuch'"),
+        ({"file": "/etc/passwd"}, "Permission denied: '/etc/passwd'"),
+    ],
+)
 def test_what_cannot_be_run_says_so(folder: Path, changes: dict[str, str], why: str) -> None:
     running = Program(**{**program(folder).__dict__, **changes})
     with pytest.raises(NotPossible, match=why):
@@ -303,35 +363,53 @@ def test_a_user_that_does_not_exist_is_named(folder: Path) -> None:
 
 
 def test_the_environment_keeps_what_is_the_programs() -> None:
-    spawned = {"A": "1", "GUNICORN_CMD_ARGS": "-w 3", "PYTHONPATH": "/p", "LISTEN_FDS": "1",
-               "NOTIFY_SOCKET": "/n", "SUPERVISOR_ROLL_SOCKET": "/s"}
+    spawned = {
+        "A": "1",
+        "GUNICORN_CMD_ARGS": "-w 3",
+        "PYTHONPATH": "/p",
+        "LISTEN_FDS": "1",
+        "NOTIFY_SOCKET": "/n",
+        "SUPERVISOR_ROLL_SOCKET": "/s",
+    }
     assert environment(spawned, "/a,/b") == {
-        "A": "1", "GUNICORN_CMD_ARGS": "--check-config -w 3", "PYTHONPATH": "/a:/b:/p",
-        "SUPERVISOR_ROLL_SOCKET": "preflight", "SUPERVISOR_ROLL_PREFLIGHT": "1",
-        "PYTHONFAULTHANDLER": "1"}
+        "A": "1",
+        "GUNICORN_CMD_ARGS": "--check-config -w 3",
+        "PYTHONPATH": "/a:/b:/p",
+        "SUPERVISOR_ROLL_SOCKET": "preflight",
+        "SUPERVISOR_ROLL_PREFLIGHT": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }
     assert spawned["GUNICORN_CMD_ARGS"] == "-w 3"
     assert environment({})["GUNICORN_CMD_ARGS"] == "--check-config"
     assert "PYTHONPATH" not in environment({})
 
 
-@pytest.mark.parametrize(("command", "running", "why"), [
-    ("gunicorn app:app", [], ""),
-    ("/srv/venv/bin/gunicorn app:app", [], ""),
-    ("/bin/sh -c 'ulimit -n 9; exec gunicorn app:app'", [], ""),
-    ("python3 -m gunicorn app:app", [], ""),
-    ("python3 -m gunicorn.app.wsgiapp app:app", [], ""),
-    ("gunicorn3 app:app", [], ""),
-    ("env A=1 newrelic-admin run-program gunicorn app:app", [], ""),
-    ("/srv/start", ["/venv/bin/python", "/venv/bin/gunicorn", "app:app"], ""),
-    ("/srv/start", ["gunicorn: master [app:app]"], "neither its command nor its process"),
-    ("python serve.py", ["python", "serve.py"], "neither its command nor its process"),
-    ("python /srv/gunicorn/serve.py", [], "neither its command nor its process"),
-    ("sudo -u www gunicorn app:app", ["/venv/bin/gunicorn"], "goes through sudo"),
-    ("sh -c 'exec env -i gunicorn app:app'", [], "goes through env -i"),
-    ("sh -c 'GUNICORN_CMD_ARGS=-w3 exec gunicorn app:app'", [], "sets GUNICORN_CMD_ARGS itself"),
-])
+@pytest.mark.parametrize(
+    ("command", "running", "why"),
+    [
+        ("gunicorn app:app", [], ""),
+        ("/srv/venv/bin/gunicorn app:app", [], ""),
+        ("/bin/sh -c 'ulimit -n 9; exec gunicorn app:app'", [], ""),
+        ("python3 -m gunicorn app:app", [], ""),
+        ("python3 -m gunicorn.app.wsgiapp app:app", [], ""),
+        ("gunicorn3 app:app", [], ""),
+        ("env A=1 newrelic-admin run-program gunicorn app:app", [], ""),
+        ("/srv/start", ["/venv/bin/python", "/venv/bin/gunicorn", "app:app"], ""),
+        ("/srv/start", ["gunicorn: master [app:app]"], "neither its command nor its process"),
+        ("python serve.py", ["python", "serve.py"], "neither its command nor its process"),
+        ("python /srv/gunicorn/serve.py", [], "neither its command nor its process"),
+        ("sudo -u www gunicorn app:app", ["/venv/bin/gunicorn"], "goes through sudo"),
+        ("sh -c 'exec env -i gunicorn app:app'", [], "goes through env -i"),
+        (
+            "sh -c 'GUNICORN_CMD_ARGS=-w3 exec gunicorn app:app'",
+            [],
+            "sets GUNICORN_CMD_ARGS itself",
+        ),
+    ],
+)
 def test_a_command_that_would_serve_in_place_of_checking_is_not_run(
-        command: str, running: list[str], why: str) -> None:
+    command: str, running: list[str], why: str
+) -> None:
     found = objection(command, running)
     assert why in found and bool(found) == bool(why)
 

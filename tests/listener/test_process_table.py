@@ -19,9 +19,11 @@ from supervisor_roll.rollout.events import InstanceId
 DEADLINE_SECS = 30.0
 SLEEPER = "import time; print(flush=True); time.sleep(600)"
 # It starts a sleeper of its own, and says so.
-PARENT = ("import subprocess, sys, time\n"
-          f"p = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}, 'gunicorn: worker'])\n"
-          "print(p.pid, flush=True); time.sleep(600)")
+PARENT = (
+    "import subprocess, sys, time\n"
+    f"p = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}, 'gunicorn: worker'])\n"
+    "print(p.pid, flush=True); time.sleep(600)"
+)
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -31,8 +33,14 @@ def start() -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str, *arguments: str) -> subprocess.Popen[str]:
-        started.append(subprocess.Popen([sys.executable, "-c", program, *arguments], text=True,
-                                        stdout=subprocess.PIPE, start_new_session=True))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", program, *arguments],
+                text=True,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        )
         return started[-1]
 
     yield start
@@ -93,7 +101,8 @@ def test_a_process_is_its_pid_and_start_time(table: ProcessTable, start: Start) 
 
 
 def test_the_dead_have_no_identity_even_before_they_are_reaped(
-        table: ProcessTable, start: Start) -> None:
+    table: ProcessTable, start: Start
+) -> None:
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     process.kill()
@@ -129,7 +138,8 @@ def test_descendants_are_found_by_what_they_are_titled(table: ProcessTable, star
 
 
 def test_what_is_asked_of_a_process_that_has_gone_is_answered_with_nothing(
-        table: ProcessTable, start: Start) -> None:
+    table: ProcessTable, start: Start
+) -> None:
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     process.kill()
@@ -140,7 +150,8 @@ def test_what_is_asked_of_a_process_that_has_gone_is_answered_with_nothing(
 
 
 def test_the_end_of_a_watched_process_is_told_at_once(
-        table: ProcessTable, selector: selectors.BaseSelector, start: Start) -> None:
+    table: ProcessTable, selector: selectors.BaseSelector, start: Start
+) -> None:
     process, other = start(SLEEPER), start(SLEEPER)
     instance, staying = identity(table, process.pid), identity(table, other.pid)
     assert table.watch(instance)
@@ -154,7 +165,8 @@ def test_the_end_of_a_watched_process_is_told_at_once(
 
 
 def test_a_later_process_with_the_same_pid_is_not_watched(
-        table: ProcessTable, selector: selectors.BaseSelector, start: Start) -> None:
+    table: ProcessTable, selector: selectors.BaseSelector, start: Start
+) -> None:
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     before = open_descriptors()
@@ -179,7 +191,8 @@ def test_watching_leaves_no_descriptor_behind(table: ProcessTable, start: Start)
 
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_signal_reaches_exactly_the_process_that_is_meant(
-        watched: bool, table: ProcessTable, start: Start) -> None:
+    watched: bool, table: ProcessTable, start: Start
+) -> None:
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     table.send(InstanceId(instance.pid, instance.started - 1), signal.SIGKILL)

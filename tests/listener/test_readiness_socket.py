@@ -48,9 +48,11 @@ def open_descriptors() -> int:
 def test_it_says_who_wrote_by_the_kernels_word(path: str, sender: socket.socket) -> None:
     readiness = ReadinessSocket(path)
     sender.sendto(b"mine", path)
-    program = ("import socket, sys\n"
-               "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-               "s.sendto(b'pid=1', sys.argv[1])\n")
+    program = (
+        "import socket, sys\n"
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "s.sendto(b'pid=1', sys.argv[1])\n"
+    )
     with subprocess.Popen([sys.executable, "-c", program, path]) as child:
         assert child.wait(60) == 0
     mine, theirs = readiness.receive()

@@ -36,9 +36,14 @@ def nothing_special(successor: Program) -> None:
     pass
 
 
-def succeeded(values: dict[str, str], killed_at: int = -1, again_after: int = -1,
-              successor: Callable[[Program], None] = nothing_special,
-              traceable: bool = True, aborted: bool = False) -> Succeeded:
+def succeeded(
+    values: dict[str, str],
+    killed_at: int = -1,
+    again_after: int = -1,
+    successor: Callable[[Program], None] = nothing_special,
+    traceable: bool = True,
+    aborted: bool = False,
+) -> Succeeded:
     """A whole rollout, in which the listener is killed at that point."""
     before = open_descriptors()
     site, _ = ready_site(2, [BIND])
@@ -50,20 +55,27 @@ def succeeded(values: dict[str, str], killed_at: int = -1, again_after: int = -1
         site.ask("myapp", kind=wire.ABORT)
     site.pass_time(500)
     found = Succeeded(
-        site, job, kinds(site, job)[-1],
+        site,
+        job,
+        kinds(site, job)[-1],
         {what_it_is(one.fd) for one in kept(site)},
-        {what_it_is(fd) for fd in site.programs["myapp"].sockets.values()}, 0)
+        {what_it_is(fd) for fd in site.programs["myapp"].sockets.values()},
+        0,
+    )
     site.close()
     found.leaked = open_descriptors() - before
     return found
 
 
 def succeeded_from_every_point(
-        values: dict[str, str], **named: object) -> tuple[Succeeded, list[Succeeded]]:
+    values: dict[str, str], **named: object
+) -> tuple[Succeeded, list[Succeeded]]:
     """Such a rollout without a kill, and one for each of the points at which there may be one."""
     whole = succeeded(values, **named)  # type: ignore[arg-type]
-    return whole, [succeeded(values, killed_at, **named)  # type: ignore[arg-type]
-                   for killed_at in range(whole.site.points)]
+    return whole, [
+        succeeded(values, killed_at, **named)  # type: ignore[arg-type]
+        for killed_at in range(whole.site.points)
+    ]
 
 
 def assert_all_is_well(one: Succeeded, values: dict[str, str]) -> None:
@@ -79,7 +91,8 @@ def assert_all_is_well(one: Succeeded, values: dict[str, str]) -> None:
     assert program.num_workers == len(program.serving) == 2
     assert all(answer.sent or answer.dropped for answer in site.answers)
     assert [(info.namespec, info.pid, info.state) for info in site.supervisord.infos] == [
-        ("myapp", program.id.pid, "RUNNING")]
+        ("myapp", program.id.pid, "RUNNING")
+    ]
     assert site.coordinator.next_deadline() is None
     assert one.kept == one.listens_on
     assert one.leaked == 0
@@ -87,11 +100,13 @@ def assert_all_is_well(one: Succeeded, values: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("values", [FULL, GRADUAL, IN_PLACE])
 def test_no_moment_at_which_the_listener_is_killed_fails_the_replacement_of_an_arbiter(
-        values: dict[str, str]) -> None:
+    values: dict[str, str],
+) -> None:
     """Its successor asks again for its sockets, where it was owed them."""
     whole, killed = succeeded_from_every_point(values)
-    assert [killed_at for killed_at, one in enumerate([whole, *killed])
-            if one.end != wire.COMPLETE] == []
+    assert [
+        killed_at for killed_at, one in enumerate([whole, *killed]) if one.end != wire.COMPLETE
+    ] == []
     for one in [whole, *killed]:
         assert one.site.programs["myapp"].id.pid == NEW
         assert_all_is_well(one, values)
@@ -100,7 +115,8 @@ def test_no_moment_at_which_the_listener_is_killed_fails_the_replacement_of_an_a
 @pytest.mark.parametrize("values", [FULL, GRADUAL, IN_PLACE])
 @pytest.mark.parametrize("again_after", [7, 10, 13, 20, 31])
 def test_a_listener_that_is_killed_again_and_again_leaves_what_serves(
-        values: dict[str, str], again_after: int) -> None:
+    values: dict[str, str], again_after: int
+) -> None:
     one = succeeded(values, again_after, again_after)
     assert_all_is_well(one, values)
     assert one.end in (wire.COMPLETE, wire.FAILED)
@@ -108,7 +124,8 @@ def test_a_listener_that_is_killed_again_and_again_leaves_what_serves(
 
 @pytest.mark.parametrize("values", [FULL, GRADUAL])
 def test_a_listener_that_cannot_have_its_sockets_back_fails_a_rollout_cleanly_at_worst(
-        values: dict[str, str]) -> None:
+    values: dict[str, str],
+) -> None:
     _, killed = succeeded_from_every_point(values, traceable=False)
     for one in killed:
         assert one.end in (wire.COMPLETE, wire.FAILED, wire.REFUSED)
@@ -128,12 +145,21 @@ def second_is_never_ready(successor: Program) -> None:
     successor.boots = lambda age: BOOT if age == 1 else (BOOTING, LOADED)
 
 
-@pytest.mark.parametrize(("values", "successor"), [
-    (FULL, broken), (FULL, never_ready), (GRADUAL, never_ready), (IN_PLACE, never_ready),
-    (FULL, second_is_never_ready), (GRADUAL, second_is_never_ready),
-    (IN_PLACE, second_is_never_ready)])
+@pytest.mark.parametrize(
+    ("values", "successor"),
+    [
+        (FULL, broken),
+        (FULL, never_ready),
+        (GRADUAL, never_ready),
+        (IN_PLACE, never_ready),
+        (FULL, second_is_never_ready),
+        (GRADUAL, second_is_never_ready),
+        (IN_PLACE, second_is_never_ready),
+    ],
+)
 def test_a_killed_listener_still_discards_a_bad_successor(
-        values: dict[str, str], successor: Callable[[Program], None]) -> None:
+    values: dict[str, str], successor: Callable[[Program], None]
+) -> None:
     whole, killed = succeeded_from_every_point(values, successor=successor)
     for one in [whole, *killed]:
         assert one.end == wire.FAILED
@@ -143,8 +169,7 @@ def test_a_killed_listener_still_discards_a_bad_successor(
 
 @pytest.mark.parametrize("values", [FULL, GRADUAL])
 def test_a_killed_listener_still_aborts(values: dict[str, str]) -> None:
-    whole, killed = succeeded_from_every_point(
-        {**values, "min_ready_secs": "10"}, aborted=True)
+    whole, killed = succeeded_from_every_point({**values, "min_ready_secs": "10"}, aborted=True)
     for one in [whole, *killed]:
         assert one.end == wire.ABORTED
         assert one.site.programs["myapp"].id.pid == OLD
@@ -161,8 +186,7 @@ def test_a_successor_that_died_while_no_listener_watched_is_noticed(site: Site) 
     assert why(site, job) == f"the successor (pid {NEW}) ended: exit status 3"
 
 
-def test_a_successor_whose_end_supervisord_had_yet_to_explain_is_not_forgotten(
-        site: Site) -> None:
+def test_a_successor_whose_end_supervisord_had_yet_to_explain_is_not_forgotten(site: Site) -> None:
     """That it is gone was saved, and then the listener was killed."""
     job = site.ask("myapp", strategy="arbiter", min_ready_secs="10")
     successor = site.programs["myapp:myapp.successor"]
@@ -176,7 +200,8 @@ def test_a_successor_whose_end_supervisord_had_yet_to_explain_is_not_forgotten(
 
 
 def test_an_old_arbiter_that_died_while_no_listener_watched_takes_its_successor_along(
-        site: Site) -> None:
+    site: Site,
+) -> None:
     job = site.ask("myapp", strategy="arbiter", min_ready_secs="10")
     site.table.watched.clear()
     site.programs["myapp"].end("exit status 0")
@@ -199,6 +224,5 @@ def test_what_was_found_to_have_changed_is_known_to_the_next_listener(site: Site
     program.say(OLD + 3, READY)
     site.settle()
     site.pass_time(1)
-    assert site.facts(job, wire.BEGAN)["reasons"] == [
-        "its configuration has changed: environment"]
+    assert site.facts(job, wire.BEGAN)["reasons"] == ["its configuration has changed: environment"]
     assert kinds(site, job)[-1] == wire.COMPLETE

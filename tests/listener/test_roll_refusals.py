@@ -12,14 +12,17 @@ from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
 from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, NOTE, REFUSED, SKIPPED
 
 
-@pytest.mark.parametrize(("facts", "why"), [
-    ({"PRELOAD": "1"}, "preload_app: each worker"),
-    ({"STALE": "myapp.settings"}, "modules of the application itself: myapp.settings"),
-    ({"REUSE_PORT": "1", "GUNICORN": "24.0.0"}, "reuse_port"),
-    ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
-    ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
-    ({"MISSING": "pre_fork"}, HOOK_LINE),
-])
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"PRELOAD": "1"}, "preload_app: each worker"),
+        ({"STALE": "myapp.settings"}, "modules of the application itself: myapp.settings"),
+        ({"REUSE_PORT": "1", "GUNICORN": "24.0.0"}, "reuse_port"),
+        ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
+        ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
+        ({"MISSING": "pre_fork"}, HOOK_LINE),
+    ],
+)
 def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
     site = Site(myapp={"strategy": "workers"})
     site.start("myapp", workers=2, **facts)
@@ -31,11 +34,17 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
     assert "myapp" not in site.supervisord.mailbox.statuses
 
 
-@pytest.mark.parametrize(("facts", "why"), [
-    ({"PRELOAD": "1"}, "without the hooks on_starting, when_ready and on_exit"),
-    ({"PRELOAD": "1", "LISTENS": "1", "REUSE_PORT": "1"}, "reuse_port"),
-    ({"STALE": "x", "LISTENS": "1", "BINDS": "127.0.0.1:80"}, "listening sockets are not known"),
-])
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"PRELOAD": "1"}, "without the hooks on_starting, when_ready and on_exit"),
+        ({"PRELOAD": "1", "LISTENS": "1", "REUSE_PORT": "1"}, "reuse_port"),
+        (
+            {"STALE": "x", "LISTENS": "1", "BINDS": "127.0.0.1:80"},
+            "listening sockets are not known",
+        ),
+    ],
+)
 def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str], why: str) -> None:
     site = Site()
     site.start("myapp", workers=2, **facts)
@@ -64,14 +73,18 @@ def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
     assert site.signals == []
 
 
-@pytest.mark.parametrize(("command_line", "below", "why"), [
-    ("gunicorn: master [app]", "", HOOK_LINE),
-    ("/bin/sh -c gunicorn app", "", HOOK_LINE),
-    ("/bin/sh /srv/run.sh", "/srv/bin/gunicorn app:app", "write exec"),
-    ("/bin/cat", "", "it is no Gunicorn program (pid 5000050: /bin/cat)"),
-])
+@pytest.mark.parametrize(
+    ("command_line", "below", "why"),
+    [
+        ("gunicorn: master [app]", "", HOOK_LINE),
+        ("/bin/sh -c gunicorn app", "", HOOK_LINE),
+        ("/bin/sh /srv/run.sh", "/srv/bin/gunicorn app:app", "write exec"),
+        ("/bin/cat", "", "it is no Gunicorn program (pid 5000050: /bin/cat)"),
+    ],
+)
 def test_a_program_that_has_never_been_heard_is_refused_with_what_to_do(
-        command_line: str, below: str, why: str) -> None:
+    command_line: str, below: str, why: str
+) -> None:
     site = Site()
     site.start_other("myapp", PIDS + 50, command_line, below)
     site.now += 3600

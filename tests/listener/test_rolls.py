@@ -33,8 +33,9 @@ def old_boots_then(*kinds: str | None, old: int = 2) -> object:
 def test_each_worker_is_replaced_without_one_fewer_ready(workers: int) -> None:
     site = site_with(myapp=workers)
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", kind) for kind in [
-        BEGAN, *[REPLACED] * workers, COMPLETE]]
+    assert site.reports(job) == [
+        ("myapp", kind) for kind in [BEGAN, *[REPLACED] * workers, COMPLETE]
+    ]
     assert site.is_done(job)
     assert site.signals == ["TTIN myapp", "TTOU myapp"] * workers
     assert site.programs["myapp"].serving == list(range(workers + 1, 2 * workers + 1))
@@ -45,12 +46,29 @@ def test_each_worker_is_replaced_without_one_fewer_ready(workers: int) -> None:
 def test_the_reports_say_what_happened() -> None:
     site = site_with(myapp=2)
     job = site.ask("myapp")
-    assert site.facts(job, BEGAN).items() >= {
-        "workers": 2, "desired": 2, "ready": 2, "max_surge": 1, "max_unavailable": 0,
-        "arbiter": PIDS + 100, "strategy": "workers"}.items()
-    assert site.facts(job, REPLACED).items() >= {
-        "old": PIDS + 102, "new": PIDS + 104, "boot_secs": 1.5, "health": "", "done": 2,
-        "total": 2}.items()
+    assert (
+        site.facts(job, BEGAN).items()
+        >= {
+            "workers": 2,
+            "desired": 2,
+            "ready": 2,
+            "max_surge": 1,
+            "max_unavailable": 0,
+            "arbiter": PIDS + 100,
+            "strategy": "workers",
+        }.items()
+    )
+    assert (
+        site.facts(job, REPLACED).items()
+        >= {
+            "old": PIDS + 102,
+            "new": PIDS + 104,
+            "boot_secs": 1.5,
+            "health": "",
+            "done": 2,
+            "total": 2,
+        }.items()
+    )
     complete = site.facts(job, COMPLETE)
     assert (complete["replaced"], complete["total"], complete["min_ready"]) == (2, 2, 2)
     status = site.supervisord.mailbox.statuses["myapp"]
@@ -92,8 +110,9 @@ def test_a_status_is_progressing_until_the_end() -> None:
 # --- a bad release ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("says", [
-    (BOOTING, None), (BOOTING, LOADED, None), (BOOTING, LOADED, UNREADY, None)])
+@pytest.mark.parametrize(
+    "says", [(BOOTING, None), (BOOTING, LOADED, None), (BOOTING, LOADED, UNREADY, None)]
+)
 def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | None]) -> None:
     site = site_with(myapp=2)
     site.programs["myapp"].boots = old_boots_then(*says)  # type: ignore[assignment]
@@ -109,7 +128,8 @@ def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | Non
 def test_a_release_that_is_never_ready_is_stopped_after_its_time() -> None:
     site = site_with(myapp=2)
     site.programs["myapp"].boots = old_boots_then(  # type: ignore[assignment]
-        BOOTING, LOADED, UNREADY)
+        BOOTING, LOADED, UNREADY
+    )
     job = site.ask("myapp", ready_timeout_secs="30")
     site.pass_time(29)
     assert not site.is_done(job)
@@ -162,19 +182,25 @@ def test_different_programs_may_be_rolled_by_two_requests_at_once() -> None:
 def test_the_programs_of_a_request_are_rolled_one_after_the_other() -> None:
     site = site_with(blue=1, green=1, red=1)
     job = site.ask("green", "blue", "red")
-    assert site.reports(job) == [(name, kind) for name in ("green", "blue", "red")
-                                 for kind in (BEGAN, REPLACED, COMPLETE)]
-    assert site.signals == [f"{name} {program}" for program in ("green", "blue", "red")
-                            for name in ("TTIN", "TTOU")]
+    assert site.reports(job) == [
+        (name, kind) for name in ("green", "blue", "red") for kind in (BEGAN, REPLACED, COMPLETE)
+    ]
+    assert site.signals == [
+        f"{name} {program}" for program in ("green", "blue", "red") for name in ("TTIN", "TTOU")
+    ]
 
 
 def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
     site = site_with(blue=1, green=1, red=1)
     site.programs["green"].boots = old_boots_then(  # type: ignore[assignment]
-        BOOTING, None, old=1)
+        BOOTING, None, old=1
+    )
     job = site.ask("blue", "green", "red")
     assert [one for one in site.reports(job) if one[1] not in (BEGAN, REPLACED, BROKEN)] == [
-        ("blue", COMPLETE), ("green", FAILED), ("red", SKIPPED)]
+        ("blue", COMPLETE),
+        ("green", FAILED),
+        ("red", SKIPPED),
+    ]
     assert "green failed" in site.facts(job, SKIPPED)["why"]
     assert site.is_done(job)
     assert "TTIN red" not in site.log

@@ -86,8 +86,7 @@ def test_a_program_is_released_with_all_of_its_arbiters_and_no_other() -> None:
 
 def test_others_are_dropped_but_those_that_are_alive() -> None:
     store, fourth = SocketStore(), InstanceId(4, 4.0)
-    for arbiter, name in ((FIRST, "myapp"), (SECOND, "myapp"), (OTHER, "other"),
-                          (fourth, "myapp")):
+    for arbiter, name in ((FIRST, "myapp"), (SECOND, "myapp"), (OTHER, "other"), (fourth, "myapp")):
         store.take(arbiter, name, held("a"))
     store.drop_others(SECOND, "myapp", [fourth])
     assert [store.has(one) for one in (FIRST, SECOND, OTHER, fourth)] == [False, True, True, True]
@@ -129,10 +128,10 @@ sys.stdin.read()
 
 @pytest.fixture
 def child() -> Iterator[tuple[int, list[int]]]:
-    """A process that listens: its pid; its TCP and Unix socket, one that does not listen, a port.
-    """
-    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
+    """A process that listens: its pid; its TCP and Unix socket, one that does not, a port."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         yield process.pid, [int(word) for word in process.stdout.readline().split()]
         process.communicate(timeout=60)
@@ -154,7 +153,8 @@ def test_the_sockets_of_a_process_are_recovered(child: tuple[int, list[int]]) ->
 
 @pytest.mark.parametrize("which", ["no listener", "none", "standard output"])
 def test_what_is_no_listening_socket_of_the_process_is_refused(
-        child: tuple[int, list[int]], which: str) -> None:
+    child: tuple[int, list[int]], which: str
+) -> None:
     pid, (tcp, _, mute, _) = child
     number = {"no listener": mute, "none": 999, "standard output": 1}[which]
     with pytest.raises(OSError):
@@ -181,16 +181,19 @@ def test_an_arbiters_sockets_are_kept_with_their_numbers(site: Site) -> None:
     program = site.programs["myapp"]
     assert [one.address for one in kept(site)] == [BIND, UNIX]
     assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()]
+        what_it_is(fd) for fd in program.sockets.values()
+    ]
     arbiter = site.coordinator.knowledge.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.sockets == list(program.sockets.items())
 
 
-@pytest.mark.parametrize("fields", [
-    {"SOCKETS": f"{BIND}\n{UNIX}\nfd://3"}, {"SOCKETS": BIND}, {"SOCKETS": ""}, {}])
+@pytest.mark.parametrize(
+    "fields", [{"SOCKETS": f"{BIND}\n{UNIX}\nfd://3"}, {"SOCKETS": BIND}, {"SOCKETS": ""}, {}]
+)
 def test_sockets_that_do_not_match_their_addresses_are_not_taken(
-        site: Site, fields: dict[str, str]) -> None:
+    site: Site, fields: dict[str, str]
+) -> None:
     before, program = kept(site), site.programs["myapp"]
     answer = site.hear(OLD, Message(LISTENING, fields), fds=list(program.sockets.values()))
     assert answer is not None
@@ -212,14 +215,16 @@ def test_what_is_no_listening_socket_is_not_taken(site: Site) -> None:
 
 
 @pytest.mark.parametrize("numbers", ["", "7", "x\ny", "1\n2\n3"])
-def test_numbers_that_cannot_be_are_no_reason_not_to_keep_sockets(
-        site: Site, numbers: str) -> None:
+def test_numbers_that_cannot_be_are_no_reason_not_to_keep_sockets(site: Site, numbers: str) -> None:
     program = site.programs["myapp"]
     arbiter = site.coordinator.knowledge.arbiter(program.id)
     assert arbiter is not None
     before = arbiter.sockets
-    answer = site.hear(OLD, Message(LISTENING, {"SOCKETS": f"{BIND}\n{UNIX}", "FDS": numbers}),
-                       fds=list(program.sockets.values()))
+    answer = site.hear(
+        OLD,
+        Message(LISTENING, {"SOCKETS": f"{BIND}\n{UNIX}", "FDS": numbers}),
+        fds=list(program.sockets.values()),
+    )
     site.settle()
     assert answer is not None
     assert answer.sent is not None
@@ -251,7 +256,8 @@ def test_a_listener_that_has_lost_them_takes_them_from_the_arbiter(site: Site) -
     program = site.programs["myapp"]
     site.restart()
     assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()]
+        what_it_is(fd) for fd in program.sockets.values()
+    ]
 
 
 def test_where_it_may_not_a_worker_hands_them_in(site: Site) -> None:
@@ -263,17 +269,21 @@ def test_where_it_may_not_a_worker_hands_them_in(site: Site) -> None:
     site.settle()
     assert site.answers[-1].message.kind == LISTENING
     assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()]
+        what_it_is(fd) for fd in program.sockets.values()
+    ]
     program.say(OLD + 1, LOADED)
     site.settle()
     assert site.answers[-1].sent is not None
     assert "WANT_SOCKETS" not in site.answers[-1].sent.fields
 
 
-@pytest.mark.parametrize(("binds", "facts"), [
-    ([], {}), (["fd://0"], {}), ([BIND], {"REUSE_PORT": "1"}), ([BIND], {"LISTENS": "0"})])
+@pytest.mark.parametrize(
+    ("binds", "facts"),
+    [([], {}), (["fd://0"], {}), ([BIND], {"REUSE_PORT": "1"}), ([BIND], {"LISTENS": "0"})],
+)
 def test_nobody_is_asked_for_sockets_that_are_of_no_use(
-        binds: list[str], facts: dict[str, str]) -> None:
+    binds: list[str], facts: dict[str, str]
+) -> None:
     site = Site()
     site.table.untraceable = True
     program = site.start("myapp", 1, binds=binds)

@@ -53,8 +53,9 @@ def test_what_it_is_not_configured_with_any_more_does_not_stand_in_its_way(site:
     site.coordinator.pump()
     assert [one.address for one in kept(site)] == [UNIX]  # before it has handed its own in
     site.settle()
-    starting = next(one for one in site.answers
-                    if one.message.kind == STARTING and one.pid == again.id.pid)
+    starting = next(
+        one for one in site.answers if one.message.kind == STARTING and one.pid == again.id.pid
+    )
     assert starting.sent is not None
     assert starting.sent.fields["SOCKETS"] == f"{BIND}\n{UNIX}"
     assert what_it_is(again.sockets[UNIX]) == before[UNIX]
@@ -154,9 +155,18 @@ def stopping(site: Site, pid: int = OLD) -> str:
     return answer.sent.fields["KEEP"]
 
 
-@pytest.mark.parametrize(("state", "keep"), [
-    ("STOPPING", "0"), ("STOPPED", "0"), ("FATAL", "0"), ("RUNNING", "1"), ("STARTING", "1"),
-    ("BACKOFF", "1"), ("EXITED", "1")])
+@pytest.mark.parametrize(
+    ("state", "keep"),
+    [
+        ("STOPPING", "0"),
+        ("STOPPED", "0"),
+        ("FATAL", "0"),
+        ("RUNNING", "1"),
+        ("STARTING", "1"),
+        ("BACKOFF", "1"),
+        ("EXITED", "1"),
+    ],
+)
 def test_paths_stay_for_one_that_is_started_again(site: Site, state: str, keep: str) -> None:
     site.supervisord.put("myapp", OLD, state)
     assert stopping(site) == keep
@@ -190,7 +200,8 @@ def test_paths_stay_for_the_other_arbiter(site: Site) -> None:
 
 
 def test_beside_another_arbiter_only_those_paths_go_that_it_is_not_configured_with(
-        site: Site) -> None:
+    site: Site,
+) -> None:
     site.ask("myapp", strategy="arbiter", min_ready_secs="10")
     answer = site.hear(OLD, Message(STOPPING, {"PATHS": "/run/myapp.sock\n/run/dropped.sock"}))
     site.settle()

@@ -48,30 +48,48 @@ def settings(strategy: str) -> Settings:
 # --- the choice -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "facts", "keys", "chosen", "reasons"), [
-    ("auto", {}, {}, "workers", []),
-    ("auto", {}, {"stopwaitsecs": LIVE}, "workers", []),
-    ("auto", {}, ENVIRONMENT, "arbiter", ["its configuration has changed: environment"]),
-    ("auto", {}, {"user": NEEDS_ARBITER, "command": NEEDS_ARBITER, "priority": LIVE}, "arbiter",
-     ["its configuration has changed: command, user"]),
-    ("auto", {"PRELOAD": "1"}, {}, "arbiter", ["it has preload_app"]),
-    ("auto", {"PRELOAD": "1", "STALE": "myapp"}, {}, "arbiter", ["it has preload_app"]),
-    ("auto", {"STALE": "myapp.settings"}, {}, "arbiter",
-     ["its arbiter has imported modules of the application: myapp.settings"]),
-    ("auto", {"PRELOAD": "1"}, ENVIRONMENT, "arbiter",
-     ["its configuration has changed: environment", "it has preload_app"]),
-    ("arbiter", {}, {}, "arbiter", ["as asked for"]),
-    ("arbiter", {}, {"stopwaitsecs": LIVE}, "arbiter", ["as asked for"]),
-    ("arbiter", {}, ENVIRONMENT, "arbiter", ["its configuration has changed: environment"]),
-    ("workers", {}, {}, "workers", []),
-    ("workers", {}, {"stopwaitsecs": LIVE}, "workers", []),
-    ("workers", {}, ENVIRONMENT, "workers", []),
-    ("workers", {"PRELOAD": "1"}, {}, "workers", []),
-    ("workers", {}, UPDATE_ONLY, "workers", []),
-])
+@pytest.mark.parametrize(
+    ("asked", "facts", "keys", "chosen", "reasons"),
+    [
+        ("auto", {}, {}, "workers", []),
+        ("auto", {}, {"stopwaitsecs": LIVE}, "workers", []),
+        ("auto", {}, ENVIRONMENT, "arbiter", ["its configuration has changed: environment"]),
+        (
+            "auto",
+            {},
+            {"user": NEEDS_ARBITER, "command": NEEDS_ARBITER, "priority": LIVE},
+            "arbiter",
+            ["its configuration has changed: command, user"],
+        ),
+        ("auto", {"PRELOAD": "1"}, {}, "arbiter", ["it has preload_app"]),
+        ("auto", {"PRELOAD": "1", "STALE": "myapp"}, {}, "arbiter", ["it has preload_app"]),
+        (
+            "auto",
+            {"STALE": "myapp.settings"},
+            {},
+            "arbiter",
+            ["its arbiter has imported modules of the application: myapp.settings"],
+        ),
+        (
+            "auto",
+            {"PRELOAD": "1"},
+            ENVIRONMENT,
+            "arbiter",
+            ["its configuration has changed: environment", "it has preload_app"],
+        ),
+        ("arbiter", {}, {}, "arbiter", ["as asked for"]),
+        ("arbiter", {}, {"stopwaitsecs": LIVE}, "arbiter", ["as asked for"]),
+        ("arbiter", {}, ENVIRONMENT, "arbiter", ["its configuration has changed: environment"]),
+        ("workers", {}, {}, "workers", []),
+        ("workers", {}, {"stopwaitsecs": LIVE}, "workers", []),
+        ("workers", {}, ENVIRONMENT, "workers", []),
+        ("workers", {"PRELOAD": "1"}, {}, "workers", []),
+        ("workers", {}, UPDATE_ONLY, "workers", []),
+    ],
+)
 def test_the_strategy_follows_from_what_must_be_renewed(
-        asked: str, facts: dict[str, str], keys: dict[str, str], chosen: str,
-        reasons: list[str]) -> None:
+    asked: str, facts: dict[str, str], keys: dict[str, str], chosen: str, reasons: list[str]
+) -> None:
     choice = choose(arbiter(**facts), settings(asked), change(keys) if keys else None)
     assert (choice.strategy, choice.reasons) == (chosen, reasons)
     assert choice.changes == keys
@@ -86,26 +104,40 @@ def test_what_only_an_update_applies_is_refused_with_what_to_run(asked: str) -> 
     assert "only supervisorctl update can apply that" in choice.refused
 
 
-@pytest.mark.parametrize(("asked", "keys", "warned_of"), [
-    ("workers", ENVIRONMENT, "environment"),
-    ("workers", UPDATE_ONLY, "command"),
-    ("workers", {"stopwaitsecs": LIVE}, ""),
-    ("workers", {}, ""),
-    ("arbiter", ENVIRONMENT, ""),
-    ("auto", ENVIRONMENT, ""),
-])
+@pytest.mark.parametrize(
+    ("asked", "keys", "warned_of"),
+    [
+        ("workers", ENVIRONMENT, "environment"),
+        ("workers", UPDATE_ONLY, "command"),
+        ("workers", {"stopwaitsecs": LIVE}, ""),
+        ("workers", {}, ""),
+        ("arbiter", ENVIRONMENT, ""),
+        ("auto", ENVIRONMENT, ""),
+    ],
+)
 def test_only_workers_leave_a_change_unapplied_and_warn_of_it(
-        asked: str, keys: dict[str, str], warned_of: str) -> None:
+    asked: str, keys: dict[str, str], warned_of: str
+) -> None:
     warning = choose(arbiter(), settings(asked), change(keys)).warning
-    assert warning == (f"its configuration has changed, which replacing workers does not apply: "
-                       f"{warned_of}" if warned_of else "")
+    assert warning == (
+        f"its configuration has changed, which replacing workers does not apply: {warned_of}"
+        if warned_of
+        else ""
+    )
 
 
-@pytest.mark.parametrize(("keys", "live"), [
-    ({}, False), ({"priority": LIVE}, True), ({"priority": LIVE, "stopsignal": LIVE}, True),
-    ({"priority": LIVE, **ENVIRONMENT}, False)])
+@pytest.mark.parametrize(
+    ("keys", "live"),
+    [
+        ({}, False),
+        ({"priority": LIVE}, True),
+        ({"priority": LIVE, "stopsignal": LIVE}, True),
+        ({"priority": LIVE, **ENVIRONMENT}, False),
+    ],
+)
 def test_it_says_whether_all_that_has_changed_can_be_heeded_at_once(
-        keys: dict[str, str], live: bool) -> None:
+    keys: dict[str, str], live: bool
+) -> None:
     assert choose(arbiter(), settings("auto"), change(keys)).live is live
 
 
@@ -124,24 +156,37 @@ def test_a_gunicorn_configuration_file_that_has_changed_takes_an_arbiter(tmp_pat
     assert str(file) in choose(arbiter(**facts), settings("workers"), None).warning
 
 
-@pytest.mark.parametrize("facts", [
-    {}, {"CONF": "", "CONF_DIGEST": ""}, {"CONF": "/nonexistent", "CONF_DIGEST": "1" * 64},
-    {"CONF": "/", "CONF_DIGEST": "1" * 64}, {"CONF": "/etc/hostname", "CONF_DIGEST": ""}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"CONF": "", "CONF_DIGEST": ""},
+        {"CONF": "/nonexistent", "CONF_DIGEST": "1" * 64},
+        {"CONF": "/", "CONF_DIGEST": "1" * 64},
+        {"CONF": "/etc/hostname", "CONF_DIGEST": ""},
+    ],
+)
 def test_a_gunicorn_configuration_file_that_cannot_be_read_has_not_changed(
-        facts: dict[str, str]) -> None:
+    facts: dict[str, str],
+) -> None:
     choice = choose(arbiter(**facts), settings("auto"), None)
     assert (choice.strategy, choice.changes) == ("workers", {})
 
 
-@pytest.mark.parametrize(("facts", "why"), [
-    ({"LISTENS": "1"}, ""),
-    ({}, "without the hooks on_starting, when_ready and on_exit"),
-    ({"LISTENS": "0"}, "restart it once; or use --strategy workers"),
-    ({"LISTENS": "1", "REUSE_PORT": "1"}, "turn reuse_port off"),
-    ({"LISTENS": "1", "UNCHECKED": "1", "CLASS": "uvicorn"}, "cannot be checked inside a worker"),
-])
-def test_what_stands_against_replacing_an_arbiter_is_said(facts: dict[str, str],
-                                                          why: str) -> None:
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"LISTENS": "1"}, ""),
+        ({}, "without the hooks on_starting, when_ready and on_exit"),
+        ({"LISTENS": "0"}, "restart it once; or use --strategy workers"),
+        ({"LISTENS": "1", "REUSE_PORT": "1"}, "turn reuse_port off"),
+        (
+            {"LISTENS": "1", "UNCHECKED": "1", "CLASS": "uvicorn"},
+            "cannot be checked inside a worker",
+        ),
+    ],
+)
+def test_what_stands_against_replacing_an_arbiter_is_said(facts: dict[str, str], why: str) -> None:
     found = objection(arbiter(**facts), Settings.parsed({"health": "/_status"}))
     assert why in found
     assert bool(found) is bool(why)
@@ -211,11 +256,15 @@ def test_preload_takes_an_arbiter(site: Site) -> None:
 @pytest.mark.parametrize("strategy", ["auto", "arbiter"])
 def test_an_invalid_configuration_refuses_and_is_named(site: Site, strategy: str) -> None:
     site.supervisord.faults["reread"] = (
-        Faults.CANT_REREAD, "program:myapp: user: no such user (file: /etc/x.conf)")
+        Faults.CANT_REREAD,
+        "program:myapp: user: no such user (file: /etc/x.conf)",
+    )
     job = site.ask("myapp", strategy=strategy)
     assert kinds(site, job) == [REFUSED]
-    assert why(site, job) == ("supervisord cannot read its configuration: program:myapp: user: no "
-                              "such user (file: /etc/x.conf)")
+    assert why(site, job) == (
+        "supervisord cannot read its configuration: program:myapp: user: no "
+        "such user (file: /etc/x.conf)"
+    )
     assert site.signals == []
 
 
@@ -232,17 +281,28 @@ def test_a_supervisord_that_runs_an_earlier_version_is_only_warned_of(site: Site
     assert kinds(site, job) == [WARNING, BEGAN, REPLACED, REPLACED, COMPLETE]
     assert texts(site, job, WARNING) == [
         "supervisord runs an earlier version of supervisor_roll: restart it once, to have the "
-        "configuration looked at"]
+        "configuration looked at"
+    ]
 
 
 def test_a_dry_run_tells_the_strategy_and_touches_nothing(site: Site) -> None:
     changed(site, {**ENVIRONMENT, "user": NEEDS_ARBITER})
     job = site.ask("myapp", kind=DRY_RUN)
     assert kinds(site, job) == [WARNING, PLAN]
-    assert site.facts(job, PLAN).items() >= {
-        "strategy": "arbiter", "changes": {**ENVIRONMENT, "user": NEEDS_ARBITER}, "refused": "",
-        "reasons": ["its configuration has changed: environment, user"], "workers": 2,
-        "max_surge": 2, "max_unavailable": 0, "memory": None, "preflight": None}.items()
+    assert (
+        site.facts(job, PLAN).items()
+        >= {
+            "strategy": "arbiter",
+            "changes": {**ENVIRONMENT, "user": NEEDS_ARBITER},
+            "refused": "",
+            "reasons": ["its configuration has changed: environment, user"],
+            "workers": 2,
+            "max_surge": 2,
+            "max_unavailable": 0,
+            "memory": None,
+            "preflight": None,
+        }.items()
+    )
     changed(site, UPDATE_ONLY)
     job = site.ask("myapp", kind=DRY_RUN)
     assert kinds(site, job) == [PLAN]
@@ -254,15 +314,19 @@ def test_a_dry_run_tells_the_strategy_and_touches_nothing(site: Site) -> None:
 # --- memory -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("room", "values", "surge", "first"), [
-    (250, {}, 2, "succeed myapp"),  # two full sets
-    (200, {}, 2, "succeed myapp"),
-    (150, {}, 1, "succeed myapp"),  # one more than now
-    (250, {"max_surge": "1"}, 1, "succeed myapp"),  # as it was asked for
-    (0, {"max_surge": "0", "max_unavailable": "1"}, 0, "TTOU myapp"),
-])
+@pytest.mark.parametrize(
+    ("room", "values", "surge", "first"),
+    [
+        (250, {}, 2, "succeed myapp"),  # two full sets
+        (200, {}, 2, "succeed myapp"),
+        (150, {}, 1, "succeed myapp"),  # one more than now
+        (250, {"max_surge": "1"}, 1, "succeed myapp"),  # as it was asked for
+        (0, {"max_surge": "0", "max_unavailable": "1"}, 0, "TTOU myapp"),
+    ],
+)
 def test_two_full_sets_run_only_where_memory_allows(
-        site: Site, room: int, values: dict[str, str], surge: int, first: str) -> None:
+    site: Site, room: int, values: dict[str, str], surge: int, first: str
+) -> None:
     site.table.worker_bytes, site.table.room_bytes = 100, room
     job = site.ask("myapp", strategy="arbiter", **values)
     assert site.facts(job, BEGAN)["max_surge"] == surge

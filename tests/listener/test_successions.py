@@ -42,38 +42,81 @@ def test_it_is_started_once_that_is_saved_and_promoted_once_all_have_arrived(sit
     site.ask("myapp", strategy="arbiter")
     told = [one for one in site.log if one != "exchange"]
     assert told == [
-        "succeed myapp", f"answer STARTING {NEW}", f"answer LISTENING {NEW}",
-        f"answer LOADED {NEW + 1}", f"answer READY {NEW + 1}",
-        f"answer LOADED {NEW + 2}", "promote myapp", f"answer READY {NEW + 2}"]
+        "succeed myapp",
+        f"answer STARTING {NEW}",
+        f"answer LISTENING {NEW}",
+        f"answer LOADED {NEW + 1}",
+        f"answer READY {NEW + 1}",
+        f"answer LOADED {NEW + 2}",
+        "promote myapp",
+        f"answer READY {NEW + 2}",
+    ]
     for rpc in ("succeed myapp", "promote myapp"):
         assert site.log[site.log.index(rpc) - 1] == "exchange"
 
 
 def test_the_reports_say_what_happened(site: Site) -> None:
     job = site.ask("myapp", strategy="arbiter")
-    assert site.facts(job, BEGAN).items() >= {
-        "strategy": "arbiter", "arbiter": OLD, "workers": 2, "desired": 2, "ready": 2,
-        "max_surge": 2, "max_unavailable": 0, "reasons": ["as asked for"],
-        "changes": {}}.items()
+    assert (
+        site.facts(job, BEGAN).items()
+        >= {
+            "strategy": "arbiter",
+            "arbiter": OLD,
+            "workers": 2,
+            "desired": 2,
+            "ready": 2,
+            "max_surge": 2,
+            "max_unavailable": 0,
+            "reasons": ["as asked for"],
+            "changes": {},
+        }.items()
+    )
     assert site.facts(job, SUCCEEDED) == {"old": OLD, "new": NEW}
     assert site.facts(job, ARRIVED) == {
-        "pid": NEW + 2, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
+        "pid": NEW + 2,
+        "boot_secs": 1.5,
+        "health": "",
+        "done": 2,
+        "total": 2,
+    }
     assert site.facts(job, PROMOTED) == {"old": OLD, "new": NEW}
-    assert site.facts(job, COMPLETE).items() >= {
-        "strategy": "arbiter", "why": "", "replaced": 2, "total": 2, "min_ready": 2,
-        "desired": 2, "count": 2, "outdated": [], "fresh": [NEW + 1, NEW + 2],
-        "arbiter": NEW, "workers": 2}.items()
+    assert (
+        site.facts(job, COMPLETE).items()
+        >= {
+            "strategy": "arbiter",
+            "why": "",
+            "replaced": 2,
+            "total": 2,
+            "min_ready": 2,
+            "desired": 2,
+            "count": 2,
+            "outdated": [],
+            "fresh": [NEW + 1, NEW + 2],
+            "arbiter": NEW,
+            "workers": 2,
+        }.items()
+    )
 
 
 def test_the_status_tells_the_arbiters_apart_while_both_run_and_afterwards(site: Site) -> None:
     site.ask("myapp", strategy="arbiter")
-    shown = [one.statuses["myapp"] for one in site.supervisord.received
-             if one.statuses and "myapp" in one.statuses]
-    assert list(dict.fromkeys(
-        (one.state, one.arbiter, one.successor, one.retiring, one.done) for one in shown)) == [
-        ("progressing", OLD, 0, 0, 0), ("progressing", OLD, NEW, 0, 0),
-        ("progressing", OLD, NEW, 0, 1), ("progressing", OLD, NEW, 0, 2),
-        ("progressing", NEW, 0, OLD, 2), ("complete", NEW, 0, 0, 2)]
+    shown = [
+        one.statuses["myapp"]
+        for one in site.supervisord.received
+        if one.statuses and "myapp" in one.statuses
+    ]
+    assert list(
+        dict.fromkeys(
+            (one.state, one.arbiter, one.successor, one.retiring, one.done) for one in shown
+        )
+    ) == [
+        ("progressing", OLD, 0, 0, 0),
+        ("progressing", OLD, NEW, 0, 0),
+        ("progressing", OLD, NEW, 0, 1),
+        ("progressing", OLD, NEW, 0, 2),
+        ("progressing", NEW, 0, OLD, 2),
+        ("complete", NEW, 0, 0, 2),
+    ]
     assert (shown[-1].strategy, shown[-1].ready, shown[-1].desired) == ("arbiter", 2, 2)
     assert (shown[-1].outdated, shown[-1].fresh) == ([], [NEW + 1, NEW + 2])
 
@@ -88,8 +131,7 @@ def test_it_is_to_have_as_many_workers_as_there_were(site: Site) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 5])
-def test_another_number_of_workers_in_its_configuration_is_heeded(
-        site: Site, number: int) -> None:
+def test_another_number_of_workers_in_its_configuration_is_heeded(site: Site, number: int) -> None:
     site.configured["myapp"] = number
     job = site.ask("myapp", strategy="arbiter")
     assert answer_to(site, STARTING, NEW)["WORKERS"] == str(number)
@@ -131,7 +173,8 @@ def test_an_old_arbiter_that_drains_for_long_is_waited_for(site: Site) -> None:
 
 
 def test_where_the_old_arbiter_is_gone_by_the_time_of_the_promotion_it_is_complete(
-        site: Site) -> None:
+    site: Site,
+) -> None:
     """supervisord has seen it exit, and we have not yet."""
     old = site.programs["myapp"]
     site.ask("myapp", strategy="arbiter", min_ready_secs="10")
@@ -149,8 +192,13 @@ def test_with_a_surge_that_was_asked_for_it_grows_as_the_old_one_shrinks() -> No
     site, _ = ready_site(3, [BIND])
     job = site.ask("myapp", strategy="arbiter", max_surge="1")
     assert site.signals == [
-        "succeed myapp", "TTOU myapp", "TTIN myapp:myapp.successor",
-        "TTOU myapp", "TTIN myapp:myapp.successor", "promote myapp"]
+        "succeed myapp",
+        "TTOU myapp",
+        "TTIN myapp:myapp.successor",
+        "TTOU myapp",
+        "TTIN myapp:myapp.successor",
+        "promote myapp",
+    ]
     assert answer_to(site, STARTING, NEW)["WORKERS"] == "1"
     assert kinds(site, job)[-1] == COMPLETE
     assert site.facts(job, BEGAN)["max_surge"] == 1
@@ -166,7 +214,11 @@ def test_in_place_the_old_one_shrinks_first() -> None:
     job = site.ask("myapp", strategy="arbiter", max_surge="0", max_unavailable="1")
     assert kinds(site, job)[-1] == COMPLETE
     assert site.signals == [
-        "TTOU myapp", "succeed myapp", "TTIN myapp:myapp.successor", "promote myapp"]
+        "TTOU myapp",
+        "succeed myapp",
+        "TTIN myapp:myapp.successor",
+        "promote myapp",
+    ]
     assert site.least_serving["myapp"] == 1
     site.close()
 
@@ -180,8 +232,10 @@ def test_what_has_shrunk_grows_back_before_a_bad_successor_goes(site: Site) -> N
     site.pass_time(300)
     assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, BROKEN, FAILED]
     assert f"worker {NEW + 2} was not ready within 30 s" in why(site, job)
-    assert site.facts(job, FAILED).items() >= {
-        "arbiter": OLD, "workers": 2, "count": 2, "fresh": []}.items()
+    assert (
+        site.facts(job, FAILED).items()
+        >= {"arbiter": OLD, "workers": 2, "count": 2, "fresh": []}.items()
+    )
     program = site.programs["myapp"]
     assert program.serving == [2, 3]
     assert not any(one.surplus for one in program.workers.values())

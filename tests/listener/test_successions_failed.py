@@ -56,7 +56,8 @@ def test_what_a_successor_that_ends_has_written_last_is_told(site: Site) -> None
     assert kinds(site, job) == [BEGAN, SUCCEEDED, BROKEN, FAILED]
     assert why(site, job) == (
         f"the successor (pid {NEW}) ended: exit status 3; the end of its output:\n"
-        + "\n".join(lines[-TAIL_LINES:]))
+        + "\n".join(lines[-TAIL_LINES:])
+    )
     assert site.signals == ["succeed myapp"]
     assert_old_one_serves(site)
 
@@ -93,7 +94,8 @@ def test_a_traceback_says_more_than_the_end_of_the_output(site: Site) -> None:
 
 @pytest.mark.parametrize("says", [(BOOTING,), (BOOTING, LOADED), (BOOTING, LOADED, UNREADY)])
 def test_a_successor_whose_workers_are_never_ready_is_discarded(
-        site: Site, says: tuple[str, ...]) -> None:
+    site: Site, says: tuple[str, ...]
+) -> None:
     def never_ready(successor: Program) -> None:
         successor.boots = lambda age: says
 
@@ -158,7 +160,8 @@ def has_handed_its_sockets_in(successor: Program) -> None:
 
 @pytest.mark.parametrize("successor", [has_no_sockets_yet, has_handed_its_sockets_in])
 def test_an_old_arbiter_that_crashes_meanwhile_is_started_again_on_its_sockets(
-        site: Site, successor: Callable[[Program], None]) -> None:
+    site: Site, successor: Callable[[Program], None]
+) -> None:
     """The successor that is being discarded must not be why they are lost."""
     site.successor = successor
     old = site.programs["myapp"]
@@ -176,8 +179,10 @@ def test_an_old_arbiter_that_crashes_meanwhile_is_started_again_on_its_sockets(
     site.pass_time(30)
     assert kinds(site, job)[-1] == FAILED
     assert site.facts(job, FAILED).items() >= {"arbiter": PIDS + 50, "workers": 2}.items()
-    assert what_it_is(site.coordinator.rolls.successions.store.for_another(
-        old.id, "myapp")[0].fd) == socket
+    assert (
+        what_it_is(site.coordinator.rolls.successions.store.for_another(old.id, "myapp")[0].fd)
+        == socket
+    )
 
 
 def test_a_successor_that_dies_right_after_its_promotion_is_told(site: Site) -> None:

@@ -74,8 +74,9 @@ def change(site: Site, *changes: Change, **found: list[object]) -> None:
 
 def jobs(site: Site) -> list[str]:
     """Those that anything has been reported of, in their order."""
-    return list(dict.fromkeys(
-        report.job for said in site.supervisord.received for report in said.reports))
+    return list(
+        dict.fromkeys(report.job for said in site.supervisord.received for report in said.reports)
+    )
 
 
 def update(site: Site, *names: str) -> str:
@@ -97,7 +98,9 @@ def test_what_has_changed_is_rolled_by_itself_and_once(site: Site) -> None:
     assert site.is_done(job)
     status = site.supervisord.mailbox.statuses["myapp"]
     assert (status.by, status.arbiter) == (
-        "the listener, since its configuration has changed: environment", NEW)
+        "the listener, since its configuration has changed: environment",
+        NEW,
+    )
     site.pass_time(60)
     assert jobs(site) == [job]
     assert site.signals == ["succeed myapp", "promote myapp"]
@@ -125,8 +128,9 @@ def test_what_supervisord_heeds_at_once_is_adopted_by_itself(site: Site) -> None
     site.pass_time(SETTLED_SECS)
     [job] = jobs(site)
     assert site.reports(job) == [("myapp", NOTE)]
-    assert texts(site, job) == ["supervisord heeds from now on what has changed (its "
-                                "configuration has changed: stopsignal)"]
+    assert texts(site, job) == [
+        "supervisord heeds from now on what has changed (its configuration has changed: stopsignal)"
+    ]
     assert site.is_done(job)
     assert site.signals == ["adopt myapp"]
 
@@ -138,7 +142,8 @@ def test_what_supervisord_refuses_to_adopt_is_warned_of_once(site: Site) -> None
     [job] = jobs(site)
     assert texts(site, job, WARNING) == [
         "its configuration has changed: stopsignal, which cannot be applied: myapp: not while it "
-        "runs"]
+        "runs"
+    ]
     assert site.is_done(job)
 
 
@@ -170,7 +175,9 @@ def test_a_listener_killed_at_any_moment_rolls_a_change_once(tmp_path: Path) -> 
         site, pid = changed(killed_at)
         assert pid == NEW, killed_at
         assert [one for one in site.signals if one.startswith("succeed")] in (
-            ["succeed myapp"], ["succeed myapp"] * 2), killed_at
+            ["succeed myapp"],
+            ["succeed myapp"] * 2,
+        ), killed_at
         assert kinds(site, jobs(site)[-1])[-1] == COMPLETE, killed_at
         assert site.least_serving["myapp"] == 2, killed_at
 
@@ -256,7 +263,8 @@ def test_an_update_with_an_invalid_configuration_touches_nothing(manual_site: Si
     manual_site.supervisord.faults["reread"] = (Faults.CANT_REREAD, "program:myapp: no user")
     job = update(manual_site)
     assert manual_site.facts(job, REFUSED)["why"] == (
-        "the configuration is invalid: program:myapp: no user")
+        "the configuration is invalid: program:myapp: no user"
+    )
     assert manual_site.is_done(job)
 
 
@@ -281,8 +289,9 @@ def test_all_that_takes_no_rollout_is_done_and_told(manual_site: Site) -> None:
     assert manual_site.signals == ["resize myapp", "add other"]
     assert site_texts(manual_site, job) == {
         "myapp": "its processes are as many as configured now (its processes have changed: "
-                 "myapp:more added)",
-        "other": "added, and started as it is configured (it is new)"}
+        "myapp:more added)",
+        "other": "added, and started as it is configured (it is new)",
+    }
     assert manual_site.is_done(job)
 
 

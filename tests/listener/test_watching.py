@@ -23,6 +23,7 @@ def same_times(path: Path, other: os.stat_result) -> None:
 
 # Fingerprints
 
+
 def test_it_stays_while_nothing_happens(path: Path) -> None:
     before = fingerprint(str(path))
     path.read_text()
@@ -128,6 +129,7 @@ def test_a_link_to_a_file_differs_when_that_is_written(path: Path) -> None:
 
 
 # Watch
+
 
 def test_the_first_look_is_a_change_and_the_next_is_none(path: Path) -> None:
     watch = Watch()

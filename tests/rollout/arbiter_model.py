@@ -60,9 +60,18 @@ class Arbiter:
 
     def snapshot(self) -> list[Instance]:
         """The workers as a rollout that begins at time 0 sees them."""
-        return [Instance(one.id, one.age, fresh=False, since=0.0, loaded=one.stage != BOOTING,
-                         ready_since=0.0 if one.stage == READY else None)
-                for one in self.workers.values() if not one.draining]
+        return [
+            Instance(
+                one.id,
+                one.age,
+                fresh=False,
+                since=0.0,
+                loaded=one.stage != BOOTING,
+                ready_since=0.0 if one.stage == READY else None,
+            )
+            for one in self.workers.values()
+            if not one.draining
+        ]
 
     @property
     def by_age(self) -> list[Worker]:
@@ -161,7 +170,7 @@ class Arbiter:
     def _manage(self) -> None:
         while len(self.workers) < self.num_workers:
             self._fork()
-        for worker in self.by_age[:len(self.workers) - self.num_workers]:
+        for worker in self.by_age[: len(self.workers) - self.num_workers]:
             worker.draining = True
 
     def _fork(self) -> None:

@@ -25,8 +25,13 @@ class History:
     ``at_once`` is False: then a test says when, by ``handle_signal`` and ``deliver``.
     """
 
-    def __init__(self, workers: int = 4, stages: dict[int, str] | None = None,
-                 at_once: bool = True, **values: str) -> None:
+    def __init__(
+        self,
+        workers: int = 4,
+        stages: dict[int, str] | None = None,
+        at_once: bool = True,
+        **values: str,
+    ) -> None:
         self.arbiter = Arbiter(workers)
         for age, stage in (stages or {}).items():
             self.arbiter.aged(age).stage = stage
@@ -108,8 +113,11 @@ class History:
         retires = list(self.arbiter.signals)[:1] == ["TTOU"]
         self.arbiter.handle_signal()
         if retires:
-            both = [(one.surplus, self.arbiter.workers[one.id].surplus)
-                    for one in self.rollout.instances if one.id in self.arbiter.workers]
+            both = [
+                (one.surplus, self.arbiter.workers[one.id].surplus)
+                for one in self.rollout.instances
+                if one.id in self.arbiter.workers
+            ]
             self.settled_alike &= all(mine == theirs for mine, theirs in both)
         self._check_arbiter()
 
@@ -194,8 +202,9 @@ class History:
     def _after(self, actions: list[Action], asked: set[InstanceId]) -> None:
         self.steps += 1
         rollout = self.rollout
-        retired = [one for one in rollout.instances.leaving
-                   if one.id not in asked and one.asked == RETIRE]
+        retired = [
+            one for one in rollout.instances.leaving if one.id not in asked and one.asked == RETIRE
+        ]
         assert all(one.loaded for one in retired), "a booting worker was retired"
         if any(one.ready for one in retired):
             assert len(rollout.instances.ready) >= rollout.floor, "too few left ready"
@@ -217,7 +226,8 @@ class History:
             self.arbiter.execute(action)
         if adding:
             assert rollout.count < rollout.desired + rollout.budget.surge or (
-                not rollout.instances.outdated and rollout.count < rollout.desired)
+                not rollout.instances.outdated and rollout.count < rollout.desired
+            )
         due = rollout.next_deadline
         assert due is None or due > self.now, "a deadline that has passed would spin"
         ended = [one for one in actions if isinstance(one, ev.Tell) and one.kind in FINAL]
@@ -232,7 +242,8 @@ class History:
         if not self.surprised and rollout.state not in FINAL:
             assert len(self.arbiter.serving) >= rollout.floor, "the invariant: too few ready"
             assert len(self.arbiter.staying) <= rollout.desired + rollout.budget.surge, (
-                "the invariant: too many running")
+                "the invariant: too many running"
+            )
 
     def check_end(self, count: bool = True, deaths: bool = False) -> None:
         """What must hold of the arbiter once the rollout has ended, and all messages are in."""
@@ -272,5 +283,3 @@ class History:
 
 def _plain(rollout: WorkerRollout) -> object:
     return json.loads(json.dumps(freeze(rollout)))
-
-

@@ -38,8 +38,12 @@ class Pair:
         self.obey = True
         self._next = {False: 101 + workers, True: 201}
         self.queue: list[Event] = []
-        members = [Instance(_id(pid), pid, fresh=False, since=0.0, loaded=True, ready_since=0.0,
-                            available=True) for pid in self.old]
+        members = [
+            Instance(
+                _id(pid), pid, fresh=False, since=0.0, loaded=True, ready_since=0.0, available=True
+            )
+            for pid in self.old
+        ]
         self.rollout = ArbiterRollout(self.settings, members, workers, 0.0, full)
         self.floor = workers - self.rollout.budget.unavailable
 
@@ -88,8 +92,9 @@ class Pair:
 
     @property
     def booting(self) -> list[int]:
-        return [pid for pids in (self.old, self.new) for pid, is_ready in pids.items()
-                if not is_ready]
+        return [
+            pid for pids in (self.old, self.new) for pid, is_ready in pids.items() if not is_ready
+        ]
 
     @property
     def over(self) -> bool:

@@ -40,7 +40,8 @@ def test_with_two_full_sets_it_starts_with_its_own_number(count: int, forked: in
     assert (pair.rollout.desired, pair.rollout.count) == (forked, forked)
     arrived = [tell.facts for tell in pair.tells if tell.kind == "arrived"]
     assert [(one["done"], one["total"]) for one in arrived] == [
-        (at + 1, forked) for at in range(forked)]
+        (at + 1, forked) for at in range(forked)
+    ]
 
 
 def test_step_by_step_it_grows_to_its_own_number() -> None:

@@ -25,10 +25,22 @@ def test_where_two_sets_may_run_the_old_arbiter_is_not_touched_before_the_promot
     assert pair.end(successor=False) == []
     assert pair.rollout.state == COMPLETE
     assert [tell.kind for tell in pair.tells] == [
-        "began", "succeeded", "arrived", "arrived", "arrived", "arrived", "promoted", "complete"]
+        "began",
+        "succeeded",
+        "arrived",
+        "arrived",
+        "arrived",
+        "arrived",
+        "promoted",
+        "complete",
+    ]
     facts = pair.tells[-1].facts
     assert (facts["strategy"], facts["replaced"], facts["min_ready"], facts["count"]) == (
-        "arbiter", 4, 4, 4)
+        "arbiter",
+        4,
+        4,
+        4,
+    )
     assert facts["fresh"] == [201, 202, 203, 204]
 
 
@@ -115,11 +127,14 @@ def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
     assert "worker 201 of the successor exited while it booted" in pair.rollout.why
 
 
-@pytest.mark.parametrize(("event", "why"), [
-    (ev.BootFailed(InstanceId(201, 201.0), "ImportError: x"), "failed to boot: ImportError: x"),
-    (ev.Measured(ev.Tally(100, 50), ev.Tally(100, 0)), "answer worse"),
-    (ev.Objected("supervisord: no"), "supervisord: no"),
-])
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (ev.BootFailed(InstanceId(201, 201.0), "ImportError: x"), "failed to boot: ImportError: x"),
+        (ev.Measured(ev.Tally(100, 50), ev.Tally(100, 0)), "answer worse"),
+        (ev.Objected("supervisord: no"), "supervisord: no"),
+    ],
+)
 def test_what_fails_a_rollout_discards_the_successor(event: ev.Event, why: str):
     pair = Pair(2)
     pair.begin()
@@ -248,11 +263,14 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
     booting = pair.booting[0]
     pair.wanted[False] -= 1
     pair.old.pop(booting)
-    pair.tell(ev.BootFailed(InstanceId(booting, float(booting)), "SyntaxError"),
-              ev.Counted(pair.wanted[False]))
+    pair.tell(
+        ev.BootFailed(InstanceId(booting, float(booting)), "SyntaxError"),
+        ev.Counted(pair.wanted[False]),
+    )
     assert pair.rollout.state == ABORTED
     assert "left with 2 of 3 workers: a worker of the old arbiter failed to boot: SyntaxError" in (
-        pair.rollout.why)
+        pair.rollout.why
+    )
     assert pair.moves.count("old grows") == 1
 
 
@@ -336,8 +354,9 @@ def test_what_was_asked_of_supervisord_can_be_asked_again_and_means_the_same():
     pair.obey = False
     pair.begin()
     assert pair.rollout.again() == [ev.StartSuccessor()]
-    pair.tell(ev.SuccessorStarted(NEW), ev.SuccessorStarted(NEW),
-              ev.Started(InstanceId(201, 201.0), 1))
+    pair.tell(
+        ev.SuccessorStarted(NEW), ev.SuccessorStarted(NEW), ev.Started(InstanceId(201, 201.0), 1)
+    )
     assert pair.rollout.again() == []
     pair.new[201] = False
     assert pair.ready(201) == ["promote"]
@@ -364,10 +383,15 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
     workers = data.draw(st.integers(1, 5), "workers")
     full = data.draw(st.booleans(), "full")
     surge = data.draw(st.sampled_from(["0", "1", "2", "50%"]), "surge")
-    pair = Pair(workers, full, max_surge=surge, max_unavailable="1" if surge == "0" else "0",
-                ready_timeout_secs="30",
-                canary=data.draw(st.sampled_from(["", "1"]), "canary"),
-                min_ready_secs=data.draw(st.sampled_from(["0", "3"]), "bake"))
+    pair = Pair(
+        workers,
+        full,
+        max_surge=surge,
+        max_unavailable="1" if surge == "0" else "0",
+        ready_timeout_secs="30",
+        canary=data.draw(st.sampled_from(["", "1"]), "canary"),
+        min_ready_secs=data.draw(st.sampled_from(["0", "3"]), "bake"),
+    )
     pair.begin()
     for _ in range(60):
         if pair.over:

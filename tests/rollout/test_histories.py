@@ -15,19 +15,30 @@ from hypothesis import strategies as st
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import COMPLETE, FAILED, FINAL
 
-BRIEF = settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck),
-                 derandomize=True, database=None)
+BRIEF = settings(
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    database=None,
+)
 
 Budget = tuple[int, int, float]
 BUDGETS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.0, 5.0])).filter(
-    lambda one: one[0] + one[1] > 0)
+    lambda one: one[0] + one[1] > 0
+)
 
 
 def _history(workers: int, budget: Budget, stages: dict[int, str]) -> History:
     surge, unavailable, min_ready = budget
     history = History(
-        workers, {age: stage for age, stage in stages.items() if age <= workers}, at_once=False,
-        max_surge=str(surge), max_unavailable=str(unavailable), min_ready_secs=str(min_ready))
+        workers,
+        {age: stage for age, stage in stages.items() if age <= workers},
+        at_once=False,
+        max_surge=str(surge),
+        max_unavailable=str(unavailable),
+        min_ready_secs=str(min_ready),
+    )
     history.begin()
     return history
 
@@ -86,10 +97,15 @@ def _time_passes(history: History, pick: int) -> None:
 
 def _late_or_twice(history: History, pick: int) -> None:
     """A message comes again, or long after its worker is gone."""
-    repeats = [event for event in history.told
-               if isinstance(event, ev.Started | ev.Loaded | ev.Exited)
-               or (isinstance(event, ev.BecameReady | ev.BecameUnready | ev.BootFailed)
-                   and event.instance not in history.arbiter.workers)]
+    repeats = [
+        event
+        for event in history.told
+        if isinstance(event, ev.Started | ev.Loaded | ev.Exited)
+        or (
+            isinstance(event, ev.BecameReady | ev.BecameUnready | ev.BootFailed)
+            and event.instance not in history.arbiter.workers
+        )
+    ]
     if repeats:
         history.tell(repeats[pick % len(repeats)])
 
@@ -131,11 +147,31 @@ def _hup(history: History, pick: int) -> None:
 
 
 Step = Callable[[History, int], None]
-ORDINARY: list[Step] = [_deliver, _deliver, _deliver, _handle_signal, _handle_signal, _boot,
-                        _become_ready, _become_ready, _drain, _time_passes, _late_or_twice,
-                        _stale_pid, _check_fails]
-WILD: list[Step] = [*ORDINARY, _die, _fall_ill, _boot_fails, _death_is_seen_late, _lose_a_signal,
-                    _abort, _hup]
+ORDINARY: list[Step] = [
+    _deliver,
+    _deliver,
+    _deliver,
+    _handle_signal,
+    _handle_signal,
+    _boot,
+    _become_ready,
+    _become_ready,
+    _drain,
+    _time_passes,
+    _late_or_twice,
+    _stale_pid,
+    _check_fails,
+]
+WILD: list[Step] = [
+    *ORDINARY,
+    _die,
+    _fall_ill,
+    _boot_fails,
+    _death_is_seen_late,
+    _lose_a_signal,
+    _abort,
+    _hup,
+]
 
 
 def steps(of: list[Step]) -> st.SearchStrategy[list[tuple[Step, int]]]:
@@ -156,8 +192,8 @@ STAGES = st.dictionaries(st.integers(1, 5), st.sampled_from([READY, UNREADY, BOO
 @BRIEF
 @given(st.integers(1, 5), BUDGETS, steps(ORDINARY), STAGES)
 def test_a_good_release_is_rolled_completely_in_any_order_of_events(
-        workers: int, budget: Budget, plan: list[tuple[Step, int]],
-        stages: dict[int, str]) -> None:
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str]
+) -> None:
     history = _history(workers, budget, stages)
     _play(history, plan)
     history.finish()
@@ -170,8 +206,8 @@ def test_a_good_release_is_rolled_completely_in_any_order_of_events(
 @BRIEF
 @given(st.integers(1, 5), BUDGETS, steps([*ORDINARY, _abort]), STAGES)
 def test_a_bad_release_ends_failed_with_what_served_still_there(
-        workers: int, budget: Budget, plan: list[tuple[Step, int]],
-        stages: dict[int, str]) -> None:
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str]
+) -> None:
     history = _history(workers, budget, stages)
     _play(history, plan)
     history.finish(good=False)
@@ -184,7 +220,8 @@ def test_a_bad_release_ends_failed_with_what_served_still_there(
 @BRIEF
 @given(st.integers(1, 5), BUDGETS, steps([*ORDINARY, _lose_a_signal, _abort]), st.booleans())
 def test_a_lost_signal_costs_time_only(
-        workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool) -> None:
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
+) -> None:
     history = _history(workers, budget, {})
     _play(history, plan)
     history.finish(good=good)
@@ -202,8 +239,8 @@ def test_a_lost_signal_costs_time_only(
 @BRIEF
 @given(st.integers(1, 5), BUDGETS, steps(WILD), STAGES, st.booleans())
 def test_whatever_happens_the_rollout_ends(
-        workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str],
-        good: bool) -> None:
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str], good: bool
+) -> None:
     history = _history(workers, budget, stages)
     _play(history, plan)
     history.finish(good=good)

@@ -47,13 +47,35 @@ def test_what_a_complete_rollout_tells():
     history.exit(2)
     assert [tell.kind for tell in history.tells] == ["began", "replaced", "replaced", "complete"]
     assert history.tells[0].facts == {
-        "strategy": "workers", "workers": 2, "desired": 2, "ready": 2, "max_surge": 1,
-        "max_unavailable": 0, "canary": 0, "min_ready_secs": 0.0}
+        "strategy": "workers",
+        "workers": 2,
+        "desired": 2,
+        "ready": 2,
+        "max_surge": 1,
+        "max_unavailable": 0,
+        "canary": 0,
+        "min_ready_secs": 0.0,
+    }
     assert history.tells[2].facts == {
-        "old": 1002, "new": 1004, "boot_secs": 1.5, "health": "", "done": 2, "total": 2}
+        "old": 1002,
+        "new": 1004,
+        "boot_secs": 1.5,
+        "health": "",
+        "done": 2,
+        "total": 2,
+    }
     assert history.last("complete") == {
-        "strategy": "workers", "why": "", "secs": 4.25, "replaced": 2, "total": 2, "min_ready": 2,
-        "desired": 2, "count": 2, "outdated": [], "fresh": [1003, 1004]}
+        "strategy": "workers",
+        "why": "",
+        "secs": 4.25,
+        "replaced": 2,
+        "total": 2,
+        "min_ready": 2,
+        "desired": 2,
+        "count": 2,
+        "outdated": [],
+        "fresh": [1003, 1004],
+    }
 
 
 def test_in_place_stops_one_and_waits_for_what_replaces_it():
@@ -103,17 +125,21 @@ def test_surge_and_unavailable_together_retire_one_at_once_and_keep_the_count():
     history.check_end()
 
 
-@pytest.mark.parametrize(("workers", "surge", "unavailable", "counts"), [
-    (4, "25%", "25%", (1, 1)),
-    (5, "25%", "25%", (2, 1)),  # surge rounds up, unavailable rounds down
-    (3, "25%", "25%", (1, 0)),
-    (10, "30%", "0", (3, 0)),
-    (3, "0", "25%", (0, 1)),  # both come to 0: one may be unavailable
-    (2, "0", "500%", (0, 2)),  # no more than there are
-    (3, "100%", "0", (3, 0)),
-])
+@pytest.mark.parametrize(
+    ("workers", "surge", "unavailable", "counts"),
+    [
+        (4, "25%", "25%", (1, 1)),
+        (5, "25%", "25%", (2, 1)),  # surge rounds up, unavailable rounds down
+        (3, "25%", "25%", (1, 0)),
+        (10, "30%", "0", (3, 0)),
+        (3, "0", "25%", (0, 1)),  # both come to 0: one may be unavailable
+        (2, "0", "500%", (0, 2)),  # no more than there are
+        (3, "100%", "0", (3, 0)),
+    ],
+)
 def test_percentages_round_as_in_kubernetes(
-        workers: int, surge: str, unavailable: str, counts: tuple[int, int]):
+    workers: int, surge: str, unavailable: str, counts: tuple[int, int]
+):
     history = History(workers, max_surge=surge, max_unavailable=unavailable)
     history.begin()
     facts = history.last("began")
@@ -126,7 +152,9 @@ def test_percentages_round_as_in_kubernetes(
 def test_nothing_to_roll_is_complete_at_once():
     rollout = WorkerRollout(Settings(), [], 0, 0.0)
     assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Tell)] == [
-        "began", "complete"]
+        "began",
+        "complete",
+    ]
 
 
 # --- sick and booting ones at the start --------------------------------------------------------

@@ -60,7 +60,9 @@ def test_an_aborted_rollout_whose_arbiter_exits_is_aborted():
     history.abort("alice")
     history.tell(ev.ArbiterExited("the arbiter exited"))
     assert (history.rollout.state, history.rollout.why) == (
-        ABORTED, "aborted by alice; the arbiter exited")
+        ABORTED,
+        "aborted by alice; the arbiter exited",
+    )
 
 
 def test_hup_when_all_fresh_ones_are_available_completes_the_rollout():
@@ -150,8 +152,14 @@ def test_late_and_repeated_messages_mean_nothing():
     gone = history.arbiter.aged(1).id
     history.exit(1)
     known = [one.id for one in history.rollout.instances]
-    for event in (ev.Started(gone, 1), ev.Loaded(gone), ev.BecameReady(gone, 1.0),
-                  ev.BecameUnready(gone, "503"), ev.BootFailed(gone, "x"), ev.Exited(gone)):
+    for event in (
+        ev.Started(gone, 1),
+        ev.Loaded(gone),
+        ev.BecameReady(gone, 1.0),
+        ev.BecameUnready(gone, "503"),
+        ev.BootFailed(gone, "x"),
+        ev.Exited(gone),
+    ):
         history.tell(event)
         assert [one.id for one in history.rollout.instances] == known
     fresh = history.arbiter.aged(3).id

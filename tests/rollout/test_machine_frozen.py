@@ -17,14 +17,17 @@ from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.rollout.workers import WorkerRollout
 
 
-@pytest.mark.parametrize(("event", "now"), [
-    (ev.Counted(-1), 5.0),
-    (ev.BecameReady(InstanceId(1003, 3.5), -1.0), 5.0),
-    (ev.BecameReady(InstanceId(1003, 3.5), math.nan), 5.0),
-    (ev.TimePassed(), 4.9),
-    (ev.TimePassed(), math.nan),
-    ("TimePassed", 5.0),
-])
+@pytest.mark.parametrize(
+    ("event", "now"),
+    [
+        (ev.Counted(-1), 5.0),
+        (ev.BecameReady(InstanceId(1003, 3.5), -1.0), 5.0),
+        (ev.BecameReady(InstanceId(1003, 3.5), math.nan), 5.0),
+        (ev.TimePassed(), 4.9),
+        (ev.TimePassed(), math.nan),
+        ("TimePassed", 5.0),
+    ],
+)
 def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float):
     history = History(2)
     history.begin()
@@ -35,12 +38,22 @@ def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float
     assert json.dumps(freeze(history.rollout)) == before
 
 
-@pytest.mark.parametrize("event", [
-    ev.Started(InstanceId(9, 9.0), 9), ev.Loaded(InstanceId(1001, 1.5)),
-    ev.BecameReady(InstanceId(1001, 1.5), 1.0), ev.BecameUnready(InstanceId(1001, 1.5), "503"),
-    ev.BootFailed(InstanceId(1001, 1.5), "x"), ev.Exited(InstanceId(1001, 1.5)),
-    ev.Counted(3), ev.ArbiterExited("gone"), ev.Aborted("me"),
-    ev.TimePassed()], ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.Started(InstanceId(9, 9.0), 9),
+        ev.Loaded(InstanceId(1001, 1.5)),
+        ev.BecameReady(InstanceId(1001, 1.5), 1.0),
+        ev.BecameUnready(InstanceId(1001, 1.5), "503"),
+        ev.BootFailed(InstanceId(1001, 1.5), "x"),
+        ev.Exited(InstanceId(1001, 1.5)),
+        ev.Counted(3),
+        ev.ArbiterExited("gone"),
+        ev.Aborted("me"),
+        ev.TimePassed(),
+    ],
+    ids=lambda event: type(event).__name__,
+)
 def test_a_rollout_that_has_ended_takes_no_event(event: ev.Event):
     history = History(2)
     history.begin()
@@ -62,8 +75,9 @@ def test_a_frozen_rollout_is_a_copy():
 
 
 def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
-    settings = Settings.parsed({"health": "/_status", "health_headers": "A: b\nC: d",
-                                "max_surge": "25%"})
+    settings = Settings.parsed(
+        {"health": "/_status", "health_headers": "A: b\nC: d", "max_surge": "25%"}
+    )
     rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
     rollout.begin()
     thawed = thaw(json.loads(json.dumps(freeze(rollout))))

@@ -23,7 +23,8 @@ def test_a_fresh_instance_that_dies_while_booting_fails_the_rollout_and_touches_
     assert history.exit(3, "ImportError: no module named app") == []
     assert history.rollout.state == FAILED
     assert history.rollout.why == (
-        "worker 1003 exited while it booted (ImportError: no module named app)")
+        "worker 1003 exited while it booted (ImportError: no module named app)"
+    )
     assert history.last("broken") == {"why": history.rollout.why, "pid": 1003}
     assert history.last("failed")["outdated"] == [1001, 1002]
     history.check_end()
@@ -64,7 +65,8 @@ def test_after_some_were_replaced_a_failure_keeps_both_the_fresh_and_the_outdate
 
 @pytest.mark.parametrize("budget", [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_a_bad_release_never_lowers_the_count_though_some_may_be_unavailable(
-        budget: tuple[int, int]):
+    budget: tuple[int, int],
+):
     history = History(4, max_surge=str(budget[0]), max_unavailable=str(budget[1]))
     history.begin()
     history.finish(good=False)
@@ -100,7 +102,8 @@ def test_the_last_health_check_is_in_the_reason():
     history.unready(3, "503 Service Unavailable")
     history.wait(30.0)
     assert history.rollout.why == (
-        "worker 1003 was not ready within 30 s; its last health check: 503 Service Unavailable")
+        "worker 1003 was not ready within 30 s; its last health check: 503 Service Unavailable"
+    )
 
 
 def test_a_death_before_min_ready_secs_are_over_fails_the_rollout():
@@ -159,7 +162,8 @@ def test_an_arbiter_that_replaces_nobody_fails_the_rollout():
     assert history.rollout.state == FAILED
     assert history.rollout.why == (
         "the arbiter started no worker within 30 s; the worker count is 2 with 1 running,"
-        " 2 are desired")
+        " 2 are desired"
+    )
 
 
 # --- an abort ----------------------------------------------------------------------------------

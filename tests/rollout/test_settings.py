@@ -14,25 +14,38 @@ SOME = "must be more than 0 seconds"
 BAD = {
     "max_surge": [(value, COUNT) for value in ("", "-1", "1.5", "%", "25 %", "one", "1000000")],
     "max_unavailable": [("x", COUNT), ("25%%", COUNT), ("²", COUNT)],
-    "ready_timeout_secs": [("soon", SECS), ("-1", SECS), ("nan", SECS), ("86401", SECS),
-                           ("0", SOME)],
+    "ready_timeout_secs": [
+        ("soon", SECS),
+        ("-1", SECS),
+        ("nan", SECS),
+        ("86401", SECS),
+        ("0", SOME),
+    ],
     "min_ready_secs": [("inf", SECS), ("", SECS), ("-0.1", SECS)],
     "drain_timeout_secs": [("1m", SECS), ("0", SOME)],
-    "health": [("status", "must be a path such as /_status, or empty for no check"),
-               ("/a b", "must be a path such as /_status, or empty for no check")],
-    "health_host": [("", "must be a host name such as www.example.org"),
-                    ("a b", "must be a host name such as www.example.org")],
-    "health_headers": [("no colon", "must be lines such as X-Forwarded-Proto: https"),
-                       ("B d: x", "must be lines such as X-Forwarded-Proto: https"),
-                       ("A: \x07", "must be lines such as X-Forwarded-Proto: https")],
+    "health": [
+        ("status", "must be a path such as /_status, or empty for no check"),
+        ("/a b", "must be a path such as /_status, or empty for no check"),
+    ],
+    "health_host": [
+        ("", "must be a host name such as www.example.org"),
+        ("a b", "must be a host name such as www.example.org"),
+    ],
+    "health_headers": [
+        ("no colon", "must be lines such as X-Forwarded-Proto: https"),
+        ("B d: x", "must be lines such as X-Forwarded-Proto: https"),
+        ("A: \x07", "must be lines such as X-Forwarded-Proto: https"),
+    ],
     "health_timeout_secs": [("x", SECS), ("0", SOME)],
     "canary": [("0", "must be at least 1"), ("0%", "must be at least 1"), ("one", COUNT)],
     "preflight": [("maybe", "must be true or false")],
     "on_failure": [("ln -s 'a", "must be a command line: No closing quotation")],
     "on_failure_timeout_secs": [("0", SOME)],
     "release": [('git "', "must be a command line: No closing quotation")],
-    "strategy": [("blue-green", "must be one of auto, workers, arbiter"),
-                 ("", "must be one of auto, workers, arbiter")],
+    "strategy": [
+        ("blue-green", "must be one of auto, workers, arbiter"),
+        ("", "must be one of auto, workers, arbiter"),
+    ],
     "auto": [("", "must be true or false"), ("2", "must be true or false")],
     "settle_secs": [("soon", SECS), ("-1", SECS), ("86401", SECS)],
 }
@@ -43,8 +56,10 @@ def test_every_rule_has_a_value_that_breaks_it():
     assert set(BAD) | {"watch"} == set(_RULES)
 
 
-@pytest.mark.parametrize(("key", "value", "rule"), [
-    (key, value, rule) for key, cases in BAD.items() for value, rule in cases])
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [(key, value, rule) for key, cases in BAD.items() for value, rule in cases],
+)
 def test_a_bad_value_is_an_error_that_names_key_value_and_rule(key: str, value: str, rule: str):
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"health": "/", key: value})
@@ -56,7 +71,8 @@ def test_an_error_says_the_place_once_it_is_known():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surge": "x"})
     assert str(caught.value.at("/etc/roll.conf [roll:app]")) == (
-        f"/etc/roll.conf [roll:app]: max_surge=x: {COUNT}")
+        f"/etc/roll.conf [roll:app]: max_surge=x: {COUNT}"
+    )
 
 
 def test_only_the_line_of_a_header_that_is_wrong_is_named():
@@ -69,20 +85,23 @@ def test_only_the_path_that_is_wrong_is_named():
         Settings.parsed({"watch": "/srv/current gunicorn.conf.py /etc/x"})
     assert str(caught.value) == (
         "watch=gunicorn.conf.py: must be absolute paths, separated by spaces; %(here)s is the "
-        "folder of the file")
+        "folder of the file"
+    )
 
 
 def test_an_unknown_key_is_an_error_that_names_the_known_ones():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surges": "1"})
     assert str(caught.value).startswith(
-        "max_surges=1: unknown key; known are auto, canary, drain_timeout_secs, ")
+        "max_surges=1: unknown key; known are auto, canary, drain_timeout_secs, "
+    )
     for key in _RULES:
         assert key in caught.value.rule
 
 
-@pytest.mark.parametrize("values", [
-    {"max_surge": "0"}, {"max_surge": "0%"}, {"max_surge": "0", "max_unavailable": "0%"}])
+@pytest.mark.parametrize(
+    "values", [{"max_surge": "0"}, {"max_surge": "0%"}, {"max_surge": "0", "max_unavailable": "0%"}]
+)
 def test_both_amounts_zero_is_an_error(values: dict[str, str]):
     with pytest.raises(BadSetting, match="must not both be 0: nothing could move"):
         Settings.parsed(values)
@@ -96,22 +115,46 @@ def test_a_detail_of_the_health_check_needs_the_check(key: str):
 
 
 def test_every_key_is_taken():
-    assert Settings.parsed({
-        "max_surge": " 2 ", "max_unavailable": "25%", "ready_timeout_secs": "90",
-        "min_ready_secs": "0", "drain_timeout_secs": "0.5", "health": "/_status?x=1",
-        "health_host": "www.example.org", "health_headers": "\n  X-Forwarded-Proto: https\n\n  A:",
-        "health_timeout_secs": "2.5", "canary": "10%", "preflight": "yes",
-        "on_failure": "ln -sfn 'a b' c", "on_failure_timeout_secs": "5", "release": "/srv/current",
-        "strategy": "arbiter", "auto": "On", "settle_secs": "0",
-        "watch": " /srv/current\n  /etc/app.toml\t/srv/touch ",
-    }) == Settings(
-        max_surge=Amount(2), max_unavailable=Amount(25, percent=True), ready_timeout_secs=90.0,
-        min_ready_secs=0.0, drain_timeout_secs=0.5,
-        health=Health("/_status?x=1", "www.example.org",
-                      (("X-Forwarded-Proto", "https"), ("A", "")), 2.5),
-        canary=Amount(10, percent=True), preflight=True, on_failure="ln -sfn 'a b' c",
-        on_failure_timeout_secs=5.0, release="/srv/current", strategy="arbiter", auto=True,
-        settle_secs=0.0, watch=("/srv/current", "/etc/app.toml", "/srv/touch"))
+    assert Settings.parsed(
+        {
+            "max_surge": " 2 ",
+            "max_unavailable": "25%",
+            "ready_timeout_secs": "90",
+            "min_ready_secs": "0",
+            "drain_timeout_secs": "0.5",
+            "health": "/_status?x=1",
+            "health_host": "www.example.org",
+            "health_headers": "\n  X-Forwarded-Proto: https\n\n  A:",
+            "health_timeout_secs": "2.5",
+            "canary": "10%",
+            "preflight": "yes",
+            "on_failure": "ln -sfn 'a b' c",
+            "on_failure_timeout_secs": "5",
+            "release": "/srv/current",
+            "strategy": "arbiter",
+            "auto": "On",
+            "settle_secs": "0",
+            "watch": " /srv/current\n  /etc/app.toml\t/srv/touch ",
+        }
+    ) == Settings(
+        max_surge=Amount(2),
+        max_unavailable=Amount(25, percent=True),
+        ready_timeout_secs=90.0,
+        min_ready_secs=0.0,
+        drain_timeout_secs=0.5,
+        health=Health(
+            "/_status?x=1", "www.example.org", (("X-Forwarded-Proto", "https"), ("A", "")), 2.5
+        ),
+        canary=Amount(10, percent=True),
+        preflight=True,
+        on_failure="ln -sfn 'a b' c",
+        on_failure_timeout_secs=5.0,
+        release="/srv/current",
+        strategy="arbiter",
+        auto=True,
+        settle_secs=0.0,
+        watch=("/srv/current", "/etc/app.toml", "/srv/touch"),
+    )
 
 
 def test_an_empty_watch_is_none():
@@ -138,20 +181,24 @@ def test_an_empty_health_is_no_check():
     assert Settings.parsed({"health": "", "health_host": "h"}).health is None
 
 
-@pytest.mark.parametrize(("surge", "unavailable", "desired", "budget"), [
-    ("1", "0", 4, Budget(1, 0)),
-    ("25%", "25%", 4, Budget(1, 1)),
-    ("25%", "25%", 5, Budget(2, 1)),
-    ("1%", "99%", 1, Budget(1, 0)),
-    ("0", "10%", 5, Budget(0, 1)),
-    ("0%", "1%", 3, Budget(0, 1)),
-    ("100%", "100%", 3, Budget(3, 3)),
-    ("0", "7", 3, Budget(0, 3)),
-    ("29%", "0", 100, Budget(29, 0)),
-    ("0", "57%", 100, Budget(0, 57)),
-])
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "desired", "budget"),
+    [
+        ("1", "0", 4, Budget(1, 0)),
+        ("25%", "25%", 4, Budget(1, 1)),
+        ("25%", "25%", 5, Budget(2, 1)),
+        ("1%", "99%", 1, Budget(1, 0)),
+        ("0", "10%", 5, Budget(0, 1)),
+        ("0%", "1%", 3, Budget(0, 1)),
+        ("100%", "100%", 3, Budget(3, 3)),
+        ("0", "7", 3, Budget(0, 3)),
+        ("29%", "0", 100, Budget(29, 0)),
+        ("0", "57%", 100, Budget(0, 57)),
+    ],
+)
 def test_a_budget_is_counts_rounded_as_in_kubernetes(
-        surge: str, unavailable: str, desired: int, budget: Budget):
+    surge: str, unavailable: str, desired: int, budget: Budget
+):
     settings = Settings.parsed({"max_surge": surge, "max_unavailable": unavailable})
     assert settings.budget(desired) == budget
 

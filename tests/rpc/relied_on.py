@@ -34,8 +34,17 @@ def real_objects(config: str) -> list[Any]:
         dispatchers += process.config.make_dispatchers(process)[0].values()
     loggers = [one.normallog for one in dispatchers if isinstance(one, POutputDispatcher)]
     handlers = [handler for logger in loggers for handler in logger.handlers]
-    return [supervisord, options, *options.process_group_configs, *groups, *processes,
-            *(process.config for process in processes), *dispatchers, *loggers, *handlers]
+    return [
+        supervisord,
+        options,
+        *options.process_group_configs,
+        *groups,
+        *processes,
+        *(process.config for process in processes),
+        *dispatchers,
+        *loggers,
+        *handlers,
+    ]
 
 
 def differences(relied_on: Mapping[str, Mapping[str, Any]], objects: list[Any]) -> Iterator[str]:

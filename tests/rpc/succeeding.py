@@ -37,14 +37,19 @@ class Succeeding(Supervised):
     def start(self) -> Succeeding:
         """Start supervisord, and return when what it starts by itself runs."""
         self.launch()
-        wait_for(lambda: {one["statename"] for one in self.server.supervisor.getAllProcessInfo()
-                          } <= {"RUNNING", "STOPPED"})
+        wait_for(
+            lambda: (
+                {one["statename"] for one in self.server.supervisor.getAllProcessInfo()}
+                <= {"RUNNING", "STOPPED"}
+            )
+        )
         wait_for(lambda: self.processes())
         return self
 
     def _configuration(self, *arguments: Any) -> str:
-        return super()._configuration(*arguments).replace(
-            PROGRAMS, "[include]\nfiles=programs.conf\n")
+        return (
+            super()._configuration(*arguments).replace(PROGRAMS, "[include]\nfiles=programs.conf\n")
+        )
 
     def write(self, programs: str) -> None:
         text = programs.replace("{folder}", str(self.folder))
@@ -85,8 +90,11 @@ class Succeeding(Supervised):
         infos = self.server.supervisor.getAllProcessInfo()
         names = [f"{one['group']}:{one['name']}" for one in infos]
         assert len(set(names)) == len(names), "each is shown once"
-        return {name.replace("myapp:myapp", "myapp"): (one["pid"], one["statename"])
-                for name, one in zip(names, infos, strict=True) if one["group"] != "roll"}
+        return {
+            name.replace("myapp:myapp", "myapp"): (one["pid"], one["statename"])
+            for name, one in zip(names, infos, strict=True)
+            if one["group"] != "roll"
+        }
 
     def pid(self, name: str = "myapp") -> int:
         return int(self.info(name)["pid"])
@@ -154,7 +162,8 @@ def as_root() -> bool:
 def group(programs: str, priority: str = "") -> str:
     """[group:web] of some of the programs one, two and three."""
     return f"[group:web]\nprograms={programs}\n{priority}\n" + "".join(
-        f"[program:{name}]\n{PLAIN}\n" for name in ("one", "two", "three") if name in programs)
+        f"[program:{name}]\n{PLAIN}\n" for name in ("one", "two", "three") if name in programs
+    )
 
 
 def keys(found: Reread) -> dict[str, dict[str, str]]:

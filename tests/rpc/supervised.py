@@ -64,8 +64,9 @@ class Supervised:
     """``listener`` is the event listener's command, "" for none. ``rpcinterface`` are more keys of
     [rpcinterface:roll], which is left out without ``roll``. ``python`` runs supervisord."""
 
-    def __init__(self, listener: str, rpcinterface: str = "", roll: bool = True,
-                 python: str = sys.executable) -> None:
+    def __init__(
+        self, listener: str, rpcinterface: str = "", roll: bool = True, python: str = sys.executable
+    ) -> None:
         self.python = python
         # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
         self.folder = Path(tempfile.mkdtemp(prefix="roll-", dir="/tmp"))
@@ -79,15 +80,23 @@ class Supervised:
     def start(self) -> Supervised:
         """Start supervisord, and return as soon as it answers and its programs run."""
         self.launch()
-        wait_for(lambda: all(self.info(name)["statename"] == "RUNNING"
-                             for name in ("myapp", "web:one", "web:two")))
+        wait_for(
+            lambda: all(
+                self.info(name)["statename"] == "RUNNING"
+                for name in ("myapp", "web:one", "web:two")
+            )
+        )
         return self
 
     def launch(self) -> None:
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
                 [self.python, "-m", "supervisor.supervisord", "-n", "-c", str(self.conf)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder)
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+            )
 
     def stop(self) -> None:
         """End it and its children at once: it would take its time, one program after the other."""
@@ -139,8 +148,9 @@ class Supervised:
         text = wire.encode(wire.Exchange(**said))
         return wire.decode_delivery((server or self.server).roll.exchange(text))
 
-    def request(self, *names: str, kind: str = wire.ROLLOUT, server: Any = None,
-                **values: str) -> wire.Receipt:
+    def request(
+        self, *names: str, kind: str = wire.ROLLOUT, server: Any = None, **values: str
+    ) -> wire.Receipt:
         text = wire.encode(wire.Ask(kind, list(names), values, "a test"))
         return wire.decode_receipt((server or self.server).roll.request(text))
 
@@ -176,8 +186,15 @@ class Supervised:
 
     def ctl(self, *arguments: str, stdin: str | None = None) -> tuple[int, str]:
         """Run supervisorctl to its end: its exit status, and all that it printed."""
-        done = subprocess.run(self.ctl_command(*arguments), input=stdin, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            self.ctl_command(*arguments),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=30,
+            check=False,
+        )
         return done.returncode, done.stdout
 
     def _configuration(self, listener: str, rpcinterface: str, roll: bool) -> str:
@@ -201,11 +218,15 @@ supervisor.ctl_factory = supervisor_roll.ctl:make_plugin
 {PROGRAMS}
 """
         if roll:
-            text += ("[rpcinterface:roll]\nsupervisor.rpcinterface_factory ="
-                     f" supervisor_roll.rpc:make_rpcinterface\n{rpcinterface}\n")
+            text += (
+                "[rpcinterface:roll]\nsupervisor.rpcinterface_factory ="
+                f" supervisor_roll.rpc:make_rpcinterface\n{rpcinterface}\n"
+            )
         if listener:
             command = listener.replace("{folder}", str(self.folder))
-            text += (f"[eventlistener:roll]\ncommand={command}\nautorestart=true\nstartsecs=0\n"
-                     "events=REMOTE_COMMUNICATION,PROCESS_STATE,TICK_5\nbuffer_size=100\n"
-                     f"stderr_logfile={self.folder}/listener.log\n")
+            text += (
+                f"[eventlistener:roll]\ncommand={command}\nautorestart=true\nstartsecs=0\n"
+                "events=REMOTE_COMMUNICATION,PROCESS_STATE,TICK_5\nbuffer_size=100\n"
+                f"stderr_logfile={self.folder}/listener.log\n"
+            )
         return text

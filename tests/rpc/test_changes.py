@@ -25,28 +25,32 @@ OTHER = f"[program:other]\n{PLAIN}\n"
 POOL = "[eventlistener:pool]\ncommand=sleep 1000\nevents=TICK_5\nstartsecs=0\n"
 
 
-@pytest.mark.parametrize(("line", "changed"), [
-    ("autostart=false", {"autostart": LIVE}),
-    ("autorestart=true", {"autorestart": LIVE}),
-    ("startretries=7", {"startretries": LIVE}),
-    ("stopsignal=INT", {"stopsignal": LIVE}),
-    ("stopwaitsecs=7", {"stopwaitsecs": LIVE}),
-    ("stopasgroup=true", {"stopasgroup": LIVE, "killasgroup": LIVE}),
-    ("exitcodes=7", {"exitcodes": LIVE}),
-    ("priority=7", {"priority": LIVE}),
-    ("stderr_syslog=true", {"stderr_syslog": NEEDS_ARBITER}),
-    ("stdout_logfile_maxbytes=1MB", {"stdout_logfile_maxbytes": NEEDS_ARBITER}),
-    ("stdout_logfile_backups=1", {"stdout_logfile_backups": NEEDS_ARBITER}),
-    ("stdout_capture_maxbytes=1MB", {"stdout_capture_maxbytes": NEEDS_ARBITER}),
-    ("stderr_events_enabled=true", {"stderr_events_enabled": NEEDS_ARBITER}),
-    ("serverurl=http://127.0.0.1:1", {"serverurl": NEEDS_ARBITER}),
-    ("stdout_logfile=NONE", {"stdout_logfile": NEEDS_ARBITER}),
-    ("stdout_logfile=AUTO", {}),
-    ("environment=", {}),
-    ("umask=022\nstopwaitsecs=7", {"umask": NEEDS_ARBITER, "stopwaitsecs": LIVE}),
-])
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("autostart=false", {"autostart": LIVE}),
+        ("autorestart=true", {"autorestart": LIVE}),
+        ("startretries=7", {"startretries": LIVE}),
+        ("stopsignal=INT", {"stopsignal": LIVE}),
+        ("stopwaitsecs=7", {"stopwaitsecs": LIVE}),
+        ("stopasgroup=true", {"stopasgroup": LIVE, "killasgroup": LIVE}),
+        ("exitcodes=7", {"exitcodes": LIVE}),
+        ("priority=7", {"priority": LIVE}),
+        ("stderr_syslog=true", {"stderr_syslog": NEEDS_ARBITER}),
+        ("stdout_logfile_maxbytes=1MB", {"stdout_logfile_maxbytes": NEEDS_ARBITER}),
+        ("stdout_logfile_backups=1", {"stdout_logfile_backups": NEEDS_ARBITER}),
+        ("stdout_capture_maxbytes=1MB", {"stdout_capture_maxbytes": NEEDS_ARBITER}),
+        ("stderr_events_enabled=true", {"stderr_events_enabled": NEEDS_ARBITER}),
+        ("serverurl=http://127.0.0.1:1", {"serverurl": NEEDS_ARBITER}),
+        ("stdout_logfile=NONE", {"stdout_logfile": NEEDS_ARBITER}),
+        ("stdout_logfile=AUTO", {}),
+        ("environment=", {}),
+        ("umask=022\nstopwaitsecs=7", {"umask": NEEDS_ARBITER, "stopwaitsecs": LIVE}),
+    ],
+)
 def test_changed_keys_have_the_names_of_the_section(
-        begin: Begin, line: str, changed: dict[str, str]) -> None:
+    begin: Begin, line: str, changed: dict[str, str]
+) -> None:
     site = begin(MYAPP + OTHER)
     assert site.reread() == Reread()
     found = site.change(MYAPP + line + "\n" + OTHER)
@@ -57,9 +61,17 @@ def test_changed_keys_have_the_names_of_the_section(
 
 def test_the_digest_stands_for_all_new_values(begin: Begin) -> None:
     site = begin(MYAPP)
-    digests = [site.change(MYAPP + line).changes[0].digest for line in (
-        "environment=A=1\n", "environment=A=2\n", "environment=A=2,B=3\n",
-        "environment=B=3,A=2\n", "environment=A=1\n", "umask=027\n")]
+    digests = [
+        site.change(MYAPP + line).changes[0].digest
+        for line in (
+            "environment=A=1\n",
+            "environment=A=2\n",
+            "environment=A=2,B=3\n",
+            "environment=B=3,A=2\n",
+            "environment=A=1\n",
+            "umask=027\n",
+        )
+    ]
     assert len(set(digests)) == 4
     assert digests[2] == digests[3]
     assert digests[0] == digests[4]
@@ -68,8 +80,9 @@ def test_the_digest_stands_for_all_new_values(begin: Begin) -> None:
 
 def test_groups_come_and_go_and_event_listeners_are_none_of_it(begin: Begin) -> None:
     site = begin(MYAPP + OTHER + POOL)
-    assert site.change(MYAPP + POOL + "priority=3\nenvironment=A=1\n"
-                       f"[program:new]\n{PLAIN}\n") == Reread(added=["new"], removed=["other"])
+    assert site.change(
+        MYAPP + POOL + f"priority=3\nenvironment=A=1\n[program:new]\n{PLAIN}\n"
+    ) == Reread(added=["new"], removed=["other"])
     assert site.change(MYAPP + OTHER) == Reread()
     assert site.change(MYAPP + OTHER + POOL.replace(":pool", ":ears")) == Reread()
 
@@ -81,25 +94,35 @@ def test_what_is_beside_a_program_is_none_of_it(begin: Begin) -> None:
     assert site.reread() == found
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("[program:myapp]\ncommand=x\nstartsecs=soon\n",
-     ["'soon'", "in section 'program:myapp'", "programs.conf"]),
-    ("[program:new]\nautostart=true\n", ["does not specify a command", "programs.conf"]),
-    ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
-    ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
-    ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
-    ("[group:web]\nprograms=nosuch\n",
-     ["[group:web] names unknown program", "nosuch", "programs.conf"]),
-    ("command=x\n", ["no section headers", "programs.conf"]),
-    ("[program:new]\ncommand\n", ["programs.conf"]),
-    ("[program:new]\ncommand=x\npriority=high\n", ["'high'", "program:new", "programs.conf"]),
-    ("[fcgi-program:new]\ncommand=x\nsocket=tcp://localhost:1\nuser=nobody-at-all\n",
-     ["nobody-at-all", "fcgi-program:new", "programs.conf"]),
-    ("[eventlistener:new]\ncommand=x\n", ["eventlistener:new", "programs.conf"]),
-    ("\udcff[program:new]\ncommand=x\n", ["decode", "programs.conf"]),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[program:myapp]\ncommand=x\nstartsecs=soon\n",
+            ["'soon'", "in section 'program:myapp'", "programs.conf"],
+        ),
+        ("[program:new]\nautostart=true\n", ["does not specify a command", "programs.conf"]),
+        ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
+        ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
+        ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
+        (
+            "[group:web]\nprograms=nosuch\n",
+            ["[group:web] names unknown program", "nosuch", "programs.conf"],
+        ),
+        ("command=x\n", ["no section headers", "programs.conf"]),
+        ("[program:new]\ncommand\n", ["programs.conf"]),
+        ("[program:new]\ncommand=x\npriority=high\n", ["'high'", "program:new", "programs.conf"]),
+        (
+            "[fcgi-program:new]\ncommand=x\nsocket=tcp://localhost:1\nuser=nobody-at-all\n",
+            ["nobody-at-all", "fcgi-program:new", "programs.conf"],
+        ),
+        ("[eventlistener:new]\ncommand=x\n", ["eventlistener:new", "programs.conf"]),
+        ("\udcff[program:new]\ncommand=x\n", ["decode", "programs.conf"]),
+    ],
+)
 def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(
-        begin: Begin, text: str, says: list[str]) -> None:
+    begin: Begin, text: str, says: list[str]
+) -> None:
     site = begin(MYAPP)
     before = site.processes()
     site.change(MYAPP + "environment=A=1\n")
@@ -150,8 +173,7 @@ def test_what_needs_a_successor_is_not_adopted(begin: Begin) -> None:
     site = begin(MYAPP)
     found = site.change(MYAPP + "stopwaitsecs=33\numask=027\n")
     code, text = fault(site.server.roll.adopt, "myapp")
-    assert (code, text) == (
-        Faults.FAILED, "FAILED: myapp: umask cannot be changed while it runs")
+    assert (code, text) == (Faults.FAILED, "FAILED: myapp: umask cannot be changed while it runs")
     assert site.reread() == found
 
 
@@ -159,7 +181,8 @@ def test_a_groups_own_priority_and_order_are_adopted(begin: Begin) -> None:
     site = begin(group("one,two"))
     assert keys(site.change(group("two,one", "priority=5"))) == {
         "web:one": {"priority": LIVE, "programs": LIVE},
-        "web:two": {"priority": LIVE, "programs": LIVE}}
+        "web:two": {"priority": LIVE, "programs": LIVE},
+    }
     for name in ("web:one", "web:two"):
         site.server.roll.adopt(name)
     assert site.reread() == Reread()
@@ -194,10 +217,13 @@ def test_an_fcgi_programs_successor_has_the_very_same_socket(begin: Begin) -> No
     assert (site.folder / "fcgi.sock").stat().st_ino == socket
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    (FCGI, FCGI.replace("fcgi.sock", "new.sock")), (MYAPP, FCGI), (FCGI, MYAPP)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(FCGI, FCGI.replace("fcgi.sock", "new.sock")), (MYAPP, FCGI), (FCGI, MYAPP)],
+)
 def test_another_socket_of_an_fcgi_program_takes_an_update(
-        begin: Begin, before: str, after: str) -> None:
+    begin: Begin, before: str, after: str
+) -> None:
     site = begin(before)
     running = site.processes()
     (found,) = site.change(after).changes

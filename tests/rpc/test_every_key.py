@@ -16,19 +16,35 @@ from supervisor_roll.wire.succession import LIVE, NEEDS_ARBITER
 Begin = Callable[..., Succeeding]
 # Each key with a value and another one.
 LIVE_KEYS = {
-    "autostart": ("false", "true"), "autorestart": ("true", "false"), "startsecs": ("0", "1"),
-    "startretries": ("3", "4"), "stopsignal": ("TERM", "INT"), "stopwaitsecs": ("10", "9"),
-    "stopasgroup": ("false", "true"), "killasgroup": ("false", "true"), "exitcodes": ("0", "0,2"),
-    "priority": ("999", "5")}
+    "autostart": ("false", "true"),
+    "autorestart": ("true", "false"),
+    "startsecs": ("0", "1"),
+    "startretries": ("3", "4"),
+    "stopsignal": ("TERM", "INT"),
+    "stopwaitsecs": ("10", "9"),
+    "stopasgroup": ("false", "true"),
+    "killasgroup": ("false", "true"),
+    "exitcodes": ("0", "0,2"),
+    "priority": ("999", "5"),
+}
 ARBITER_KEYS = {
-    "command": ("sleep 1000", "sleep 2000"), "environment": ("", "A=1"), "directory": ("/", "/tmp"),
-    "user": ("root", "nobody"), "umask": ("022", "027"), "serverurl": ("AUTO", "http://x"),
-    "redirect_stderr": ("false", "true")}
+    "command": ("sleep 1000", "sleep 2000"),
+    "environment": ("", "A=1"),
+    "directory": ("/", "/tmp"),
+    "user": ("root", "nobody"),
+    "umask": ("022", "027"),
+    "serverurl": ("AUTO", "http://x"),
+    "redirect_stderr": ("false", "true"),
+}
 for channel in ("stdout", "stderr"):
     ARBITER_KEYS |= {
-        f"{channel}_logfile": ("/dev/null", "NONE"), f"{channel}_logfile_maxbytes": ("0", "1MB"),
-        f"{channel}_logfile_backups": ("10", "0"), f"{channel}_syslog": ("false", "true"),
-        f"{channel}_capture_maxbytes": ("0", "1KB"), f"{channel}_events_enabled": ("no", "yes")}
+        f"{channel}_logfile": ("/dev/null", "NONE"),
+        f"{channel}_logfile_maxbytes": ("0", "1MB"),
+        f"{channel}_logfile_backups": ("10", "0"),
+        f"{channel}_syslog": ("false", "true"),
+        f"{channel}_capture_maxbytes": ("0", "1KB"),
+        f"{channel}_events_enabled": ("no", "yes"),
+    }
 # They make other processes, not other settings of one: see roll.resize.
 IDENTITY_KEYS = {"numprocs", "numprocs_start", "process_name"}
 # What a key needs beside it, that it may be changed alone.
@@ -39,9 +55,14 @@ def sections(which: int) -> str:
     """A program for each key, which is its name."""
     return "".join(
         f"[program:{key}]\n{BESIDE.get(key, '')}\n"
-        + "".join(f"{one}\n" for one in ("command=sleep 1000", "autostart=false")
-                  if not one.startswith(f"{key}="))
-        + f"{key}={values[which]}\n" for key, values in {**LIVE_KEYS, **ARBITER_KEYS}.items())
+        + "".join(
+            f"{one}\n"
+            for one in ("command=sleep 1000", "autostart=false")
+            if not one.startswith(f"{key}=")
+        )
+        + f"{key}={values[which]}\n"
+        for key, values in {**LIVE_KEYS, **ARBITER_KEYS}.items()
+    )
 
 
 def test_every_key_of_this_supervisor_is_known(python: str) -> None:
@@ -56,8 +77,10 @@ def test_every_key_of_this_supervisor_is_known(python: str) -> None:
 
 def test_each_key_takes_what_it_takes(begin: Begin) -> None:
     site = begin(sections(0))
-    expected = {**{key: {key: LIVE} for key in LIVE_KEYS},
-                **{key: {key: NEEDS_ARBITER} for key in ARBITER_KEYS}}
+    expected = {
+        **{key: {key: LIVE} for key in LIVE_KEYS},
+        **{key: {key: NEEDS_ARBITER} for key in ARBITER_KEYS},
+    }
     assert keys(site.change(sections(1))) == expected
     for key in LIVE_KEYS:
         site.server.roll.adopt(key)
@@ -66,7 +89,9 @@ def test_each_key_takes_what_it_takes(begin: Begin) -> None:
     assert (added, set(changed), removed) == ([], set(ARBITER_KEYS), [])
     for key in ARBITER_KEYS:
         assert fault(site.server.roll.adopt, key) == (
-            Faults.FAILED, f"FAILED: {key}: {key} cannot be changed while it runs")
+            Faults.FAILED,
+            f"FAILED: {key}: {key} cannot be changed while it runs",
+        )
     site.write(sections(1).replace("[program:command]", "[program:other]"))
     assert set(site.reread().removed) == {"command"}
 

@@ -22,8 +22,9 @@ def ended(site: Succeeding) -> Succession:
     return wait_for(lambda: (found := site.succession()).ended and found)
 
 
-def assert_as_before(site: Succeeding, before: dict[str, tuple[int, str]],
-                     opened: list[str]) -> None:
+def assert_as_before(
+    site: Succeeding, before: dict[str, tuple[int, str]], opened: list[str]
+) -> None:
     assert site.processes() == before
     assert site.reload_config() == CHANGED
     supervisord = site.server.supervisor.getPID()
@@ -33,17 +34,21 @@ def assert_as_before(site: Succeeding, before: dict[str, tuple[int, str]],
     assert site.succeed().successor, "it can be tried again"
 
 
-@pytest.mark.parametrize(("line", "says"), [
-    ("command=nosuch --option", "can't find command 'nosuch'"),
-    ("command=/nosuch/nosuch", "can't find command '/nosuch/nosuch'"),
-    ("command=/usr", "command at '/usr' is a directory"),
-    ("command=/etc/passwd", "command at '/etc/passwd' is not executable"),
-    ("command='sleep", "can't parse command"),
-    ("stdout_logfile={folder}/folder", "stdout_logfile={folder}/folder: Is a directory"),
-    ("stderr_logfile={folder}/folder", "stderr_logfile={folder}/folder: Is a directory"),
-])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("command=nosuch --option", "can't find command 'nosuch'"),
+        ("command=/nosuch/nosuch", "can't find command '/nosuch/nosuch'"),
+        ("command=/usr", "command at '/usr' is a directory"),
+        ("command=/etc/passwd", "command at '/etc/passwd' is not executable"),
+        ("command='sleep", "can't parse command"),
+        ("stdout_logfile={folder}/folder", "stdout_logfile={folder}/folder: Is a directory"),
+        ("stderr_logfile={folder}/folder", "stderr_logfile={folder}/folder: Is a directory"),
+    ],
+)
 def test_what_cannot_be_spawned_is_a_fault_that_says_why(
-        begin: Begin, line: str, says: str) -> None:
+    begin: Begin, line: str, says: str
+) -> None:
     site = begin(MYAPP)
     (site.folder / "folder").mkdir()
     before, supervisord = site.processes(), site.server.supervisor.getPID()
@@ -60,19 +65,37 @@ def test_what_cannot_be_spawned_is_a_fault_that_says_why(
     assert_as_before(site, before, opened)
 
 
-@pytest.mark.parametrize(("section", "how", "tail"), [
-    (f"{PLAIN}\ndirectory=/nosuch", "exit status 127", "couldn't chdir to /nosuch: ENOENT"),
-    ("command={folder}/script\nstartsecs=0", "exit status 127", "couldn't exec {folder}/script"),
-    ("command=/bin/sh -c 'echo boom >&2; exit 3'", "exit status 3", "boom\n"),
-    ("command=/bin/sh -c 'echo boom; exit 3'\nstartsecs=0\nredirect_stderr=true",
-     "exit status 3", "boom\n"),
-    ("command=/bin/sh -c 'echo boom; exit 0'\nstartsecs=0\nautorestart=true\nstartretries=9",
-     "exit status 0", "boom\n"),
-    ("command=/bin/sh -c 'echo boom; sleep 0.3; echo bang >&2; kill -9 $$'\nstartsecs=0\n"
-     "stdout_logfile=NONE\nstderr_logfile=NONE", "terminated by SIGKILL", "boom\nbang\n"),
-])
+@pytest.mark.parametrize(
+    ("section", "how", "tail"),
+    [
+        (f"{PLAIN}\ndirectory=/nosuch", "exit status 127", "couldn't chdir to /nosuch: ENOENT"),
+        (
+            "command={folder}/script\nstartsecs=0",
+            "exit status 127",
+            "couldn't exec {folder}/script",
+        ),
+        ("command=/bin/sh -c 'echo boom >&2; exit 3'", "exit status 3", "boom\n"),
+        (
+            "command=/bin/sh -c 'echo boom; exit 3'\nstartsecs=0\nredirect_stderr=true",
+            "exit status 3",
+            "boom\n",
+        ),
+        (
+            "command=/bin/sh -c 'echo boom; exit 0'\nstartsecs=0\nautorestart=true\nstartretries=9",
+            "exit status 0",
+            "boom\n",
+        ),
+        (
+            "command=/bin/sh -c 'echo boom; sleep 0.3; echo bang >&2; kill -9 $$'\nstartsecs=0\n"
+            "stdout_logfile=NONE\nstderr_logfile=NONE",
+            "terminated by SIGKILL",
+            "boom\nbang\n",
+        ),
+    ],
+)
 def test_one_that_ends_by_itself_is_gone_and_how_and_its_last_words_are_kept(
-        begin: Begin, section: str, how: str, tail: str) -> None:
+    begin: Begin, section: str, how: str, tail: str
+) -> None:
     site = begin(MYAPP)
     script = site.folder / "script"
     script.write_text("#!/nosuch\n")
@@ -115,8 +138,10 @@ def test_a_discarded_one_is_stopped_as_supervisor_stops(begin: Begin) -> None:
     site = begin(MYAPP)
     before, supervisord = site.processes(), site.server.supervisor.getPID()
     opened = descriptors(supervisord)
-    site.change("[program:myapp]\ncommand=/bin/sh -c 'trap \"echo bye; exit 5\" USR1;"
-                " echo on; while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=USR1\n")
+    site.change(
+        '[program:myapp]\ncommand=/bin/sh -c \'trap "echo bye; exit 5" USR1;'
+        " echo on; while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=USR1\n"
+    )
     pid = site.succeed().successor
     wait_for(lambda: psutil.Process(pid).children())
     site.discard()
@@ -131,17 +156,20 @@ def test_one_that_ignores_the_stop_signal_is_killed_after_stopwaitsecs(begin: Be
     site = begin(MYAPP)
     before, supervisord = site.processes(), site.server.supervisor.getPID()
     opened = descriptors(supervisord)
-    site.change("[program:myapp]\ncommand=/bin/sh -c 'trap \"echo no\" TERM;"
-                " while :; do sleep 0.1; done'\nstartsecs=0\nstopwaitsecs=1\n")
+    site.change(
+        '[program:myapp]\ncommand=/bin/sh -c \'trap "echo no" TERM;'
+        " while :; do sleep 0.1; done'\nstartsecs=0\nstopwaitsecs=1\n"
+    )
     pid = site.succeed().successor
     wait_for(lambda: psutil.Process(pid).children())
     found = site.discard()
     assert (found.successor, found.successor_state) == (pid, "STOPPING")
     assert site.discard() == found
     assert fault(site.succeed) == (
-        Faults.FAILED, "FAILED: myapp: its last successor is still being stopped")
-    assert fault(site.promote) == (
-        Faults.FAILED, "FAILED: myapp: its successor is being stopped")
+        Faults.FAILED,
+        "FAILED: myapp: its last successor is still being stopped",
+    )
+    assert fault(site.promote) == (Faults.FAILED, "FAILED: myapp: its successor is being stopped")
     assert site.processes()["myapp.successor"] == (pid, "STOPPING")
     found = ended(site)
     assert (found.ended, found.tail) == (f"(pid {pid}) ended: terminated by SIGKILL", "no\n")
@@ -151,8 +179,10 @@ def test_one_that_ignores_the_stop_signal_is_killed_after_stopwaitsecs(begin: Be
 @pytest.mark.parametrize("more", ["", "stdout_capture_maxbytes=1MB\n"])
 def test_of_much_output_the_end_is_kept(begin: Begin, more: str) -> None:
     site = begin(MYAPP)
-    site.change("[program:myapp]\nstartsecs=0\ncommand=/bin/sh -c 'i=0; while [ $i -lt 9000 ];"
-                f" do echo line $i; i=$((i+1)); done; echo -n end'\n{more}")
+    site.change(
+        "[program:myapp]\nstartsecs=0\ncommand=/bin/sh -c 'i=0; while [ $i -lt 9000 ];"
+        f" do echo line $i; i=$((i+1)); done; echo -n end'\n{more}"
+    )
     pid = site.succeed().successor
     wait_for(lambda: gone(pid))
     tail = ended(site).tail
@@ -165,8 +195,10 @@ def test_what_is_captured_is_in_it_once(begin: Begin) -> None:
     """Between supervisor's tokens, for its communication events."""
     site = begin(MYAPP)
     text = "before <!--XSUPERVISOR:BEGIN-->within<!--XSUPERVISOR:END--> after"
-    site.change("[program:myapp]\nstartsecs=0\nstdout_capture_maxbytes=1MB\n"
-                f"command=/bin/sh -c 'echo \"{text}, and that is all there is to say\"'\n")
+    site.change(
+        "[program:myapp]\nstartsecs=0\nstdout_capture_maxbytes=1MB\n"
+        f"command=/bin/sh -c 'echo \"{text}, and that is all there is to say\"'\n"
+    )
     site.succeed()
     tail = ended(site).tail
     for word in ("before ", "within", " after", "all there is to say\n"):

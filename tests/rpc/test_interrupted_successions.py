@@ -18,8 +18,10 @@ MYAPP = f"[program:myapp]\n{PLAIN}\n"
 CHANGED = MYAPP + "environment=COLOUR=green\n"
 OTHER = f"[program:other]\n{PLAIN}\n"
 # It takes a while to stop, and says nothing.
-SLOW = ("[program:myapp]\ncommand=/bin/sh -c 'trap \"\" TERM; echo on; while :; do sleep 0.1; done'"
-        "\nstartsecs=0\nstopwaitsecs={secs}\nstdout_logfile={{folder}}/out\n")
+SLOW = (
+    "[program:myapp]\ncommand=/bin/sh -c 'trap \"\" TERM; echo on; while :; do sleep 0.1; done'"
+    "\nstartsecs=0\nstopwaitsecs={secs}\nstdout_logfile={{folder}}/out\n"
+)
 
 
 def both(begin: Begin) -> tuple[Succeeding, int, int]:
@@ -44,8 +46,7 @@ def retiring(begin: Begin, secs: int) -> tuple[Succeeding, int, int]:
 def test_a_program_that_was_stopped_meanwhile_stays_stopped(begin: Begin) -> None:
     site, old, new = both(begin)
     assert site.ctl("stop", "myapp")[1] == "myapp: stopped\n"
-    assert fault(site.promote) == (
-        Faults.FAILED, "FAILED: myapp: it has been stopped meanwhile")
+    assert fault(site.promote) == (Faults.FAILED, "FAILED: myapp: it has been stopped meanwhile")
     assert site.discard().successor in (0, new)
     site.wait_names("myapp")
     assert site.processes() == {"myapp": (0, "STOPPED")}
@@ -91,7 +92,7 @@ def test_a_program_that_has_crashed_is_replaced(begin: Begin) -> None:
 def test_restart_of_all_leaves_one_of_each(begin: Begin) -> None:
     site, old, new = both(begin)
     site.ctl("restart", "all")
-    (pid, state), = site.processes().values()
+    ((pid, state),) = site.processes().values()
     assert state == "RUNNING"
     assert pid not in (old, new)
 
@@ -190,9 +191,13 @@ def test_supervisord_shuts_down_with_all(begin: Begin, promoted: bool) -> None:
 def test_a_reload_of_supervisord_begins_anew(begin: Begin, promoted: bool) -> None:
     site, old, new = retiring(begin, 1) if promoted else both(begin)
     site.server.supervisor.restart()
-    wait_for(lambda: site.processes().keys() == {"myapp"}
-             and site.processes()["myapp"][0] not in (0, old, new)
-             and site.processes()["myapp"][1] == "RUNNING")
+    wait_for(
+        lambda: (
+            site.processes().keys() == {"myapp"}
+            and site.processes()["myapp"][0] not in (0, old, new)
+            and site.processes()["myapp"][1] == "RUNNING"
+        )
+    )
     assert gone(old)
     assert gone(new)
     assert environ(site.pid())["COLOUR"] == "green"
@@ -224,8 +229,7 @@ def test_wildcards_of_a_request_pass_by_what_is_beside_a_program(begin: Begin) -
         assert site.request("myapp:*", kind=kind).programs == ["myapp"]
         for name in ("myapp:myapp.retiring", "other:other.successor"):
             code, text = fault(lambda name=name, kind=kind: site.request(name, kind=kind))
-            assert (code, text) == (
-                Faults.BAD_NAME, f"BAD_NAME: {name}: ERROR (no such process)")
+            assert (code, text) == (Faults.BAD_NAME, f"BAD_NAME: {name}: ERROR (no such process)")
     statuses = {name: wire.Status(wire.COMPLETE, 1.0) for name in ("myapp", "other", "gone")}
     site.exchange(statuses=statuses)
     overview = wire.decode_overview(site.server.roll.status())

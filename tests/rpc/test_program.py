@@ -102,17 +102,21 @@ def test_it_is_the_configuration_in_force(dressed: Supervised) -> None:
     assert asked(dressed, "dressed").umask == 0o027
 
 
-@pytest.mark.parametrize(("name", "code", "says"), [
-    ("nosuch", Faults.BAD_NAME, "nosuch"),
-    ("web", Faults.BAD_NAME, "web"),
-    ("web:*", Faults.BAD_NAME, "web:*"),
-    (["dressed"], Faults.BAD_NAME, "dressed"),
-    ("missing", Faults.NO_FILE, "can't find command 'nosuch'"),
-    ("directory", Faults.NOT_EXECUTABLE, "command at '/tmp' is a directory"),
-    ("cut", Faults.NOT_EXECUTABLE, "can't parse command"),
-])
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("nosuch", Faults.BAD_NAME, "nosuch"),
+        ("web", Faults.BAD_NAME, "web"),
+        ("web:*", Faults.BAD_NAME, "web:*"),
+        (["dressed"], Faults.BAD_NAME, "dressed"),
+        ("missing", Faults.NO_FILE, "can't find command 'nosuch'"),
+        ("directory", Faults.NOT_EXECUTABLE, "command at '/tmp' is a directory"),
+        ("cut", Faults.NOT_EXECUTABLE, "can't parse command"),
+    ],
+)
 def test_what_could_not_be_spawned_is_a_fault(
-        dressed: Supervised, name: object, code: int, says: str) -> None:
+    dressed: Supervised, name: object, code: int, says: str
+) -> None:
     with pytest.raises(Fault) as caught:
         dressed.server.roll.program(name, token(dressed))
     assert caught.value.faultCode == code
@@ -130,12 +134,24 @@ def test_it_can_be_spawned_anew(dressed: Supervised) -> None:
     program = asked(dressed, "web:one")
     done = subprocess.run(
         [sys.executable, "-c", "import os; print(sorted(os.environ.items()))"],
-        env=program.environment, cwd=program.directory, capture_output=True, text=True, check=True)
+        env=program.environment,
+        cwd=program.directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "'SUPERVISOR_PROCESS_NAME', 'one'" in done.stdout
 
 
-GOOD = Program("gunicorn app:app", "/bin/gunicorn", ["gunicorn", "app:app"], "/srv",
-               {"A": "gr\udcffn", "B": ""}, 33, 0o22)
+GOOD = Program(
+    "gunicorn app:app",
+    "/bin/gunicorn",
+    ["gunicorn", "app:app"],
+    "/srv",
+    {"A": "gr\udcffn", "B": ""},
+    33,
+    0o22,
+)
 
 
 def test_a_program_comes_back_as_it_was() -> None:
@@ -145,12 +161,23 @@ def test_a_program_comes_back_as_it_was() -> None:
     assert decode_program(text.replace("{", '{"later": 1, ', 1)) == GOOD
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ('"uid": 33', '"uid": -1'), ('"uid": 33', '"uid": true'), ('"umask": 18', '"umask": null'),
-    ('"/srv"', "null"), ('["gunicorn", "app:app"]', "[]"), ('"app:app"', "3"),
-    ('"B": ""', '"B": 1'), ('"B": ""', '"B=C": ""'), ('"B": ""', '"": ""'),
-    ('"/srv"', '"/s\\u0000"'), ('"file"', '"other"'), ("{", "["),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"uid": 33', '"uid": -1'),
+        ('"uid": 33', '"uid": true'),
+        ('"umask": 18', '"umask": null'),
+        ('"/srv"', "null"),
+        ('["gunicorn", "app:app"]', "[]"),
+        ('"app:app"', "3"),
+        ('"B": ""', '"B": 1'),
+        ('"B": ""', '"B=C": ""'),
+        ('"B": ""', '"": ""'),
+        ('"/srv"', '"/s\\u0000"'),
+        ('"file"', '"other"'),
+        ("{", "["),
+    ],
+)
 def test_a_malformed_program_is_refused(old: str, new: str) -> None:
     with pytest.raises(BadMessage):
         decode_program(encode_program(GOOD).replace(old, new, 1))

@@ -41,8 +41,13 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def lacking(python: str, *arguments: object) -> list[str]:
-    done = subprocess.run([python, SCRIPT, *map(str, arguments)], text=True, timeout=60,
-                          check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [python, SCRIPT, *map(str, arguments)],
+        text=True,
+        timeout=60,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
     return done.stdout.split("\n")[:-1]
 
 
@@ -53,14 +58,17 @@ def test_supervisor_has_all_that_is_relied_on(python: str, configuration: Path) 
 def test_what_is_lacking_is_named(python: str, configuration: Path) -> None:
     relied_on = {
         "process.Subprocess": {"spawn": ["self", "quickly"], "nosuch": None, "pid": None},
-        "process.Nosuch": {}, "options": {"decode_wait_status": ["sts"], "nothing": None},
-        "loggers.FileHandler": {"unopen": ["self"]}}
+        "process.Nosuch": {},
+        "options": {"decode_wait_status": ["sts"], "nothing": None},
+        "loggers.FileHandler": {"unopen": ["self"]},
+    }
     assert lacking(python, configuration, json.dumps(relied_on)) == [
         "supervisor.process.Subprocess.spawn takes self",
         "supervisor.process.Subprocess.nosuch is not there",
         "supervisor.process.Nosuch is not there",
         "supervisor.options.nothing is not there",
-        "supervisor.loggers.FileHandler.unopen is not there"]
+        "supervisor.loggers.FileHandler.unopen is not there",
+    ]
 
 
 def test_something_is_relied_on() -> None:

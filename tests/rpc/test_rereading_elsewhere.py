@@ -52,11 +52,19 @@ def test_the_files_are_found_all_the_same(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     file = folder / "s.conf"
     file.write_text(_CONFIGURATION)
-    subprocess.run([sys.executable, "-m", "supervisor.supervisord", "-c", "s.conf"], cwd=folder,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    proxy = ServerProxy("http://localhost", SupervisorTransport(None, None, f"unix://{folder}/sock"))
+    subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", "s.conf"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    proxy = ServerProxy(
+        "http://localhost", SupervisorTransport(None, None, f"unix://{folder}/sock")
+    )
     wait_for(lambda: proxy.roll.status())
     file.write_text(_CONFIGURATION.replace("1000", "2000"))
     changes = json.loads(str(proxy.roll.reread()))["changes"]
     assert [(one["namespec"], one["keys"]) for one in changes] == [
-        ("myapp", {"command": "arbiter"})]
+        ("myapp", {"command": "arbiter"})
+    ]

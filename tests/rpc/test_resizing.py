@@ -23,8 +23,9 @@ def test_more_processes_are_started_and_dropped_ones_stopped(begin: Begin) -> No
     found = site.change(WEB.format(numprocs=11) + "stdout_logfile_backups=3\n")
     added = [f"web:w{number}" for number in (10, 2, 3, 4, 5, 6, 7, 8, 9)]
     assert found.resized == [Resize("web", added)]
-    assert keys(found) == {name: {"stdout_logfile_backups": NEEDS_ARBITER}
-                           for name in ("web:w0", "web:w1")}
+    assert keys(found) == {
+        name: {"stdout_logfile_backups": NEEDS_ARBITER} for name in ("web:w0", "web:w1")
+    }
     site.server.roll.resize("web")
     wait_for(lambda: {state for _, state in site.processes().values()} == {"RUNNING"})
     assert len(site.processes()) == 11
@@ -71,9 +72,13 @@ def test_programs_are_added_to_a_group_and_dropped_from_it(begin: Begin) -> None
 
 
 def test_a_dropped_process_has_time_to_stop_and_takes_its_successor_along(begin: Begin) -> None:
-    stubborn = WEB.replace("command=sleep 1000", (
-        "command=/bin/sh -c 'trap \"\" TERM; echo on; while :; do sleep 0.1; done'\n"
-        "stopwaitsecs=600\nstdout_logfile={{folder}}/out%(process_num)d"))
+    stubborn = WEB.replace(
+        "command=sleep 1000",
+        (
+            "command=/bin/sh -c 'trap \"\" TERM; echo on; while :; do sleep 0.1; done'\n"
+            "stopwaitsecs=600\nstdout_logfile={{folder}}/out%(process_num)d"
+        ),
+    )
     site = begin(stubborn.format(numprocs=2))
     wait_for(lambda: site.log("out1"))
     old = site.pid("web:w1")
@@ -89,7 +94,9 @@ def test_a_dropped_process_has_time_to_stop_and_takes_its_successor_along(begin:
     found = site.change(stubborn.format(numprocs=2))
     assert found.resized == [Resize("web", ["web:w1"])]
     assert fault(site.server.roll.resize, "web") == (
-        Faults.FAILED, f"FAILED: web: w1 is still there (STOPPING, pid {old})")
+        Faults.FAILED,
+        f"FAILED: web: w1 is still there (STOPPING, pid {old})",
+    )
     assert site.reread() == found
     site.server.supervisor.signalProcess("web:w1", "KILL")
     site.wait_names("web:w0")
@@ -116,9 +123,13 @@ def test_where_every_name_changes_only_an_update_helps(begin: Begin) -> None:
     assert list(site.processes()) == ["myapp"]
 
 
-@pytest.mark.parametrize("kind", [
-    "[fcgi-program:web]\nsocket=unix://{folder}/web.sock\n",
-    "[eventlistener:web]\nevents=TICK_60\n"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "[fcgi-program:web]\nsocket=unix://{folder}/web.sock\n",
+        "[eventlistener:web]\nevents=TICK_60\n",
+    ],
+)
 def test_what_is_of_another_kind_now_is_refused(begin: Begin, kind: str) -> None:
     """supervisord itself would end, with a process of another kind than its group's."""
     site = begin(WEB.format(numprocs=2))

@@ -14,7 +14,8 @@ from supervisor_roll.wire import mailbox as wire
 
 
 def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
-        make_site: Callable[..., Supervised]) -> None:
+    make_site: Callable[..., Supervised],
+) -> None:
     site = make_site("sleep 1000").start()
     environment = site.environment("myapp")
     assert environment["SUPERVISOR_ROLL_SOCKET"] == str(site.folder / "s_roll.sock")
@@ -32,9 +33,13 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     site.server.supervisor.restart()
     with pytest.raises(Fault, match="SHUTDOWN_STATE"):
         site.request("myapp")
-    wait_for(lambda: site.info("myapp")["pid"] not in (before, 0)
-             and site.info("myapp")["statename"] == "RUNNING"
-             and site.info("roll")["statename"] == "RUNNING")
+    wait_for(
+        lambda: (
+            site.info("myapp")["pid"] not in (before, 0)
+            and site.info("myapp")["statename"] == "RUNNING"
+            and site.info("roll")["statename"] == "RUNNING"
+        )
+    )
 
     assert site.environment("myapp")["SUPERVISOR_ROLL_SOCKET"] == f"{site.folder}/other.sock"
     hello = site.exchange(hello=True)
@@ -49,7 +54,8 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
 
 
 def test_without_an_event_listener_the_fault_says_what_to_include(
-        make_site: Callable[..., Supervised]) -> None:
+    make_site: Callable[..., Supervised],
+) -> None:
     site = make_site("").start()
     with pytest.raises(Fault, match=r"FAILED: no listener: there is no \[eventlistener:roll\]"):
         site.request("myapp")
@@ -57,14 +63,20 @@ def test_without_an_event_listener_the_fault_says_what_to_include(
     assert (overview.listener, overview.programs, overview.jobs) == (None, {}, [])
 
 
-@pytest.mark.parametrize(("line", "says"), [
-    (f"socket=/tmp/{'x' * 103}", f"socket=/tmp/{'x' * 103}: must be an absolute path of at most"
-                                 " 107 bytes"),
-    ("socket=roll.sock", "socket=roll.sock: must be an absolute path"),
-    ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known is socket"),
-])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            f"socket=/tmp/{'x' * 103}",
+            f"socket=/tmp/{'x' * 103}: must be an absolute path of at most 107 bytes",
+        ),
+        ("socket=roll.sock", "socket=roll.sock: must be an absolute path"),
+        ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known is socket"),
+    ],
+)
 def test_supervisord_does_not_start_with_a_bad_key_and_says_why(
-        make_site: Callable[..., Supervised], line: str, says: str) -> None:
+    make_site: Callable[..., Supervised], line: str, says: str
+) -> None:
     site = make_site("", rpcinterface=line)
     site.launch()
     assert site.process is not None

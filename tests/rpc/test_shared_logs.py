@@ -44,16 +44,24 @@ def write(site: Succeeding, name: str, letter: str) -> None:
     wait_for(lambda: everything(site).count(letter * 99 + "\n") == before + 1)
 
 
-@pytest.mark.parametrize(("old", "new", "kept"), [
-    ("", "", 1),
-    # 300 bytes to a file.
-    ("stdout_logfile_maxbytes=300", "stdout_logfile_maxbytes=300", 3),
-    ("stdout_logfile_maxbytes=300", "stdout_logfile_maxbytes=300\nstdout_logfile_backups=20", 3),
-    ("stdout_logfile_maxbytes=0", "stdout_logfile_maxbytes=300", 2),
-    ("stdout_logfile_maxbytes=300", "stdout_logfile_maxbytes=0", 2),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("", "", 1),
+        # 300 bytes to a file.
+        ("stdout_logfile_maxbytes=300", "stdout_logfile_maxbytes=300", 3),
+        (
+            "stdout_logfile_maxbytes=300",
+            "stdout_logfile_maxbytes=300\nstdout_logfile_backups=20",
+            3,
+        ),
+        ("stdout_logfile_maxbytes=0", "stdout_logfile_maxbytes=300", 2),
+        ("stdout_logfile_maxbytes=300", "stdout_logfile_maxbytes=0", 2),
+    ],
+)
 def test_no_line_is_lost_and_the_newest_are_in_the_file_itself(
-        begin: Begin, old: str, new: str, kept: int) -> None:
+    begin: Begin, old: str, new: str, kept: int
+) -> None:
     site = begin(writer("a", old))
     begun(site, 1)
     site.change(writer("b", new))
@@ -139,8 +147,9 @@ def test_automatic_log_files_stay_the_same(begin: Begin) -> None:
         for key in ("stdout_logfile", "stderr_logfile"):
             path = site.info("myapp")[key]
             assert path == before[key]
-            wait_for(lambda path=path, number=number: len(
-                Path(path).read_text().split()) == number + 2)
+            wait_for(
+                lambda path=path, number=number: len(Path(path).read_text().split()) == number + 2
+            )
     assert len(list(site.folder.glob("*---supervisor-*"))) == 2
     assert site.reload_config() == UNCHANGED
 
@@ -164,8 +173,7 @@ def test_an_automatic_log_file_that_was_not_there_is_made(begin: Begin) -> None:
     assert site.reload_config() == UNCHANGED
 
 
-def test_a_log_file_that_cannot_be_opened_any_more_stops_no_promotion_halfway(
-        begin: Begin) -> None:
+def test_a_log_file_that_cannot_be_opened_any_more_stops_no_promotion_halfway(begin: Begin) -> None:
     site = begin(writer("a", "stdout_logfile_maxbytes=0"))
     begun(site, 1)
     site.change(writer("b", "stdout_logfile_maxbytes=300"))

@@ -39,14 +39,26 @@ def writes_to(pid: int) -> str:
 
 SEEN: dict[str, tuple[str, str, Callable[[int], object], object]] = {
     # key: the section, what is changed of it, what is seen of a process, what it is to be.
-    "environment": (MYAPP, 'environment=COLOUR="gr%%n"', lambda pid: environ(pid).get("COLOUR"),
-                    "gr%n"),
-    "command": (MYAPP, "command=sleep 2000",
-                lambda pid: psutil.Process(pid).cmdline(), ["sleep", "2000"]),
+    "environment": (
+        MYAPP,
+        'environment=COLOUR="gr%%n"',
+        lambda pid: environ(pid).get("COLOUR"),
+        "gr%n",
+    ),
+    "command": (
+        MYAPP,
+        "command=sleep 2000",
+        lambda pid: psutil.Process(pid).cmdline(),
+        ["sleep", "2000"],
+    ),
     "directory": (MYAPP, "directory=/usr", lambda pid: psutil.Process(pid).cwd(), "/usr"),
     "umask": (MYAPP, "umask=027", umask, "0027"),
-    "stdout_logfile": (f"[program:myapp]\n{SPEAKS}stdout_logfile={{folder}}/old.out\n",
-                       "stdout_logfile={folder}/new.out", writes_to, "new.out"),
+    "stdout_logfile": (
+        f"[program:myapp]\n{SPEAKS}stdout_logfile={{folder}}/old.out\n",
+        "stdout_logfile={folder}/new.out",
+        writes_to,
+        "new.out",
+    ),
 }
 if as_root():
     SEEN["user"] = (MYAPP, "user=nobody", lambda pid: psutil.Process(pid).username(), "nobody")
@@ -112,14 +124,32 @@ def test_all_that_supervisord_tells_is_of_the_new_one(begin: Begin) -> None:
     assert site.ctl("stop", "myapp")[1] == "myapp: stopped\n"
     wait_for(lambda: gone(new))
     assert site.processes() == {"myapp": (0, "STOPPED")}
-    wait_for(lambda: any("processname:myapp " in one and f"pid:{new}" in one
-                         and "STATE_STOPPED" in one for one in site.events))
-    told = [" ".join([line.split()[0].removeprefix("PROCESS_STATE_"),
-                      line.split()[1].removeprefix("processname:")])
-            for line in site.events if "groupname:myapp" in line]
+    wait_for(
+        lambda: any(
+            "processname:myapp " in one and f"pid:{new}" in one and "STATE_STOPPED" in one
+            for one in site.events
+        )
+    )
+    told = [
+        " ".join(
+            [
+                line.split()[0].removeprefix("PROCESS_STATE_"),
+                line.split()[1].removeprefix("processname:"),
+            ]
+        )
+        for line in site.events
+        if "groupname:myapp" in line
+    ]
     assert told == [
-        "STARTING myapp", "RUNNING myapp", "STARTING myapp.successor", "RUNNING myapp.successor",
-        "STOPPING myapp.retiring", "STOPPED myapp.retiring", "STOPPING myapp", "STOPPED myapp"]
+        "STARTING myapp",
+        "RUNNING myapp",
+        "STARTING myapp.successor",
+        "RUNNING myapp.successor",
+        "STOPPING myapp.retiring",
+        "STOPPED myapp.retiring",
+        "STOPPING myapp",
+        "STOPPED myapp",
+    ]
 
 
 def test_a_promoted_program_is_started_again_as_any(begin: Begin) -> None:
@@ -133,10 +163,13 @@ def test_a_promoted_program_is_started_again_as_any(begin: Begin) -> None:
 
 
 def test_the_old_process_is_stopped_with_its_own_settings_and_never_started_again(
-        begin: Begin) -> None:
-    old_settings = ("command=/bin/sh -c 'trap \"\" TERM; trap \"echo told; exit 1\" INT;"
-                    " while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=INT\n"
-                    "autorestart=true\nstdout_logfile={folder}/my.out\n")
+    begin: Begin,
+) -> None:
+    old_settings = (
+        'command=/bin/sh -c \'trap "" TERM; trap "echo told; exit 1" INT;'
+        " while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=INT\n"
+        "autorestart=true\nstdout_logfile={folder}/my.out\n"
+    )
     site = begin(f"[program:myapp]\n{old_settings}")
     old = site.pid()
     site.change(f"[program:myapp]\n{PLAIN}\nstopsignal=TERM\nstdout_logfile={{folder}}/my.out\n")
@@ -149,21 +182,27 @@ def test_the_old_process_is_stopped_with_its_own_settings_and_never_started_agai
 
 
 def test_while_both_run_each_has_a_name_of_its_own(begin: Begin) -> None:
-    stubborn = ("command=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\nstartsecs=0\n"
-                "stopwaitsecs=600\n")
+    stubborn = (
+        "command=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\nstartsecs=0\n"
+        "stopwaitsecs=600\n"
+    )
     site = begin(f"[program:myapp]\n{stubborn}")
     old = site.pid()
     wait_for(lambda: "sleep" in [one.name() for one in psutil.Process(old).children()])
     site.change(MYAPP)
     new = site.succeed().successor
     assert {name: pid for name, (pid, _) in site.processes().items()} == {
-        "myapp": old, "myapp.successor": new}
+        "myapp": old,
+        "myapp.successor": new,
+    }
     found = site.promote()
     assert (found.pid, found.successor, found.retiring) == (new, 0, old)
     assert site.processes()["myapp.retiring"] == (old, "STOPPING")
     assert site.pid() == new
-    assert fault(site.succeed) == (Faults.FAILED, (
-        f"FAILED: myapp: myapp.retiring is still there (STOPPING, pid {old})"))
+    assert fault(site.succeed) == (
+        Faults.FAILED,
+        (f"FAILED: myapp: myapp.retiring is still there (STOPPING, pid {old})"),
+    )
     assert site.server.supervisor.signalProcess("myapp:myapp.retiring", "KILL")
     site.wait_names("myapp")
     assert site.succeed().successor
@@ -215,11 +254,25 @@ def named() -> Iterator[Succeeding]:
 
 
 @pytest.mark.parametrize("method", ["succeed", "promote", "discard", "succession", "adopt"])
-@pytest.mark.parametrize("name", [
-    "nosuch", "my\x7fapp", "myapp:*", "myapp:nosuch", "roll", "", ["myapp"], 3, {"a": "b"},
-    "myapp:myapp.successor", "myapp:myapp.retiring"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nosuch",
+        "my\x7fapp",
+        "myapp:*",
+        "myapp:nosuch",
+        "roll",
+        "",
+        ["myapp"],
+        3,
+        {"a": "b"},
+        "myapp:myapp.successor",
+        "myapp:myapp.retiring",
+    ],
+)
 def test_a_name_that_means_no_program_is_a_fault(
-        named: Succeeding, method: str, name: object) -> None:
+    named: Succeeding, method: str, name: object
+) -> None:
     code, text = fault(getattr(named.server.roll, method), name)
     assert (code, text.split(":")[0]) == (Faults.BAD_NAME, "BAD_NAME")
     assert sorted(named.processes()) == ["myapp", "myapp.successor"]
@@ -228,7 +281,6 @@ def test_a_name_that_means_no_program_is_a_fault(
 def test_what_is_not_there_cannot_be_promoted_or_succeeded(begin: Begin) -> None:
     site = begin(f"{MYAPP}[program:idle]\n{PLAIN}\nautostart=false\n")
     assert fault(site.promote) == (Faults.FAILED, "FAILED: myapp: it has no successor")
-    assert fault(site.succeed, "idle") == (
-        Faults.NOT_RUNNING, "NOT_RUNNING: idle: it is STOPPED")
+    assert fault(site.succeed, "idle") == (Faults.NOT_RUNNING, "NOT_RUNNING: idle: it is STOPPED")
     assert site.discard("idle") == Succession(0, "STOPPED")
     assert sorted(site.processes()) == ["idle:idle", "myapp"]

@@ -52,8 +52,7 @@ def test_a_hundred_promotions_with_changed_log_settings(begin: Begin) -> None:
     site = begin(MYAPP)
 
     def act(number: int) -> None:
-        site.change(MYAPP + f"stdout_logfile_maxbytes={number % 3}MB\n"
-                    f"environment=ROUND={number}\n")
+        site.change(MYAPP + f"stdout_logfile_maxbytes={number % 3}MB\nenvironment=ROUND={number}\n")
         replaced(site)
 
     assert_leaves_nothing(site, act)
@@ -77,8 +76,12 @@ def test_a_hundred_discarded(begin: Begin) -> None:
 def test_a_hundred_that_could_not_be_started(begin: Begin) -> None:
     site = begin(MYAPP)
     (site.folder / "folder").mkdir()
-    sections = [MYAPP.replace("sleep", "nosuch"), MYAPP + "stdout_logfile={folder}/folder\n",
-                MYAPP + "directory=/nosuch\n", MYAPP.replace("sleep 1000", "false")]
+    sections = [
+        MYAPP.replace("sleep", "nosuch"),
+        MYAPP + "stdout_logfile={folder}/folder\n",
+        MYAPP + "directory=/nosuch\n",
+        MYAPP.replace("sleep 1000", "false"),
+    ]
 
     def act(number: int) -> None:
         site.change(sections[number % len(sections)])

@@ -27,7 +27,8 @@ def test_any_text_comes_back_as_it_was(kind: str, fields: dict[str, str]):
 
 def test_it_has_the_form_of_sd_notify():
     assert encode(Message(READY, {"AGE": "3", "STATUS": "200 OK"})) == (
-        b"READY=1\nAGE=3\nSTATUS=200 OK")
+        b"READY=1\nAGE=3\nSTATUS=200 OK"
+    )
 
 
 def test_text_that_is_not_unicode_is_sent_in_escapes():
@@ -60,10 +61,28 @@ def test_several_long_fields_are_all_cut_until_they_fit(sizes: list[int]):
         assert value and fields[key].endswith(value)
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"\n", b"READY", b"READY=", b"READY=0", b"READY=11", b"ready=1", b"AGE=1", b" READY=1",
-    b"READY=1\nAGE", b"READY=1\n=1", b"READY=1\nAGE=1\n\xff", b"\xff\xfe", b"READY=1\x00",
-    b"STATUS=1\nREADY=1", b"READY=1\r\nAGE=1", b"READY=1\n" + b"A=" + b"x" * MAX_BYTES])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b"READY",
+        b"READY=",
+        b"READY=0",
+        b"READY=11",
+        b"ready=1",
+        b"AGE=1",
+        b" READY=1",
+        b"READY=1\nAGE",
+        b"READY=1\n=1",
+        b"READY=1\nAGE=1\n\xff",
+        b"\xff\xfe",
+        b"READY=1\x00",
+        b"STATUS=1\nREADY=1",
+        b"READY=1\r\nAGE=1",
+        b"READY=1\n" + b"A=" + b"x" * MAX_BYTES,
+    ],
+)
 def test_garbage_is_a_bad_message(data: bytes):
     with pytest.raises(BadMessage):
         decode(data)

@@ -21,17 +21,24 @@ from supervisor.process import EventListenerPool
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.eventlistener import OK, READY, EventReader
 
-NAMES = {Tick5Event: "TICK_5", RemoteCommunicationEvent: "REMOTE_COMMUNICATION",
-         ProcessStateExitedEvent: "PROCESS_STATE_EXITED"}
-EVENTS = st.lists(st.tuples(
-    st.sampled_from(list(NAMES)),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=30)), max_size=4)
+NAMES = {
+    Tick5Event: "TICK_5",
+    RemoteCommunicationEvent: "REMOTE_COMMUNICATION",
+    ProcessStateExitedEvent: "PROCESS_STATE_EXITED",
+}
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(list(NAMES)), st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+    ),
+    max_size=4,
+)
 
 
 def written(kind: type[Event], payload: str, serial: int = 7) -> bytes:
     """An event's envelope and payload, as supervisor writes them to a listener."""
-    pool = SimpleNamespace(config=SimpleNamespace(
-        name="roll", options=SimpleNamespace(identifier="supervisor")))
+    pool = SimpleNamespace(
+        config=SimpleNamespace(name="roll", options=SimpleNamespace(identifier="supervisor"))
+    )
     envelope = EventListenerPool._eventEnvelope(pool, kind, serial, serial + 1, payload)
     return bytes(as_bytes(envelope))
 
@@ -53,12 +60,13 @@ def test_an_event_is_named_once_it_is_complete() -> None:
 @settings(max_examples=50, deadline=None)
 @given(EVENTS, st.data())
 def test_however_the_bytes_are_cut_the_events_are_the_same(
-        events: list[tuple[type[Event], str]], data: st.DataObject) -> None:
+    events: list[tuple[type[Event], str]], data: st.DataObject
+) -> None:
     stream = b"".join(written(kind, payload) for kind, payload in events)
     reader, names, at = EventReader(), [], 0
     while at < len(stream):
         size = data.draw(st.integers(1, max(1, len(stream) - at)))
-        names += reader.feed(stream[at:at + size])
+        names += reader.feed(stream[at : at + size])
         at += size
     assert names == [NAMES[kind] for kind, _ in events]
 
@@ -74,8 +82,9 @@ def test_a_payload_may_look_like_an_envelope() -> None:
     assert EventReader().feed(data) == ["REMOTE_COMMUNICATION", "TICK_5"]
 
 
-@pytest.mark.parametrize("data", [
-    b"\n", b"garbage\n", b"eventname:TICK_5\n", b"len:3\nabc", b"eventname:TICK_5 len:x\n"])
+@pytest.mark.parametrize(
+    "data", [b"\n", b"garbage\n", b"eventname:TICK_5\n", b"len:3\nabc", b"eventname:TICK_5 len:x\n"]
+)
 def test_what_is_no_envelope_is_an_error(data: bytes) -> None:
     with pytest.raises(BadMessage):
         EventReader().feed(data)

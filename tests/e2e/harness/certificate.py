@@ -26,4 +26,4 @@ AiEAn8ZC+gbQx0UDdjieqEnqoRNTZu4HcbbBa9YhF9m6nj8CIB+DLG1eM1iB+5nx
 
 def trusting() -> ssl.SSLContext:
     """A client's context that believes this certificate and no other."""
-    return ssl.create_default_context(cadata=PEM[PEM.index("-----BEGIN CERTIFICATE"):])
+    return ssl.create_default_context(cadata=PEM[PEM.index("-----BEGIN CERTIFICATE") :])

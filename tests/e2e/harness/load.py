@@ -74,8 +74,11 @@ class Summary:
     @property
     def refused(self) -> list[Request]:
         """Those whose connection was refused, or whose Unix path was not there."""
-        return [r for r in self.requests
-                if r.error.startswith(("ConnectionRefusedError", "FileNotFoundError"))]
+        return [
+            r
+            for r in self.requests
+            if r.error.startswith(("ConnectionRefusedError", "FileNotFoundError"))
+        ]
 
     @property
     def errors(self) -> Mapping[str, int]:
@@ -171,13 +174,9 @@ class Load:
         requests = []
         for request in list(self._requests):
             if request.end is None:
-                request = dataclasses.replace(
-                    request, end=time.monotonic(), error="no answer yet"
-                )
+                request = dataclasses.replace(request, end=time.monotonic(), error="no answer yet")
             requests.append(request)
-        return Summary(
-            tuple(requests), self._connections.opened, self._connections.idle_closed
-        )
+        return Summary(tuple(requests), self._connections.opened, self._connections.idle_closed)
 
     def answered_by(self, release: str) -> int:
         """How many requests ``release`` has answered until now."""
@@ -253,8 +252,7 @@ def steady(*loads: Load, before: int = 25, after: int = 50) -> Iterator[None]:
         yield
         seen = [load.sent for load in loads]
         for load, sent in zip(loads, seen, strict=True):
-            wait_until(lambda load=load, sent=sent: load.sent >= sent + after, 15,
-                       "requests go on")
+            wait_until(lambda load=load, sent=sent: load.sent >= sent + after, 15, "requests go on")
     finally:
         for load in loads:
             load.stop()

@@ -59,8 +59,11 @@ class ArbitersTable:
         for pid in self._arbiters():
             self._tables.setdefault(pid, WorkerTable(pid))
         samples = [table.sample() for table in self._tables.values()]
-        return Sample(at, frozenset().union(*(one.children for one in samples)),
-                      frozenset().union(*(one.ready for one in samples)))
+        return Sample(
+            at,
+            frozenset().union(*(one.children for one in samples)),
+            frozenset().union(*(one.ready for one in samples)),
+        )
 
 
 class WorkerTable:

@@ -34,8 +34,13 @@ class Site(SiteFolder):
     As a context manager it starts, stops, and removes its folder.
     """
 
-    def __init__(self, *programs: Program, roll: bool = True, inet: Inet | None = None,
-                 supervisor: Path = _BIN) -> None:
+    def __init__(
+        self,
+        *programs: Program,
+        roll: bool = True,
+        inet: Inet | None = None,
+        supervisor: Path = _BIN,
+    ) -> None:
         super().__init__(programs, roll, inet)
         self._bin = supervisor
         self._roll = roll
@@ -251,8 +256,11 @@ class Site(SiteFolder):
     def arbiters(self, name: str) -> list[int]:
         """The arbiters of a program, by what supervisord's children are: the successor, too."""
         conf = f"{self.folder}/{name}.conf.py"
-        return [one.pid for one in psutil.Process(self.supervisord_pid).children()
-                if conf in _command_line(one)]
+        return [
+            one.pid
+            for one in psutil.Process(self.supervisord_pid).children()
+            if conf in _command_line(one)
+        ]
 
     def all_workers(self, name: str) -> Sample:
         """The workers of all the arbiters of a program, right now."""
@@ -261,8 +269,9 @@ class Site(SiteFolder):
     def assert_alone(self, name: str) -> None:
         """A program's group has one process, and supervisord no child of it but that."""
         self.wait_state(name, "RUNNING")  # a promoted one may be STARTING for less than startsecs
-        found = [one["name"] for one in self.rpc.supervisor.getAllProcessInfo()
-                 if one["group"] == name]
+        found = [
+            one["name"] for one in self.rpc.supervisor.getAllProcessInfo() if one["group"] == name
+        ]
         assert (found, self.arbiters(name)) == ([name], [self.pid(name)])
 
     def observe_all(self, name: str, every_secs: float = 0.02) -> Observer:
