@@ -68,7 +68,7 @@ class Beginnings:
 
     def _found(self, run: Run, settings: Settings) -> Found | Refusal | None:
         rolls = self._rolls
-        return gather(run, settings, rolls.knowledge, rolls.clock(), rolls.outbox.wall())
+        return gather(run, settings, rolls.knowledge, rolls.clock())
 
     def _refuse(self, run: Run, refusal: Refusal) -> None:
         choice = refusal.choice

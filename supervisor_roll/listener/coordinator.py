@@ -265,9 +265,10 @@ class Coordinator:
         if run.rollout is None or arbiter is None:
             return
         surge = run.rollout.budget.surge > 0
+        lasted = self.clock() - run.gathers_since
         for one in self.knowledge.siblings(arbiter.namespec):
             for child in self.table.children(one.id):
-                if child not in one.workers and child.started > run.since:
+                if child not in one.workers and self.table.age_secs(child) < lasted:
                     one.workers[child] = Worker(child, 0)
                     self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
 

@@ -40,11 +40,11 @@ class Found:
 
 
 def gather(
-    run: Run, settings: Settings, knowledge: Knowledge, now: float, wall: float
+    run: Run, settings: Settings, knowledge: Knowledge, now: float
 ) -> Found | Refusal | None:
     """The arbiter to roll, all of whose workers are known; a Refusal; None: look again soon.
 
-    ``now`` is on the clock, ``wall`` in seconds since the epoch.
+    ``now`` is on the clock.
     """
     waits = now < run.gathers_since + settings.ready_timeout_secs
     info = knowledge.info(run.namespec)
@@ -56,7 +56,7 @@ def gather(
         return Refusal(f"it is {state}; start it first: supervisorctl start {run.namespec}")
     arbiter = knowledge.arbiters.get(identity)
     if arbiter is None or not (arbiter.workers or arbiter.facts):
-        young = wall - identity.started < settings.ready_timeout_secs
+        young = knowledge.table.age_secs(identity) < settings.ready_timeout_secs
         gunicorn, why = rollable.silence(knowledge.table, identity)
         if gunicorn and young and waits:
             return None

@@ -9,12 +9,12 @@ import os
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
-
-import psutil
 
 from supervisor_roll.listener import memory, sockets
 from supervisor_roll.listener.memory import Room
+from supervisor_roll.listener.process_stat import PROC, age_secs, all_stats, stat_of
 from supervisor_roll.listener.sockets import Held
 from supervisor_roll.rollout.events import InstanceId
 
@@ -33,54 +33,56 @@ class ProcessTable:
     pidfd_open(2) needs Linux 5.3.
     """
 
-    def __init__(self, selector: BaseSelector) -> None:
-        self._selector = selector
+    def __init__(self, selector: BaseSelector, proc: Path = PROC) -> None:
+        self._selector, self._proc = selector, proc
         self._pidfds: dict[InstanceId, int] = {}
 
     def identity(self, pid: int) -> InstanceId | None:
         """The process that has this pid now; None if there is none, or only a zombie."""
-        try:
-            process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return None
-            return InstanceId(pid, process.create_time())
-        except psutil.Error:
-            return None
+        found = stat_of(pid, self._proc)
+        return None if found is None or found.gone else found.id
 
     def child(self, pid: int) -> Child | None:
         """The process and its parent; None if either has gone."""
-        try:
-            process = psutil.Process(pid)
-            parent = self.identity(process.ppid())
-            return parent and Child(InstanceId(pid, process.create_time()), parent)
-        except psutil.Error:
-            return None
+        found = stat_of(pid, self._proc)
+        parent = self.identity(found.parent) if found is not None else None
+        return Child(found.id, parent) if found is not None and parent is not None else None
 
     def children(self, instance: InstanceId) -> list[InstanceId]:
         """Its children now."""
-        try:
-            pids = [one.pid for one in psutil.Process(instance.pid).children()]
-        except psutil.Error:
-            return []
-        return [found for pid in pids if (found := self.identity(pid)) is not None]
+        found = [
+            one.id for one in all_stats(self._proc) if one.parent == instance.pid and not one.gone
+        ]
+        return found if self.alive(instance) else []
 
     def alive(self, instance: InstanceId) -> bool:
         return self.identity(instance.pid) == instance
 
+    def age_secs(self, instance: InstanceId) -> float:
+        """For how long the process has run."""
+        return age_secs(instance)
+
     def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
         """The pids of the process's descendants whose command line has ``word`` in it."""
-        try:
-            found = psutil.Process(instance.pid).children(recursive=True)
-        except psutil.Error:
-            return []
-        return [one.pid for one in found if word in self.command_line(one.pid)]
+        children: dict[int, list[int]] = {}
+        for one in all_stats(self._proc):
+            children.setdefault(one.parent, []).append(one.id.pid)
+        found: list[int] = []
+        parents = [instance.pid] if self.alive(instance) else []
+        while parents:
+            below = children.pop(parents.pop(), [])
+            found += below
+            parents += below
+        return [pid for pid in found if word in self.command_line(pid)]
 
     def command_line(self, pid: int) -> str:
         """The process's command line, as it shows itself; empty if it has gone."""
         try:
-            return " ".join(psutil.Process(pid).cmdline())
-        except psutil.Error:
+            line = (self._proc / str(pid) / "cmdline").read_bytes()
+        except OSError:
             return ""
+        # One that has set its title has blanks between its words, or nothing.
+        return " ".join(line.rstrip(b"\0").decode(errors="surrogateescape").split("\0"))
 
     def watch(self, instance: InstanceId) -> bool:
         """Have the selector say when the process ends, with it as the key's data.

@@ -12,12 +12,12 @@ from typing import NamedTuple
 class InstanceId(NamedTuple):
     """A process that cannot be mistaken for a later one with the same pid.
 
-    ``started`` is the process's start time as the kernel tells it (psutil's
-    ``create_time``, seconds since the epoch).
+    ``started`` is the process's start time as the kernel counts it: in clock ticks since the
+    machine's boot, which no step of the wall clock changes.
     """
 
     pid: int
-    started: float
+    started: int
 
 
 # --- events -----------------------------------------------------------------------------

@@ -52,4 +52,4 @@ def store_of(site: Site) -> SocketStore:
 
 def kept(site: Site) -> list[Held]:
     """What a newly started arbiter of myapp would be given."""
-    return store_of(site).for_another(InstanceId(0, 0.0), "myapp")
+    return store_of(site).for_another(InstanceId(0, 0), "myapp")

@@ -23,7 +23,7 @@ from typing import Any
 from pretend_answer import PretendAnswer
 from pretend_program import BOOT, PIDS, SUPERVISORD_PID, Program, close
 from pretend_supervisord import EPOCH, PretendSupervisord
-from pretend_table import PretendSides, PretendTable, Process
+from pretend_table import TICKS, PretendSides, PretendTable, Process
 
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
@@ -253,7 +253,7 @@ class Site:
 
     def fork(self, pid: int, parent: int, command_line: str) -> InstanceId:
         self.now += 0.001
-        instance = InstanceId(pid, EPOCH + self.now)
+        instance = InstanceId(pid, round(self.now * TICKS))
         self.table.processes[pid] = Process(instance, parent, command_line)
         return instance
 

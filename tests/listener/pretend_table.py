@@ -17,6 +17,8 @@ from supervisor_roll.rollout.events import InstanceId
 if TYPE_CHECKING:
     from pretend_site import Site
 
+TICKS = 1000  # in each second
+
 
 @dataclass
 class Process:
@@ -54,6 +56,9 @@ class PretendTable:
 
     def alive(self, instance: InstanceId) -> bool:
         return self.identity(instance.pid) == instance
+
+    def age_secs(self, instance: InstanceId) -> float:
+        return self._site.now - instance.started / TICKS
 
     def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
         return [one.pid for one in self.children(instance) if word in self.command_line(one.pid)]

@@ -13,7 +13,7 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, UNREADY, Message
 
-ARBITER, FIRST, SECOND = InstanceId(10, 1.0), InstanceId(11, 2.0), InstanceId(12, 3.0)
+ARBITER, FIRST, SECOND = InstanceId(10, 1), InstanceId(11, 2), InstanceId(12, 3)
 
 
 def arbiter() -> Arbiter:

@@ -20,7 +20,7 @@ from supervisor_roll.listener.sockets import Held, SocketStore
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import LISTENING, LOADED, READY, STARTING, Message
 
-FIRST, SECOND, OTHER = InstanceId(1, 1.0), InstanceId(2, 2.0), InstanceId(3, 0.5)
+FIRST, SECOND, OTHER = InstanceId(1, 1), InstanceId(2, 2), InstanceId(3, 0)
 
 
 def is_open(held: Held) -> bool:
@@ -67,7 +67,7 @@ def test_of_several_arbiters_the_youngest_hands_on_its_sockets() -> None:
     store = SocketStore()
     for arbiter in (SECOND, FIRST, OTHER):
         store.take(arbiter, "myapp", held(str(arbiter.pid)))
-    assert [one.address for one in store.for_another(InstanceId(9, 9.0), "myapp")] == ["2"]
+    assert [one.address for one in store.for_another(InstanceId(9, 9), "myapp")] == ["2"]
     assert [one.address for one in store.for_another(SECOND, "myapp")] == ["1"]
     store.release("myapp")
 
@@ -85,7 +85,7 @@ def test_a_program_is_released_with_all_of_its_arbiters_and_no_other() -> None:
 
 
 def test_others_are_dropped_but_those_that_are_alive() -> None:
-    store, fourth = SocketStore(), InstanceId(4, 4.0)
+    store, fourth = SocketStore(), InstanceId(4, 4)
     for arbiter, name in ((FIRST, "myapp"), (SECOND, "myapp"), (OTHER, "other"), (fourth, "myapp")):
         store.take(arbiter, name, held("a"))
     store.drop_others(SECOND, "myapp", [fourth])

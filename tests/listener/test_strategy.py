@@ -34,7 +34,7 @@ UPDATE_ONLY = {"socket": NEEDS_UPDATE, "command": NEEDS_ARBITER}
 
 
 def arbiter(**facts: str) -> Arbiter:
-    return Arbiter(InstanceId(1, 1.0), "myapp", facts=facts)
+    return Arbiter(InstanceId(1, 1), "myapp", facts=facts)
 
 
 def change(keys: dict[str, str], why: str = "") -> Change:

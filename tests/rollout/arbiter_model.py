@@ -178,7 +178,7 @@ class Arbiter:
         surplus = self._surplus_births > 0
         if surplus:
             self._surplus_births -= 1
-        worker = Worker(InstanceId(1000 + self._ages, 0.5 + self._ages), self._ages, surplus)
+        worker = Worker(InstanceId(1000 + self._ages, self._ages), self._ages, surplus)
         self.workers[worker.id] = worker
         self.inbox.append(ev.Started(worker.id, worker.age, surplus))
 

@@ -17,7 +17,7 @@ from supervisor_roll.rollout.machine import FINAL
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
 
-OLD, NEW = InstanceId(100, 1.0), InstanceId(200, 2.0)
+OLD, NEW = InstanceId(100, 1), InstanceId(200, 2)
 
 
 class Pair:
@@ -184,7 +184,7 @@ class Pair:
 
 
 def _id(pid: int) -> InstanceId:
-    return InstanceId(pid, float(pid))
+    return InstanceId(pid, pid)
 
 
 _WORDS: dict[type, Callable[..., str]] = {

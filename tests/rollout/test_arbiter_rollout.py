@@ -91,7 +91,7 @@ def test_a_worker_of_the_old_arbiter_that_dies_meanwhile_is_its_arbiters_affair(
     pair.floor = 1
     assert pair.die(101) == []
     pair.old[103] = False
-    assert pair.tell(ev.Started(InstanceId(103, 103.0), 103, fresh=False)) == []
+    assert pair.tell(ev.Started(InstanceId(103, 103), 103, fresh=False)) == []
     assert pair.ready(103) == []
     assert pair.ready(201, 202) == ["promote"]
 
@@ -130,7 +130,7 @@ def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
 @pytest.mark.parametrize(
     ("event", "why"),
     [
-        (ev.BootFailed(InstanceId(201, 201.0), "ImportError: x"), "failed to boot: ImportError: x"),
+        (ev.BootFailed(InstanceId(201, 201), "ImportError: x"), "failed to boot: ImportError: x"),
         (ev.Measured(ev.Tally(100, 50), ev.Tally(100, 0)), "answer worse"),
         (ev.Objected("supervisord: no"), "supervisord: no"),
     ],
@@ -147,7 +147,7 @@ def test_a_check_that_fails_after_it_has_passed_discards_the_successor():
     pair = Pair(2, min_ready_secs="9")
     pair.begin()
     pair.ready(201)
-    assert pair.tell(ev.BecameUnready(InstanceId(201, 201.0), "503")) == ["discard"]
+    assert pair.tell(ev.BecameUnready(InstanceId(201, 201), "503")) == ["discard"]
 
 
 def test_a_worker_that_is_not_ready_in_time_discards_the_successor():
@@ -207,7 +207,7 @@ def test_a_worker_that_is_heard_of_only_after_its_arbiter_was_discarded_is_not_w
     pair.begin()
     pair.tell(ev.SuccessorStarted(NEW))
     assert pair.tell(ev.Aborted("me")) == ["discard"]
-    assert pair.tell(ev.Started(InstanceId(201, 201.0), 1)) == []
+    assert pair.tell(ev.Started(InstanceId(201, 201), 1)) == []
     assert pair.wait(6) == ["KILL 201"]
 
 
@@ -215,7 +215,7 @@ def test_an_old_arbiter_that_was_not_asked_for_anything_is_not_waited_for():
     pair = Pair(2)
     pair.begin()
     pair.floor = 1
-    pair.tell(ev.BecameUnready(InstanceId(101, 101.0), "503"))
+    pair.tell(ev.BecameUnready(InstanceId(101, 101), "503"))
     assert pair.tell(ev.Aborted("me")) == ["discard"]
 
 
@@ -243,7 +243,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_succes
     pair.ready(201)
     pair.ready(202)
     assert (len(pair.old), sorted(pair.new)) == (2, [201, 202, 203])
-    moves = pair.tell(ev.BootFailed(InstanceId(203, 203.0), "x"))
+    moves = pair.tell(ev.BootFailed(InstanceId(203, 203), "x"))
     moves += pair.all_ready()
     assert moves[-1] == "discard"
     assert pair.rollout.state == FAILED
@@ -264,7 +264,7 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
     pair.wanted[False] -= 1
     pair.old.pop(booting)
     pair.tell(
-        ev.BootFailed(InstanceId(booting, float(booting)), "SyntaxError"),
+        ev.BootFailed(InstanceId(booting, booting), "SyntaxError"),
         ev.Counted(pair.wanted[False]),
     )
     assert pair.rollout.state == ABORTED
@@ -306,7 +306,7 @@ def test_an_addition_that_was_lost_is_asked_for_again():
     assert pair.ready(201) == ["shrink"]
     pair.old.pop(101)
     pair.wanted[False] = 1
-    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101.0))) == ["grow"]
+    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101))) == ["grow"]
     pair.obey = True
     assert pair.wait(CONFIRM_SECS) == ["grow"]
     assert pair.all_ready() == ["promote"]
@@ -321,7 +321,7 @@ def test_a_signal_whose_effect_was_told_to_nobody_is_seen_in_the_workers():
     assert pair.die(101) == []
     assert pair.wait(CONFIRM_SECS) == ["grow"]
     pair.new[202] = False
-    pair.tell(ev.Started(InstanceId(202, 202.0), 2))
+    pair.tell(ev.Started(InstanceId(202, 202), 2))
     pair.ready(202)
     assert pair.moves[-1] == "grow"
     assert pair.wait(CONFIRM_SECS) == ["promote"]
@@ -334,10 +334,10 @@ def test_a_successor_is_sent_no_signal_before_it_has_workers():
     pair.begin()
     pair.wanted[False] = 1
     pair.old.pop(101)
-    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101.0))) == ["start"]
+    assert pair.tell(ev.Counted(1), ev.Exited(InstanceId(101, 101))) == ["start"]
     assert pair.tell(ev.SuccessorStarted(NEW)) == []
     pair.new[201] = False
-    assert pair.tell(ev.Started(InstanceId(201, 201.0), 1)) == ["grow"]
+    assert pair.tell(ev.Started(InstanceId(201, 201), 1)) == ["grow"]
 
 
 def test_a_pause_holds_the_promotion():
@@ -355,7 +355,7 @@ def test_what_was_asked_of_supervisord_can_be_asked_again_and_means_the_same():
     pair.begin()
     assert pair.rollout.again() == [ev.StartSuccessor()]
     pair.tell(
-        ev.SuccessorStarted(NEW), ev.SuccessorStarted(NEW), ev.Started(InstanceId(201, 201.0), 1)
+        ev.SuccessorStarted(NEW), ev.SuccessorStarted(NEW), ev.Started(InstanceId(201, 201), 1)
     )
     assert pair.rollout.again() == []
     pair.new[201] = False

@@ -166,7 +166,7 @@ def test_late_and_repeated_messages_mean_nothing():
     history.tell(ev.Started(fresh, 3, surplus=True))
     history.tell(ev.BecameReady(fresh, 1.5))
     history.tell(ev.Counted(history.arbiter.num_workers))
-    history.tell(ev.Exited(InstanceId(fresh.pid, fresh.started - 50.0)))
+    history.tell(ev.Exited(InstanceId(fresh.pid, fresh.started - 50)))
     assert [one.id for one in history.rollout.instances] == known
     assert history.moves == []
     history.finish()
@@ -178,7 +178,7 @@ def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
     rollout = WorkerRollout(Settings(), [], 1, 0.0)
     rollout.begin()
     rollout.handle(ev.Counted(2), 1.0)
-    rollout.handle(ev.BecameReady(InstanceId(7, 1.0), 0.5), 1.0)
+    rollout.handle(ev.BecameReady(InstanceId(7, 1), 0.5), 1.0)
     assert [one.id.pid for one in rollout.instances.fresh] == [7]
 
 
@@ -190,7 +190,7 @@ def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
     history.begin()
     history.ready(2)
     leaving = history.arbiter.aged(1)
-    history.arbiter.workers[InstanceId(0, 0.0)] = leaving  # it heeds neither ABRT nor KILL
+    history.arbiter.workers[InstanceId(0, 0)] = leaving  # it heeds neither ABRT nor KILL
     del history.arbiter.workers[leaving.id]
     assert history.wait_until(40.0) == ["dump 1"]
     assert history.last("stuck") == {"pid": 1001, "secs": 40.0, "signal": "ABRT"}

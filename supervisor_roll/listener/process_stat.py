@@ -1,0 +1,57 @@
+"""What /proc/PID/stat says of a process.
+
+A process's start time is taken in clock ticks since the machine's boot, as the kernel counts
+them: an integer, which a step of the wall clock does not change.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor_roll.rollout.events import InstanceId
+
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")  # in each second
+_GONE = frozenset("ZXx")
+
+
+@dataclass(frozen=True)
+class ProcessStat:
+    """A process, by its pid and start time, and its parent. ``gone``: it is a zombie at most."""
+
+    id: InstanceId
+    parent: int
+    gone: bool
+
+
+def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
+    """What the kernel says of this pid now; None if no process has it, or it cannot be read."""
+    try:
+        line = (proc / str(pid) / "stat").read_bytes()
+        # The name, in parentheses, may itself hold parentheses, spaces and line ends.
+        fields = line[line.rindex(b")") + 1 :].split()
+        return ProcessStat(
+            InstanceId(pid, int(fields[19])), int(fields[1]), fields[0].decode() in _GONE
+        )
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def all_stats(proc: Path = PROC) -> Iterator[ProcessStat]:
+    """Those of all processes, as far as they can be read."""
+    try:
+        names = os.listdir(proc)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return
+    for name in names:
+        if name.isdecimal() and (found := stat_of(int(name), proc)) is not None:
+            yield found
+
+
+def age_secs(instance: InstanceId) -> float:
+    """For how long the process has run."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - instance.started / TICKS
