@@ -121,6 +121,7 @@ class Voice:
             "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
             "PRELOAD": str(int(bool(cfg.preload_app))),
             "REUSE_PORT": str(int(bool(cfg.reuse_port))),
+            "RELOAD": str(int(bool(cfg.reload))),
             "TIMEOUT": str(cfg.timeout),
             "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
             "MISSING": " ".join(missing),

@@ -11,7 +11,7 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener import preflight as preflight_rules
 from supervisor_roll.listener.configuration import BadConfiguration
-from supervisor_roll.listener.gather import Found, Refusal, gather, plan_facts
+from supervisor_roll.listener.gather import Found, Refusal, Waiting, gather, plan_facts
 from supervisor_roll.listener.knowledge import Arbiter
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.runs import Run
@@ -46,16 +46,13 @@ class Beginnings:
             found = Refusal(why) if why else found
         if isinstance(found, Refusal):
             self._refuse(run, found)
-        elif found is None:
+        elif isinstance(found, Waiting):
             waited = self._rolls.clock() - run.gathers_since
-            if waited > QUIET_SECS and not run.warnings:
-                run.warnings.append("")
-                self._rolls.outbox.report(
-                    run.job.id,
-                    run.namespec,
-                    NOTE,
-                    {"text": "waiting until all of its workers have said whether they are ready"},
-                )
+            text = f"waiting for {found.what}"
+            # Once: how many have been heard may change each second.
+            if waited > QUIET_SECS and text.split(":")[0] not in run.warnings:
+                run.warnings.append(text.split(":")[0])
+                self._rolls.outbox.report(run.job.id, run.namespec, NOTE, {"text": text})
         elif run.job.dry_run:
             self._plan(run, settings, found)
         else:
@@ -66,7 +63,7 @@ class Beginnings:
                     run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"}
                 )
 
-    def _found(self, run: Run, settings: Settings) -> Found | Refusal | None:
+    def _found(self, run: Run, settings: Settings) -> Found | Refusal | Waiting:
         rolls = self._rolls
         return gather(run, settings, rolls.knowledge, rolls.clock())
 
@@ -159,7 +156,7 @@ class Beginnings:
         """Raises NotPossible. ``changed``: by the configuration that was last reread."""
         program = self._rolls.program(run.namespec, changed)
         why = preflight_rules.objection(
-            program.command, self._rolls.knowledge.table.command_line(arbiter.id.pid).split()
+            program.command, self._rolls.knowledge.table.executed(arbiter.id.pid).arguments
         )
         if why:
             raise NotPossible(why)
@@ -192,7 +189,7 @@ class Beginnings:
         found = self._found(run, settings)
         if isinstance(found, Refusal):
             self._refuse(run, found)
-        elif found is not None:
+        elif isinstance(found, Found):
             self._tell_plan(run, settings, found, result)
         else:
             self._rolls.over(

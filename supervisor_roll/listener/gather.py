@@ -12,6 +12,7 @@ from supervisor_roll.listener.memory import Cost
 from supervisor_roll.listener.preflight import Result
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.silence import silence
 from supervisor_roll.listener.strategy import Choice
 from supervisor_roll.rollout.settings import ARBITER, Budget, Settings
 from supervisor_roll.wire.mailbox import REFUSED, SKIPPED
@@ -24,6 +25,13 @@ class Refusal:
     why: str
     kind: str = REFUSED
     choice: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Look again soon. ``what`` is waited for."""
+
+    what: str
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ class Found:
 
 def gather(
     run: Run, settings: Settings, knowledge: Knowledge, now: float
-) -> Found | Refusal | None:
-    """The arbiter to roll, all of whose workers are known; a Refusal; None: look again soon.
+) -> Found | Refusal | Waiting:
+    """The arbiter to roll, all of whose workers are known; or why it is not, or not yet.
 
     ``now`` is on the clock.
     """
@@ -51,26 +59,32 @@ def gather(
     identity = knowledge.table.identity(info.pid) if info else None
     if info is None or info.state != "RUNNING" or identity is None:
         if waits and info is not None and info.state in ("STARTING", "RUNNING"):
-            return None
-        state = info.state if info else "unknown to supervisord"
-        return Refusal(f"it is {state}; start it first: supervisorctl start {run.namespec}")
+            return Waiting(f"supervisord to call it RUNNING: it is {info.state}")
+        return Refusal(_stopped(run.namespec, info.state if info else ""))
     arbiter = knowledge.arbiters.get(identity)
     if arbiter is None or not (arbiter.workers or arbiter.facts):
+        found = silence(knowledge.table, identity, spoke=arbiter is not None)
         young = knowledge.table.age_secs(identity) < settings.ready_timeout_secs
-        gunicorn, why = rollable.silence(knowledge.table, identity)
-        if gunicorn and young and waits:
-            return None
-        return Refusal(why, SKIPPED if run.job.wildcard and not gunicorn else REFUSED)
+        if found.awaits and young and waits:
+            return Waiting(found.awaits)
+        skips = run.job.wildcard and not found.gunicorn
+        return Refusal(found.why, SKIPPED if skips else REFUSED)
     choice = strategy.choose(arbiter, settings, run.change)
     object_to = strategy.objection if choice.strategy == ARBITER else rollable.objection
     why = choice.refused or object_to(arbiter, settings)
+    renewed = choice.strategy == ARBITER and choice.changes
+    if not why and arbiter.facts.get("RELOAD") == "1" and not renewed:
+        why = rollable.RELOADS  # what has changed may turn it off: a successor will say
     if why:
         return Refusal(why, choice=choice)
     heard = len(arbiter.workers)
     few = heard < max(arbiter.count, 1)
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
-    if waits and (few or arbiter.undecided):
-        return None
+    if waits and few:
+        return Waiting(f"a word of all of its workers: {heard} of {arbiter.count} heard so far")
+    if waits and arbiter.undecided:
+        pids = ", ".join(map(str, arbiter.undecided))
+        return Waiting(f"worker {pids} to say whether it is ready")
     if few:
         return Refusal(
             f"only {heard} of its {arbiter.count} workers have been heard within "
@@ -78,6 +92,18 @@ def gather(
             "have as many as it wants, or they have been idle since this listener started"
         )
     return _affordable(Found(arbiter, choice), settings, knowledge.table, run.job.dry_run)
+
+
+def _stopped(namespec: str, state: str) -> str:
+    if not state:
+        return "supervisord does not know it"
+    if state in ("FATAL", "BACKOFF", "EXITED"):
+        return (
+            f"it is {state}: repair what ended it, see supervisorctl tail {namespec} (or tail "
+            f"{namespec} stderr, unless redirect_stderr is set), and start it: supervisorctl "
+            f"start {namespec}"
+        )
+    return f"it is {state}; start it first: supervisorctl start {namespec}"
 
 
 def _affordable(

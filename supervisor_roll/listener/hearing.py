@@ -5,6 +5,7 @@ from __future__ import annotations
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.process_table import ProcessTable
+from supervisor_roll.listener.rollable import RELOADS
 from supervisor_roll.listener.rolls import Rolls
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
@@ -90,6 +91,8 @@ class Hearing:
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
         if message.kind == dg.BOOTING and settings.release:
             self._rolls.releases.forked(arbiter, known, settings.release)
+        if message.fields.get("RELOAD") == "1" and self._rolls.succeeds(arbiter):
+            self._rolls.feed(arbiter, ev.BootFailed(worker, RELOADS))
         fresh = self._rolls.fresh(arbiter, worker)
         # A successor is to keep what was added to it.
         surplus = fresh is not None and fresh.surplus and not self._rolls.succeeds(arbiter)

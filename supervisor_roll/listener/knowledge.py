@@ -164,6 +164,7 @@ _FACTS = frozenset(
         "CLASS",
         "PRELOAD",
         "REUSE_PORT",
+        "RELOAD",
         "TIMEOUT",
         "GRACEFUL_TIMEOUT",
         "MISSING",

@@ -13,6 +13,7 @@ from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 
 from supervisor_roll.listener import memory, sockets
+from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
 from supervisor_roll.listener.process_stat import PROC, age_secs, all_stats, stat_of
 from supervisor_roll.listener.sockets import Held
@@ -62,27 +63,24 @@ class ProcessTable:
         """For how long the process has run."""
         return age_secs(instance)
 
-    def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
-        """The pids of the process's descendants whose command line has ``word`` in it."""
+    def descendants(self, instance: InstanceId) -> dict[int, int]:
+        """The pids of its children, of their children, and so on, each with its parent's."""
         children: dict[int, list[int]] = {}
         for one in all_stats(self._proc):
-            children.setdefault(one.parent, []).append(one.id.pid)
-        found: list[int] = []
+            if not one.gone:
+                children.setdefault(one.parent, []).append(one.id.pid)
+        found: dict[int, int] = {}
         parents = [instance.pid] if self.alive(instance) else []
         while parents:
-            below = children.pop(parents.pop(), [])
-            found += below
+            parent = parents.pop()
+            below = children.pop(parent, [])
+            found.update(dict.fromkeys(below, parent))
             parents += below
-        return [pid for pid in found if word in self.command_line(pid)]
+        return found
 
-    def command_line(self, pid: int) -> str:
-        """The process's command line, as it shows itself; empty if it has gone."""
-        try:
-            line = (self._proc / str(pid) / "cmdline").read_bytes()
-        except OSError:
-            return ""
-        # One that has set its title has blanks between its words, or nothing.
-        return " ".join(line.rstrip(b"\0").decode(errors="surrogateescape").split("\0"))
+    def executed(self, pid: int) -> Executed:
+        """What the process executes."""
+        return Executed.of(pid, self._proc)
 
     def watch(self, instance: InstanceId) -> bool:
         """Have the selector say when the process ends, with it as the key's data.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from supervisor_roll.listener.knowledge import Arbiter
-from supervisor_roll.listener.process_table import ProcessTable
-from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.listener.silence import HOOK_LINE
 from supervisor_roll.rollout.settings import Settings
 
-HOOK_LINE = "from supervisor_roll.hooks import install; install(globals())"
+# Gunicorn's worker with ``reload`` serves the traceback in place of an application that has a
+# SyntaxError, and is as ready as any.
+RELOADS = (
+    "it has reload: a worker whose release does not load may serve the error in place of the "
+    "application, and each would take what is deployed by itself; turn reload off, in its "
+    "gunicorn.conf.py or its command (--reload)"
+)
 
 
 def objection(arbiter: Arbiter, settings: Settings) -> str:
@@ -47,31 +52,3 @@ def unchecked(arbiter: Arbiter, settings: Settings) -> str:
             f"{arbiter.facts.get('CLASS', '?')}; remove it from the program's [roll:] section"
         )
     return ""
-
-
-def silence(table: ProcessTable, identity: InstanceId) -> tuple[bool, str]:
-    """Why a running program's arbiter has not been heard: whether it is a Gunicorn, and the why."""
-    own = table.command_line(identity.pid)
-    below = (
-        []
-        if own.startswith("gunicorn: master")
-        else [
-            pid
-            for pid in table.descendants_titled(identity, "gunicorn")
-            # An arbiter's workers, which it forked, show its own command line.
-            if table.command_line(pid) != own
-        ]
-    )
-    if not below and "gunicorn" in own.lower():
-        return True, (
-            f"its Gunicorn (pid {identity.pid}) has not been heard: it runs without the hooks, or "
-            "was started while this listener was not running and has been idle since; end its "
-            f"gunicorn.conf.py with: {HOOK_LINE} -- and restart it once"
-        )
-    if below:
-        return True, (
-            f"supervisord runs a wrapper (pid {identity.pid}) around Gunicorn (pid {min(below)}), "
-            "so that its signals do not reach the arbiter; in the program's command, write exec "
-            "before gunicorn, or start gunicorn directly"
-        )
-    return False, (f"it is no Gunicorn program (pid {identity.pid}: {own[:120] or 'gone'})")

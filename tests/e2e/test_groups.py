@@ -30,6 +30,12 @@ def test_a_group_is_rolled_one_process_after_the_other(make_site: Callable[..., 
 def test_all_is_everything_that_can_be_rolled(make_site: Callable[..., Site]) -> None:
     site = make_site(Program("api"), Program("web", numprocs=2), start=False)
     site.write_conf("cat", "[program:cat]\ncommand=cat\nstartsecs=0\n")
+    site.write_conf(
+        "tail",
+        "[program:tail]\ncommand=tail -F /nowhere/gunicorn.log\nstartsecs=0\n"
+        "[program:tails]\ncommand=sh -c 'tail -F /nowhere/gunicorn.log; true'\nstartsecs=0\n"
+        "stopasgroup=true\n",
+    )
     site.start()
     cat = site.pid("cat")
     before = {name: site.workers(name) for name in ("api", FIRST, SECOND)}
@@ -37,8 +43,9 @@ def test_all_is_everything_that_can_be_rolled(make_site: Callable[..., Site]) ->
     site.deploy("v2")
     ran = site.ctl("rollrestart", "all")
     assert ran.status == 0, ran.output
-    assert "cat: skipped: it is no Gunicorn program" in ran.output
-    assert "4 programs: 3 complete, 1 skipped" in ran.output
+    for name in ("cat", "tail", "tails"):
+        assert f"{name}: skipped: it is no Gunicorn program" in ran.output
+    assert "6 programs: 3 complete, 3 skipped" in ran.output
     for name, old in before.items():
         assert not site.wait_ready(name, 2).children & old.children
     assert site.pid("cat") == cat

@@ -8,6 +8,9 @@ import psutil
 import pytest
 from harness import Program, Site, free_port, wait_until
 
+from supervisor_roll.listener.executed import Executed
+from supervisor_roll.listener.silence import FORKED_SECS
+
 _WRAPPED = (
     "sh -c '%(ENV_GUNICORN)s -c %(here)s/../web.conf.py -b unix:%(here)s/../run/web.sock"
     " plain:app; true'"
@@ -28,6 +31,7 @@ _WRAPPED = (
             "turn reuse_port off",
             id="reuse_port",
         ),
+        pytest.param(Program(conf="reload = True"), "turn reload off", id="reload"),
     ],
 )
 def test_a_gunicorn_that_cannot_be_rolled(
@@ -35,10 +39,13 @@ def test_a_gunicorn_that_cannot_be_rolled(
 ) -> None:
     site = make_site(program)
     before, arbiter = site.workers("web"), site.pid("web")
-    ran = site.ctl("rollrestart", "--ready-timeout=1", "web")
+    wait_until(lambda: Executed.of(min(before.children)).age_secs > FORKED_SECS + 1, 30, "age")
+    ran = site.ctl("rollrestart", "--ready-timeout=600", "web")  # nothing is waited for
     assert ran.status == 1, ran.output
     assert "web: refused, nothing was touched:" in ran.output
     assert said in ran.output
+    # By that the hooks are told from none.
+    assert Executed.of(arbiter).shares_memory == program.hooks
     assert site.workers("web").children == before.children
     assert site.pid("web") == arbiter
 
@@ -56,7 +63,7 @@ def test_a_shell_around_gunicorn(make_site: Callable[..., Site]) -> None:
     shell = psutil.Process(site.pid("web"))
     wait_until(lambda: len(shell.children(recursive=True)) == 3, 15, "arbiter and workers run")
     before = {child.pid for child in shell.children(recursive=True)}
-    ran = site.ctl("rollrestart", "--ready-timeout=1", "web")
+    ran = site.ctl("rollrestart", "--ready-timeout=600", "web")
     assert ran.status == 1, ran.output
     assert "write exec before gunicorn" in ran.output
     assert {child.pid for child in shell.children(recursive=True)} == before

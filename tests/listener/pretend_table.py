@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
+from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
 from supervisor_roll.listener.process_table import Child
 from supervisor_roll.listener.sockets import Held
@@ -40,6 +41,8 @@ class PretendTable:
         self.watched: set[InstanceId] = set()
         self.forbidden = self.untraceable = False
         self.worker_bytes = 0
+        self.environment: dict[str, str] | None = None
+        self.shares_memory = True
         self.room_bytes = 0
 
     def identity(self, pid: int) -> InstanceId | None:
@@ -60,12 +63,20 @@ class PretendTable:
     def age_secs(self, instance: InstanceId) -> float:
         return self._site.now - instance.started / TICKS
 
-    def descendants_titled(self, instance: InstanceId, word: str) -> list[int]:
-        return [one.pid for one in self.children(instance) if word in self.command_line(one.pid)]
+    def descendants(self, instance: InstanceId) -> dict[int, int]:
+        parents = {instance.pid: 0}
+        for one in sorted(self.processes.values(), key=lambda one: one.id.started):
+            if one.parent in parents:
+                parents[one.id.pid] = one.parent
+        del parents[instance.pid]
+        return parents
 
-    def command_line(self, pid: int) -> str:
+    def executed(self, pid: int) -> Executed:
+        """What the command line says; a title is one word."""
         process = self.processes.get(pid)
-        return process.command_line if process else ""
+        line = process.command_line if process else ""
+        words = [line] if line.startswith("gunicorn: ") else line.split()
+        return Executed(words[0] if words else "", words, self.environment, self.shares_memory, 60)
 
     def watch(self, instance: InstanceId) -> bool:
         if self.alive(instance):

@@ -127,14 +127,10 @@ def test_a_child_is_known_with_its_parent(table: ProcessTable, start: Start) -> 
     assert table.children(child.id) == []
 
 
-def test_descendants_are_found_by_what_they_are_titled(table: ProcessTable, start: Start) -> None:
+def test_descendants_are_found_with_their_parents(table: ProcessTable, start: Start) -> None:
     parent = start(PARENT)
     pid = int(line(parent))
-    # For a moment of its exec a process has no command line at all.
-    wait_until(lambda: "gunicorn: worker" in table.command_line(pid))
-    instance = identity(table, parent.pid)
-    assert table.descendants_titled(instance, "gunicorn: worker") == [pid]
-    assert table.descendants_titled(instance, "no such title") == []
+    assert table.descendants(identity(table, parent.pid)) == {pid: parent.pid}
 
 
 def test_what_is_asked_of_a_process_that_has_gone_is_answered_with_nothing(
@@ -145,8 +141,14 @@ def test_what_is_asked_of_a_process_that_has_gone_is_answered_with_nothing(
     process.kill()
     process.wait()
     assert table.children(instance) == []
-    assert table.descendants_titled(instance, "python") == []
-    assert table.command_line(instance.pid) == ""
+    assert table.descendants(instance) == {}
+    gone = table.executed(instance.pid)
+    assert (gone.executable, gone.arguments, gone.is_gunicorn, gone.shown) == (
+        "",
+        [],
+        False,
+        "gone",
+    )
 
 
 def test_the_end_of_a_watched_process_is_told_at_once(

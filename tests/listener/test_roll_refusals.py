@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pretend_site import BOOT, PIDS, Site, site_with
 
-from supervisor_roll.listener.rollable import HOOK_LINE
+from supervisor_roll.listener.silence import HOOK_LINE
 from supervisor_roll.listener.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
@@ -21,6 +21,7 @@ from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, NOTE, REFUSED, SKIPPED
         ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
         ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
         ({"MISSING": "pre_fork"}, HOOK_LINE),
+        ({"RELOAD": "1"}, "turn reload off"),
     ],
 )
 def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
@@ -39,6 +40,7 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
     [
         ({"PRELOAD": "1"}, "without the hooks on_starting, when_ready and on_exit"),
         ({"PRELOAD": "1", "LISTENS": "1", "REUSE_PORT": "1"}, "reuse_port"),
+        ({"PRELOAD": "1", "LISTENS": "1", "RELOAD": "1"}, "turn reload off"),
         (
             {"STALE": "x", "LISTENS": "1", "BINDS": "127.0.0.1:80"},
             "listening sockets are not known",
@@ -77,8 +79,13 @@ def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
     ("command_line", "below", "why"),
     [
         ("gunicorn: master [app]", "", HOOK_LINE),
-        ("/bin/sh -c gunicorn app", "", HOOK_LINE),
-        ("/bin/sh /srv/run.sh", "/srv/bin/gunicorn app:app", "write exec"),
+        ("python3 /srv/bin/gunicorn app", "", HOOK_LINE),
+        ("/bin/sh /srv/run.sh", "/srv/bin/gunicorn app:app", "write exec before gunicorn"),
+        ("sudo -u www gunicorn app", "/srv/bin/gunicorn app:app", "set user= in the program's"),
+        ("uv run gunicorn app", "/x/python /x/gunicorn app", "own gunicorn instead of uv (/x/gun"),
+        ("python3 /usr/bin/pipenv run gunicorn", "/srv/bin/gunicorn app", "instead of pipenv"),
+        ("dumb-init gunicorn app", "/srv/bin/gunicorn app:app", "remove dumb-init: supervisord"),
+        ("/srv/launcher", "/srv/bin/gunicorn app:app", "start gunicorn directly"),
         ("/bin/cat", "", "it is no Gunicorn program (pid 5000050: /bin/cat)"),
     ],
 )
@@ -99,8 +106,54 @@ def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(19)
     assert site.reports(job) == [("myapp", NOTE)]  # that it waits
+    assert "never if the hooks are missing" in site.facts(job, NOTE)["text"]
     site.pass_time(3)
     assert site.reports(job) == [("myapp", NOTE), ("myapp", REFUSED)]
+
+
+def test_a_shell_that_is_to_execute_gunicorn_is_waited_for() -> None:
+    site = Site()
+    site.start_other("myapp", PIDS + 50, "/bin/sh -c 'migrate; exec /srv/bin/gunicorn app'")
+    job = site.ask("myapp", ready_timeout_secs="20", wildcard=True)
+    site.pass_time(19)
+    assert site.reports(job) == [("myapp", NOTE)]
+    site.pass_time(3)
+    assert site.reports(job)[-1] == ("myapp", SKIPPED)
+
+
+def test_a_young_program_that_cannot_be_heard_is_refused_at_once() -> None:
+    """What will never change is not waited for."""
+    site = Site()
+    site.start_other("wrapped", PIDS + 50, "sh -c x", "/srv/bin/gunicorn app")
+    site.fork(PIDS + 52, PIDS + 51, "gunicorn: worker [app]")
+    site.start_other("naked", PIDS + 60, "gunicorn: master [app]", "gunicorn: worker [app]")
+    site.table.shares_memory = False
+    job = site.ask("wrapped", "naked")
+    assert site.reports(job) == [("wrapped", REFUSED), ("naked", REFUSED)]
+
+
+def test_a_gunicorn_whose_environment_was_not_passed_on_is_told_so() -> None:
+    site = Site()
+    site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
+    site.table.environment = {"PATH": "/bin"}
+    job = site.ask("myapp")
+    assert site.reports(job) == [("myapp", REFUSED)]
+    assert "SUPERVISOR_ROLL_SOCKET" in site.facts(job, REFUSED)["why"]
+    assert HOOK_LINE not in site.facts(job, REFUSED)["why"]
+
+
+def test_an_arbiter_that_has_spoken_before_its_workers_is_waited_for() -> None:
+    """It has the hooks, whatever it executes: an application that embeds Gunicorn does."""
+    site = Site()
+    program = site.start("myapp", workers=0)
+    site.table.processes[program.id.pid].command_line = "python serve.py"
+    program.say(program.id.pid, COUNTED)
+    site.settle()
+    job = site.ask("myapp", ready_timeout_secs="20", wildcard=True)
+    site.pass_time(19)
+    assert site.reports(job) == [("myapp", NOTE)]
+    site.pass_time(3)
+    assert "none of its workers" in site.facts(job, REFUSED)["why"]
 
 
 def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
