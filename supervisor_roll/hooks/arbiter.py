@@ -6,7 +6,8 @@ has retired an older one for it, and a surplus worker that exits is not replaced
 how a rollout stops exactly what it started: TTOU alone would retire the oldest, a good one.
 
 Once a worker has been ready, a failed boot does not halt the arbiter any more (the guard; its
-other part is in ``boot``). A first start that fails does, so that supervisord sees it.
+other parts are in ``boot`` and ``forking``). A first start that fails does, so that supervisord
+sees it.
 
 Up to Gunicorn 23 ``child_exit`` runs inside the SIGCHLD handler: nothing here logs, locks
 or waits.
@@ -19,6 +20,7 @@ from typing import Any
 from supervisor_roll.hooks import keeping
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
+from supervisor_roll.hooks.forking import Forking
 from supervisor_roll.hooks.pages import ATTRIBUTE, ArbiterState, WorkerPage, page_of
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 
@@ -58,6 +60,9 @@ def worker_planned(server: Any, worker: Any) -> None:
     """``pre_fork``."""
     state = ArbiterState.of(server)
     state.page.set_count(server.num_workers)
+    if state.forking is None:
+        # No later than with its first worker, and so before any of them has been ready.
+        state.forking = Forking(server, state)
     if state.page.armed:
         # Gunicorn halts, with all its healthy workers, when one leaves with either status
         # (benoitc/gunicorn#2443). No exit status is below 0. (It may be None: for a signal.)
@@ -79,12 +84,8 @@ def worker_exited(server: Any, worker: Any) -> None:
     state = ArbiterState.of(server)
     if not ready and not surplus:
         state.page.boot_failed()
-    if surplus and server.num_workers > 1:
-        state.lowering = True
-        try:
-            server.num_workers -= 1
-        finally:
-            state.lowering = False
+    if surplus:
+        state.lower(server)
 
 
 def _settle(server: Any, state: ArbiterState) -> None:

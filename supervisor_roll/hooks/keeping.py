@@ -76,27 +76,34 @@ def stopped(server: Any) -> None:
                 Path(path).unlink()
 
 
-def hand_in(channel: Channel, message: Message, listeners: Sequence[Any]) -> None:
-    """Say LISTENING as ``message`` does, with the sockets. Those of ``fd://`` are not ours."""
-    fds = [listener.fileno() for listener in listeners]
-    if fds and len(fds) <= MAX_SOCKETS:
-        fields = {
-            "SOCKETS": "\n".join(text_of(one.cfg_addr) for one in listeners),
-            "FDS": "\n".join(map(str, fds)),
-        }
-        channel.ask(Message(LISTENING, {**message.fields, **fields}), fds)
+def descriptors(listeners: Sequence[Any]) -> list[tuple[str, int]]:
+    """The address and the descriptor of each of Gunicorn's sockets.
+
+    A worker reads them when it has just been forked: a gevent worker takes the descriptor out
+    of the object before its application is loaded.
+    """
+    return [(text_of(one.cfg_addr), one.fileno()) for one in listeners]
+
+
+def hand_in(channel: Channel, message: Message, sockets: Sequence[tuple[str, int]]) -> bool:
+    """Say LISTENING as ``message`` does, with the sockets; whether the listener has taken them."""
+    texts, fds = [text for text, _ in sockets], [fd for _, fd in sockets]
+    fields = {"SOCKETS": "\n".join(texts), "FDS": "\n".join(map(str, fds))}
+    return channel.ask(Message(LISTENING, {**message.fields, **fields}), fds) is not None
 
 
 def _hand_in(server: Any, state: ArbiterState) -> None:
     state.handed_in = list(server.LISTENERS)
     state.listening = len(server.LISTENERS) <= MAX_SOCKETS
-    if not inherits(server.cfg):
+    # Those of fd:// are not ours.
+    if server.LISTENERS and state.listening and not inherits(server.cfg):
+        # Where no listener takes them yet, the first worker that one hears hands them in.
         hand_in(
             state.channel,
             Message(
                 LISTENING,
                 {"BINDS": "\n".join(texts_of(server.cfg)), "ARBITER_PID": str(server.pid)},
             ),
-            server.LISTENERS,
+            descriptors(server.LISTENERS),
         )
         state.channel.close()

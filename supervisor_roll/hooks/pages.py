@@ -10,6 +10,7 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
 
 if TYPE_CHECKING:
+    from supervisor_roll.hooks.forking import Forking
     from supervisor_roll.hooks.handover import Handover
 
 ATTRIBUTE = "_supervisor_roll"
@@ -104,6 +105,16 @@ class ArbiterState:
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
         self.handed_in: list[Any] = []  # Gunicorn's sockets, as the listener last had them
         self.handover: Handover | None = None
+        self.forking: Forking | None = None
+
+    def lower(self, server: Any) -> None:
+        """A surplus worker is gone, or never came: it is not to be replaced."""
+        if server.num_workers > 1:
+            self.lowering = True
+            try:
+                server.num_workers -= 1
+            finally:
+                self.lowering = False
 
     @classmethod
     def of(cls, server: Any) -> ArbiterState:

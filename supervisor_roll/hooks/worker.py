@@ -41,6 +41,8 @@ RETRY_SECS = 1.0
 BEAT_SECS = 1.0
 # A ready worker that no listener answers for that long is one to be kept.
 UNCLAIMED_SECS = 30.0
+# So often the sockets are handed in before a worker gives it up.
+HAND_INS = 10
 _VOICE = "_supervisor_roll_voice"
 
 
@@ -113,8 +115,10 @@ class Voice:
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
         self.beats_while_booting = tuple(version_info[:2]) < (22, 0)
         cfg = worker.cfg
-        # As they are now: a later HUP may change the arbiter's.
-        self._listeners = list(server.LISTENERS) if state.listening and not inherits(cfg) else []
+        # As they are now: a later HUP may change the arbiter's, and the worker what it has.
+        ours = state.listening and not inherits(cfg)
+        self._sockets = keeping.descriptors(server.LISTENERS) if ours else []
+        self._hand_ins_left = HAND_INS
         self._facts = {
             "AGE": str(worker.age),
             "GUNICORN": __version__,
@@ -195,15 +199,24 @@ class Voice:
 
         self.worker.notify = notify
 
-    def _hand_in_sockets(self, answer: Message) -> None:
-        """The listener has restarted, say, and wants what the arbiter listens on."""
-        if answer.fields.get("WANT_SOCKETS") == "1" and self._listeners:
-            quietly(
-                keeping.hand_in,
-                self.channel,
-                self.message(LISTENING, ARBITER_PID=str(self.worker.ppid)),
-                self._listeners,
-            )
+    def _hand_in_sockets(self, answer: Message) -> bool:
+        """The listener has restarted, say, and wants what the arbiter listens on.
+
+        False where it has yet to take them: then ready is said again, and answered anew.
+        """
+        if answer.fields.get("WANT_SOCKETS") != "1" or not self._sockets:
+            return True
+        message = self.message(LISTENING, ARBITER_PID=str(self.worker.ppid))
+        if keeping.hand_in(self.channel, message, self._sockets):
+            return True
+        self._hand_ins_left -= 1
+        if self._hand_ins_left:
+            return False
+        log.warning(
+            "supervisor_roll: the listener has not taken the listening sockets: until a worker "
+            "that starts later hands them in, this arbiter cannot be replaced beside itself"
+        )
+        return True
 
     def judge(self, status: str) -> float | None:
         """What comes of a check before the worker accepts: seconds until the next, None to serve.
@@ -277,7 +290,7 @@ class Voice:
             ):
                 self.page.surplus = False
             return
-        self._hand_in_sockets(answer)
+        handed_in = self._hand_in_sockets(answer)
         check = Check.from_answer(answer)
         if check is not None and not checked and self.checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
@@ -287,6 +300,8 @@ class Voice:
         if answer.fields.get("SURPLUS") != "1":
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
             self.page.surplus = False
+        if not handed_in:
+            return
         self._acknowledged = True
         self.worker.__dict__.pop("notify", None)
         self.channel.close()

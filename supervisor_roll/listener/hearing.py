@@ -69,6 +69,11 @@ class Hearing:
         self._outbox.unsaved = True
         if message.kind == dg.RELOADED:
             self._rolls.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
+        if message.kind == dg.FORK_FAILED:
+            why = message.fields.get("ERROR", "a worker could not be started")
+            if message.fields.get("SURPLUS") != "1":
+                arbiter.trouble = why
+            self._rolls.feed(arbiter, ev.ForkFailed(why, self._rolls.succeeds(arbiter)))
         if arbiter.heard_count(message):
             self._rolls.feed(arbiter, ev.Counted(arbiter.count, self._rolls.succeeds(arbiter)))
 

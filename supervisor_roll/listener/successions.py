@@ -66,9 +66,13 @@ class Successions:
         """Why the arbiter's sockets could not be handed on; empty if they can."""
         if not strategy.owns_sockets(arbiter) or self.store.has(arbiter.id):
             return ""
+        cure = (
+            f"roll its workers once, the first fresh one hands them in: rollrestart --strategy "
+            f"workers {arbiter.namespec}; then roll it again"
+        )
+        if not arbiter.sockets:
+            return f"its listening sockets have not been handed in; {cure}"
         try:
-            if not arbiter.sockets:
-                raise OSError("which they are was never heard")
             self.store.take(
                 arbiter.id,
                 arbiter.namespec,
@@ -77,10 +81,9 @@ class Successions:
             return ""
         except (OSError, AttributeError) as error:
             return (
-                "its listening sockets are not known: this listener was started after its "
-                f"arbiter, and may not take them from it ({error}); roll its workers once "
-                "(--strategy workers), each fresh one hands them in, and then again; or run "
-                "the listener as root"
+                "its listening sockets are not held: this listener was started after its "
+                f"arbiter, and may not take them from it ({error}); {cure}; or run the listener "
+                "as root"
             )
 
     def act(self, namespec: str, action: ev.Action) -> None:

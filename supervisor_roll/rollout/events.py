@@ -70,6 +70,14 @@ class BootFailed:
 
 
 @dataclass(frozen=True)
+class ForkFailed:
+    """The arbiter, or its ``successor``, could not start an instance, and serves on."""
+
+    why: str
+    successor: bool = False
+
+
+@dataclass(frozen=True)
 class Exited:
     """An instance is gone. ``why`` is what is known of the cause, in the operator's words."""
 
@@ -172,6 +180,7 @@ Event = (
     | BecameReady
     | BecameUnready
     | BootFailed
+    | ForkFailed
     | Exited
     | Counted
     | ArbiterExited

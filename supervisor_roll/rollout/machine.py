@@ -192,6 +192,9 @@ class Rollout:
             )
         return []
 
+    def _fork_failed(self, event: ev.ForkFailed) -> list[Action]:
+        return self._turn(FAILED, event.why)
+
     def _exited(self, event: ev.Exited) -> list[Action]:
         self._gone.add(event.instance)
         instance = self.instances.remove(event.instance)
@@ -392,6 +395,7 @@ _WHILE_PROGRESSING: dict[type[Event], str] = {
     ev.BecameReady: "_became_ready",
     ev.BecameUnready: "_became_unready",
     ev.BootFailed: "_boot_failed",
+    ev.ForkFailed: "_fork_failed",
     ev.Exited: "_exited",
     ev.Counted: "_counted",
     ev.ArbiterExited: "_arbiter_exited",

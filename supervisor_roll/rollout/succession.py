@@ -175,6 +175,11 @@ class Succession(Rollout):
             self._hopeless = f"a worker of the old arbiter failed to boot: {first}"
         return actions
 
+    def _fork_failed(self, event: ev.ForkFailed) -> list[Action]:
+        if not event.successor:
+            self._hopeless = event.why
+        return super()._fork_failed(event)
+
     def _died(self, instance: Instance, how: str) -> list[Action]:
         # A first worker that cannot boot takes its arbiter with it: that one's end says more.
         self._lost = self._lost or (

@@ -33,13 +33,16 @@ ABORTING = "ABORTING"  # it was sent ABRT, as Gunicorn does at ``timeout``.
 # From an arbiter.
 COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
+FORK_FAILED = (
+    "FORK_FAILED"  # it could not start a worker; ERROR says why. It wants none, or tries again.
+)
 STARTING = "STARTING"  # it has no sockets yet, and wants those that are kept for it.
 LISTENING = "LISTENING"  # here are its sockets, one for each line of SOCKETS. Workers say it too.
 STOPPING = "STOPPING"  # it has stopped: which of PATHS, of its Unix sockets, are to stay?
 # The answer.
 ACK = "ACK"
 
-FROM_ARBITERS = frozenset({COUNTED, RELOADED, STARTING, STOPPING})
+FROM_ARBITERS = frozenset({COUNTED, RELOADED, FORK_FAILED, STARTING, STOPPING})
 KINDS = FROM_ARBITERS | {
     BOOTING,
     LOADED,

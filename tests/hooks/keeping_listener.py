@@ -60,6 +60,7 @@ class KeepingListener:
         self.unused_paths: list[str] = []  # those that do not stay all the same
         self.wants_sockets_after: set[str] = set()
         self.mute = False  # takes what comes, and answers nothing
+        self.hand_ins_lost = 0  # so many of the next are neither kept nor answered
         self._readiness = ReadinessSocket(str(self.path))
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -97,6 +98,12 @@ class KeepingListener:
     def _take(self, datagram: Datagram) -> None:
         message = decode(datagram.data)
         self.heard.append((datagram.pid, message))
+        if message.kind == LISTENING and self.hand_ins_lost:
+            self.hand_ins_lost -= 1
+            datagram.close()
+            if datagram.answer is not None:
+                datagram.answer.drop()
+            return
         if message.kind == LISTENING and datagram.fds:
             self._forget()
             texts = message.fields["SOCKETS"].split("\n")
@@ -188,6 +195,7 @@ class Site:
         successor_of: int | None = None,
         stdin: int = subprocess.DEVNULL,
         environment: dict[str, str] | None = None,
+        packages: Sequence[str] = (),
     ) -> Gunicorn:
         """A Gunicorn of this version, configured by a file of this text."""
         name = name or f"gunicorn{len(self.gunicorns)}"
@@ -199,7 +207,13 @@ class Site:
             more |= {"GUNICORN_PID": str(successor_of), SUCCESSOR_VARIABLE: str(successor_of)}
             self.listener.starting.setdefault("SUCCESSOR", "1")
         return self.start_with(
-            version, "-c", f"{name}.py", name=name, stdin=stdin, environment=more
+            version,
+            "-c",
+            f"{name}.py",
+            name=name,
+            stdin=stdin,
+            environment=more,
+            packages=packages,
         )
 
     def start_with(
@@ -209,6 +223,7 @@ class Site:
         name: str = "gunicorn",
         stdin: int = subprocess.DEVNULL,
         environment: dict[str, str] | None = None,
+        packages: Sequence[str] = (),
     ) -> Gunicorn:
         """A Gunicorn of this version with these arguments."""
         env = {
@@ -220,7 +235,7 @@ class Site:
         env.pop("GUNICORN_CMD_ARGS", None)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [str(gunicorn_venv(version)), *arguments, "app:application"],
+                [str(gunicorn_venv(version, *packages)), *arguments, "app:application"],
                 cwd=self.folder,
                 env=env | (environment or {}),
                 stdin=stdin,

@@ -74,6 +74,52 @@ def test_a_worker_hands_in_its_arbiters_sockets_when_it_is_asked(
     assert len(site.listener.said(READY, worker)) == 1  # and that was all
 
 
+@pytest.mark.parametrize("version", ["20.1.0", "23.0.0", "25.3.0", "27.0.1"])
+def test_a_gevent_worker_hands_in_what_it_was_forked_with(site: Site, version: str) -> None:
+    """It takes the descriptors out of its arbiter's sockets, from Gunicorn 25 on.
+
+    The arbiter's own hand-in is lost, as when it has started before its listener.
+    """
+    site.listener.hand_ins_lost = 1
+    site.listener.wants_sockets_after = {READY}
+    bind = f"127.0.0.1:{free_port()}"
+    gunicorn = site.start(
+        version,
+        f"bind = ['unix:http', {bind!r}]\nworker_class = 'gevent'\n{HOOKS}",
+        packages=["gevent", "packaging"],
+    ).wait_ready()
+    (worker,) = gunicorn.workers()
+    assert last_said(site, LISTENING, worker).fields["FDS"].count("\n") == 1
+    wait_until(lambda: len(site.listener.kept) == 2, DEADLINE_SECS, "both sockets")
+    assert [text for text, _ in site.listener.kept] == [f"unix:{site.folder}/http", bind]
+    assert answering(bind) == gunicorn.pid
+
+
+def test_a_hand_in_that_is_lost_is_said_again(site: Site) -> None:
+    site.listener.hand_ins_lost = 3  # the arbiter's, and two of its worker's
+    site.listener.wants_sockets_after = {READY}
+    gunicorn = site.start("27.0.1", f"bind = 'unix:http'\n{HOOKS}").wait_ready()
+    wait_until(lambda: site.listener.kept, DEADLINE_SECS, "the sockets")
+    (worker,) = gunicorn.workers()
+    assert len(site.listener.said(LISTENING, worker)) == 3
+    assert "has not taken the listening sockets" not in gunicorn.log
+
+
+def test_a_worker_gives_it_up_to_hand_in_its_sockets(site: Site) -> None:
+    site.listener.hand_ins_lost = 99
+    site.listener.wants_sockets_after = {READY}
+    gunicorn = site.start(
+        "27.0.1",
+        "import supervisor_roll.hooks.worker as _worker\n_worker.HAND_INS = 2\n"
+        f"bind = 'unix:http'\n{HOOKS}",
+    ).wait_ready()
+    wait_until(
+        lambda: "has not taken the listening sockets" in gunicorn.log, DEADLINE_SECS, "the warning"
+    )
+    (worker,) = gunicorn.workers()
+    assert len(site.listener.said(LISTENING, worker)) == 2
+
+
 @ALL
 def test_a_reload_that_changes_the_binds_hands_the_new_ones_in(site: Site, version: str) -> None:
     gunicorn = site.start(version, f"bind = 'unix:one'\n{HOOKS}", name="conf").wait_ready()

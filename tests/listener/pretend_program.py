@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from supervisor_roll.wire.datagram import (
     BOOTING,
     COUNTED,
+    FORK_FAILED,
     LISTENING,
     LOADED,
     READY,
@@ -80,6 +81,7 @@ class Program:
         self.is_successor = self.is_broken = self.stopping = self.ended = False
         self.has_handlers = self.is_stopped = False  # before those, a TTIN or TTOU stops it (T)
         self.busy = False
+        self.no_forks = ""  # why no worker can be started, if so
         self.keeps_paths: bool | None = None  # what it was told about its Unix sockets at its end
         self.output = ""
 
@@ -200,6 +202,9 @@ class Program:
         return [one for one in self.binds if not one.startswith("fd://")]
 
     def _fork_all(self) -> None:
+        if self.no_forks and len(self.workers) < self.num_workers:
+            self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="0")
+            return
         while len(self.workers) < self.num_workers and not self.stopping:
             self.fork()
 
@@ -261,7 +266,11 @@ class Program:
             return
         if name == "TTIN":
             self.want(self.num_workers + 1)
-            self.fork(surplus=True)
+            if self.no_forks:
+                self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="1")
+                self.want(self.num_workers - 1)
+            else:
+                self.fork(surplus=True)
         elif name == "TTOU" and self.num_workers > 1:
             surplus = [one for one in self.workers.values() if one.surplus]
             if surplus:

@@ -26,6 +26,33 @@ def old_boots_then(*kinds: str | None, old: int = 2) -> object:
     return lambda age: BOOT if age <= old else kinds
 
 
+# --- no room for a process ------------------------------------------------------------------------
+
+
+def test_a_worker_that_cannot_be_started_fails_the_rollout_and_the_count_is_as_before() -> None:
+    site = site_with(myapp=2)
+    site.programs["myapp"].no_forks = "the arbiter could not start a worker: EAGAIN"
+    job = site.ask("myapp")
+    assert site.reports(job) == [("myapp", BEGAN), ("myapp", BROKEN), ("myapp", FAILED)]
+    assert site.facts(job, FAILED)["why"] == "the arbiter could not start a worker: EAGAIN"
+    assert site.signals == ["TTIN myapp"]
+    assert site.programs["myapp"].serving == [1, 2]
+    assert site.programs["myapp"].num_workers == 2
+    # It is no trouble of the program's: nobody waits for that worker any more.
+    assert site.coordinator.knowledge.siblings("myapp")[0].trouble == ""
+
+
+def test_in_place_no_other_is_stopped_once_a_replacement_could_not_be_started() -> None:
+    site = site_with(myapp=3)
+    site.programs["myapp"].no_forks = "the arbiter could not start a worker: EAGAIN"
+    job = site.ask("myapp", max_surge="0", max_unavailable="1")
+    site.pass_time(60)
+    assert "could not start a worker: EAGAIN" in site.facts(job, FAILED)["why"]
+    assert len(site.signals) == 1
+    assert len(site.programs["myapp"].serving) == 2
+    assert "EAGAIN" in site.coordinator.knowledge.siblings("myapp")[0].trouble
+
+
 # --- a rollout --------------------------------------------------------------------------------
 
 

@@ -274,6 +274,27 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
     assert pair.moves.count("old grows") == 1
 
 
+def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
+    pair = Pair(3, full=False)
+    pair.begin()
+    pair.ready(201)
+    assert sorted(pair.old) == [102, 103]
+    pair.tell(ev.Aborted("me"))
+    pair.floor = 0
+    pair.tell(ev.ForkFailed("no room"), ev.Counted(2))
+    pair.all_ready()
+    assert pair.rollout.state == ABORTED
+    assert "left with 2 of 3 workers: no room" in pair.rollout.why
+    assert pair.moves.count("old grows") <= 1
+
+
+def test_a_successor_that_can_start_no_worker_fails_the_rollout():
+    pair = Pair(3, full=False)
+    pair.begin()
+    assert pair.tell(ev.ForkFailed("no room", successor=True)) == ["discard"]
+    assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no room")
+
+
 def test_a_signal_that_has_no_effect_however_often_it_is_repeated_fails_the_rollout():
     pair = Pair(3, full=False, drain_timeout_secs="20")
     pair.begin()
