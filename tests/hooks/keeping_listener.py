@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import gunicorn_venv
+from harness.folders import new_folder
 from harness.waiting import wait_until
 
 from supervisor_roll.listener.readiness_socket import Datagram, ReadinessSocket
@@ -179,7 +179,7 @@ class Gunicorn:
 class Site:
     """A folder with an application, a listener, and the Gunicorns that were started there."""
 
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="roll")))
+    folder: Path = field(default_factory=new_folder)
     gunicorns: list[Gunicorn] = field(default_factory=list)
 
     def __post_init__(self) -> None:

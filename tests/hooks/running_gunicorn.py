@@ -9,10 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from harness.folders import new_folder
 
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
 from supervisor_roll.wire.datagram import ACK, SOCKET_VARIABLE, Message, decode
@@ -58,7 +58,7 @@ class RunningGunicorn:
     """One Gunicorn. Nothing is heard or answered but within ``hear_until``."""
 
     def __init__(self, configuration: str, answers: Answers = acknowledge) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="roll"))
+        self.directory = new_folder()
         self.answers = answers
         self.heard: list[Said] = []
         self._clients: list[socket.socket] = []
@@ -174,11 +174,3 @@ class RunningGunicorn:
                 self._process.kill()
                 self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def is_gone(pid: int) -> bool:
-    """The process is not there, or is a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True

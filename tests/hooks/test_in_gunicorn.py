@@ -7,7 +7,8 @@ import signal
 from collections.abc import Callable
 
 import psutil
-from running_gunicorn import RunningGunicorn, acknowledge, is_gone
+from harness.processes import is_gone
+from running_gunicorn import RunningGunicorn, acknowledge
 
 from supervisor_roll.wire.datagram import (
     ACK,

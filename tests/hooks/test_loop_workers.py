@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 from harness import gunicorn_venv
-from running_gunicorn import RunningGunicorn, is_gone
+from harness.processes import is_gone
+from running_gunicorn import RunningGunicorn
 
 from supervisor_roll.hooks.worker import RETRY_SECS
 from supervisor_roll.wire.datagram import ACK, LOADED, READY, UNREADY, Message

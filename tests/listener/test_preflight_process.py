@@ -16,13 +16,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from harness.folders import new_folder
+from harness.processes import is_gone
+from harness.waiting import wait_until
 
 from supervisor_roll.listener.credentials import Credentials
 from supervisor_roll.listener.preflight import (
@@ -43,7 +45,7 @@ PATIENCE_SECS = 30.0
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """One that any user may read, which pytest's own is not."""
-    path = Path(tempfile.mkdtemp(prefix="roll-", dir="/tmp"))
+    path = new_folder("roll-", "/tmp")
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
@@ -199,11 +201,7 @@ def test_what_it_started_ends_with_it(folder: Path, then: str) -> None:
     result = ended(Preflight.start(program(folder, source=source)))
     assert result.ok is not bool(then)
     child = int((folder / "child").read_text())
-    wait_until(
-        lambda: (
-            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
-        )
-    )
+    wait_until(lambda: is_gone(child), PATIENCE_SECS, "its child is gone")
 
 
 def test_it_can_be_given_up(folder: Path) -> None:
@@ -238,14 +236,12 @@ def test_it_ends_with_the_listener(folder: Path) -> None:
     )
     listener = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
-        wait_until((folder / "pid").exists)
+        wait_until((folder / "pid").exists, PATIENCE_SECS, "it has said its pid")
     finally:
         listener.kill()
         listener.wait()
     pid = int((folder / "pid").read_text())
-    wait_until(
-        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    )
+    wait_until(lambda: is_gone(pid), PATIENCE_SECS, "it is gone")
 
 
 def test_it_runs_as_the_program_would(folder: Path) -> None:
@@ -416,9 +412,10 @@ def test_a_command_that_would_serve_in_place_of_checking_is_not_run(
 
 def test_a_signal_is_not_for_who_started_it(folder: Path) -> None:
     """Its group is its own: what ends it does not end the listener."""
+    before = signal.getsignal(signal.SIGTERM)
     preflight = Preflight.start(program(folder, source="import os, signal\nos.killpg(0, 9)\n"))
     assert ended(preflight).text == "it was killed: out of memory?"
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def python_for(uid: int) -> str:
@@ -432,10 +429,3 @@ def python_for(uid: int) -> str:
 
 def package(name: str) -> Path:
     return Path(str(importlib.import_module(name).__file__)).parent
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECS
-    while not condition():
-        assert time.monotonic() < until, "not in time"
-        time.sleep(0.02)

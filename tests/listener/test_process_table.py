@@ -7,11 +7,11 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness.waiting import wait_until
 
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.rollout.events import InstanceId
@@ -76,13 +76,6 @@ def identity(table: ProcessTable, pid: int) -> InstanceId:
     return found
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
@@ -106,7 +99,7 @@ def test_the_dead_have_no_identity_even_before_they_are_reaped(
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     process.kill()
-    wait_until(lambda: is_zombie(process.pid))
+    wait_until(lambda: is_zombie(process.pid), DEADLINE_SECS, "it is a zombie")
     assert table.identity(process.pid) is None
     assert not table.alive(instance)
     assert not table.watch(instance)

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from http.client import HTTPException
@@ -17,6 +16,8 @@ from typing import Any, TypeVar
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
+from harness.folders import new_folder
+from harness.processes import die_with_parent
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
@@ -69,7 +70,7 @@ class Supervised:
     ) -> None:
         self.python = python
         # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
-        self.folder = Path(tempfile.mkdtemp(prefix="roll-", dir="/tmp"))
+        self.folder = new_folder("roll-", "/tmp")
         self.socket = self.folder / "s.sock"
         self.conf = self.folder / "s.conf"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -96,6 +97,7 @@ class Supervised:
                 stdout=out,
                 stderr=out,
                 cwd=self.folder,
+                preexec_fn=die_with_parent,
             )
 
     def stop(self) -> None:

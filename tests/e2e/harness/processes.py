@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from pathlib import Path
 
 import psutil
 
@@ -34,6 +35,14 @@ def stamped(folder: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return mine
+
+
+def is_gone(pid: int) -> bool:
+    """The process is not there, or is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def kill(processes: list[psutil.Process], deadline_secs: float = 5.0) -> None:

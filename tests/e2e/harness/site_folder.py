@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.configuration import Inet, Program, main_conf
 from harness.connections import Address
+from harness.folders import new_folder
 from harness.venvs import CHECKOUT
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
@@ -20,7 +20,7 @@ class SiteFolder:
     ``current`` to the release that is deployed, at first "v1"."""
 
     def __init__(self, programs: Iterable[Program], roll: bool, inet: Inet | None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="site."))
+        self.folder = new_folder("site.")
         self.current = self.folder / "current"
         self.programs: dict[str, Program] = {}
         self._tickets = 0
@@ -115,12 +115,3 @@ class SiteFolder:
     def remove(self) -> None:
         """Remove its folder."""
         shutil.rmtree(self.folder)
-
-    def keep(self, destination: Path) -> Path:
-        """Move its folder, stopped, to ``destination``, in place of what was kept there before."""
-        shutil.rmtree(destination, ignore_errors=True)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        for path in (self.folder / "run").iterdir():
-            if path.is_socket():
-                path.unlink()
-        return Path(shutil.move(self.folder, destination))

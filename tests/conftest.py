@@ -1,0 +1,69 @@
+"""What holds for every test: a short TMPDIR, an end that cleans up, and folders that are kept
+where a test fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from harness.folders import FAILED, keep, temporary_root
+
+_TMPDIR = pytest.StashKey[Path]()
+#: Fixtures that run supervisord or Gunicorn, in the folders where they do.
+_REAL_FIXTURES = {"site", "make_site", "make_gunicorn", "begin"}
+_REAL_FOLDERS = {"ctl", "hooks", "rpc"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "processes: runs a real supervisord or Gunicorn")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if hasattr(config, "workerinput"):
+        return  # of xdist; it inherits what its controller has set
+    config.stash[_TMPDIR] = folder = Path(tempfile.mkdtemp(prefix="t.", dir=temporary_root()))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    shutil.rmtree(FAILED, ignore_errors=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _TMPDIR in config.stash:
+        shutil.rmtree(config.stash[_TMPDIR], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.parent.name
+        fixtures = _REAL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if folder == "e2e" or (folder in _REAL_FOLDERS and fixtures):
+            item.add_marker("processes")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Copy the folders of a test that fails, before its fixtures remove them."""
+    report = yield
+    if report.failed:
+        path = getattr(item, "funcargs", {}).get("tmp_path")
+        for copy in keep(item.nodeid, path):
+            report.sections.append(("folder kept", f"at {copy}"))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FAILED.is_dir():
+        terminalreporter.write_line(f"The folders of failed tests are kept below {FAILED}.")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, which has every test tear down what it started; once is enough."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
