@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from typing import TYPE_CHECKING, Any
 
+from supervisor_roll.hooks import places
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
+from supervisor_roll.hooks.guest import quietly
+from supervisor_roll.wire.places import Place
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.forking import Forking
@@ -100,6 +104,7 @@ class ArbiterState:
         # One for all that the arbiter waits for, so that its start is bounded as a whole.
         self.channel = Channel()
         self.configured = Configured()
+        self.places: list[Place] = []  # as of its start
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others
         self.listening = False  # when_ready is installed too
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
@@ -122,7 +127,13 @@ class ArbiterState:
         if state is None:
             state = cls()
             setattr(server, ATTRIBUTE, state)
+            # In a worker it is too late to say where the arbiter began.
+            if getattr(server, "pid", None) in (None, 0, os.getpid()):
+                quietly(state.take_places, server)
         return state
+
+    def take_places(self, server: Any) -> None:
+        self.places = places.of_arbiter(server)
 
 
 def page_of(worker: Any) -> WorkerPage | None:

@@ -17,7 +17,7 @@ import signal
 import time
 from typing import Any
 
-from supervisor_roll.hooks import boot, keeping, lameduck
+from supervisor_roll.hooks import boot, keeping, lameduck, places
 from supervisor_roll.hooks.addresses import inherits, texts_of
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.checker import Checker, checker_for
@@ -36,6 +36,7 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
+from supervisor_roll.wire.places import PLACES, RUNS, encode
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
@@ -100,7 +101,9 @@ class Voice:
         self.channel = Channel()
         self.born = time.monotonic()
         state = ArbiterState.of(server)
+        quietly(places.follow, worker, state.places)
         self.arbiter = state.page
+        self._import_path: dict[str, str] = {}
         missing = [] if state.hears_counts else ["nworkers_changed"]
         missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
@@ -135,6 +138,7 @@ class Voice:
             "CONF": state.configured.path,
             "CONF_DIGEST": state.configured.digest,
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
+            PLACES: encode(state.places),
             # Gunicorn's --check-config, which a preflight uses, forgets it.
             "PYTHONPATH": ",".join(
                 os.path.abspath(path)  # noqa: PTH100
@@ -142,6 +146,14 @@ class Voice:
                 if path
             ),
         }
+        quietly(self._note_import_path)
+        quietly(self._tell_places)
+
+    def _note_import_path(self) -> None:
+        self._import_path = places.import_path()
+
+    def _tell_places(self) -> None:
+        self._facts[RUNS] = encode(places.of_worker(self.worker, self._import_path))
 
     def message(self, kind: str, **fields: str) -> Message:
         changes, count = self.arbiter.count()
@@ -177,6 +189,7 @@ class Voice:
             # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
             # other classes beat every second, and make no use of this.
             self.worker.timeout = min(self.worker.timeout, BEAT_SECS)
+        quietly(self._tell_places)
         self.checker = checker_for(self.worker)
         if self.checker is None:
             self._facts["UNCHECKED"] = "1"

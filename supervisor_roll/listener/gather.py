@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supervisor_roll.listener import memory, rollable, strategy
+from supervisor_roll.listener import deployed, memory, rollable, strategy
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.memory import Cost
 from supervisor_roll.listener.preflight import Result
@@ -69,7 +69,8 @@ def gather(
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
         return Refusal(found.why, SKIPPED if skips else REFUSED)
-    choice = strategy.choose(arbiter, settings, run.change)
+    elsewhere = deployed.elsewhere(arbiter.facts, knowledge.program(run.namespec))
+    choice = strategy.choose(arbiter, settings, run.change, elsewhere)
     object_to = strategy.objection if choice.strategy == ARBITER else rollable.objection
     why = choice.refused or object_to(arbiter, settings)
     renewed = choice.strategy == ARBITER and choice.changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supervisor_roll.listener import deployed
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.process_table import ProcessTable
@@ -94,11 +95,13 @@ class Hearing:
             self._rolls.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
         )
         self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
-        if message.kind == dg.BOOTING and settings.release:
-            self._rolls.releases.forked(arbiter, known, settings.release)
+        if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
+            self._rolls.releases.told_by(arbiter, known, settings.release, message)
         if message.fields.get("RELOAD") == "1" and self._rolls.succeeds(arbiter):
             self._rolls.feed(arbiter, ev.BootFailed(worker, RELOADS))
         fresh = self._rolls.fresh(arbiter, worker)
+        if fresh is not None and message.kind in (dg.LOADED, dg.READY):
+            self._verify(arbiter, worker, message)
         # A successor is to keep what was added to it.
         surplus = fresh is not None and fresh.surplus and not self._rolls.succeeds(arbiter)
         if message.kind == dg.LOADED:
@@ -143,6 +146,14 @@ class Hearing:
         fields["HOLD"] = str(int(holds))
         fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
         return Message(dg.ACK, fields)
+
+    def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> None:
+        """End the rollout if a fresh worker does not run what is deployed now."""
+        program = self._knowledge.program(arbiter.namespec, self._rolls.succeeds(arbiter))
+        why = deployed.strays(message.fields) or deployed.elsewhere(message.fields, program)
+        if why:
+            text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
+            self._rolls.feed(arbiter, ev.Objected(text))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)

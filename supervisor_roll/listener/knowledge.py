@@ -27,6 +27,8 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
+from supervisor_roll.wire.places import PLACES
+from supervisor_roll.wire.program import Program, decode_program
 from supervisor_roll.wire.succession import SUCCESSOR_SUFFIX, program_of
 
 log = logging.getLogger("supervisor_roll")
@@ -176,6 +178,7 @@ _FACTS = frozenset(
         "CONF",
         "CONF_DIGEST",
         "CONFIGURED",
+        PLACES,
     }
 )
 
@@ -212,6 +215,14 @@ class Knowledge:
     def info(self, namespec: str) -> ProcessInfo | None:
         """What supervisord says of a process; None if it has none of this name, or says nothing."""
         return next((one for one in self._fetch() if one.namespec == namespec), None)
+
+    def program(self, namespec: str, changed: bool = False) -> Program | None:
+        """What supervisord would spawn (``changed``: by what it last reread); None if unknown."""
+        try:
+            return decode_program(self.supervisord.program(namespec, changed))
+        except (Unreachable, BadMessage) as error:
+            log.info("%s: %s", namespec, error)
+            return None
 
     def arbiter(self, instance: InstanceId) -> Arbiter | None:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""

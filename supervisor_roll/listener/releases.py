@@ -1,14 +1,18 @@
-"""Which release each worker runs: what ``release=`` says at the moment the worker is forked."""
+"""Which release each worker runs: what ``release=`` says of the very files that it has loaded."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from supervisor_roll.listener.knowledge import Arbiter, Worker
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.sides import Sides
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.places import APP, CHDIR, RUNS, Place, decode
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -26,15 +30,22 @@ class Releases:
         self._sides, self._program = sides, program
         self._asked: dict[str, Worker] = {}
 
-    def forked(self, arbiter: Arbiter, worker: Worker, release: str) -> None:
-        """``worker`` was forked just now; ``release`` is the setting."""
-        found = release_at(release)
+    def told_by(self, arbiter: Arbiter, worker: Worker, release: str, message: Message) -> None:
+        """``worker`` was forked, or has loaded its application; ``release`` is the setting."""
+        runs = decode(message.fields, RUNS)
+        found = release_at(release, runs)
         if found is not None:
             worker.release = found
             return
         key = f"{_KEY}{worker.id.pid}"
+        if worker.release or key in self._asked:
+            return
         try:
-            self._sides.command(key, release, self._program(arbiter.namespec), "", COMMAND_SECS)
+            program = self._program(arbiter.namespec)
+            here = next((one.real for one in runs if one.kind == CHDIR), "")
+            if here and Path(here).is_dir():
+                program = replace(program, directory=here)
+            self._sides.command(key, release, program, "", COMMAND_SECS)
             self._asked[key] = worker
         except NotPossible as error:
             log.warning("%s: release: %s", arbiter.namespec, error)
@@ -50,20 +61,44 @@ class Releases:
         return True
 
 
-def release_at(path: str) -> str | None:
+def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:
     """The name of the target of a link, or the first line of a file.
 
-    None if ``path`` is neither, and so is a command; "?" if it cannot be read.
+    ``runs`` are the places of a worker: what counts is where the link led when the worker came
+    by, not where it leads now. None if ``path`` is neither, and so is a command; "?" if it cannot
+    be read.
     """
     place = Path(path)
     try:
         if place.is_symlink():
-            return place.readlink().name[:MOST]
+            return (_as_run(place, runs) or place.readlink()).name[:MOST]
         if place.is_file():
-            with place.open(errors="replace") as file:
+            with (_as_run(place, runs) or place).open(errors="replace") as file:
                 return file.readline(4096).strip()[:MOST]
     except OSError:
         return "?"
+    return None
+
+
+def _as_run(path: Path, runs: Sequence[Place]) -> Path | None:
+    """``path`` through the releases' folder that the worker is in; None if that is not known.
+
+    Releases lie beside each other: where a link on the way leads to one now, and the worker is in
+    another, it is that one.
+    """
+    own = [one for one in runs if one.kind == APP and "site-packages" not in one.real]
+    own += [one for one in runs if one.kind == CHDIR]
+    for link in reversed([path, *path.parents]):
+        if not link.is_symlink():
+            continue
+        target = Path(os.path.realpath(link))
+        for one in own:
+            real = Path(one.real)
+            if real.is_relative_to(target):
+                return None
+            if real.is_relative_to(target.parent) and real != target.parent:
+                release = target.parent / real.relative_to(target.parent).parts[0]
+                return release / path.relative_to(link)
     return None
 
 

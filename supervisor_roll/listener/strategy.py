@@ -32,8 +32,13 @@ class Choice:
         return bool(self.changes) and set(self.changes.values()) == {LIVE}
 
 
-def choose(arbiter: Arbiter, settings: Settings, change: Change | None) -> Choice:
-    """The strategy for an arbiter whose program's section has changed as ``change`` says."""
+def choose(
+    arbiter: Arbiter, settings: Settings, change: Change | None, elsewhere: str = ""
+) -> Choice:
+    """The strategy for an arbiter whose program's section has changed as ``change`` says.
+
+    ``elsewhere`` says why its fresh workers would not run what is deployed.
+    """
     keys = dict(change.keys) if change is not None else {}
     if _conf_changed(arbiter.facts.get("CONF", ""), arbiter.facts.get("CONF_DIGEST", "")):
         keys[arbiter.facts["CONF"]] = NEEDS_ARBITER
@@ -49,7 +54,14 @@ def choose(arbiter: Arbiter, settings: Settings, change: Change | None) -> Choic
             changes=keys,
             refused=(f"its configuration has changed: {', '.join(sorted(refused))}; {why}"),
         )
-    reasons = _reasons(arbiter, keys)
+    reasons = _reasons(arbiter, keys) + ([elsewhere] if elsewhere else [])
+    if settings.strategy == WORKERS and elsewhere:
+        return Choice(
+            WORKERS,
+            changes=keys,
+            refused=f"its arbiter's workers would not run what is deployed: {elsewhere}; "
+            "use --strategy arbiter",
+        )
     if settings.strategy == WORKERS:
         stays = (
             "its configuration has changed, which replacing workers does not apply: "

@@ -311,6 +311,13 @@ def test_a_dry_run_tells_the_strategy_and_touches_nothing(site: Site) -> None:
     assert "myapp" not in site.supervisord.mailbox.statuses
 
 
+def test_what_is_deployed_elsewhere_takes_an_arbiter_and_is_refused_to_workers() -> None:
+    choice = choose(arbiter(), settings("auto"), None, "directory= now leads to r2")
+    assert (choice.strategy, choice.reasons) == ("arbiter", ["directory= now leads to r2"])
+    choice = choose(arbiter(), settings("workers"), None, "directory= now leads to r2")
+    assert "directory= now leads to r2; use --strategy arbiter" in choice.refused
+
+
 # --- memory -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,118 @@
+"""Where an arbiter and its workers run from, told by those who know it.
+
+What the arbiter loaded at its start stays with it, wherever the links on its way lead later.
+Its workers load the application by the path that ``chdir`` names, so by a link as it is then,
+and their working directory is to be the same one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from supervisor_roll.wire import places
+from supervisor_roll.wire.places import Place
+
+
+def of_arbiter(server: Any) -> list[Place]:
+    """The arbiter's places now; to be called at its start, before anything can have moved."""
+    return list(_of_arbiter(server))
+
+
+def import_path() -> dict[str, str]:
+    """Where each folder of sys.path leads now. To be asked before a worker loads anything."""
+    return {path: os.path.realpath(path) for path in sys.path if os.path.isabs(path)}  # noqa: PTH117
+
+
+def of_worker(worker: Any, import_path: dict[str, str]) -> list[Place]:
+    """A worker's places; ``import_path`` is as of its fork, for a link may move while it boots."""
+    found = [_here(str(worker.cfg.chdir))]
+    uri = str(getattr(worker.app, "app_uri", None) or "")
+    file = getattr(sys.modules.get(uri.partition(":")[0]), "__file__", None)
+    if isinstance(file, str):
+        led = [path for path in import_path if file.startswith(f"{path}/")]
+        path = max(led, key=len, default="")
+        real = os.path.realpath(import_path.get(path, "") + file.removeprefix(path))
+        found.append(Place(places.APP, file, real))
+    return found
+
+
+def follow(worker: Any, started: list[Place]) -> None:
+    """Go to where ``chdir`` leads now, from where it led when the arbiter began.
+
+    ``started`` are the arbiter's places. One whose configuration has gone elsewhere by itself
+    is left there.
+    """
+    # What is in a folder is remembered by its time, which two releases may have in common.
+    importlib.invalidate_caches()
+    own = next((one for one in started if one.kind == places.CHDIR), None)
+    if own and own.text == worker.cfg.chdir and own.node == _node(Path()):
+        try:
+            os.chdir(own.text)
+        except OSError:
+            pass  # it is gone: Gunicorn would stay here, too
+
+
+def _of_arbiter(server: Any) -> Iterator[Place]:
+    cfg = getattr(server, "cfg", None)
+    if cfg is None:
+        return
+    yield _place(places.ROOT, "/")
+    yield Place(places.BEGAN, "", f"{time.time():.3f}")
+    # Gunicorn notes where it was started before it goes to ``chdir``.
+    start = getattr(cfg.settings.get("chdir"), "default", None) or server.START_CTX["cwd"]
+    yield _place(places.DIRECTORY, str(start))
+    yield _here(str(cfg.chdir))
+    command = Path(start) / sys.argv[0]
+    yield _place(places.COMMAND, str(command))
+    name = Path(sys.argv[0]).name
+    found = shutil.which(name)
+    if found and os.path.realpath(found) == os.path.realpath(command):
+        yield _place(places.FOUND, name, command)
+    if sys.executable:
+        yield _place(places.PYTHON, sys.executable)
+    yield _place(places.ENVIRONMENT, sys.prefix)
+    for path in _imported_from(str(cfg.chdir)):
+        yield _place(places.PATH, path)
+
+
+def _imported_from(chdir: str) -> list[str]:
+    """What of sys.path has been imported from, but for the interpreter's own and ``chdir``."""
+    own = tuple(f"{one}/" for one in {sys.prefix, sys.base_prefix, sys.exec_prefix})
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return [
+        path
+        for path in dict.fromkeys(sys.path)
+        if Path(path).is_absolute()
+        and path != chdir
+        and not f"{path}/".startswith(own)
+        and any(isinstance(file, str) and file.startswith(f"{path}/") for file in files)
+    ]
+
+
+def _here(chdir: str) -> Place:
+    """The working directory by the kernel's word, which also knows one that was removed."""
+    try:
+        real = os.readlink("/proc/self/cwd")  # noqa: PTH115
+    except OSError:
+        real = ""
+    return Place(places.CHDIR, chdir, real, _node(Path()))
+
+
+def _place(kind: str, text: str, path: Path | None = None) -> Place:
+    where = Path(text) if path is None else path
+    return Place(kind, text, os.path.realpath(where), _node(where))
+
+
+def _node(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"

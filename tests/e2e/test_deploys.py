@@ -1,0 +1,148 @@
+"""Ways to deploy, and that what runs after a rollout is what is deployed: a link to the release in
+``directory=`` and the command, a folder put in another's place, and a link in ``chdir``."""
+
+from __future__ import annotations
+
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import Program, Site, wait_until
+
+NO_CHDIR = "del chdir"
+
+
+def _environment(release: Path) -> None:
+    """Give a release an environment of its own, with the packages of this one."""
+    venv.create(release / "venv", with_pip=False, symlinks=True)
+    packages = next((release / "venv" / "lib").glob("python*")) / "site-packages"
+    own = sysconfig.get_path("purelib")
+    (packages / "these.pth").write_text(f"import site; site.addsitedir({own!r})\n")
+    script = release / "venv" / "bin" / "gunicorn"
+    script.write_text(f"#!{release}/venv/bin/python\nfrom gunicorn.app.wsgiapp import run\nrun()\n")
+    script.chmod(0o755)
+
+
+def _release(site: Site, name: str, **options: str) -> None:
+    _environment(site.add_release(name, **options))
+
+
+def _shown(site: Site, name: str, release: str) -> None:
+    def shown() -> bool:
+        pids = " ".join(map(str, sorted(site.workers(name).children)))
+        return f"{pids} ({release})" in site.ctl("rollstatus", name).output
+
+    wait_until(shown, 20, f"the workers of {name} are shown with {release}")
+
+
+def test_a_link_in_directory_and_command_takes_another_arbiter(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(start=False)
+    _environment(site.folder / "releases" / "v1")
+    site.write(
+        Program(
+            conf=NO_CHDIR,
+            gunicorn=site.current / "venv" / "bin" / "gunicorn",
+            roll={"release": str(site.current)},
+            section={"directory": str(site.current)},
+        )
+    )
+    site.start()
+    old, before = site.pid("web"), site.workers("web")
+    _release(site, "v2")
+    site.deploy("v2")
+    why = f"directory={site.current} now leads to {site.folder}/releases/v2"
+    ran = site.ctl("rollrestart", "--dry-run", "web")
+    assert "would replace the arbiter and its 2 workers" in ran.output
+    assert why in ran.output.replace("\n", " ")
+    ran = site.ctl("rollrestart", "--strategy=workers", "web")
+    assert ran.status == 1
+    assert why in ran.output
+    assert "use --strategy arbiter" in ran.output
+    assert (site.pid("web"), site.workers("web").children) == (old, before.children)
+    with site.load("web", rate=30) as load:
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 0, ran.output
+        assert why in ran.output
+        wait_until(lambda: load.answered_by("v2") > 5, 15, "the new release answers")
+        _shown(site, "web", "v2")
+        # One that cannot be loaded is found out, and what runs is not taken for it.
+        _release(site, "v3", boot="raise")
+        site.deploy("v3")
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 1, ran.output
+        assert "release v3 lacks a module" in ran.output
+        _shown(site, "web", "v2")
+        summary = load.stop()
+    assert not summary.failed, summary
+    assert "v3" not in summary.answered
+
+
+def test_a_folder_in_anothers_place_takes_an_arbiter_and_an_upgrade_in_place_does_not(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(start=False)
+    live = site.folder / "live"
+    _release(site, "v2")
+    _environment(site.folder / "releases" / "v1")
+    (site.folder / "releases" / "v1").rename(live)
+    site.write(
+        Program(
+            conf=NO_CHDIR,
+            gunicorn=live / "venv" / "bin" / "gunicorn",
+            section={"directory": str(live)},
+        )
+    )
+    # Its scripts name the folder that they lie in.
+    for script in (live, site.folder / "releases" / "v2"):
+        path = script / "venv" / "bin" / "gunicorn"
+        path.write_text(f"#!{live}/venv/bin/python\n" + path.read_text().partition("\n")[2])
+    site.start()
+    with site.load("web", rate=30) as load:
+        path = live / "venv" / "bin" / "gunicorn"
+        path.with_suffix(".new").write_text(path.read_text() + "# another\n")
+        path.with_suffix(".new").chmod(0o755)
+        path.with_suffix(".new").replace(path)
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 0, ran.output
+        assert "web: rolling 2 workers" in ran.output
+        live.rename(site.folder / "old")
+        (site.folder / "releases" / "v2").rename(live)
+        ran = site.ctl("rollrestart", "web")
+        assert ran.status == 0, ran.output
+        assert f"directory={live} is another folder now" in ran.output
+        wait_until(lambda: load.answered_by("v2") > 5, 15, "the new release answers")
+        summary = load.stop()
+    assert not summary.failed, summary
+
+
+def test_a_link_in_chdir_is_followed_by_fresh_workers_and_one_left_behind_fails(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(Program(workers=2))
+    arbiter = site.pid("web")
+    site.add_release("v2")
+    site.deploy("v2")
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    fresh = site.wait_ready("web", 2)
+    assert site.pid("web") == arbiter
+    assert {str(Path(f"/proc/{pid}/cwd").readlink()) for pid in fresh.children} == {
+        f"{site.folder}/releases/v2"
+    }
+    # The link moves on while the next release boots.
+    site.add_release("v3", boot="gate")
+    site.add_release("v4")
+    site.deploy("v3")
+    rolling = site.ctl_start("rollrestart", "--no-preflight", "web")
+    site.wait_booting("web", 1)
+    site.deploy("v4")
+    site.open_gate("v3")
+    assert rolling.wait(60).status == 1, rolling.output
+    assert "does not run what is deployed" in rolling.output
+    assert f"{site.folder}/releases/v4" in rolling.output
+    assert site.wait_ready("web", 2).children == fresh.children
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
