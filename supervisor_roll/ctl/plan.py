@@ -48,6 +48,7 @@ def plan_texts(found: Mapping[str, Any]) -> list[str]:
             _line("health", _health(facts)),
             _line("duration", _duration(facts)),
             *_memory(found.get("memory")),
+            *_processes(found.get("processes")),
             *_preflight(found.get("preflight")),
         ]
     return [*lines, f"{INDENT}nothing was touched; {_next_step(facts)}"]
@@ -148,15 +149,21 @@ def _duration(facts: Facts) -> str:
 def _memory(memory: object) -> list[str]:
     if not isinstance(memory, Mapping):
         return [_line("memory", "not measured")]
-    lines = [_line("memory", Facts(memory).text("text"))]
-    if memory.get("fits") is not True:
-        lines.append(
-            _line(
-                "",
-                "THIS DOES NOT FIT: free some, or roll in place with"
-                " --max-surge 0 --max-unavailable 1",
-            )
-        )
+    return _room("memory", memory, "free some")
+
+
+def _processes(processes: object) -> list[str]:
+    """Nothing where they are not limited."""
+    if not isinstance(processes, Mapping):
+        return []
+    return _room("processes", processes, "raise the limit")
+
+
+def _room(of: str, facts: Mapping[str, Any], cure: str) -> list[str]:
+    lines = [_line(of, Facts(facts).text("text"))]
+    if facts.get("fits") is not True:
+        text = f"THIS DOES NOT FIT: {cure}, or roll in place with --max-surge 0 --max-unavailable 1"
+        lines.append(_line("", text))
     return lines
 
 

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supervisor_roll.listener import deployed, memory, rollable, strategy
+from supervisor_roll.listener import deployed, memory, process_limits, rollable, strategy
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.memory import Cost
 from supervisor_roll.listener.preflight import Result
+from supervisor_roll.listener.process_limits import Need
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.silence import silence
@@ -110,29 +111,51 @@ def _stopped(namespec: str, state: str) -> str:
 def _affordable(
     found: Found, settings: Settings, table: ProcessTable, dry_run: bool
 ) -> Found | Refusal:
-    """``found``, as far as memory allows."""
+    """``found``, as far as there is room for it."""
     if found.choice.strategy == ARBITER and not settings.surge_given:
         # An operator who has said nothing about it gets the way that touches the old one least.
         whole = replace(found, full=True)
-        cost = cost_of(whole, settings, table)
-        if cost is None or cost.fits:
+        if not _too_large(whole, settings, table):
             return whole
-    cost = cost_of(found, settings, table)
-    if cost is not None and not cost.fits and not dry_run:
-        return Refusal(
+    why = _too_large(found, settings, table)
+    return Refusal(why) if why and not dry_run else found
+
+
+def _too_large(found: Found, settings: Settings, table: ProcessTable) -> str:
+    """Why there is no room for the surge; empty if there is."""
+    cost, need = cost_of(found, settings, table), need_of(found, settings, table)
+    if cost is not None and not cost.fits:
+        return (
             f"it does not fit into memory: {cost.text}; free some, or roll in place "
             "with --max-surge 0 --max-unavailable 1"
         )
-    return found
+    if need is not None and not need.fits:
+        return (
+            f"it does not fit into the limit of processes: {need.text}; raise that, or roll in "
+            "place with --max-surge 0 --max-unavailable 1"
+        )
+    return ""
 
 
 def cost_of(found: Found, settings: Settings, table: ProcessTable) -> Cost | None:
     """What the surge would take, judged by the workers that run now; None if it cannot be said."""
-    extra = found.budget(settings).surge
-    if settings.preflight and found.choice.strategy != ARBITER:
-        extra += 1
     pids = [one.pid for one in found.arbiter.workers]
-    return memory.cost(extra, table.measured(pids), table.room(found.arbiter.id.pid))
+    room = table.room(found.arbiter.id.pid)
+    return memory.cost(_extra(found, settings), table.measured(pids), room)
+
+
+def need_of(found: Found, settings: Settings, table: ProcessTable) -> Need | None:
+    """As many processes as the surge would take, so judged; None where nothing limits them."""
+    arbiter, extra = found.arbiter.id.pid, _extra(found, settings)
+    others = table.threads(arbiter) if extra and found.choice.strategy == ARBITER else 0
+    threads = [table.threads(one.pid) for one in found.arbiter.workers]
+    return process_limits.need(extra, threads, others, table.processes_left(arbiter))
+
+
+def _extra(found: Found, settings: Settings) -> int:
+    """How many more workers than now the rollout may have at once, its preflight's counted."""
+    preflight = settings.preflight and found.choice.strategy != ARBITER
+    return found.budget(settings).surge + int(preflight)
 
 
 def plan_facts(
@@ -143,7 +166,7 @@ def plan_facts(
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
     rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
-    cost = cost_of(found, settings, table)
+    cost, need = cost_of(found, settings, table), need_of(found, settings, table)
     return {
         "workers": len(arbiter.workers),
         "desired": arbiter.count,
@@ -158,5 +181,6 @@ def plan_facts(
         "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
         "health": settings.health.path if settings.health else "",
         "memory": cost.facts if cost else None,
+        "processes": need.facts if need else None,
         "preflight": result and {"ok": result.ok, "secs": result.secs, "text": result.text},
     }

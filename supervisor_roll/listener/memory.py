@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+from supervisor_roll.listener.cgroups import CGROUP, PROC, around, number, text
+
 MACHINE = "this machine"
 
 
@@ -24,8 +25,10 @@ class _Version(NamedTuple):
     idle: str
 
 
-_V1 = _Version(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
-_V2 = _Version(("memory.max", "memory.high"), "memory.current", "inactive_file")
+_VERSIONS = {
+    1: _Version(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+    2: _Version(("memory.max", "memory.high"), "memory.current", "inactive_file"),
+}
 # cgroup v1 writes "no limit" as a number near 2**63.
 _NO_LIMIT = 2**60
 _MIB = 2**20
@@ -125,32 +128,20 @@ def _resident(process: Path) -> int:
 
 
 def _cgroup_rooms(pid: int, proc: Path, cgroup: Path) -> Iterator[Room]:
-    for line in _text(proc / str(pid) / "cgroup").splitlines():
-        hierarchy, controllers, path = line.split(":", 2)
-        if hierarchy == "0":
-            version, root = _V2, cgroup
-        elif "memory" in controllers.split(","):
-            version, root = _V1, cgroup / "memory"
-        else:
-            continue
-        # The path is as the host sees it; inside a container it may lie outside what is there.
-        inside = PurePosixPath(path)
-        if ".." in inside.parts:
-            inside = PurePosixPath("/")
-        for group in (inside, *inside.parents):
-            folder = root / str(group)[1:]
-            limit = min(_number(folder / name, _NO_LIMIT) for name in version.limits)
-            if limit < _NO_LIMIT:
-                # The page cache that is not in use is given up before anything is killed.
-                idle = _stat(folder / "memory.stat").get(version.idle, 0)
-                used = _number(folder / version.usage, 0) - idle
-                yield Room(max(0, limit - max(0, used)), f"cgroup {group}")
+    for group in around(pid, "memory", proc, cgroup):
+        version = _VERSIONS[group.version]
+        limit = min(number(group.folder / name, _NO_LIMIT) for name in version.limits)
+        if limit < _NO_LIMIT:
+            # The page cache that is not in use is given up before anything is killed.
+            idle = _stat(group.folder / "memory.stat").get(version.idle, 0)
+            used = number(group.folder / version.usage, 0) - idle
+            yield Room(max(0, limit - max(0, used)), f"cgroup {group.path}")
 
 
 def _sizes(path: Path) -> dict[str, int]:
     """A file of lines such as "VmRSS:  1234 kB", in bytes; empty if it cannot be read."""
     found = {}
-    for line in _text(path).splitlines():
+    for line in text(path).splitlines():
         key, _, value = line.partition(":")
         words = value.split()
         if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
@@ -159,20 +150,8 @@ def _sizes(path: Path) -> dict[str, int]:
 
 
 def _stat(path: Path) -> dict[str, int]:
-    pairs = (line.split() for line in _text(path).splitlines())
+    pairs = (line.split() for line in text(path).splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
-
-
-def _number(path: Path, otherwise: int) -> int:
-    text = _text(path).strip()
-    return int(text) if text.isdigit() else otherwise
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _mib(size: int) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 
-from supervisor_roll.listener import memory, sockets
+from supervisor_roll.listener import memory, process_limits, sockets
 from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
+from supervisor_roll.listener.process_limits import Left
 from supervisor_roll.listener.process_stat import PROC, age_secs, all_stats, stat_of
 from supervisor_roll.listener.sockets import Held
 from supervisor_roll.rollout.events import InstanceId
@@ -125,6 +126,13 @@ class ProcessTable:
     def room(self, pid: int) -> Room:
         """The memory that is left to the process."""
         return memory.room(pid)
+
+    def threads(self, pid: int) -> int:
+        return process_limits.threads(pid)
+
+    def processes_left(self, pid: int) -> Left | None:
+        """How many more processes and threads may start beside it; None where nothing limits."""
+        return process_limits.left(pid)
 
     def sockets(self, pid: int, numbers: Iterable[tuple[str, int]]) -> list[Held]:
         """The process's listening sockets at these (address, descriptor number)s.

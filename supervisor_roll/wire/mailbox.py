@@ -48,7 +48,8 @@ REFUSED, SKIPPED = "refused", "skipped"  # why; nothing was touched
 # What a rollout would do, as asked by a dry run; it ends the program's part, and nothing was
 # touched: workers, desired, ready, max_surge, max_unavailable, strategy, boot_secs,
 # estimated_secs, preflight (ok, secs, text, or null), memory (per_worker_bytes, extra_bytes,
-# available_bytes, fits, text, or null), health, reasons (texts: why this strategy), changes
+# available_bytes, fits, text, or null), processes (extra, available, fits, text, or null: they are
+# not limited), health, reasons (texts: why this strategy), changes
 # (key -> effect, as in wire.succession), refused (why a rollout would be refused, or "")
 PLAN = "plan"
 FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED, PLAN})

@@ -90,6 +90,17 @@ def test_an_unknown_boot_is_no_promise() -> None:
     assert line("duration", boot_secs=0, estimated_secs=0).startswith("duration   not known")
 
 
+def test_limited_processes_are_told_and_what_to_do() -> None:
+    processes = {"text": "4 more processes and threads: 3 are left (cgroup /a)", "fits": False}
+    texts = plan_texts({**FACTS, "processes": processes})
+    at = texts.index("    processes  4 more processes and threads: 3 are left (cgroup /a)")
+    assert texts[at + 1].strip() == (
+        "THIS DOES NOT FIT: raise the limit, or roll in place with --max-surge 0 "
+        "--max-unavailable 1"
+    )
+    assert not any("processes " in one for one in plan_texts({**FACTS, "processes": None}))
+
+
 def test_too_little_memory_says_what_to_do() -> None:
     texts = plan_texts({**FACTS, "memory": {**FACTS["memory"], "fits": False}})
     [index] = [index for index, text in enumerate(texts) if "DOES NOT FIT" in text]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
+from supervisor_roll.listener.process_limits import Left
 from supervisor_roll.listener.process_table import Child
 from supervisor_roll.listener.sockets import Held
 from supervisor_roll.rollout.events import InstanceId
@@ -44,6 +45,7 @@ class PretendTable:
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
         self.room_bytes = 0
+        self.left: Left | None = None
 
     def identity(self, pid: int) -> InstanceId | None:
         process = self.processes.get(pid)
@@ -96,6 +98,12 @@ class PretendTable:
 
     def measured(self, pids: Iterable[int]) -> list[int]:
         return [self.worker_bytes for _ in pids if self.worker_bytes]
+
+    def threads(self, pid: int) -> int:
+        return 2
+
+    def processes_left(self, pid: int) -> Left | None:
+        return self.left
 
     def room(self, pid: int) -> Room:
         return Room(self.room_bytes, "this site")

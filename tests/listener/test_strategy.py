@@ -11,6 +11,7 @@ from pretend_site import Site
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.knowledge import Arbiter
+from supervisor_roll.listener.process_limits import Left
 from supervisor_roll.listener.strategy import choose, objection
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
@@ -340,6 +341,25 @@ def test_two_full_sets_run_only_where_memory_allows(
     assert site.signals[0] == first
     assert ("TTIN myapp:myapp.successor" in site.signals) is (surge < 2)
     assert kinds(site, job)[-1] == COMPLETE
+
+
+def test_where_no_more_processes_may_start_it_is_refused_and_a_dry_run_tells_it(site: Site) -> None:
+    site.table.left = Left(1, "cgroup /web")
+    job = site.ask("myapp", strategy="workers")
+    assert kinds(site, job) == [REFUSED]
+    assert (
+        "it does not fit into the limit of processes: 2 more processes and threads: 1 are left "
+        "(cgroup /web)"
+    ) in why(site, job)
+    job = site.ask("myapp", kind=DRY_RUN, strategy="workers")
+    assert site.facts(job, PLAN)["processes"]["fits"] is False
+    assert site.signals == []
+    job = site.ask("myapp", strategy="workers", max_surge="0", max_unavailable="1")
+    assert kinds(site, job)[-1] == COMPLETE
+    # The arbiter's own threads count too: there is room for a gradual one, and no more.
+    site.table.left = Left(4, "cgroup /web")
+    job = site.ask("myapp", strategy="arbiter")
+    assert site.facts(job, BEGAN)["max_surge"] == 1
 
 
 def test_where_not_even_one_more_fits_it_is_refused_and_a_dry_run_tells_it(site: Site) -> None:
