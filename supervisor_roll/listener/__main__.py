@@ -24,6 +24,7 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import eventlistener
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
 
 log = logging.getLogger("supervisor_roll")
 
@@ -32,6 +33,11 @@ CONFIGURATION_SECS = 1.0
 _NEEDED = (
     (SOCKET_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
     ("SUPERVISOR_ROLL_CONFIG", "supervisord's configuration has no section [rpcinterface:roll]"),
+    (
+        TOKEN_VARIABLE,
+        "supervisord gives it only to an [eventlistener:] whose command has "
+        "`-m supervisor_roll.listener` in it, as in conf.d/roll.conf",
+    ),
     (
         "SUPERVISOR_SERVER_URL",
         "supervisord has neither a [unix_http_server] nor an "
@@ -91,7 +97,7 @@ def main(environ: Mapping[str, str]) -> int:
     supervisord = Supervisord(
         environ["SUPERVISOR_SERVER_URL"],
         *_credentials(path, environ),
-        environ.get("SUPERVISOR_ROLL_TOKEN", ""),
+        environ[TOKEN_VARIABLE],
     )
     coordinator = Coordinator(
         os.getpid(),

@@ -48,8 +48,9 @@ class Supervisord:
     """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
 
     def __init__(
-        self, serverurl: str, username: str | None, password: str | None, token: str = ""
+        self, serverurl: str, username: str | None, password: str | None, token: str
     ) -> None:
+        """``token`` is what supervisord gave this listener, and no other process."""
         self._token = token
         # SupervisorTransport has no timeout of its own. This process is ours alone.
         socket.setdefaulttimeout(TIMEOUT_SECS)
@@ -58,12 +59,12 @@ class Supervisord:
 
     def exchange(self, text: str) -> str:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
-        return str(self._call("roll.exchange", text))
+        return str(self._call("roll.exchange", self._token, text))
 
     def program(self, namespec: str, changed: bool = False) -> str:
         """How it would spawn the process (wire.program); ``changed``: by what it last reread."""
         more = (True,) if changed else ()
-        return str(self._call("roll.program", namespec, self._token, *more))
+        return str(self._call("roll.program", self._token, namespec, *more))
 
     def reread(self) -> Reread:
         """Have it read its configuration files, and tell how they differ from what runs."""
@@ -87,11 +88,11 @@ class Supervisord:
 
     def adopt(self, namespec: str) -> None:
         """Have it heed, from now on, the changes of the process that need no restart."""
-        self._call("roll.adopt", namespec)
+        self._call("roll.adopt", self._token, namespec)
 
     def resize(self, group: str) -> None:
         """Start the processes that the configuration has added to the group, stop the dropped."""
-        self._call("roll.resize", group)
+        self._call("roll.resize", self._token, group)
 
     def add(self, group: str) -> None:
         """Take up a new group, as it was last reread."""
@@ -118,7 +119,7 @@ class Supervisord:
 
     def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str) -> _T:
         try:
-            return decode(self._call(method, *arguments))
+            return decode(self._call(method, self._token, *arguments))
         except BadMessage as error:
             raise Unreachable(f"{method}: {error}") from error
 

@@ -138,6 +138,14 @@ class Settings:
             changes["health"] = dataclasses.replace(before, **health)  # type: ignore[arg-type]
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
+    def asked(self, values: Mapping[str, str]) -> Settings:
+        """These settings with the ``values`` of a request. Raises BadSetting.
+
+        Whoever may ask supervisord for something may ask for that: so only what ASKABLE names.
+        """
+        check_asked(values)
+        return self.replaced(values)
+
     @classmethod
     def parsed(cls, values: Mapping[str, str]) -> Settings:
         """The settings that ``values`` give over the defaults. Raises BadSetting."""
@@ -146,8 +154,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Rule:
+    """``asked``: a request may set it. Never so a command, a path, or a request that is made."""
+
     attribute: str
     parse: Callable[[str, str], object] = field(compare=False)
+    asked: bool = False
 
 
 def _amount(key: str, value: str) -> Amount:
@@ -240,17 +251,17 @@ def _headers(key: str, value: str) -> tuple[tuple[str, str], ...]:
 
 
 _RULES = {
-    "max_surge": _Rule("max_surge", _amount),
-    "max_unavailable": _Rule("max_unavailable", _amount),
-    "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs),
-    "min_ready_secs": _Rule("min_ready_secs", _secs),
+    "max_surge": _Rule("max_surge", _amount, asked=True),
+    "max_unavailable": _Rule("max_unavailable", _amount, asked=True),
+    "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs, asked=True),
+    "min_ready_secs": _Rule("min_ready_secs", _secs, asked=True),
     "drain_timeout_secs": _Rule("drain_timeout_secs", _some_secs),
-    "canary": _Rule("canary", _canary),
-    "preflight": _Rule("preflight", _flag),
+    "canary": _Rule("canary", _canary, asked=True),
+    "preflight": _Rule("preflight", _flag, asked=True),
     "on_failure": _Rule("on_failure", _command),
     "on_failure_timeout_secs": _Rule("on_failure_timeout_secs", _some_secs),
     "release": _Rule("release", _command),
-    "strategy": _Rule("strategy", _strategy),
+    "strategy": _Rule("strategy", _strategy, asked=True),
     "auto": _Rule("auto", _flag),
     "settle_secs": _Rule("settle_secs", _secs),
     "watch": _Rule("watch", _paths),
@@ -259,3 +270,25 @@ _RULES = {
     "health_headers": _Rule("headers", _headers),
     "health_timeout_secs": _Rule("timeout_secs", _some_secs),
 }
+
+# What a request may set: the command line has an option for each.
+ASKABLE = frozenset(key for key, rule in _RULES.items() if rule.asked)
+# No value of these takes more.
+_MOST_ASKED = 80
+
+
+def check_asked(values: Mapping[str, str]) -> None:
+    """Raises BadSetting where a request may not set a key, or its value breaks the key's rule."""
+    for key, value in values.items():
+        if key not in ASKABLE:
+            raise BadSetting(
+                key[:_MOST_ASKED],
+                "",
+                "a request cannot set it, only a [roll:NAME] section of the configuration can; "
+                f"a request may set {', '.join(sorted(ASKABLE))}",
+            )
+        if len(value) > _MOST_ASKED:
+            raise BadSetting(
+                key, f"{value[:_MOST_ASKED]}...", f"must be {_MOST_ASKED} characters at most"
+            )
+        _RULES[key].parse(key, value.strip())

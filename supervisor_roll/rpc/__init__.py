@@ -11,7 +11,8 @@ import os
 import sys
 from typing import Any
 
-from supervisor_roll.rpc.environment import CONFIG_VARIABLE, TOKEN_VARIABLE, child_environment
+from supervisor_roll.rpc import secret
+from supervisor_roll.rpc.environment import CONFIG_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.successors import Successors
@@ -20,7 +21,8 @@ from supervisor_roll.rpc.successors import Successors
 def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
     """The factory that ``[rpcinterface:roll]`` names. ``socket`` is the readiness socket's path.
 
-    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON, _CONFIG and _TOKEN.
+    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG; our
+    listener, and nobody else, SUPERVISOR_ROLL_TOKEN.
     Raises ValueError for a key or a path that breaks its rule; supervisord then does not start.
     """
     try:
@@ -32,7 +34,7 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
     if not hasattr(supervisord, "roll_mailbox"):
         supervisord.roll_mailbox = Mailbox()
         supervisord.roll_successors = Successors()
-    variables[TOKEN_VARIABLE] = supervisord.roll_mailbox.token
+        secret.give(supervisord.roll_mailbox.token)
     os.environ.update(variables)
     return RollRPCInterface(
         supervisord,

@@ -12,9 +12,6 @@ from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 
 PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
 CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
-# What a program would be spawned with may hold secrets, which supervisord's own methods never
-# tell: a caller must show that it is a child of this supervisord.
-TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"
 # sockaddr_un's sun_path has 108 bytes, one of them for the closing NUL.
 MAX_SOCKET_BYTES = 107
 _SECTION = "[rpcinterface:roll]"

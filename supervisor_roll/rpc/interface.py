@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from hmac import compare_digest
 from typing import Any
 
 from supervisor.events import RemoteCommunicationEvent, notify
@@ -12,9 +11,11 @@ from supervisor.process import EventListenerPool
 from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.rpc import changes, internals, names, rereading, spawning
+from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
+from supervisor_roll.rollout.settings import check_asked
+from supervisor_roll.rpc import changes, internals, names, rereading, secret, spawning
 from supervisor_roll.rpc.mailbox import Mailbox
+from supervisor_roll.rpc.methods import for_all, for_the_listener
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.program import encode_program
@@ -24,8 +25,7 @@ DOORBELL = "supervisor_roll"
 
 
 class RollRPCInterface:
-    """One for each HTTP server; all share the mailbox. No method may raise TypeError:
-    supervisord would take it for a wrong number of parameters."""
+    """One for each HTTP server; all share the mailbox. What has no underscore is a method."""
 
     def __init__(
         self, supervisord: Any, mailbox: Mailbox, successors: Successors, config: str
@@ -35,6 +35,7 @@ class RollRPCInterface:
         self._mailbox = mailbox
         self._config = config
 
+    @for_all
     def request(self, text: str) -> str:
         """Ask the listener to roll programs, or to abort their rollouts
 
@@ -46,11 +47,12 @@ class RollRPCInterface:
             raise RPCError(Faults.SHUTDOWN_STATE)
         try:
             ask = wire.decode_ask(text)
-        except BadMessage as error:
+            check_asked(ask.values)
+        except (BadMessage, BadSetting) as error:
             raise _bad_arguments(error) from None
         if ask.kind == wire.UPDATE:
             # Some of these may not be there yet: that is for the listener to find out.
-            expansion = names.Expansion(ask.names, wildcard=True)
+            expansion = names.Expansion([names.shown(one) for one in ask.names], wildcard=True)
         else:
             expansion = names.expand(
                 self._supervisord.process_groups,
@@ -66,14 +68,15 @@ class RollRPCInterface:
             notify(RemoteCommunicationEvent(DOORBELL, request.id))
         return wire.encode(wire.Receipt(request.id, request.programs, expansion.skipped))
 
+    @for_all
     def reports(self, id: str, since: int) -> str:
-        """Get what has been reported of a job
+        """Get what has been reported of a job; the rest, if it is much, with the next call
 
         @param string id      The job's id, as request gave it
         @param int since      The seq of the last report known, 0 for all
         @return string result JSON: reports, done, listener
         """
-        if not isinstance(id, str) or not isinstance(since, int):
+        if not isinstance(id, str) or not isinstance(since, int) or isinstance(since, bool):
             raise RPCError(Faults.BAD_ARGUMENTS, "reports takes an id and a number")
         found = self._mailbox.reports(id, since)
         if found is None:
@@ -84,6 +87,7 @@ class RollRPCInterface:
             wire.Reports(reports, done, names.state_name(process) if process is not None else "")
         )
 
+    @for_all
     def status(self) -> str:
         """Get the last rollout of every program, the jobs under way, and the listener
 
@@ -95,18 +99,15 @@ class RollRPCInterface:
             listener = {"pid": process.pid, "state": names.state_name(process)}
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
-    def program(self, name: str, token: str, changed: bool = False) -> str:
+    @for_the_listener
+    def program(self, name: str, changed: bool = False) -> str:
         """Get a process as supervisord would spawn it, from its configuration in force
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
-        @param string token   What SUPERVISOR_ROLL_TOKEN says in a child's environment
         @param bool changed   By the configuration that was last reread instead
         @return string result JSON: command, file, arguments, directory, environment, uid, umask
         """
-        if not isinstance(token, str) or not compare_digest(
-            token.encode(errors="replace"), self._mailbox.token.encode()
-        ):
-            raise RPCError(Faults.BAD_ARGUMENTS, "the token is not this supervisord's")
         everyone = dict(names.all_processes(self._supervisord.process_groups))
         process = everyone.get(name) if isinstance(name, str) else None
         if process is None:
@@ -121,9 +122,11 @@ class RollRPCInterface:
         except FileNotFoundError:
             raise RPCError(Faults.FAILED, "supervisord's own directory is gone") from None
 
+    @for_the_listener
     def reread(self) -> str:
         """Read the configuration files, as reloadConfig does, and compare
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @return string result JSON: changes, resized, added, removed
         """
         try:
@@ -132,58 +135,72 @@ class RollRPCInterface:
             raise RPCError(Faults.CANT_REREAD, names.shown(str(error))) from None
         return encode(changes.reread(self._supervisord.process_groups, new))
 
+    @for_the_listener
     def succeed(self, name: str) -> str:
         """Start a program's successor beside it, from the configuration that was last read
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @return string result JSON: pid, state, successor, successor_state, retiring, ended, tail
         """
         return encode(self._successors.succeed(self._supervisord, name))
 
+    @for_the_listener
     def promote(self, name: str) -> str:
         """Give the successor the program's name and configuration, and stop the old process
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
         """
         return encode(self._successors.promote(self._supervisord, name))
 
+    @for_the_listener
     def discard(self, name: str) -> str:
         """Stop the successor
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
         """
         return encode(self._successors.discard(self._supervisord, name))
 
+    @for_the_listener
     def succession(self, name: str) -> str:
         """Get what there is of a program and its successor
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
         """
         return encode(self._successors.shown(self._supervisord, name))
 
+    @for_the_listener
     def adopt(self, name: str) -> str:
         """Heed the program's changed settings that need no other process
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @return string result Empty
         """
         self._successors.adopt(self._supervisord, name)
         return ""
 
+    @for_the_listener
     def resize(self, name: str) -> str:
         """Start the processes that a group has gained (numprocs), stop those that it has lost
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The group's name
         @return string result JSON: group, added, dropped
         """
         return encode(self._successors.resize(self._supervisord, name))
 
+    @for_the_listener
     def exchange(self, text: str) -> str:
         """For the listener alone: hand in reports, fetch requests
 
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string text    JSON: pid, hello, state, reports, statuses, taken, done
         @return string result JSON: requests, state, config, jobs
         """
@@ -192,10 +209,21 @@ class RollRPCInterface:
         except BadMessage as error:
             raise _bad_arguments(error) from None
         everyone = dict(names.all_processes(self._supervisord.process_groups))
-        known = self._mailbox.listener
-        if known is None or known[0] != said.pid or not known[1]:
-            namespec = next((name for name, one in everyone.items() if one.pid == said.pid), "")
-            self._mailbox.listener = (said.pid, namespec)
+        namespec = next(
+            (
+                name
+                for name, one in everyone.items()
+                if one.pid == said.pid and secret.is_listener(one)
+            ),
+            None,
+        )
+        if namespec is None:
+            raise RPCError(
+                Faults.FAILED,
+                f"process {said.pid} is no event listener that this supervisord started; the"
+                " command of [eventlistener:roll] must exec it, as in conf.d/roll.conf",
+            )
+        self._mailbox.listener = (said.pid, namespec)
         answer = self._mailbox.exchange(said, time.monotonic(), time.time())
         if said.statuses is not None:
             self._mailbox.forget_others(everyone)
@@ -239,12 +267,6 @@ class RollRPCInterface:
                 issubclass(RemoteCommunicationEvent, event) for event in group.config.pool_events
             )
         ]
-        if self._mailbox.listener is not None and self._mailbox.listener[1] == "":
-            return (
-                f"{wire.NO_LISTENER}: process {self._mailbox.listener[0]} speaks as one and was"
-                " not started by this supervisord; the command of [eventlistener:roll] must"
-                " exec it, as in conf.d/roll.conf"
-            )
         members = [
             (group.config.name, process) for group in pools for process in group.processes.values()
         ]
@@ -265,5 +287,5 @@ class RollRPCInterface:
         )
 
 
-def _bad_arguments(error: BadMessage) -> RPCError:
+def _bad_arguments(error: RollError) -> RPCError:
     return RPCError(Faults.BAD_ARGUMENTS, names.shown(str(error)))

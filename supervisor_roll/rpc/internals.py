@@ -30,6 +30,7 @@ _ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
 # replace; ``Supervisor`` and the other objects themselves are what ``supervisord`` leads to.
 RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "datatypes": {"Automatic": None},
+    "events": {"ProcessStateStartingEvent": None, "subscribe": ("type", "callback")},
     "options": {"decode_wait_status": ("sts",)},
     "options.ProcessConfig": {
         "make_process": ("self", "group"),

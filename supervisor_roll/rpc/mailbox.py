@@ -18,6 +18,12 @@ from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
 MAX_PENDING = 100
 MAX_JOBS = 50
 MAX_REPORTS = 2000
+# supervisord does nothing else while it answers, so that one answer is small: the names of the jobs
+# under way (status), and the reports of one job, as JSON (reports).
+MAX_NAMES_CHARS = 256 * 1024
+MAX_ANSWER_CHARS = 128 * 1024
+# One job's reports, as JSON: the oldest go.
+MAX_JOB_CHARS = 4 * 1024 * 1024
 # A rollout that begins long after it was asked for would surprise.
 PENDING_SECS = 60.0
 
@@ -25,13 +31,30 @@ PENDING_SECS = 60.0
 @dataclass
 class _Job:
     job: Job
-    reports: deque[Report] = field(default_factory=lambda: deque(maxlen=MAX_REPORTS))
+    reports: deque[tuple[Report, int]] = field(default_factory=deque)  # with its size
+    chars: int = 0
     seq: int = 0
     done: bool = False
 
     def add(self, report: Report) -> None:
         self.seq += 1
-        self.reports.append(replace(report, seq=self.seq))
+        report = replace(report, seq=self.seq)
+        size = len(wire.encode(report))
+        self.reports.append((report, size))
+        self.chars += size
+        while len(self.reports) > MAX_REPORTS or self.chars > MAX_JOB_CHARS:
+            self.chars -= self.reports.popleft()[1]
+
+    def after(self, since: int) -> list[Report]:
+        """The reports with a number above ``since``, as far as one answer has room."""
+        found, room = list[Report](), MAX_ANSWER_CHARS
+        for report, size in self.reports:
+            if report.seq > since:
+                room -= size
+                if found and room < 0:
+                    break
+                found.append(report)
+        return found
 
 
 class Mailbox:
@@ -47,7 +70,8 @@ class Mailbox:
 
     @property
     def full(self) -> bool:
-        return len(self._pending) >= MAX_PENDING
+        names = sum(len(name) for job in self.jobs for name in job.programs)
+        return len(self._pending) >= MAX_PENDING or names > MAX_NAMES_CHARS
 
     def put(
         self, ask: wire.Ask, programs: list[str], wildcard: bool, now: float, at: float
@@ -85,11 +109,16 @@ class Mailbox:
         )
 
     def reports(self, id: str, since: int) -> tuple[list[Report], bool] | None:
-        """A job's reports after number ``since``, and whether it is done; None if unknown."""
+        """A job's next reports after number ``since``, and whether these are its last.
+
+        None if there is no such job.
+        """
         kept = self._jobs.get(id)
         if kept is None:
             return None
-        return [report for report in kept.reports if report.seq > since], kept.done
+        found = kept.after(since)
+        whole = max(since, found[-1].seq if found else 0) >= kept.seq
+        return found, kept.done and whole
 
     @property
     def jobs(self) -> list[Job]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar
 
 from supervisor_roll.rollout.errors import BadMessage
@@ -62,6 +62,17 @@ LISTENING = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 # How a fault begins that says that there is no listener, and how if one is on its way.
 NO_LISTENER = "no listener"
 NO_LISTENER_YET = "no listener has spoken yet"
+
+# What the listener alone has in its environment, and shows with what it alone may ask for.
+TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"
+
+# What anybody who may speak to supervisord may make it read, and keep: a request has some
+# names and a few settings.
+MAX_REQUEST_BYTES = 64 * 1024
+MAX_BY_CHARS = 80
+MAX_NAME_CHARS = 1024
+# The listener's alone: it holds the saved state of all programs, some 300 bytes a worker.
+MAX_EXCHANGE_BYTES = 16 * 1024 * 1024
 
 _Value = TypeVar("_Value")
 
@@ -200,17 +211,28 @@ class Overview:
 
 def encode(value: object) -> str:
     """The JSON text of any of the dataclasses here."""
-    return json.dumps(asdict(value))  # type: ignore[call-overload]
+    # Not asdict, which copies all: supervisord does nothing else meanwhile.
+    return json.dumps(value, default=vars)
 
 
 def decode_ask(text: object) -> Ask:
-    """Raises BadMessage, as do all decoders here."""
-    ask = _decoded(Ask, text)
+    """Raises BadMessage, as do all decoders here. Each name is there once."""
+    ask = _decoded(Ask, text, MAX_REQUEST_BYTES)
     if ask.kind not in ASKED:
         raise BadMessage(f"kind {ask.kind[:80]!r} is none of {', '.join(ASKED)}")
     if not ask.names:
         raise BadMessage("names is empty: which programs?")
-    return ask
+    for name in ask.names:
+        if len(name) > MAX_NAME_CHARS:
+            raise BadMessage(f"names: {name[:80]!r}... has more than {MAX_NAME_CHARS} characters")
+    if ask.values and ask.kind not in (ROLLOUT, DRY_RUN):
+        raise BadMessage(f"values: settings are for a rollout; {ask.kind} takes none")
+    return dataclasses.replace(ask, names=list(dict.fromkeys(ask.names)), by=one_line(ask.by))
+
+
+def one_line(by: str) -> str:
+    """Who asked, as it may stand in a log and on a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in by[:MAX_BY_CHARS])
 
 
 def decode_receipt(text: object) -> Receipt:
@@ -218,7 +240,7 @@ def decode_receipt(text: object) -> Receipt:
 
 
 def decode_exchange(text: object) -> Exchange:
-    exchange = _decoded(Exchange, text)
+    exchange = _decoded(Exchange, text, MAX_EXCHANGE_BYTES)
     if exchange.pid <= 0:
         raise BadMessage(f"pid {exchange.pid} is no process")
     return exchange
@@ -236,14 +258,19 @@ def decode_overview(text: object) -> Overview:
     return _decoded(Overview, text)
 
 
-def _decoded(shape: type[_Value], text: object) -> _Value:
+def _decoded(shape: type[_Value], text: object, most_bytes: int | None = None) -> _Value:
+    name = shape.__name__
     if not isinstance(text, str):
-        raise BadMessage(f"{shape.__name__}: {type(text).__name__} is not JSON text")
+        raise BadMessage(f"{name}: {type(text).__name__} is not JSON text")
+    # Characters first: there are never more of these than bytes.
+    if most_bytes and (len(text) > most_bytes or len(text.encode(errors="replace")) > most_bytes):
+        raise BadMessage(f"{name}: it has more than {most_bytes} bytes, which is the most allowed")
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadMessage(f"{shape.__name__}: not JSON: {error}") from None
-    return _built(shape, data)
+        return _built(shape, json.loads(text))
+    except RecursionError:
+        raise BadMessage(f"{name}: it is nested too deeply") from None
+    except ValueError as error:
+        raise BadMessage(f"{name}: not JSON: {error}") from None
 
 
 def _built(shape: type[_Value], data: object) -> _Value:

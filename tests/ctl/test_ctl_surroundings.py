@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from supervised import SCRIPTED_LISTENER, Supervised, wait_for
+from supervised import LATE_LISTENER, SCRIPTED_LISTENER, Supervised, wait_for
 from test_ctl_commands import BEGAN, COMPLETE_OUTPUT, Running, complete
 
 
 def test_a_listener_that_comes_late_is_waited_for_and_a_reload_ends_the_waiting(
     make_site: Callable[..., Supervised],
 ) -> None:
-    site = make_site(f"{SCRIPTED_LISTENER} late").start()
+    site = make_site(LATE_LISTENER).start()
     site.script(*complete("myapp"), ["done"])
     roll = Running(site, "rollrestart", "myapp")
     roll.reads("waiting for the listener")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from harness import supervisor_venv
 from succeeding import Succeeding
-from supervised import Supervised
+from supervised import DEAF_LISTENER, Supervised
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Supervised]:
     """One for all tests of a module. Its listener has spoken."""
-    supervised = Supervised("sleep 1000")
+    supervised = Supervised(DEAF_LISTENER)
     try:
         supervised.start().exchange(hello=True)
         yield supervised

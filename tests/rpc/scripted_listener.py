@@ -34,7 +34,9 @@ class Listener:
 
     def exchange(self, **said: Any) -> wire.Delivery:
         text = wire.encode(wire.Exchange(os.getpid(), **said))
-        return wire.decode_delivery(self.server.roll.exchange(text))
+        return wire.decode_delivery(
+            self.server.roll.exchange(os.environ["SUPERVISOR_ROLL_TOKEN"], text)
+        )
 
     def look(self, event: str) -> None:
         for request in self.exchange().requests:

@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 
 import psutil
 import pytest
-from supervised import PROGRAMS, Supervised, wait_for
+from supervised import DEAF_LISTENER, PROGRAMS, Supervised, wait_for
 
 from supervisor_roll.wire.succession import (
     Reread,
@@ -20,7 +20,10 @@ from supervisor_roll.wire.succession import (
     decode_succession,
 )
 
-RECORDER = f"{sys.executable} {Path(__file__).with_name('recording_listener.py')} {{folder}}/events"
+RECORDER = (
+    f"/bin/sh -c 'exec {sys.executable} {Path(__file__).with_name('recording_listener.py')}"
+    " {folder}/events' -m supervisor_roll.listener"
+)
 PLAIN = "command=sleep 1000\nstartsecs=0"
 UNCHANGED = [[[], [], []]]
 
@@ -28,7 +31,7 @@ UNCHANGED = [[[], [], []]]
 class Succeeding(Supervised):
     """``programs`` are the sections of the included file, where {folder} is the site's own."""
 
-    def __init__(self, programs: str, python: str, listener: str = "") -> None:
+    def __init__(self, programs: str, python: str, listener: str = DEAF_LISTENER) -> None:
         super().__init__(listener, python=python)
         self.included = self.folder / "programs.conf"
         self.folder.chmod(0o755)
@@ -63,19 +66,19 @@ class Succeeding(Supervised):
     # --- the methods ------------------------------------------------------------------------
 
     def reread(self) -> Reread:
-        return decode_reread(self.server.roll.reread())
+        return decode_reread(self.listener.reread())
 
     def succeed(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.server.roll.succeed(name))
+        return decode_succession(self.listener.succeed(name))
 
     def promote(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.server.roll.promote(name))
+        return decode_succession(self.listener.promote(name))
 
     def discard(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.server.roll.discard(name))
+        return decode_succession(self.listener.discard(name))
 
     def succession(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.server.roll.succession(name))
+        return decode_succession(self.listener.succession(name))
 
     def replace(self, name: str = "myapp") -> Succession:
         """A round: the successor is there, is promoted, and the old process is gone."""

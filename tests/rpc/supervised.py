@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,11 @@ from supervisor_roll.wire import mailbox as wire
 
 USER, PASSWORD = "operator", "secret"
 _SCRIPT = Path(__file__).with_name("scripted_listener.py")
-SCRIPTED_LISTENER = f"{sys.executable} {_SCRIPT} {{folder}}"
+# What supervisord takes for our listener: it gives it the token.
+_AS_OURS = "/bin/sh -c 'exec {command}' -m supervisor_roll.listener"
+SCRIPTED_LISTENER = _AS_OURS.replace("{command}", f"{sys.executable} {_SCRIPT} {{folder}}")
+LATE_LISTENER = SCRIPTED_LISTENER.replace("{folder}", "{folder} late")
+DEAF_LISTENER = _AS_OURS.replace("{command}", "sleep 1000")
 PROGRAMS = """
 [program:myapp]
 command=sleep 1000
@@ -59,6 +64,23 @@ def wait_for(condition: Callable[[], _Got], secs: float = 15.0) -> _Got:
             last = got
         time.sleep(0.02)
     raise AssertionError(f"not within {secs} s: {condition}: {last!r}")
+
+
+def environment(pid: int) -> dict[str, str]:
+    """A child of supervisord's; empty before it has executed its command."""
+    text = Path(f"/proc/{pid}/environ").read_text()
+    found = dict(line.split("=", 1) for line in text.split("\0") if line)
+    return found if "SUPERVISOR_ENABLED" in found else {}
+
+
+class AsListener:
+    """``AsListener(server, token).adopt("web")`` is ``server.roll.adopt(token, "web")``."""
+
+    def __init__(self, server: Any, token: str) -> None:
+        self._server, self._token = server, token
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return partial(getattr(self._server.roll, method), self._token)
 
 
 class Supervised:
@@ -133,22 +155,25 @@ class Supervised:
         return info
 
     def environment(self, name: str) -> dict[str, str]:
-        def executed() -> dict[str, str] | None:
-            # Before it has executed its command it shows supervisord's own.
-            text = Path(f"/proc/{self.info(name)['pid']}/environ").read_text()
-            found = dict(line.split("=", 1) for line in text.split("\0") if line)
-            return found if "SUPERVISOR_ENABLED" in found else None
-
-        wait_for(lambda: executed() is not None)
-        return executed() or {}
+        return wait_for(lambda: environment(self.info(name)["pid"]))
 
     # --- playing the listener oneself -----------------------------------------------------
+
+    @property
+    def token(self) -> str:
+        """What the process of [eventlistener:roll] has in its environment."""
+        return self.environment("roll")["SUPERVISOR_ROLL_TOKEN"]
+
+    @property
+    def listener(self) -> Any:
+        """The methods that are the listener's alone, called with its token."""
+        return AsListener(self.server, self.token)
 
     def exchange(self, server: Any = None, **said: Any) -> wire.Delivery:
         """Speak as the process of [eventlistener:roll] does."""
         said.setdefault("pid", self.info("roll")["pid"])
         text = wire.encode(wire.Exchange(**said))
-        return wire.decode_delivery((server or self.server).roll.exchange(text))
+        return wire.decode_delivery((server or self.server).roll.exchange(self.token, text))
 
     def request(
         self, *names: str, kind: str = wire.ROLLOUT, server: Any = None, **values: str

@@ -75,7 +75,7 @@ def test_the_digest_stands_for_all_new_values(begin: Begin) -> None:
     assert len(set(digests)) == 4
     assert digests[2] == digests[3]
     assert digests[0] == digests[4]
-    assert "A=" not in site.server.roll.reread()
+    assert "A=" not in site.listener.reread()
 
 
 def test_groups_come_and_go_and_event_listeners_are_none_of_it(begin: Begin) -> None:
@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(
     before = site.processes()
     site.change(MYAPP + "environment=A=1\n")
     site.write(text)
-    code, told = fault(site.server.roll.reread)
+    code, told = fault(site.listener.reread)
     assert code == Faults.CANT_REREAD
     assert [word for word in says if word not in told] == []
     assert "\n" not in told
@@ -139,11 +139,10 @@ def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(
 
 def test_how_a_program_would_be_spawned_by_what_was_reread(begin: Begin) -> None:
     site = begin(MYAPP)
-    token = environ(site.pid())["SUPERVISOR_ROLL_TOKEN"]
     site.change(MYAPP.replace("1000", "2000") + "environment=A=1\numask=027\n")
 
     def described(changed: bool) -> Program:
-        return decode_program(site.server.roll.program("myapp", token, changed))
+        return decode_program(site.listener.program("myapp", changed))
 
     assert described(False).command == "sleep 1000"
     then = described(True)
@@ -159,9 +158,9 @@ def test_how_a_program_would_be_spawned_by_what_was_reread(begin: Begin) -> None
 def test_what_supervisord_alone_heeds_is_adopted(begin: Begin) -> None:
     site = begin(MYAPP + OTHER)
     before = site.processes()
-    assert site.server.roll.adopt("myapp") == "", "nothing has changed"
+    assert site.listener.adopt("myapp") == "", "nothing has changed"
     site.change(MYAPP + "autorestart=false\nstopwaitsecs=33\npriority=5\n" + OTHER)
-    assert site.server.roll.adopt("myapp") == ""
+    assert site.listener.adopt("myapp") == ""
     assert site.reread() == Reread()
     assert site.reload_config() == UNCHANGED
     assert site.processes() == before
@@ -172,7 +171,7 @@ def test_what_supervisord_alone_heeds_is_adopted(begin: Begin) -> None:
 def test_what_needs_a_successor_is_not_adopted(begin: Begin) -> None:
     site = begin(MYAPP)
     found = site.change(MYAPP + "stopwaitsecs=33\numask=027\n")
-    code, text = fault(site.server.roll.adopt, "myapp")
+    code, text = fault(site.listener.adopt, "myapp")
     assert (code, text) == (Faults.FAILED, "FAILED: myapp: umask cannot be changed while it runs")
     assert site.reread() == found
 
@@ -184,7 +183,7 @@ def test_a_groups_own_priority_and_order_are_adopted(begin: Begin) -> None:
         "web:two": {"priority": LIVE, "programs": LIVE},
     }
     for name in ("web:one", "web:two"):
-        site.server.roll.adopt(name)
+        site.listener.adopt(name)
     assert site.reread() == Reread()
     assert site.reload_config() == UNCHANGED
 
@@ -231,5 +230,5 @@ def test_another_socket_of_an_fcgi_program_takes_an_update(
     assert found.keys == {"socket": NEEDS_UPDATE}
     assert "supervisorctl update myapp" in found.why
     assert fault(site.succeed) == (Faults.FAILED, f"FAILED: myapp: {found.why}")
-    assert fault(site.server.roll.adopt, "myapp")[0] == Faults.FAILED
+    assert fault(site.listener.adopt, "myapp")[0] == Faults.FAILED
     assert site.processes() == running

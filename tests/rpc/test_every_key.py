@@ -83,12 +83,12 @@ def test_each_key_takes_what_it_takes(begin: Begin) -> None:
     }
     assert keys(site.change(sections(1))) == expected
     for key in LIVE_KEYS:
-        site.server.roll.adopt(key)
+        site.listener.adopt(key)
     assert keys(site.reread()) == {key: expected[key] for key in ARBITER_KEYS}
     [[added, changed, removed]] = site.reload_config()
     assert (added, set(changed), removed) == ([], set(ARBITER_KEYS), [])
     for key in ARBITER_KEYS:
-        assert fault(site.server.roll.adopt, key) == (
+        assert fault(site.listener.adopt, key) == (
             Faults.FAILED,
             f"FAILED: {key}: {key} cannot be changed while it runs",
         )
@@ -101,7 +101,7 @@ def test_a_longer_startsecs_does_not_make_an_exit_too_quick(begin: Begin) -> Non
     section = f"[program:myapp]\n{PLAIN}\nautorestart=true\n"
     site = begin(section)
     site.change(section.replace("startsecs=0", "startsecs=60"))
-    site.server.roll.adopt("myapp")
+    site.listener.adopt("myapp")
     assert site.reload_config() == UNCHANGED
     old = site.pid()
     site.server.supervisor.signalProcess("myapp", "KILL")

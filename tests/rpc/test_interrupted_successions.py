@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 from succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, wait_executed
-from supervised import wait_for
+from supervised import DEAF_LISTENER, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
@@ -217,7 +217,7 @@ def test_a_retiring_process_that_does_not_stop_is_killed(begin: Begin) -> None:
 
 
 def test_wildcards_of_a_request_pass_by_what_is_beside_a_program(begin: Begin) -> None:
-    site = begin(SLOW.format(secs=600) + OTHER, listener="sleep 1000")
+    site = begin(SLOW.format(secs=600) + OTHER, listener=DEAF_LISTENER)
     wait_for(lambda: site.log("out"))
     site.exchange(hello=True)
     site.change(CHANGED + OTHER)
@@ -238,7 +238,7 @@ def test_wildcards_of_a_request_pass_by_what_is_beside_a_program(begin: Begin) -
 
 def test_an_update_request_is_handed_on_as_it_was_given(begin: Begin) -> None:
     """What is named may not be there yet."""
-    site = begin(MYAPP, listener="sleep 1000")
+    site = begin(MYAPP, listener=DEAF_LISTENER)
     code, text = fault(lambda: site.request("all", kind=wire.UPDATE))
     assert (code, "no listener" in text) == (Faults.FAILED, True)
     site.exchange(hello=True)

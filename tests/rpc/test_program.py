@@ -11,7 +11,7 @@ from xmlrpc.client import Fault
 
 import psutil
 import pytest
-from supervised import Supervised, wait_for
+from supervised import DEAF_LISTENER, Supervised, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.rollout.errors import BadMessage
@@ -39,7 +39,7 @@ autostart=false
 
 @pytest.fixture(scope="module")
 def dressed() -> Iterator[Supervised]:
-    site = Supervised("sleep 1000")
+    site = Supervised(DEAF_LISTENER)
     user = "user=nobody" if os.getuid() == 0 else ""
     (site.folder / "there").mkdir()
     site.folder.chmod(0o755)
@@ -55,12 +55,7 @@ def dressed() -> Iterator[Supervised]:
 
 
 def asked(site: Supervised, name: str) -> Program:
-    return decode_program(site.server.roll.program(name, token(site)))
-
-
-def token(site: Supervised) -> str:
-    """What every child of this supervisord has in its environment."""
-    return site.environment("dressed")["SUPERVISOR_ROLL_TOKEN"]
+    return decode_program(site.listener.program(name))
 
 
 def test_it_is_what_supervisord_has_spawned(dressed: Supervised) -> None:
@@ -118,7 +113,7 @@ def test_what_could_not_be_spawned_is_a_fault(
     dressed: Supervised, name: object, code: int, says: str
 ) -> None:
     with pytest.raises(Fault) as caught:
-        dressed.server.roll.program(name, token(dressed))
+        dressed.listener.program(name)
     assert caught.value.faultCode == code
     assert says in caught.value.faultString
 
@@ -126,7 +121,7 @@ def test_what_could_not_be_spawned_is_a_fault(
 @pytest.mark.parametrize("wrong", ["", "0" * 32, 5])
 def test_who_does_not_know_the_token_is_told_nothing(dressed: Supervised, wrong: object) -> None:
     with pytest.raises(Fault) as caught:
-        dressed.server.roll.program("dressed", wrong)
+        dressed.server.roll.program(wrong, "dressed")
     assert caught.value.faultCode == Faults.BAD_ARGUMENTS
 
 

@@ -12,11 +12,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xmlrpc.client import ServerProxy
 
 import psutil
 import pytest
-from supervised import wait_for
+from supervised import DEAF_LISTENER, AsListener, environment, wait_for
 from supervisor.xmlrpc import SupervisorTransport
 
 _CONFIGURATION = """\
@@ -32,7 +33,10 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 supervisor.rpcinterface_factory = supervisor_roll.rpc:make_rpcinterface
 [program:myapp]
 command=sleep 1000
-"""
+[eventlistener:roll]
+events=TICK_60
+command={listener}
+""".replace("{listener}", DEAF_LISTENER)
 
 
 @pytest.fixture
@@ -64,7 +68,9 @@ def test_the_files_are_found_all_the_same(folder: Path) -> None:
     )
     wait_for(lambda: proxy.roll.status())
     file.write_text(_CONFIGURATION.replace("1000", "2000"))
-    changes = json.loads(str(proxy.roll.reread()))["changes"]
+    roll: Any = proxy.supervisor.getProcessInfo("roll")
+    listener = AsListener(proxy, environment(roll["pid"])["SUPERVISOR_ROLL_TOKEN"])
+    changes = json.loads(listener.reread())["changes"]
     assert [(one["namespec"], one["keys"]) for one in changes] == [
         ("myapp", {"command": "arbiter"})
     ]

@@ -26,7 +26,7 @@ def test_more_processes_are_started_and_dropped_ones_stopped(begin: Begin) -> No
     assert keys(found) == {
         name: {"stdout_logfile_backups": NEEDS_ARBITER} for name in ("web:w0", "web:w1")
     }
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     wait_for(lambda: {state for _, state in site.processes().values()} == {"RUNNING"})
     assert len(site.processes()) == 11
     assert site.reread() == Reread(found.changes)
@@ -40,7 +40,7 @@ def test_more_processes_are_started_and_dropped_ones_stopped(begin: Begin) -> No
     pids = [site.pid(name) for name in added]
     found = site.change(WEB.format(numprocs=2) + "stdout_logfile_backups=3\n")
     assert found == Reread(resized=[Resize("web", dropped=added)])
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     assert site.reread() == Reread()
     assert site.reload_config() == UNCHANGED
     site.wait_names("web:w0", "web:w1")
@@ -64,7 +64,7 @@ def test_programs_are_added_to_a_group_and_dropped_from_it(begin: Begin) -> None
     site = begin(group("one,two"))
     one = site.pid("web:one")
     site.change(group("three,one"))
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     site.wait_names("web:one", "web:three")
     wait_for(lambda: site.info("web:three")["statename"] == "RUNNING")
     assert site.pid("web:one") == one
@@ -85,7 +85,7 @@ def test_a_dropped_process_has_time_to_stop_and_takes_its_successor_along(begin:
     successor = site.succeed("web:w1").successor
     wait_for(lambda: site.log("out1").count("on") == 2)
     site.change(stubborn.format(numprocs=1))
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     assert site.processes()["web:w1"] == (old, "STOPPING")
     assert site.reread() == Reread()
     assert fault(site.succeed, "web:w1")[0] == Faults.BAD_NAME
@@ -93,14 +93,14 @@ def test_a_dropped_process_has_time_to_stop_and_takes_its_successor_along(begin:
     wait_for(lambda: gone(successor))
     found = site.change(stubborn.format(numprocs=2))
     assert found.resized == [Resize("web", ["web:w1"])]
-    assert fault(site.server.roll.resize, "web") == (
+    assert fault(site.listener.resize, "web") == (
         Faults.FAILED,
         f"FAILED: web: w1 is still there (STOPPING, pid {old})",
     )
     assert site.reread() == found
     site.server.supervisor.signalProcess("web:w1", "KILL")
     site.wait_names("web:w0")
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     site.wait_names("web:w0", "web:w1")
 
 
@@ -108,7 +108,7 @@ def test_a_dropped_process_that_does_not_run_is_gone_at_once(begin: Begin) -> No
     site = begin(WEB.format(numprocs=2))
     site.server.supervisor.stopProcess("web:w1")
     site.change(WEB.format(numprocs=1))
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     assert list(site.processes()) == ["web:w0"]
 
 
@@ -118,7 +118,7 @@ def test_where_every_name_changes_only_an_update_helps(begin: Begin) -> None:
     (found,) = site.change(section).resized
     assert (found.added, found.dropped) == (["myapp:w0", "myapp:w1"], ["myapp"])
     assert "supervisorctl update myapp" in found.refused
-    code, text = fault(site.server.roll.resize, "myapp")
+    code, text = fault(site.listener.resize, "myapp")
     assert (code, found.refused in text) == (Faults.FAILED, True)
     assert list(site.processes()) == ["myapp"]
 
@@ -147,11 +147,11 @@ def test_what_is_of_another_kind_now_is_refused(begin: Begin, kind: str) -> None
 @pytest.mark.parametrize("name", ["nosuch", "pool", "myapp:*", "", ["myapp"], 7])
 def test_what_is_no_group_of_programs_cannot_be_resized(begin: Begin, name: object) -> None:
     site = begin(MYAPP + POOL)
-    assert fault(site.server.roll.resize, name)[0] == Faults.BAD_NAME
+    assert fault(site.listener.resize, name)[0] == Faults.BAD_NAME
 
 
 def test_a_group_that_has_not_changed_stays(begin: Begin) -> None:
     site = begin(WEB.format(numprocs=2))
     before = site.processes()
-    site.server.roll.resize("web")
+    site.listener.resize("web")
     assert site.processes() == before

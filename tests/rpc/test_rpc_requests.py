@@ -96,8 +96,6 @@ def test_an_abort_is_for_a_program_whether_it_runs_or_not(site: Supervised) -> N
         ("request", [3], Faults.BAD_ARGUMENTS),
         ("request", ['{"kind": "reboot", "names": ["myapp"]}'], Faults.BAD_ARGUMENTS),
         ("request", [], Faults.INCORRECT_PARAMETERS),
-        ("exchange", ['{"pid": "1"}'], Faults.BAD_ARGUMENTS),
-        ("exchange", ['{"pid": 0}'], Faults.BAD_ARGUMENTS),
         ("reports", ["nosuch", 0], Faults.BAD_NAME),
         ("reports", [["nosuch"], 0], Faults.BAD_ARGUMENTS),
         ("_listener", [], Faults.UNKNOWN_METHOD),
@@ -194,15 +192,6 @@ def test_a_request_waits_for_a_listener_that_starts_again_and_not_for_a_stopped_
     wait_for(lambda: site.info("roll")["statename"] == "RUNNING")
     job = site.request("myapp").id
     assert [request.id for request in site.exchange(hello=True).requests] == [job]
-    site.exchange(taken=[job], done=[job])
-
-
-def test_a_process_that_supervisord_did_not_start_is_no_listener(site: Supervised) -> None:
-    site.exchange(pid=site.process.pid if site.process else 0)
-    with pytest.raises(Fault, match=r"no listener: process .* must exec it"):
-        site.request("myapp")
-    site.exchange()
-    job = site.request("myapp").id
     site.exchange(taken=[job], done=[job])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from xmlrpc.client import Fault
 
 import pytest
-from supervised import Supervised, wait_for
+from supervised import DEAF_LISTENER, Supervised, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
@@ -16,7 +16,7 @@ from supervisor_roll.wire import mailbox as wire
 def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     make_site: Callable[..., Supervised],
 ) -> None:
-    site = make_site("sleep 1000").start()
+    site = make_site(DEAF_LISTENER).start()
     environment = site.environment("myapp")
     assert environment["SUPERVISOR_ROLL_SOCKET"] == str(site.folder / "s_roll.sock")
     assert environment["SUPERVISOR_ROLL_PYTHON"] == sys.executable

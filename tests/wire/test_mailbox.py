@@ -53,10 +53,10 @@ MESSAGES: list[tuple[st.SearchStrategy[object], Callable[[object], object]]] = [
     (
         st.builds(
             wire.Ask,
-            st.sampled_from(wire.ASKED),
-            st.lists(TEXT, min_size=1, max_size=3),
+            st.sampled_from([wire.ROLLOUT, wire.DRY_RUN]),
+            st.lists(TEXT, min_size=1, max_size=3, unique=True),
             VALUES,
-            TEXT,
+            TEXT.filter(str.isprintable),
         ),
         wire.decode_ask,
     ),
