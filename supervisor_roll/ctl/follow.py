@@ -51,7 +51,7 @@ class Follower:
         self._patience_secs = patience_secs
         self._told: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
-        self._objected = False  # a dry run found what speaks against the rollout
+        self.objected: set[str] = set()  # whose dry runs found what speaks against the rollout
         self._awaited = False  # there was a job that owes its programs an outcome
         self._noted = False  # the job has said something that is no program's outcome
 
@@ -77,7 +77,7 @@ class Follower:
                     " its outcome: see rollstatus and the listener's log"
                 )
         if update and set(self.outcomes.values()) <= {wire.SKIPPED}:
-            self._screen.say("no changes to roll" if self._noted else "no changes")
+            self._screen.say("nothing was rolled" if self._noted else "no changes")
         self.outcomes = {**before, **self.outcomes}
 
     def _follow(self, job: str, programs: Collection[str], only: bool) -> None:
@@ -120,15 +120,15 @@ class Follower:
         kinds = set(self.outcomes.values()) - {wire.SKIPPED}
         if not kinds:
             return not self._awaited
-        return kinds in ({wire.COMPLETE}, {wire.PLAN}) and not self._objected
+        return kinds in ({wire.COMPLETE}, {wire.PLAN}) and not self.objected
 
     def _take(self, report: Report) -> None:
         if report.kind in wire.FINAL:
             self._screen.follow(report)
         for line in render.report_lines(report, self._told.get(report.program, "")):
             self._screen.say(line)
-        if report.kind == wire.PLAN:
-            self._objected |= plan_objects(report.facts)
+        if report.kind == wire.PLAN and plan_objects(report.facts):
+            self.objected.add(report.program)
         if report.kind == wire.BROKEN:
             self._told[report.program] = str(report.facts.get("why", ""))
         if report.kind not in wire.FINAL:

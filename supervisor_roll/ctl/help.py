@@ -33,8 +33,9 @@ Options (the defaults stand in [roll:<name>] of supervisord's configuration):
   --canary N|N%           hold only the first N for --min-ready, then go on without
   --preflight             load the application once in a throw-away process first, and
                           retire no worker before that has gone well (--no-preflight: do not)
-  --dry-run               touch nothing: load the application once in a throw-away process,
-                          and say what would be done and what it would cost
+  --dry-run               replace nothing: load the application once in a throw-away process
+                          (which runs the program's command; --no-preflight: do not), and
+                          say what would be done and what it would cost
   --no-wait               return as soon as the rollout is requested
 N% is a share of the program's workers.
 
@@ -49,7 +50,8 @@ Exit status:
   3    supervisord has no [rpcinterface:roll]
   4    supervisord refuses the connection
   7    the program, or supervisord, is not running
-  130  Ctrl-C: detached"""
+  130  Ctrl-C: detached
+  141  nobody reads the output any more (as of `| head`): detached"""
 
 ROLLUPDATE = """\
 rollupdate [--no-wait] [<name> ...]
@@ -118,7 +120,8 @@ rollrestart.
 
 Exit status:
   0    the request was taken
-  1    no such program, or no listener
+  1    a program that was named is not being rolled, or of a group or all none is; no such
+       program; or no listener
   2    wrong usage
   3    supervisord has no [rpcinterface:roll]
   4    supervisord refuses the connection

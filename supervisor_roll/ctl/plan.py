@@ -51,7 +51,10 @@ def plan_texts(found: Mapping[str, Any]) -> list[str]:
             *_processes(found.get("processes")),
             *_preflight(found.get("preflight")),
         ]
-    return [*lines, f"{INDENT}nothing was touched; {_next_step(facts)}"]
+    # A preflight runs what the program runs, gunicorn.conf.py and start scripts too.
+    ran = found.get("preflight") is not None
+    touched = "replaced, its command was run once for the preflight" if ran else "touched or run"
+    return [*lines, f"{INDENT}nothing was {touched}; {_next_step(facts)}"]
 
 
 def plan_objects(facts: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, wraps
 from typing import TypeVar
 from xmlrpc.client import Fault
 
@@ -36,12 +36,32 @@ from supervisor_roll.ctl.help import (
     ROLLSTATUS,
     ROLLUPDATE,
 )
-from supervisor_roll.ctl.screen import Screen
+from supervisor_roll.ctl.screen import ReaderLeft, Screen
 from supervisor_roll.wire import mailbox as wire
 
 INTERRUPTED = 130  # as a shell counts a command that SIGINT ended
 
+READER_LEFT = 141  # as a shell counts one that SIGPIPE ended
+
 _Arguments = TypeVar("_Arguments")
+
+
+def _until_the_reader_leaves(
+    command: Callable[..., None],
+) -> Callable[..., None]:
+    """End the command, as SIGPIPE would, once nobody reads it (``| head``).
+
+    A rollout goes on without its command, as after Ctrl-C.
+    """
+
+    @wraps(command)
+    def guarded(self: RollPlugin, *given: str) -> None:
+        try:
+            command(self, *given)
+        except ReaderLeft:
+            self.ctl.exitstatus = READER_LEFT
+
+    return guarded
 
 
 class RollPlugin(ControllerPluginBase):
@@ -54,6 +74,7 @@ class RollPlugin(ControllerPluginBase):
         if not topic or topic.startswith("roll"):
             super().do_help(topic)
 
+    @_until_the_reader_leaves
     def do_rollrestart(self, text: str) -> None:
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
         if given is not None and self.ctl.upcheck():
@@ -63,6 +84,7 @@ class RollPlugin(ControllerPluginBase):
     def help_rollrestart(self) -> None:
         self.ctl.output(ROLLRESTART)
 
+    @_until_the_reader_leaves
     def do_rollupdate(self, text: str) -> None:
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
@@ -73,6 +95,7 @@ class RollPlugin(ControllerPluginBase):
     def help_rollupdate(self) -> None:
         self.ctl.output(ROLLUPDATE)
 
+    @_until_the_reader_leaves
     def do_rollstatus(self, text: str) -> None:
         given = self._parsed(arguments.rollstatus, text, ROLLSTATUS)
         if given is None:
@@ -167,6 +190,7 @@ class RollPlugin(ControllerPluginBase):
         finally:
             screen.close()
 
+    @_until_the_reader_leaves
     def _control(self, kind: str, doing: str, text: str, usage: str) -> None:
         """Ask something of rollouts under way, and do not wait for what comes of it."""
         command = usage.split(" ", 1)[0]
@@ -183,14 +207,15 @@ class RollPlugin(ControllerPluginBase):
         receipt = self._requested(client, screen, wire.Ask(kind, given.names, {}, _by(command)))
         if receipt is None:
             return
-        idle = "no rollout is known to be under way; asked the listener all the same"
         for program in receipt.programs:
             if program in active:
                 screen.say(f"{program}: {doing}")
             elif program in given.names:
-                screen.say(f"{program}: {idle}")
+                screen.say(f"{program}: it is not being rolled")
+                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
         if not active.union(given.names).intersection(receipt.programs):
-            screen.say(idle)
+            screen.say("none of these is being rolled")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 
     def _parsed(
         self, parse: Callable[[str], _Arguments], text: str, usage: str
@@ -227,7 +252,7 @@ class RollPlugin(ControllerPluginBase):
             return
         outcomes = [kind for program, kind in follower.outcomes.items() if program]
         if len(outcomes) > 1:
-            screen.say(render.outcome_line(outcomes))
+            screen.say(render.outcome_line(outcomes, len(follower.objected)))
         if not follower.succeeded:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 

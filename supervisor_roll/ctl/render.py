@@ -22,10 +22,16 @@ def report_lines(report: Report, told: str = "") -> list[str]:
     return [clean(f"{lead}{texts[0]}"), *(clean(text) for text in texts[1:])]
 
 
-def outcome_line(outcomes: Iterable[str]) -> str:
-    """One line for a job of several programs, from the kind of each one's last report."""
+def outcome_line(outcomes: Iterable[str], objected: int = 0) -> str:
+    """One line for a job of several programs, from the kind of each one's last report.
+
+    ``objected``: in how many dry runs something was found that speaks against the rollout.
+    """
     kinds = list(outcomes)
-    counts = [
+    planned = kinds.count(wire.PLAN)
+    counts = [f"{planned - objected} can be rolled"] if planned > objected else []
+    counts += [f"{objected} cannot"] if objected else []
+    counts += [
         f"{kinds.count(kind)} {kind}"
         for kind in (wire.COMPLETE, wire.FAILED, wire.ABORTED, wire.REFUSED, wire.SKIPPED)
         if kind in kinds

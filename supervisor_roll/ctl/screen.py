@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from supervisor_roll.wire import mailbox as wire
@@ -9,6 +11,10 @@ from supervisor_roll.wire.mailbox import Report
 
 if TYPE_CHECKING:
     from supervisor_roll.ctl.bar import Bar
+
+
+class ReaderLeft(Exception):
+    """Nobody reads our output any more."""
 
 
 class Screen:
@@ -20,14 +26,27 @@ class Screen:
         self._terminal = stdout.isatty()
 
     def say(self, line: str) -> None:
-        """Print one line, above the bar if there is one."""
+        """Print one line, above the bar if there is one. Raises ReaderLeft."""
         encoding = getattr(self._stdout, "encoding", None) or "utf-8"
         line = line.encode(encoding, "backslashreplace").decode(encoding)
-        if self._bar is not None:
-            self._bar.write(line, file=self._stdout)
-        else:
-            self._stdout.write(line + "\n")
-        self._stdout.flush()
+        try:
+            if self._bar is not None:
+                self._bar.write(line, file=self._stdout)
+            else:
+                self._stdout.write(line + "\n")
+            self._stdout.flush()
+        except BrokenPipeError:
+            self._swallow()
+            raise ReaderLeft from None
+
+    def _swallow(self) -> None:
+        """Let what is written from now on go nowhere: Python flushes once more at its exit."""
+        with suppress(OSError, ValueError):  # not each stream has a descriptor
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._stdout.fileno())
+            finally:
+                os.close(nowhere)
 
     def follow(self, report: Report) -> None:
         """Let the bar show what ``report`` says of its program's progress."""

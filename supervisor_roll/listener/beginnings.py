@@ -13,6 +13,7 @@ from supervisor_roll.listener import preflight as preflight_rules
 from supervisor_roll.listener.configuration import BadConfiguration
 from supervisor_roll.listener.gather import Found, Refusal, Waiting, gather, plan_facts
 from supervisor_roll.listener.knowledge import Arbiter
+from supervisor_roll.listener.owners import group_of
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.supervisord import Refused, Unreachable
@@ -21,6 +22,7 @@ from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.settings import ARBITER, WORKERS, Settings
 from supervisor_roll.rollout.workers import WorkerRollout
 from supervisor_roll.wire.mailbox import NOTE, PLAN, REFUSED
+from supervisor_roll.wire.succession import Reread
 
 if TYPE_CHECKING:
     from supervisor_roll.listener.rolls import Rolls
@@ -91,6 +93,7 @@ class Beginnings:
         try:
             found = self._rolls.supervisord.reread()
             run.change = next((one for one in found.changes if one.namespec == run.namespec), None)
+            self._tell_resized(run, found)
         except Unreachable as error:
             why = f"supervisord cannot read its configuration: {error}"
             if isinstance(error, Refused):
@@ -109,6 +112,19 @@ class Beginnings:
                 self._rolls.over(run, REFUSED, {"why": why})
                 return False
         return True
+
+    def _tell_resized(self, run: Run, found: Reread) -> None:
+        """Say of a group whose number of processes has changed that this is left to others."""
+        resize = next((one for one in found.resized if one.group == group_of(run.namespec)), None)
+        first = next(one for one in run.job.programs if group_of(one) == group_of(run.namespec))
+        if resize is None or run.namespec != first:
+            return
+        lists = (("to be started", resize.added), ("to be stopped", resize.dropped))
+        what = "; ".join(f"{', '.join(ones)} {how}" for how, ones in lists if ones)
+        cure = resize.refused or f"supervisorctl rollupdate {resize.group} does that"
+        self._rolls.warn(
+            run.namespec, f"numprocs of {resize.group} has changed, which is left: {what}; {cure}"
+        )
 
     def _settings_of(self, run: Run) -> Settings | None:
         """The program's settings with those of the job; None if they are bad: the run has ended."""
@@ -171,6 +187,9 @@ class Beginnings:
     def _plan(self, run: Run, settings: Settings, found: Found) -> None:
         """A dry run: make the preflight, then tell the plan (in ``_side_ended``)."""
         if self._rolls.sides.runs(run.namespec):
+            return
+        if run.job.values.get("preflight") == "false":
+            self._tell_plan(run, settings, found, None)  # it was asked for: nothing is run
             return
         try:
             run.arbiter = found.arbiter.id

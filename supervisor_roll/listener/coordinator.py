@@ -27,6 +27,7 @@ from supervisor_roll.listener.readiness_socket import Datagram
 from supervisor_roll.listener.rolls import Rolls
 from supervisor_roll.listener.runs import Run
 from supervisor_roll.listener.sides import Sides
+from supervisor_roll.listener.spoken import spoken
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, RollError
@@ -137,6 +138,7 @@ class Coordinator:
         if arbiter is None:
             return
         self.outbox.unsaved = True
+        self.rolls.successions.heed_stop(arbiter.namespec)
         if itself:
             self.knowledge.stale()
             self.rolls.successions.exited(arbiter)
@@ -145,8 +147,8 @@ class Coordinator:
             self.rolls.feed(
                 arbiter,
                 ev.ArbiterExited(
-                    f"the arbiter (pid {instance.pid}) exited: it was stopped, or it halted; "
-                    f"its log says more: supervisorctl tail {arbiter.namespec} stderr",
+                    f"the arbiter (pid {instance.pid}) exited: it halted, was killed or stopped; "
+                    f"{self.knowledge.log_of(arbiter.namespec)} may say more",
                     successor=self.rolls.succeeds(arbiter),
                 ),
             )
@@ -227,7 +229,7 @@ class Coordinator:
             start()
         while self.outbox.actions:
             namespec, action = self.outbox.actions.pop(0)
-            log.info("%s: %s", namespec, action)
+            log.info("%s: %s", namespec, spoken(action))
             if isinstance(action, ev.AddInstance | ev.RemoveOldest):
                 name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
                 self.supervisord.signal(

@@ -61,7 +61,8 @@ def gather(
     if info is None or info.state != "RUNNING" or identity is None:
         if waits and info is not None and info.state in ("STARTING", "RUNNING"):
             return Waiting(f"supervisord to call it RUNNING: it is {info.state}")
-        return Refusal(_stopped(run.namespec, info.state if info else ""))
+        log = knowledge.log_of(run.namespec)
+        return Refusal(_stopped(run.namespec, info.state if info else "", log))
     arbiter = knowledge.arbiters.get(identity)
     if arbiter is None or not (arbiter.workers or arbiter.facts):
         found = silence(knowledge.table, identity, spoke=arbiter is not None)
@@ -96,13 +97,12 @@ def gather(
     return _affordable(Found(arbiter, choice), settings, knowledge.table, run.job.dry_run)
 
 
-def _stopped(namespec: str, state: str) -> str:
+def _stopped(namespec: str, state: str, log: str) -> str:
     if not state:
         return "supervisord does not know it"
     if state in ("FATAL", "BACKOFF", "EXITED"):
         return (
-            f"it is {state}: repair what ended it, see supervisorctl tail {namespec} (or tail "
-            f"{namespec} stderr, unless redirect_stderr is set), and start it: supervisorctl "
+            f"it is {state}: repair what ended it, {log} says what, and start it: supervisorctl "
             f"start {namespec}"
         )
     return f"it is {state}; start it first: supervisorctl start {namespec}"

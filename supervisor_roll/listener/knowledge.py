@@ -224,6 +224,14 @@ class Knowledge:
             log.info("%s: %s", namespec, error)
             return None
 
+    def log_of(self, namespec: str) -> str:
+        """Where what a program writes to its standard error is to be read."""
+        info = self.info(namespec)
+        if info is None or not info.log:
+            return "its log"
+        stream = " stderr" if info.log == "stderr" else ""
+        return f"its log (supervisorctl tail {namespec}{stream})"
+
     def arbiter(self, instance: InstanceId) -> Arbiter | None:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
         if instance not in self.arbiters:

@@ -245,21 +245,37 @@ class Successions:
 
     def processes_changed(self) -> None:
         """Heed that programs were stopped on purpose, or are gone. Raises Unreachable."""
-        succeeded = [
-            namespec
-            for namespec in self._rolls.runs
-            if (rollout := self._rollout(namespec)) and rollout.successor is not None
-        ]
-        if not self.store.programs and not succeeded:
+        rolled = [namespec for namespec, run in self._rolls.runs.items() if run.rolling]
+        if not self.store.programs and not rolled:
             return
         states = self._states()
-        for namespec in succeeded:
-            if states.get(namespec, "UNKNOWN") in _INTENDED:
-                self._feed(namespec, ev.Objected("the program is being stopped"))
+        for namespec in rolled:
+            self._heed(namespec, states.get(namespec, "UNKNOWN"))
         for namespec in self.store.programs:
             if states.get(namespec, "UNKNOWN") in _INTENDED:
                 self.store.release(namespec)
                 self._crashed.pop(namespec, None)
+
+    def heed_stop(self, namespec: str) -> None:
+        """One of the program's processes has gone: a rollout fails by that, unless it was meant.
+
+        supervisord calls a program STOPPING before it stops it.
+        """
+        run = self._rolls.runs.get(namespec)
+        if run is None or run.rolling is None:
+            return
+        self._rolls.knowledge.stale()
+        info = self._rolls.knowledge.info(namespec)
+        if info is not None:
+            self._heed(namespec, info.state)
+
+    def _heed(self, namespec: str, state: str) -> None:
+        by = "a stop of the program (supervisorctl stop, restart or update)"
+        # The second takes back what supervisord was asked for and has not done yet.
+        for event in (ev.Aborted(by), ev.Objected("the program is being stopped")):
+            run = self._rolls.runs.get(namespec)
+            if run is not None and run.rolling is not None and state in _INTENDED:
+                self._rolls.handle(run, run.rolling, event)
 
     def next_deadline(self) -> float | None:
         if self._ended:
@@ -322,6 +338,13 @@ class Successions:
         tail = "\n".join(found.tail.rstrip().splitlines()[-TAIL_LINES:])
         self._tails[namespec] = tail
         why = f"the successor {found.ended or 'has exited'}"
+        # Of Gunicorn's own addresses Gunicorn says: Connection in use.
+        if "Address already in use" in tail and "Connection in use" not in tail:
+            why += (
+                ". Its sockets were taken over; something else is listened on while it starts, by "
+                "on_starting, when_ready or with preload_app the application, in which two "
+                "arbiters run for a while, and the old one has that address"
+            )
         if tail:
             why += f"; the end of its output:\n{tail}"
         self._feed(namespec, ev.ArbiterExited(why, successor=True))

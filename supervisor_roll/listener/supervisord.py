@@ -37,11 +37,15 @@ class Refused(Unreachable):
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """One of supervisord's processes: its namespec, pid (0 if it has none) and state's name."""
+    """One of supervisord's processes: its namespec, pid (0 if it has none) and state's name.
+
+    ``log``: which of its logs has its standard error, as ``supervisorctl tail`` names it.
+    """
 
     namespec: str
     pid: int
     state: str
+    log: str = ""
 
 
 class Supervisord:
@@ -113,7 +117,13 @@ class Supervisord:
     def processes(self) -> list[ProcessInfo]:
         infos: Any = self._call("supervisor.getAllProcessInfo")
         return [
-            ProcessInfo(make_namespec(info["group"], info["name"]), info["pid"], info["statename"])
+            ProcessInfo(
+                make_namespec(info["group"], info["name"]),
+                info["pid"],
+                info["statename"],
+                # With redirect_stderr it is in the other one.
+                next((one for one in ("stderr", "stdout") if info.get(f"{one}_logfile")), ""),
+            )
             for info in infos
         ]
 

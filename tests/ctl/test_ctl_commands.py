@@ -280,9 +280,35 @@ myapp: aborted: 1 of 2 workers replaced in 12.4 s; still serving: 2 workers (1 o
     assert (request["kind"], request["programs"]) == ("abort", ["myapp"])
     status, output = site.ctl("rollabort", "myapp")
     assert (status, output) == (
-        0,
-        "myapp: no rollout is known to be under way; asked the listener all the same\n",
+        1,
+        "myapp: it is not being rolled\n",
     )
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_traceback(site: Supervised) -> None:
+    """As of `| head`: the rollout goes on, and the status is as of one that SIGPIPE ended."""
+    site.script(
+        ["report", "myapp", "began", BEGAN], ["until", "left"], *complete("myapp")[1:], ["done"]
+    )
+    roll = subprocess.Popen(
+        site.ctl_command("rollrestart", "myapp"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert roll.stdout is not None and roll.stderr is not None
+    assert b"rolling 2 workers" in roll.stdout.readline()
+    roll.stdout.close()
+    site.allow("left")
+    assert (roll.stderr.read(), roll.wait(60)) == (b"", 141)
+    roll.stderr.close()
+
+
+def test_a_dry_run_of_several_programs_ends_with_what_can_be_rolled(site: Supervised) -> None:
+    site.script(
+        ["report", "web:one", "plan", {"workers": 1, "desired": 1}],
+        ["report", "web:two", "plan", {"refused": "no"}],
+        ["done"],
+    )
+    status, output = site.ctl("rollrestart", "--dry-run", "web:*")
+    assert (status, output.splitlines()[-1]) == (1, "2 programs: 1 can be rolled, 1 cannot")
 
 
 def test_rollstatus_shows_what_there_was(site: Supervised) -> None:

@@ -58,12 +58,12 @@ def test_with_names_it_is_asked_for_these(site: Supervised) -> None:
     [
         ([], "no changes\n"),
         ([skipped("myapp")], "myapp: skipped: its configuration has not changed\nno changes\n"),
-        ([note("", SECTIONLESS)], f"{SECTIONLESS}\nno changes to roll\n"),
+        ([note("", SECTIONLESS)], f"{SECTIONLESS}\nnothing was rolled\n"),
         (
             [note("myapp", "supervisord heeds from now on: stopwaitsecs")],
-            "myapp: supervisord heeds from now on: stopwaitsecs\nno changes to roll\n",
+            "myapp: supervisord heeds from now on: stopwaitsecs\nnothing was rolled\n",
         ),
-        ([["report", "myapp", "invented", {}]], "myapp: invented {}\nno changes to roll\n"),
+        ([["report", "myapp", "invented", {}]], "myapp: invented {}\nnothing was rolled\n"),
     ],
 )
 def test_nothing_to_do_is_no_error(site: Supervised, steps: list[Any], says: str) -> None:
@@ -183,11 +183,8 @@ def test_ctrl_c_detaches_and_rollabort_knows_what_is_being_rolled(site: Supervis
         " `rollabort all`."
     )
     assert site.ctl("rollabort", "myapp", "web:one") == (
-        0,
-        (
-            "myapp: aborting\n"
-            "web:one: no rollout is known to be under way; asked the listener all the same\n"
-        ),
+        1,
+        "myapp: aborting\nweb:one: it is not being rolled\n",
     )
     site.allow("update-4")
     wait_for(lambda: "is under way" not in site.ctl("rollstatus")[1])

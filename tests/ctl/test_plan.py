@@ -44,7 +44,8 @@ def test_it_says_what_would_be_done_and_what_it_costs() -> None:
         "    duration   about 12 s, at 3.05 s a boot and not counting requests that last",
         "    memory     1 more worker of about 85 MiB: 120 MiB free (this machine)",
         "    preflight  the application loads (1.94 s)",
-        "    nothing was touched; to do it, run rollrestart without --dry-run",
+        "    nothing was replaced, its command was run once for the preflight;"
+        " to do it, run rollrestart without --dry-run",
     ]
     assert not plan_objects(FACTS)
 
@@ -115,9 +116,17 @@ def test_a_failed_preflight_says_why_and_what_would_come_of_it() -> None:
         " 'nosuch'",
         '          File "app.py", line 1',
         "            import nosuch",
-        "    nothing was touched; as it is, the rollout would fail with its first worker",
+        "    nothing was replaced, its command was run once for the preflight;"
+        " as it is, the rollout would fail with its first worker",
     ]
     assert plan_objects(facts)
+
+
+def test_without_a_preflight_nothing_of_the_program_was_run() -> None:
+    assert plan_texts({**FACTS, "preflight": None})[-2:] == [
+        "    preflight  not made: whether the application loads is not known",
+        "    nothing was touched or run; to do it, run rollrestart without --dry-run",
+    ]
 
 
 def test_a_long_reason_keeps_its_end() -> None:
@@ -161,7 +170,8 @@ def test_of_an_arbiter_it_says_why_and_what_each_changed_key_takes() -> None:
         "    duration   about 3.05 s, at 3.05 s a boot and not counting requests that last",
         "    memory     1 more worker of about 85 MiB: 120 MiB free (this machine)",
         "    preflight  the application loads (1.94 s)",
-        "    nothing was touched; to do it, run rollrestart without --dry-run",
+        "    nothing was replaced, its command was run once for the preflight;"
+        " to do it, run rollrestart without --dry-run",
     ]
     assert not plan_objects(ARBITER)
 
@@ -220,7 +230,7 @@ def test_a_refusal_says_why_and_speaks_against_the_rollout() -> None:
         "would be refused: its configuration has changed: socket; run supervisorctl update myapp",
         "    strategy   arbiter",
         "    changes    socket  refused: only supervisorctl update applies it, with downtime",
-        "    nothing was touched; as it is, rollrestart would be refused",
+        "    nothing was touched or run; as it is, rollrestart would be refused",
     ]
     assert plan_objects(facts)
 
@@ -244,4 +254,4 @@ def test_a_failed_preflight_of_an_arbiter_says_what_would_come_of_it() -> None:
     ],
 )
 def test_a_strange_report_breaks_no_line(facts: dict[str, Any]) -> None:
-    assert plan_texts(facts)[-1].startswith("    nothing was touched")
+    assert plan_texts(facts)[-1].startswith("    nothing was ")

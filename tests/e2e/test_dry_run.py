@@ -27,7 +27,7 @@ def test_of_a_good_release(site: Site) -> None:
         "duration   about ",
         "memory     ",
         "preflight  the application loads (",
-        "nothing was touched; to do it, run rollrestart without --dry-run",
+        "its command was run once for the preflight; to do it, run rollrestart without --dry-run",
     ):
         assert said in ran.output, ran.output
     assert "not measured" not in ran.output
@@ -49,7 +49,7 @@ def test_of_a_broken_release(site: Site) -> None:
         "memory     ",
         "THE APPLICATION DOES NOT LOAD: ImportError: release bad lacks a module",
         "in _boot",
-        "nothing was touched; as it is, the rollout would fail with its first worker",
+        "preflight; as it is, the rollout would fail with its first worker",
     ):
         assert said in ran.output, ran.output
 
@@ -61,6 +61,18 @@ def test_of_one_in_place_with_a_health_check(make_site: Callable[..., Site]) -> 
     assert "1 at a time, in place: an old one stops before the new one starts" in ran.output
     assert "never fewer than 1 ready, never more than 2 running" in ran.output
     assert "each new worker must answer /_status before it takes a request" in ran.output
+
+
+def test_without_a_preflight_nothing_of_the_program_is_run(make_site: Callable[..., Site]) -> None:
+    conf = "open(__file__ + '.ran', 'a').write('x')"
+    site = make_site(Program("web", conf=conf), Program("api", roll={"strategy": "arbiter"}))
+    ran = site.folder / "web.conf.py.ran"
+    before = ran.read_text()
+    told = site.ctl("rollrestart", "--dry-run", "--no-preflight", "web", "api")
+    assert told.status == 0, told.output
+    assert "nothing was touched or run" in told.output
+    assert "2 programs: 2 can be rolled" in told.output
+    assert ran.read_text() == before
 
 
 def test_during_a_rollout_is_refused_and_disturbs_nothing(site: Site) -> None:

@@ -9,7 +9,8 @@ from supervisor_roll.listener.silence import HOOK_LINE
 from supervisor_roll.listener.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
-from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, NOTE, REFUSED, SKIPPED
+from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, DRY_RUN, NOTE, REFUSED, SKIPPED, WARNING
+from supervisor_roll.wire.succession import Reread, Resize
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
         ({"PRELOAD": "1", "LISTENS": "1", "RELOAD": "1"}, "turn reload off"),
         (
             {"STALE": "x", "LISTENS": "1", "BINDS": "127.0.0.1:80"},
-            "listening sockets are not known",
+            "listening sockets have not been handed in",
         ),
     ],
 )
@@ -202,6 +203,26 @@ def test_a_bad_value_in_a_request_is_refused() -> None:
     site = site_with(myapp=1)
     job = site.ask("myapp", max_surge="0", max_unavailable="0")
     assert "must not both be 0" in site.facts(job, REFUSED)["why"]
+
+
+def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
+    """With redirect_stderr there is no log of stderr."""
+    site = site_with(myapp=1)
+    site.programs["myapp"].halt()
+    for log, command in (("stdout", "tail myapp)"), ("stderr", "tail myapp stderr)")):
+        site.supervisord.infos = [ProcessInfo("myapp", 0, "FATAL", log)]
+        site.coordinator.rung(processes_changed=True)
+        assert command in site.facts(site.ask("myapp"), REFUSED)["why"]
+
+
+def test_a_changed_number_of_processes_is_told_once_and_left() -> None:
+    site = site_with(**{"web:web_0": 1, "web:web_1": 1})
+    site.supervisord.found = Reread(resized=[Resize("web", added=["web:web_2"])])
+    job = site.ask("web:web_0", "web:web_1", kind=DRY_RUN, preflight="false")
+    warnings = [one for one in site.reports(job) if one[1] == WARNING]
+    assert warnings == [("web:web_0", WARNING)]
+    assert "web:web_2 to be started" in site.facts(job, WARNING)["text"]
+    assert "rollupdate web" in site.facts(job, WARNING)["text"]
 
 
 # --- gathering --------------------------------------------------------------------------------

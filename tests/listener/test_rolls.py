@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from typing import get_args
 
 import pytest
 from pretend_site import BOOT, PIDS, Site, site_with
 
+from supervisor_roll.listener.spoken import spoken
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import BOOTING, LOADED, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
@@ -293,3 +298,26 @@ def test_an_abort_of_what_is_not_being_rolled_says_so() -> None:
     assert site.reports(abort) == [("myapp", REFUSED)]
     assert site.facts(abort, REFUSED)["why"] == "it is not being rolled"
     assert site.is_done(abort)
+
+
+def test_a_program_that_an_operator_stops_meanwhile_has_not_failed() -> None:
+    """Its workers go first, while supervisord calls it STOPPING."""
+    site = site_with(myapp=2)
+    program = site.programs["myapp"]
+    program.boots = lambda age: (BOOTING,)
+    job = site.ask("myapp")
+    program.stop()
+    site.settle()
+    site.pass_time(5)
+    kinds = [kind for _, kind in site.reports(job)]
+    assert BROKEN not in kinds and kinds[-1] == ABORTED
+    assert site.facts(job, ABORTED)["why"].startswith("aborted by a stop of the program")
+
+
+def test_each_action_has_words_in_the_log() -> None:
+    one = InstanceId(7, 1)
+    for kind in get_args(ev.Action):
+        names = {field.name for field in dataclasses.fields(kind)}
+        if kind is not ev.Tell:
+            words = spoken(kind(*[one] * ("instance" in names)))
+            assert words and kind.__name__ not in words

@@ -140,8 +140,8 @@ def test_an_old_arbiter_that_is_stopped_meanwhile_takes_its_successor_along(site
     old.stop()
     site.settle()
     site.pass_time(30)  # the successor would be ready to be promoted meanwhile
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, BROKEN, FAILED]
-    assert why(site, job) == "the program is being stopped"
+    assert kinds(site, job) == [BEGAN, SUCCEEDED, ABORTED]
+    assert why(site, job).startswith("aborted by a stop of the program")
     old.drained()
     site.settle()
     assert site.signals == ["succeed myapp", "discard myapp"]
@@ -231,6 +231,25 @@ def test_a_program_that_is_gone_altogether_ends_its_rollout(site: Site) -> None:
     assert site.is_done(job)
 
 
+@pytest.mark.parametrize(
+    ("tail", "hints"),
+    [
+        ("in when_ready\nOSError: [Errno 98] Address already in use", True),
+        ("[ERROR] Connection in use: ('127.0.0.1', 80)\nOSError: Address already in use", False),
+        ("RuntimeError", False),
+    ],
+)
+def test_what_two_arbiters_cannot_have_is_hinted_at(site: Site, tail: str, hints: bool) -> None:
+    site.successor = lambda successor: setattr(successor, "boots", lambda age: ())
+    job = site.ask("myapp", strategy="arbiter")
+    site.programs["myapp:myapp.successor"].output = tail
+    site.programs["myapp:myapp.successor"].end("exit status 1")
+    site.pass_time(30)
+    assert tail in why(site, job)
+    assert ("in which two arbiters run" in why(site, job)) == hints
+    assert_old_one_serves(site)
+
+
 def test_what_a_rollout_wants_no_more_is_not_done_once_supervisord_answers(site: Site) -> None:
     """It was to be promoted, and then an operator stopped the program."""
     old = site.programs["myapp"]
@@ -241,8 +260,8 @@ def test_what_a_rollout_wants_no_more_is_not_done_once_supervisord_answers(site:
     site.settle()
     site.supervisord.deaf_to.clear()
     site.pass_time(10)
-    assert kinds(site, job)[-1] == FAILED
-    assert why(site, job) == "the program is being stopped"
+    assert kinds(site, job)[-1] == ABORTED
+    assert why(site, job).startswith("aborted by a stop of the program")
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert site.programs["myapp"] is old
 
