@@ -133,7 +133,10 @@ def _ended(state: str, facts: Facts, told: str) -> list[str]:
         *_rest(facts, told),
     ]
     if old + new == 0:
-        lines.append(f"{INDENT}no worker is left: see `supervisorctl status` and the program's log")
+        lines.append(
+            f"{INDENT}its arbiter is gone with its workers; what supervisord starts in their "
+            "place runs the release that is deployed now: see `supervisorctl status`"
+        )
     elif state == wire.FAILED and new:
         lines.append(
             f"{INDENT}both releases serve now; once the cause is repaired, run rollrestart again"

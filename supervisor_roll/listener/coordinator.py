@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from supervisor_roll.listener import sockets
+from supervisor_roll.listener.clock import SteadyClock
 from supervisor_roll.listener.configuration import Configuration
 from supervisor_roll.listener.hearing import Hearing
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
@@ -56,7 +57,10 @@ _SIGNALS: dict[type[ev.Action], signal.Signals] = {
 
 
 class Coordinator:
-    """All that the listener knows and wants. ``clock`` is monotonic, ``wall`` epoch seconds."""
+    """All that the listener knows and wants. ``clock`` is monotonic, ``wall`` epoch seconds.
+
+    Time in which nobody looked does not pass for it (SteadyClock).
+    """
 
     def __init__(
         self,
@@ -71,11 +75,18 @@ class Coordinator:
     ) -> None:
         """``expire`` has the configuration read anew when it is asked for next."""
         self.pid, self._expire = pid, expire
-        self.supervisord, self.table, self.clock = supervisord, table, clock
+        self.supervisord, self.table = supervisord, table
+        self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
-        self.knowledge = Knowledge(supervisord, table, clock)
+        self.knowledge = Knowledge(supervisord, table, self.clock)
         self.rolls = Rolls(
-            self.outbox, self.knowledge, supervisord, configuration, self._program, sides, clock
+            self.outbox,
+            self.knowledge,
+            supervisord,
+            configuration,
+            self._program,
+            sides,
+            self.clock,
         )
         self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls)
         self._rung = True
@@ -87,6 +98,9 @@ class Coordinator:
         """Take up what an earlier listener left in the mailbox. Raises Unreachable."""
         delivery = self._call(Exchange(self.pid, hello=True))
         state = json.loads(delivery.state or "{}")
+        then = state.get("clock")
+        if isinstance(then, float | int):
+            self.clock.resume(then)
         arbiters = _usable(state, "arbiters", Arbiter.thawed)
         runs = _usable(state, "runs", Run.thawed)
         self.rolls.statuses = dict(
@@ -157,7 +171,8 @@ class Coordinator:
 
     def next_deadline(self) -> float | None:
         """When ``pump`` is due at the latest, on the clock; None if only when something comes."""
-        return self._retry_at if self._retry_at is not None else self.rolls.next_deadline()
+        due = self._retry_at if self._retry_at is not None else self.rolls.next_deadline()
+        return due and self.clock.outside(due)
 
     # --- pump ---------------------------------------------------------------------------------
 
@@ -195,6 +210,7 @@ class Coordinator:
                 self.pid,
                 state=json.dumps(
                     {
+                        "clock": self.clock(),
                         "arbiters": [
                             arbiter.frozen() for arbiter in self.knowledge.arbiters.values()
                         ],
@@ -271,7 +287,7 @@ class Coordinator:
         for one in self.knowledge.siblings(arbiter.namespec):
             for child in self.table.children(one.id):
                 if child not in one.workers and self.table.age_secs(child) < lasted:
-                    one.workers[child] = Worker(child, 0)
+                    one.workers[child] = Worker(child, 0, heard=False)
                     self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
 
 

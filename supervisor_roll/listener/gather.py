@@ -80,7 +80,7 @@ def gather(
         why = rollable.RELOADS  # what has changed may turn it off: a successor will say
     if why:
         return Refusal(why, choice=choice)
-    heard = len(arbiter.workers)
+    heard = arbiter.heard
     few = heard < max(arbiter.count, 1)
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
     if waits and few:

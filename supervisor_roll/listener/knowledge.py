@@ -50,6 +50,7 @@ class Worker:
     health: str = ""
     release: str = ""
     held: bool = False  # it is kept from serving, since a rollout began with it
+    heard: bool = True  # False: only the process table shows it
     leaving: str = ""  # why it is about to leave, as far as it said
 
 
@@ -83,7 +84,7 @@ class Arbiter:
         age = int(message.number("AGE"))
         boot_secs = message.number("BOOT_SECS", 0.0)
         known = self.workers.setdefault(worker, Worker(worker, age))
-        known.age = age
+        known.age, known.heard = age, True
         known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
         if message.kind == READY:
             known.ready, known.boot_secs = True, max(0.0, boot_secs)
@@ -117,7 +118,13 @@ class Arbiter:
                 health=one.health,
             )
             for one in self.workers.values()
+            if one.heard
         ]
+
+    @property
+    def heard(self) -> int:
+        """How many of its workers have said something."""
+        return sum(one.heard for one in self.workers.values())
 
     @property
     def ready(self) -> int:
@@ -271,6 +278,23 @@ class Knowledge:
             if gone is not None:
                 return arbiter, False, gone.leaving
         return None, False, ""
+
+    def shown(self, arbiter: Arbiter) -> list[InstanceId]:
+        """Its workers by the process table, all of them watched from now on.
+
+        A child that has said nothing is one if it is no older than the workers that have: what is
+        older is something else that the arbiter has started.
+        """
+        first = min((one.started for one in arbiter.workers), default=arbiter.id.started)
+        workers = [
+            child
+            for child in self.table.children(arbiter.id)
+            if child in arbiter.workers or child.started >= first
+        ]
+        for worker in workers:
+            if worker not in arbiter.workers and self.table.watch(worker):
+                arbiter.workers[worker] = Worker(worker, 0, heard=False)
+        return workers
 
     def siblings(self, namespec: str) -> list[Arbiter]:
         """The arbiters that run for a program: more than one while it is being succeeded."""

@@ -81,6 +81,7 @@ class Rolls:
         self.releases = Releases(sides, program)
         self._waiting: deque[Job] = deque()
         self._advancing = False
+        self._looks: deque[tuple[str, bool]] = deque()
         self.configuration, self.clock = configuration, clock
         self.runs: dict[str, Run] = {}
         self.statuses: dict[str, Status] = {}
@@ -142,6 +143,9 @@ class Rolls:
                 self.beginnings.gather(run)
             elif rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
                 self.handle(run, rolling, ev.TimePassed())
+        # Not before all that was said has been heard.
+        while self._looks:
+            self._look(*self._looks.popleft())
 
     def restored(self, run: Run) -> None:
         """A run was taken up from an earlier listener, whose processes beside it are gone."""
@@ -319,9 +323,25 @@ class Rolls:
         self.outbox.unsaved = True
         self.take(run, rollout.handle(event, self.clock()))
 
+    def _look(self, namespec: str, successor: bool) -> None:
+        """Tell a rollout which workers an arbiter has, by the process table."""
+        run = self.runs.get(namespec)
+        rollout = run.rolling if run is not None else None
+        if run is None or rollout is None:
+            return
+        of = run.arbiter
+        if successor:
+            of = rollout.successor if isinstance(rollout, ArbiterRollout) else None
+        arbiter = self.knowledge.running(of)
+        if arbiter is not None:
+            workers = tuple(self.knowledge.shown(arbiter))
+            self.handle(run, rollout, ev.Observed(workers, successor))
+
     def take(self, run: Run, actions: list[ev.Action]) -> None:
         for action in actions:
-            if not isinstance(action, ev.Tell):
+            if isinstance(action, ev.Look):
+                self._looks.append((run.namespec, action.successor))
+            elif not isinstance(action, ev.Tell):
                 self.outbox.actions.append((run.namespec, action))
             elif action.kind in FINAL:
                 facts = self.successions.closing(run, action.kind, action.facts)

@@ -11,7 +11,10 @@ number of them than the old one's had.
 When all of the successor's workers are available it is promoted, which is the point of no
 return: it has the program's name, and the old arbiter drains. Until then whatever fails, or
 an abort, discards the successor; if the old arbiter had shrunk, it grows back first, while
-the successor's workers still serve.
+the successor's workers still serve. The promise: where the old arbiter cannot boot its workers
+again, a successor whose workers serve in their place is kept beside it. The old one is asked again
+each ``ready_timeout_secs``, until the release or its configuration is repaired. Who wants the
+end at any price aborts the rollout once more.
 
 A signal is repeated where neither the arbiter's word nor its workers show that it was heard.
 """
@@ -27,7 +30,7 @@ from supervisor_roll.rollout.machine import (
     CONFIRM_SECS,
     FAILED,
     PROGRESSING,
-    STOP_GRACE_SECS,
+    REPEATS,
 )
 from supervisor_roll.rollout.succession import (
     DISCARD,
@@ -40,8 +43,6 @@ from supervisor_roll.rollout.succession import (
 
 # How long an arbiter that halts may take until it is gone.
 HALT_SECS = 2.0
-# How often a signal is repeated; the listener may have been killed before it was sent.
-REPEATS = 2
 
 
 class ArbiterRollout(Succession):
@@ -55,30 +56,33 @@ class ArbiterRollout(Succession):
             self._leave_behind()
         if not self.promoted:  # from then on supervisord sees to it, within stopwaitsecs
             actions += self._urge()
-        if self._signal is not None and self._due(self._signal[1] + CONFIRM_SECS):
-            actions += self._unconfirmed(*self._signal)
+        if self._signal is not None:
+            actions += self._look(self._signal[1], successor=SIGNALS[self._signal[0]][0])
         if self.promoted:
             return actions + (self._end(COMPLETE) if self.old_gone else [])
         if self.wanted == COMPLETE:
             actions += self._judge()
         return actions + (self._roll() if self.wanted == COMPLETE else self._wind_down())
 
-    def _unconfirmed(self, kind: str, sent_at: float, whom: InstanceId | None) -> list[Action]:
-        """No new count was told: see whether the signal was heard, else repeat it."""
-        successor, more = SIGNALS[kind]
+    def _observed(self, event: ev.Observed) -> list[Action]:
+        kind, sent_at, whom = self._signal or ("", 0.0, None)
+        successor, more = SIGNALS.get(kind, (None, False))
+        running = self._meet_unheard(event, event.successor, int(event.successor and more))
+        if successor is not event.successor:
+            return []
         count = self.successor_count if successor else self.count
-        up = len(self.instances.fresh if successor else self.instances.outdated)
+        if running > count if more else (whom not in event.workers and running < count):
+            return self._counted(ev.Counted(running if more else count - 1, successor))
+        late = self.now >= sent_at + CONFIRM_SECS
+        return self._unconfirmed(kind, more, successor, whom) if late else []
+
+    def _unconfirmed(
+        self, kind: str, more: bool, successor: bool, whom: InstanceId | None
+    ) -> list[Action]:
+        """A signal has had no effect that is to be seen: repeat it, some times."""
         one = self.instances.get(whom) if whom is not None else None
         self._signal = None
-        if up > count if more else one is None and up < count:
-            # That was told to a listener that was killed, or to none.
-            self._repeats = 0
-            return self._counted(ev.Counted(up, successor))
-        leaves = (
-            one is not None
-            and one.asked
-            and self.now < (one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
-        )
+        leaves = one is not None and one.asked and self._lingers(one)
         if self._repeats < REPEATS or leaves:
             self._repeats += 1
             if not more and one is None:
@@ -179,6 +183,11 @@ class ArbiterRollout(Succession):
         turned_at = self.began if self._turned_at is None else self._turned_at
         if self._due(turned_at + 2 * self.settings.ready_timeout_secs):
             self._hopeless = self._hopeless or "its workers were not ready in time"
+        if self._is_needed():
+            if self._hopeless:
+                return self._keep()
+        else:
+            self._kept_since = None
         short = self.count < self.desired
         outdated = self.instances.outdated
         settled = len(outdated) >= self.count and all(one.ready for one in outdated)
@@ -187,10 +196,11 @@ class ArbiterRollout(Succession):
         if not short or self._asked:
             return []
         booting = [one for one in self.instances.fresh if not one.ready]
+        # These would be replaced, and there is no end to that.
         if any(
             one.age <= self.first or (one.since > turned_at and not one.surplus) for one in booting
         ):
-            return self._ask(DISCARD)  # these would be replaced, and there is no end to that
+            return [] if self._is_needed() else self._ask(DISCARD)
         for one in booting:
             self._mark(one, STOP)
         if booting:
@@ -201,10 +211,40 @@ class ArbiterRollout(Succession):
         if not settled or any(one.asked for one in self.instances if one.fresh):
             return []
         if held <= 1:
-            return self._ask(DISCARD)
+            return [] if self._is_needed() else self._ask(DISCARD)
         oldest = self.instances.fresh[0]
         self._mark(oldest, STOP)
         return [self._send(signal_of(True, False), ev.RemoveOldest(successor=True), oldest.id)]
+
+    def _is_needed(self) -> bool:
+        """Whether fewer would be ready without the successor than was promised."""
+        serving = [one for one in self.instances.outdated if one.ready]
+        ready = len(self.instances.ready)
+        return (
+            self._shrunk
+            and not self.old_gone
+            and not self._forced
+            and self._asked != DISCARD
+            and len(serving) < min(self.floor, ready)
+        )
+
+    def _keep(self) -> list[Action]:
+        """Keep the successor beside the old arbiter, and try again now and then."""
+        if self._kept_since is None:
+            self._kept_since = self.now
+            self._due(self.now + self.settings.ready_timeout_secs)
+            serving = len([one for one in self.instances.fresh if one.ready])
+            text = (
+                f"the old arbiter does not get its workers back: {self._hopeless}; {serving} of "
+                "the successor's serve on beside it until it does: repair the release, or abort "
+                "once more to stop the successor all the same"
+            )
+            return [ev.Tell("note", {"text": text})]
+        if not self._due(self._kept_since + self.settings.ready_timeout_secs):
+            return []
+        self._kept_since = self._turned_at = self.now
+        self._hopeless, self._repeats = "", 0
+        return self._wind_down()
 
     def _leave(self) -> list[Action]:
         if self.successor is not None:

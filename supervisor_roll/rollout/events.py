@@ -94,6 +94,14 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """The workers that the arbiter, or its ``successor``, has: the kernel shows them."""
+
+    workers: tuple[InstanceId, ...]
+    successor: bool = False
+
+
+@dataclass(frozen=True)
 class ArbiterExited:
     """The arbiter itself, or its ``successor``, is gone, and its instances with it."""
 
@@ -183,6 +191,7 @@ Event = (
     | ForkFailed
     | Exited
     | Counted
+    | Observed
     | ArbiterExited
     | SuccessorStarted
     | Configured
@@ -251,6 +260,13 @@ class KillInstance:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Look which workers the arbiter, or its ``successor``, has, and answer with Observed."""
+
+    successor: bool = False
+
+
+@dataclass(frozen=True)
 class Tell:
     """Tell the operator: ``kind`` is one of wire.mailbox's report kinds, ``facts`` its fields."""
 
@@ -267,5 +283,6 @@ Action = (
     | StartSuccessor
     | Promote
     | Discard
+    | Look
     | Tell
 )

@@ -15,7 +15,8 @@ STOP = "stop"  # a fresh instance was asked to go, because the rollout ends with
 class Instance:
     """One instance: observed are all fields down to ``health``, wanted are the ``asked`` ones.
 
-    ``kept`` is one that ran before but is not to be replaced: it counts as fresh.
+    ``kept`` is one that ran before but is not to be replaced: it counts as fresh. One that is not
+    ``heard`` was seen in the process table, and has said nothing yet.
     """
 
     id: InstanceId
@@ -24,6 +25,7 @@ class Instance:
     since: float
     surplus: bool = False
     kept: bool = False
+    heard: bool = True
     loaded: bool = False
     ready_since: float | None = None
     available: bool = False
@@ -36,6 +38,11 @@ class Instance:
     @property
     def ready(self) -> bool:
         return self.ready_since is not None
+
+    @property
+    def drains(self) -> bool:
+        """It was asked to go, and may have requests to finish first."""
+        return self.asked == RETIRE or self.ready or not self.heard
 
 
 class Instances:

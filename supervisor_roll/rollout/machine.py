@@ -41,6 +41,10 @@ FINAL = frozenset({COMPLETE, FAILED, ABORTED})
 # An arbiter handles a signal within a second unless it is busy; since Gunicorn 25 a HUP
 # keeps it busy until its old workers have drained.
 CONFIRM_SECS = 15.0
+# When it is first looked whether a signal was heard whose effect was not told.
+LOOK_SECS = 0.5
+# How often a signal is repeated; the listener may have been killed before it was sent.
+REPEATS = 2
 # What an instance that serves nobody gets between TERM and KILL, and ABRT and KILL.
 STOP_GRACE_SECS = 5.0
 
@@ -69,6 +73,8 @@ class Rollout:
         "_olds",
         "_news",
         "_deadlines",
+        "_looked_at",
+        "_repeats",
     )
 
     def __init__(
@@ -104,6 +110,8 @@ class Rollout:
         self._olds: list[int] = []
         self._news: list[tuple[int, float, str]] = []  # pid, boot_secs, health
         self._deadlines: list[float] = []
+        self._looked_at: float | None = None
+        self._repeats = 0  # of signals since one was last heard
 
     @property
     def next_deadline(self) -> float | None:
@@ -152,7 +160,9 @@ class Rollout:
     def _started(self, event: ev.Started) -> list[Action]:
         known = self.instances.get(event.instance)
         if known is not None:
-            known.age = event.age
+            known.age, known.heard = event.age, True
+            # It may have ceased to be: its word on that is the arbiter's. It never becomes so.
+            known.surplus = known.surplus and event.surplus
             return []
         self._meet(event.instance, event.age, event.surplus, event.fresh)
         return []
@@ -198,7 +208,7 @@ class Rollout:
     def _exited(self, event: ev.Exited) -> list[Action]:
         self._gone.add(event.instance)
         instance = self.instances.remove(event.instance)
-        if instance is None:
+        if instance is None or not instance.heard:
             return []
         if not instance.fresh:
             return [] if instance.asked else self._left(instance, event.why)
@@ -221,8 +231,13 @@ class Rollout:
     def _counted(self, event: ev.Counted) -> list[Action]:
         raise NotImplementedError
 
+    def _observed(self, event: ev.Observed) -> list[Action]:
+        raise NotImplementedError
+
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
         self._also(event.why)
+        for one in list(self.instances):
+            self.instances.remove(one.id)  # they ended with it
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)
 
     def _left(self, instance: Instance, why: str) -> list[Action]:
@@ -259,12 +274,28 @@ class Rollout:
         return []
 
     def _known(self, instance: InstanceId) -> Instance:
-        return self.instances.get(instance) or self._meet(instance, 0, False)
+        known = self.instances.get(instance) or self._meet(instance, 0, False)
+        known.heard = True
+        return known
 
     def _meet(self, instance: InstanceId, age: int, surplus: bool, fresh: bool = True) -> Instance:
         return self.instances.add(
             Instance(instance, age, fresh=fresh, since=self.now, surplus=surplus)
         )
+
+    def _meet_unheard(self, event: ev.Observed, fresh: bool, surplus: int) -> int:
+        """Take note of workers that have said nothing yet; how many were not asked to go.
+
+        As many as ``surplus`` of them their arbiter will not replace.
+        """
+        youngest = max((one.age for one in self.instances), default=0)
+        for worker in event.workers:
+            if worker not in self._gone and self.instances.get(worker) is None:
+                youngest += 1
+                self._meet(worker, youngest, surplus > 0, fresh).heard = False
+                surplus -= 1
+        leaving = {one.id for one in self.instances.leaving}
+        return len(set(event.workers) - leaving)
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
         """From now on the rollout is to end as ``wanted``; the first reason stays."""
@@ -326,9 +357,8 @@ class Rollout:
         """Ask again, and harder, those that were asked to leave and stay."""
         actions: list[Action] = []
         for one in self.instances.leaving:
-            serves = one.asked == RETIRE or one.ready
-            patience = self.settings.drain_timeout_secs if serves else STOP_GRACE_SECS
-            steps: list[Action] = [ev.DumpInstance(one.id)] if serves else []
+            patience = self.settings.drain_timeout_secs if one.drains else STOP_GRACE_SECS
+            steps: list[Action] = [ev.DumpInstance(one.id)] if one.drains else []
             steps.append(ev.KillInstance(one.id))
             while one.urged < len(steps) and self._due(
                 one.asked_at + patience + one.urged * STOP_GRACE_SECS
@@ -351,10 +381,13 @@ class Rollout:
         one.asked, one.asked_at = how, self.now
         if how == RETIRE and not one.fresh:
             self._olds.append(one.id.pid)
-        serves = how == RETIRE or one.ready
         self._deadlines.append(
-            self.now + (self.settings.drain_timeout_secs if serves else STOP_GRACE_SECS)
+            self.now + (self.settings.drain_timeout_secs if one.drains else STOP_GRACE_SECS)
         )
+
+    def _lingers(self, one: Instance) -> bool:
+        """Whether one that was asked to go may be there still: later not even KILL has helped."""
+        return not self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
 
     def _overdue(self, members: Iterable[Instance]) -> list[Action]:
         """Turn the rollout if one of ``members`` was not ready, or not even loaded, in time."""
@@ -365,6 +398,8 @@ class Rollout:
             if waits and self._due(since + limit):
                 last = f"; its last health check: {one.health}" if one.health else ""
                 stage = "" if one.loaded else ": it had not loaded its application"
+                if not one.heard:
+                    stage = ": it has said nothing at all; does it reach the readiness socket?"
                 return self._turn(
                     FAILED,
                     f"worker {one.id.pid} was not ready within {limit:g} s{stage}{last}",
@@ -378,8 +413,23 @@ class Rollout:
 
     def _send(self, kind: str, action: Action, instance: InstanceId | None = None) -> Action:
         self._signal = (kind, self.now, instance)
-        self._deadlines.append(self.now + CONFIRM_SECS)
+        self._deadlines.append(self.now + LOOK_SECS)
         return action
+
+    def _look(self, since: float, successor: bool = False) -> list[Action]:
+        """Look again and again, each time after twice as long, what has become of it ``since``."""
+        last, confirm = self._looked_at, since + CONFIRM_SECS
+        if last is None or last < since:
+            last, due = since, since + LOOK_SECS
+        else:
+            due = last + min(max(last - since, LOOK_SECS), CONFIRM_SECS)
+        if last < confirm < due:
+            due = confirm
+        if not self._due(due):
+            return []
+        self._looked_at = self.now
+        self._look(since)  # when the next one is due
+        return [ev.Look(successor)]
 
 
 def _check(event: Event) -> None:
@@ -398,6 +448,7 @@ _WHILE_PROGRESSING: dict[type[Event], str] = {
     ev.ForkFailed: "_fork_failed",
     ev.Exited: "_exited",
     ev.Counted: "_counted",
+    ev.Observed: "_observed",
     ev.ArbiterExited: "_arbiter_exited",
     ev.SuccessorStarted: "_successor_started",  # of strategy arbiter alone
     ev.Configured: "_configured",

@@ -53,6 +53,8 @@ class Succession(Rollout):
         "_lost",
         "_repeats",
         "_shrunk",
+        "_kept_since",
+        "_forced",
     )
 
     def __init__(
@@ -76,7 +78,8 @@ class Succession(Rollout):
         self._unmet_since: float | None = None
         self._lost: tuple[float, int, str] | None = None  # when, whose and how a worker was lost
         self._shrunk = False  # the old arbiter was asked for a worker
-        self._repeats = 0  # of the signal that is under way
+        self._kept_since: float | None = None  # since when it is needed though the rollout is over
+        self._forced = False  # aborted once more, though the successor's workers are needed
         self._hopeless = ""  # why the old arbiter does not get its workers back
 
     def again(self) -> list[Action]:
@@ -160,6 +163,7 @@ class Succession(Rollout):
                     {"text": "too late to abort: the successor serves, and the old arbiter drains"},
                 )
             ]
+        self._forced = self._kept_since is not None
         return super()._aborted(event)
 
     def _became_ready(self, event: ev.BecameReady) -> list[Action]:

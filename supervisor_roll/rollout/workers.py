@@ -5,7 +5,8 @@ From what it observes the rollout derives at each step what may move (``plan``):
 - with a surge it has the arbiter run one more instance (``AddInstance``) while fewer than
   ``desired`` are or will be fresh, and retire its oldest (``RemoveOldest``) once enough
   others are available. Only one such signal is under way at a time, since signals of one
-  kind coalesce: the next goes out when the arbiter has told its new count.
+  kind coalesce: the next goes out when the arbiter has told its new count, or the process
+  table shows it. It is never repeated without such a look, and not for ever.
 - without one (``max_surge=0``) it stops an outdated instance (``StopInstance``) and waits
   for the arbiter to replace it. That replacement is as fresh as one that was asked for.
 """
@@ -17,7 +18,7 @@ from typing import ClassVar
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import plan, settings
-from supervisor_roll.rollout.events import Action
+from supervisor_roll.rollout.events import Action, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, STOP, Instance
 from supervisor_roll.rollout.machine import (
     ABORTED,
@@ -25,6 +26,7 @@ from supervisor_roll.rollout.machine import (
     CONFIRM_SECS,
     FAILED,
     PROGRESSING,
+    REPEATS,
     STOP_GRACE_SECS,
     Rollout,
 )
@@ -33,6 +35,8 @@ from supervisor_roll.rollout.settings import Settings
 
 # How long the count may take to come back after the last instance left.
 SETTLE_SECS = 10.0
+# For how long the process table must show fewer workers than there are to be at the end.
+STEADY_SECS = 2.0
 
 
 class WorkerRollout(Rollout):
@@ -42,7 +46,7 @@ class WorkerRollout(Rollout):
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Rollout.PLAIN,
         "_short_since",
-        "_unheard",
+        "_differs_since",
         "_settling_since",
     )
 
@@ -56,7 +60,7 @@ class WorkerRollout(Rollout):
     ) -> None:
         super().__init__(settings, outdated, count, now, cleared)
         self._short_since: float | None = None
-        self._unheard = False
+        self._differs_since: float | None = None
         self._settling_since: float | None = None
 
     def _counted(self, event: ev.Counted) -> list[Action]:
@@ -65,9 +69,61 @@ class WorkerRollout(Rollout):
             and self._signal is not None
             and (self._signal[0] == ("add" if event.count > self.count else "remove"))
         ):
-            self._signal = None
-        self.count, self._unheard = event.count, False
+            self._signal, self._repeats = None, 0
+        self.count = event.count
         return []
+
+    def _observed(self, event: ev.Observed) -> list[Action]:
+        kind, sent_at, whom = self._signal or ("", 0.0, None)
+        added = self.count + (kind == plan.ADD) - self.desired
+        known = sum(one.surplus for one in self.instances.fresh)
+        running = self._meet_unheard(event, fresh=True, surplus=added - known)
+        most = self.desired + max(self.budget.surge, 1)
+        unheard = [one.id.pid for one in self.instances.fresh if not one.heard]
+        if running > most and unheard and self.wanted == COMPLETE:
+            self.count, self._signal = running, None
+            return self._turn(
+                FAILED,
+                f"{running} workers run where {most} may: of {_listed(unheard)} nothing was heard; "
+                "do they reach the readiness socket?",
+            )
+        if kind == plan.ADD and running > self.count:
+            return self._counted(ev.Counted(running))
+        if kind == plan.REMOVE and whom not in event.workers and running < self.count:
+            return self._counted(ev.Counted(self.count - 1))
+        if kind:
+            late = self.now >= sent_at + CONFIRM_SECS
+            return self._unconfirmed(kind, whom) if late else []
+        since = self._differs_since
+        if since is not None and self.now >= since + self._patience(running):
+            self.count, self._differs_since = running, None
+        return []
+
+    def _unconfirmed(self, kind: str, whom: InstanceId | None) -> list[Action]:
+        """A signal has had no effect that is to be seen.
+
+        A second RemoveOldest would retire one too many if the first was heard after all. To
+        ask the very instance that was to go is the same whether it was heard or not.
+        """
+        one = self.instances.get(whom) if whom is not None else None
+        if one is not None and self._lingers(one):
+            if self._repeats:
+                return []  # it drains
+            self._repeats = 1
+            return [ev.StopInstance(one.id)]
+        self._signal = None
+        self._repeats += one is None
+        if self._repeats <= REPEATS:
+            return []  # the plan will send another
+        name = "TTIN" if kind == plan.ADD else "TTOU"
+        return self._turn(FAILED, f"the arbiter did not react to {name}, {REPEATS + 1} times sent")
+
+    def _patience(self, running: int) -> float:
+        """How long the process table is to differ from what was told until it is believed."""
+        if running > self.count:  # one of them may drain, on somebody else's word
+            return self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS
+        at_end = self.wanted != COMPLETE and self.count > self.desired
+        return STEADY_SECS if at_end else CONFIRM_SECS
 
     def _left(self, instance: Instance, why: str) -> list[Action]:
         self._olds.append(instance.id.pid)
@@ -78,7 +134,9 @@ class WorkerRollout(Rollout):
         self._bake()
         actions = self._told()
         actions += self._urge()
-        actions += self._repeat()
+        if self._signal is not None:
+            actions += self._look(self._signal[1])
+        actions += self._compare()
         if self.wanted == COMPLETE:
             actions += self._judge()
         if self.wanted == COMPLETE:
@@ -111,19 +169,15 @@ class WorkerRollout(Rollout):
             )
         return actions
 
-    def _repeat(self) -> list[Action]:
-        """Take a signal whose effect was not told for lost: the plan will send another.
-
-        A second RemoveOldest would retire one too many if the first was heard after all. To
-        ask the very instance that was to go is the same whether it was heard or not.
-        """
-        if self._signal is None or not self._due(self._signal[1] + CONFIRM_SECS):
+    def _compare(self) -> list[Action]:
+        """Look at what the process table shows where more or fewer run than are wanted."""
+        up, leaving = len(self.instances.up), len(self.instances.leaving)
+        if self._signal is not None or up <= self.count <= up + leaving:
+            self._differs_since = None
             return []
-        oldest = self.instances.get(self._signal[2]) if self._signal[2] else None
-        # Heard, but the new count was not told? Then the one that went is not replaced.
-        self._unheard = self._signal[0] == plan.REMOVE
-        self._signal = None
-        return [ev.StopInstance(oldest.id)] if oldest is not None else []
+        if self._differs_since is None:
+            self._differs_since = self.now
+        return self._look(self._differs_since)
 
     def _judge(self) -> list[Action]:
         """Whether time has shown the release, or the arbiter, to be bad."""
@@ -132,21 +186,16 @@ class WorkerRollout(Rollout):
         if late:
             return late
         for one in self.instances.leaving:
-            if self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS):
+            if not self._lingers(one):
                 return self._turn(
                     FAILED, f"worker {one.id.pid} is still there after it was killed", one.id.pid
                 )
-        if self.count - len(self.instances.up) - len(self.instances.leaving) <= 0:
+        # One that was never heard may be the last of many that have crashed.
+        heard = [one for one in self.instances if one.asked or one.heard]
+        if len(heard) >= self.count:
             self._short_since = None
         elif self._short_since is None:
             self._short_since = self.now
-        if (
-            self._unheard
-            and self._short_since is not None
-            and self._due(self._short_since + CONFIRM_SECS)
-        ):
-            self.count = len(self.instances.up) + len(self.instances.leaving)
-            self._short_since, self._unheard = None, False
         if self._short_since is not None and self._due(self._short_since + limit):
             return self._turn(FAILED, f"the arbiter started no worker within {limit:g} s")
         return []
@@ -195,12 +244,13 @@ class WorkerRollout(Rollout):
                 self._mark(one, STOP)
                 actions.append(ev.StopInstance(one.id))
         if self._signal is not None or any(
-            one.urged < (2 if one.ready or one.asked == RETIRE else 1)
-            or not self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
+            one.urged < (2 if one.drains else 1) or self._lingers(one)
             for one in self.instances.leaving
         ):
             self._settling_since = None
             return actions
+        if self._may_lower():
+            return [*actions, self._do(Move(plan.REMOVE, self.instances.up[0]))]
         if self._settling_since is None:
             self._settling_since = self.now
         settled = self.count <= self.desired and len(self.instances.up) >= min(
@@ -218,3 +268,15 @@ class WorkerRollout(Rollout):
                 )
             actions += self._end(self.wanted)
         return actions
+
+    def _may_lower(self) -> bool:
+        """Whether one too many runs that its arbiter would replace, and the oldest can go."""
+        up = self.instances.up
+        if self.count <= self.desired or len(up) <= self.desired or self._repeats > REPEATS:
+            return False
+        left = [one for one in self.instances.ready if one is not up[0]]
+        return up[0].loaded and len(left) >= min(self.floor, len(self.instances.ready))
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(map(str, pids))

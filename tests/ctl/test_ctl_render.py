@@ -96,7 +96,8 @@ def test_a_reason_that_was_told_is_not_told_again() -> None:
 
 def test_where_nothing_serves_that_is_said() -> None:
     assert lines("failed", **{**ENDED, "outdated": [], "fresh": []})[-1] == (
-        "    no worker is left: see `supervisorctl status` and the program's log"
+        "    its arbiter is gone with its workers; what supervisord starts in their place runs the "
+        "release that is deployed now: see `supervisorctl status`"
     )
 
 

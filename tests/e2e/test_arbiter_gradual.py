@@ -153,6 +153,10 @@ def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(
         _reached(site, old, WORKERS - 1, ready=1, booting=1)
         site.deploy("bad")
         site.open_gate("v2", boots=1)
+        roll.wait_says("the old arbiter does not get its workers back")
+        assert len(site.arbiters("web")) == 2, "what serves in their place is kept"
+        assert len(site.all_workers("web").ready) >= WORKERS
+        assert site.ctl("rollabort", "web").status == 0
         ran = roll.wait()
         _goes_on(load)
         summary = load.stop()

@@ -48,7 +48,7 @@ class Arbiter:
         self.configured = self.num_workers = count
         self.workers: dict[InstanceId, Worker] = {}
         self.signals: deque[str] = deque()
-        self.inbox: deque[Event] = deque()
+        self.inbox: deque[Event | ev.Look] = deque()
         self.lose_next_signal = False
         self.lost: list[str] = []
         self._surplus_births = 0
@@ -100,6 +100,8 @@ class Arbiter:
                 self.lost.append(signal)
             else:
                 self.signals.append(signal)
+        elif isinstance(action, ev.Look):
+            self.inbox.append(action)  # the listener reads what was said before it looks
         elif isinstance(action, ev.StopInstance):
             if action.instance in self.workers:
                 self.workers[action.instance].draining = True
@@ -130,6 +132,10 @@ class Arbiter:
             for _ in range(self.configured):
                 self._fork()
         self._manage()
+
+    def shown(self) -> ev.Observed:
+        """What the process table shows."""
+        return ev.Observed(tuple(self.workers))
 
     # --- what happens to workers ---------------------------------------------------------
 

@@ -44,6 +44,7 @@ class History:
         self.told: list[Event] = []  # what the machine was told
         self.settled_alike = True  # whether the hook settled the worker that the machine did
         self.steps = 0
+        self.deaf = False  # whether all that is said is lost: only ends are seen
         self._guarded: set[InstanceId] = set()
         self._pressed: set[InstanceId] = set()
         self._ages = {one.id: one.age for one in self.arbiter.workers.values()}
@@ -124,7 +125,12 @@ class History:
     def deliver(self) -> None:
         """Tell the machine the oldest thing that it does not know yet."""
         if self.arbiter.inbox:
-            self.tell(self.arbiter.inbox.popleft())
+            event = self.arbiter.inbox.popleft()
+            if isinstance(event, ev.Look):
+                self._ages.update({one.id: one.age for one in self.arbiter.workers.values()})
+                self.tell(self.arbiter.shown())
+            elif not self.deaf or isinstance(event, ev.Exited):
+                self.tell(event)
 
     def tell(self, event: Event) -> None:
         """Tell the machine, check what must hold, and carry out what it says."""
@@ -212,6 +218,9 @@ class History:
         for action in actions:
             if isinstance(action, ev.Tell):
                 self.tells.append(action)
+                continue
+            if isinstance(action, ev.Look):
+                self.arbiter.execute(action)
                 continue
             self.moves.append(self._in_words(action))
             if isinstance(action, ev.AddInstance):

@@ -119,6 +119,10 @@ class Pair:
             if isinstance(action, ev.Tell):
                 self.tells.append(action)
                 continue
+            if isinstance(action, ev.Look):
+                pids = self.new if action.successor else self.old
+                self.queue.append(ev.Observed(tuple(map(_id, pids)), action.successor))
+                continue
             word = _WORDS[type(action)](action)
             did.append(word)
             self.moves.append(word)

@@ -10,7 +10,14 @@ from pair_model import NEW, Pair
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import ABORTED, COMPLETE, CONFIRM_SECS, FAILED, PAUSED
+from supervisor_roll.rollout.machine import (
+    ABORTED,
+    COMPLETE,
+    CONFIRM_SECS,
+    FAILED,
+    PAUSED,
+    PROGRESSING,
+)
 
 # --- complete ------------------------------------------------------------------------------------
 
@@ -267,6 +274,12 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
         ev.BootFailed(InstanceId(booting, booting), "SyntaxError"),
         ev.Counted(pair.wanted[False]),
     )
+    assert pair.rollout.state == PROGRESSING
+    assert "failed to boot: SyntaxError" in str(pair.tells[-1].facts["text"])
+    assert pair.moves.count("old grows") == 1
+    pair.wait(59)
+    assert pair.moves.count("old grows") == 1
+    assert pair.tell(ev.Aborted("me")) == ["discard"]
     assert pair.rollout.state == ABORTED
     assert "left with 2 of 3 workers: a worker of the old arbiter failed to boot: SyntaxError" in (
         pair.rollout.why
@@ -282,7 +295,8 @@ def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
     pair.tell(ev.Aborted("me"))
     pair.floor = 0
     pair.tell(ev.ForkFailed("no room"), ev.Counted(2))
-    pair.all_ready()
+    assert pair.rollout.state == PROGRESSING, "the successor's workers are needed"
+    assert pair.tell(ev.Aborted("me"))[-1] == "discard"
     assert pair.rollout.state == ABORTED
     assert "left with 2 of 3 workers: no room" in pair.rollout.why
     assert pair.moves.count("old grows") <= 1
@@ -293,6 +307,35 @@ def test_a_successor_that_can_start_no_worker_fails_the_rollout():
     pair.begin()
     assert pair.tell(ev.ForkFailed("no room", successor=True)) == ["discard"]
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no room")
+
+
+def test_a_successor_whose_workers_serve_is_kept_while_the_old_arbiter_lacks_its_own():
+    pair = Pair(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
+    pair.begin()
+    pair.ready(201)
+    pair.tell(ev.Aborted("me"))
+    pair.wait(31)
+    pair.wait(31)
+    assert pair.moves == ["start", "shrink", "grow", "TERM 202", "old grows"]
+    assert pair.rollout.state == PROGRESSING
+    pair.wait(300)
+    assert pair.alive[True] and "discard" not in pair.moves
+    assert [tell.kind for tell in pair.tells].count("note") == 1
+    assert pair.all_ready() == ["discard"]
+    assert pair.rollout.state == ABORTED
+    assert "left with" not in pair.rollout.why
+
+
+def test_a_kept_successor_goes_where_the_rollout_is_aborted_once_more():
+    pair = Pair(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
+    pair.begin()
+    pair.ready(201)
+    pair.tell(ev.Objected("it failed"))
+    assert pair.wait(62) == []
+    pair.floor = 1
+    assert pair.tell(ev.Aborted("me")) == ["discard"]
+    assert pair.rollout.state == FAILED
+    assert "left with 1 of 2 workers" in pair.rollout.why
 
 
 def test_a_signal_that_has_no_effect_however_often_it_is_repeated_fails_the_rollout():

@@ -138,6 +138,17 @@ def _lose_a_signal(history: History, pick: int) -> None:
     history.arbiter.lose_next_signal = True
 
 
+def _lose_a_count(history: History, pick: int) -> None:
+    inbox = history.arbiter.inbox
+    counts = [event for event in inbox if isinstance(event, ev.Counted)]
+    if counts:
+        inbox.remove(counts[pick % len(counts)])
+
+
+def _go_deaf(history: History, pick: int) -> None:
+    history.deaf = True
+
+
 def _abort(history: History, pick: int) -> None:
     history.abort()
 
@@ -169,6 +180,8 @@ WILD: list[Step] = [
     _boot_fails,
     _death_is_seen_late,
     _lose_a_signal,
+    _lose_a_count,
+    _go_deaf,
     _abort,
     _hup,
 ]
@@ -234,6 +247,31 @@ def test_a_lost_signal_costs_time_only(
         assert 0 < over <= history.arbiter.lost.count("TTOU") or not history.settled_alike
         assert f"the worker count is {workers + over} " in history.rollout.why
     history.check_end(count=False)
+
+
+@BRIEF
+@given(st.integers(1, 5), BUDGETS, steps([*ORDINARY, _lose_a_count]), st.booleans())
+def test_a_lost_count_costs_time_only(
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
+) -> None:
+    history = _history(workers, budget, {})
+    _play(history, plan)
+    history.finish(good=good)
+    if good and not _ran_out_of_time(history):
+        assert history.rollout.state == COMPLETE, history.rollout.why
+    history.check_end(count=history.settled_alike)
+
+
+@BRIEF
+@given(st.integers(1, 5), BUDGETS, steps([*ORDINARY, _abort]), st.booleans())
+def test_where_nothing_is_heard_any_more_the_count_comes_back(
+    workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
+) -> None:
+    history = _history(workers, budget, {})
+    _play(history, plan)
+    history.deaf = True
+    history.finish(good=good)
+    history.check_end(count=history.settled_alike, deaths=True)
 
 
 @BRIEF

@@ -110,7 +110,7 @@ def test_where_a_remove_has_no_effect_the_very_instance_is_asked_instead():
     history.begin()
     history.arbiter.lose_next_signal = True
     assert history.ready(3) == ["remove oldest"]
-    assert history.wait_until(CONFIRM_SECS) == ["stop 1"]
+    assert history.wait(CONFIRM_SECS) == ["stop 1"]
     history.finish()
     assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 2

@@ -11,7 +11,7 @@ from history import History
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import CONFIRM_SECS, FAILED
+from supervisor_roll.rollout.machine import FAILED, LOOK_SECS
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.rollout.workers import WorkerRollout
@@ -82,7 +82,7 @@ def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
     rollout.begin()
     thawed = thaw(json.loads(json.dumps(freeze(rollout))))
     assert thawed.settings == settings
-    assert thawed.next_deadline == rollout.next_deadline == 2.0 + CONFIRM_SECS
+    assert thawed.next_deadline == rollout.next_deadline == 2.0 + LOOK_SECS
     assert json.dumps(freeze(thawed)) == json.dumps(freeze(rollout))
 
 

@@ -79,7 +79,7 @@ def test_a_fresh_instance_that_is_never_ready_is_stopped_and_then_killed():
     history = History(2, ready_timeout_secs="30")
     history.begin()
     history.load(3)
-    assert history.wait_until(30.0) == ["stop 3"]
+    assert history.wait(30.0) == ["stop 3"]
     assert history.wait_until(30.0 + STOP_GRACE_SECS) == ["kill 3"]
     assert history.last("stuck") == {"pid": 1003, "secs": 5.0, "signal": "KILL"}
     assert history.rollout.state == FAILED
@@ -156,7 +156,7 @@ def test_an_arbiter_that_replaces_nobody_fails_the_rollout():
     history.begin()
     history.at_once = False
     history.tell(ev.Exited(history.arbiter.aged(1).id))
-    history.wait_until(30.0)
+    history.wait(30.0)
     assert history.rollout.wanted == FAILED
     history.wait(SETTLE_SECS)
     assert history.rollout.state == FAILED

@@ -1,0 +1,97 @@
+"""A rollout of which the listener hears nothing, and one whose listener was stopped meanwhile."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pretend_site import Program, Site, ready_site
+
+from supervisor_roll.listener.clock import GAP_SECS, TICK_SECS, SteadyClock
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.datagram import READY
+
+
+def deaf_site(workers: int = 3) -> tuple[Site, Program]:
+    site, program = ready_site(workers)
+    site.deaf = True
+    return site, program
+
+
+def test_a_rollout_of_which_nothing_is_heard_adds_what_it_may_and_takes_it_back() -> None:
+    site, program = deaf_site()
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.pass_time(60)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert "has said nothing at all" in site.facts(job, wire.FAILED)["why"]
+    assert site.signals.count("TTIN myapp") == 1
+    assert site.most_staying["myapp"] == 4
+    assert program.num_workers == 3
+    assert program.serving == [1, 2, 3]
+
+
+def test_an_abort_of_it_takes_it_back_too_and_says_how_many_serve() -> None:
+    site, program = deaf_site()
+    job = site.ask("myapp")
+    site.pass_time(1)
+    site.ask("myapp", kind=wire.ABORT)
+    site.pass_time(20)
+    facts = site.facts(job, wire.ABORTED)
+    assert len(facts["outdated"]) == 3 and facts["fresh"] == [] and facts["count"] == 3
+    assert program.num_workers == 3
+
+
+@pytest.mark.parametrize("killed_at", range(12))
+def test_a_listener_killed_meanwhile_adds_no_more(killed_at: int) -> None:
+    site, program = deaf_site()
+    site.killed_at = killed_at
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.pass_time(120)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.most_staying["myapp"] <= 4
+    assert program.num_workers == 3
+
+
+def test_a_listener_that_was_stopped_fails_no_good_rollout() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: ()
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.now += 45  # nobody looks
+    site.settle()
+    for pid in [pid for pid, worker in program.workers.items() if not worker.ready]:
+        program.say(pid, READY)
+    program.boots = lambda age: (READY,)
+    site.pass_time(5)
+    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert program.num_workers == 2
+
+
+def test_a_worker_that_is_really_late_is_so_in_time() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: ()
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.pass_time(19)
+    assert not site.is_done(job)
+    site.pass_time(10)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+
+
+def test_a_gap_counts_as_a_tick_and_what_is_due_is_waited_for_in_ticks() -> None:
+    now = 100.0
+    clock = SteadyClock(lambda: now)
+    assert clock() == 100.0
+    now += GAP_SECS
+    assert clock() == 100.0 + GAP_SECS
+    now += 3600
+    assert clock() == 100.0 + GAP_SECS + TICK_SECS
+    assert clock.outside(clock() + 1) == now + 1
+    assert clock.outside(clock() + 60) == now + TICK_SECS
+
+
+def test_a_new_listeners_clock_goes_on_from_the_last_ones() -> None:
+    site, _ = ready_site(2)
+    site.ask("myapp", min_ready_secs="3")
+    then = json.loads(site.supervisord.mailbox.state)["clock"]
+    site.now += 500
+    site.restart()
+    assert then < site.coordinator.clock() <= then + GAP_SECS

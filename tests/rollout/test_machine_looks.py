@@ -1,0 +1,103 @@
+"""Where nothing is heard, a rollout looks at what runs before it acts again."""
+
+from __future__ import annotations
+
+from history import History
+
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.machine import (
+    ABORTED,
+    COMPLETE,
+    CONFIRM_SECS,
+    FAILED,
+    LOOK_SECS,
+    REPEATS,
+)
+
+
+def deaf(workers: int = 3, **values: str) -> History:
+    history = History(workers, ready_timeout_secs="20", **values)
+    history.deaf = True
+    return history
+
+
+def test_where_nothing_is_heard_no_more_than_the_surge_is_added_and_it_is_taken_back():
+    history = deaf(3)
+    assert history.begin() == ["add"]
+    assert history.wait(LOOK_SECS) == []
+    history.finish()
+    assert history.rollout.state == FAILED
+    assert "has said nothing at all" in history.rollout.why
+    assert history.now < 2 * 20
+    assert history.rollout.count == history.arbiter.num_workers == 3
+    assert [one.age for one in history.arbiter.staying] == [1, 2, 3]
+
+
+def test_an_abort_where_nothing_is_heard_takes_back_what_was_added():
+    history = deaf(3)
+    history.begin()
+    assert history.abort() == []  # the addition may be on its way
+    assert history.wait(LOOK_SECS) == ["stop 4"]
+    history.finish()
+    assert history.rollout.state == ABORTED
+    assert history.now < 10
+    assert history.rollout.count == history.arbiter.num_workers == 3
+
+
+def test_the_count_comes_back_also_where_the_arbiter_would_replace_what_was_added():
+    history = History(3, ready_timeout_secs="20", min_ready_secs="60")
+    history.begin()
+    history.ready(4)
+    fresh = history.arbiter.aged(4)
+    fresh.surplus = False  # it has waited for an answer for too long
+    history.tell(ev.Started(fresh.id, 4, surplus=False))
+    assert history.abort() == ["remove oldest"]
+    history.finish()
+    assert history.rollout.state == ABORTED
+    assert history.rollout.count == history.arbiter.num_workers == len(history.arbiter.workers) == 3
+
+
+def test_an_arbiter_that_heeds_no_signal_is_asked_some_times_and_no_more():
+    history = History(2, at_once=False)
+    history.begin()
+    sent = 0
+    while history.rollout.state not in (FAILED, COMPLETE) and history.now < 500:
+        sent += history.arbiter.signals.count("TTIN")
+        history.arbiter.signals.clear()
+        history.deliver()
+        if not history.arbiter.inbox and history.rollout.state not in (FAILED, COMPLETE):
+            due = history.rollout.next_deadline
+            assert due is not None
+            history.now = due
+            history.tell(ev.TimePassed())
+    assert history.rollout.state == FAILED
+    assert sent == REPEATS + 1
+    assert "did not react to TTIN" in history.rollout.why
+    assert history.now <= (REPEATS + 1) * CONFIRM_SECS + 15
+
+
+def test_a_count_that_is_not_told_costs_less_than_a_second():
+    history = History(2, at_once=False)
+    history.begin()
+    history.handle_signal()
+    history.arbiter.inbox = type(history.arbiter.inbox)(
+        one for one in history.arbiter.inbox if not isinstance(one, ev.Counted)
+    )
+    while history.arbiter.inbox:
+        history.deliver()
+    history.ready(3)
+    while history.arbiter.inbox:
+        history.deliver()
+    history.wait(LOOK_SECS)
+    history.deliver()
+    assert list(history.arbiter.signals) == ["TTOU"]
+
+
+def test_a_process_that_has_said_nothing_and_ends_fails_nothing():
+    history = History(2, at_once=False)
+    history.begin()
+    history.arbiter.signals.clear()
+    helper = ev.InstanceId(77, 77)
+    history.tell(ev.Observed((*history.arbiter.workers, helper)))
+    history.tell(ev.Exited(helper))
+    assert history.rollout.wanted == COMPLETE
