@@ -85,7 +85,7 @@ def _left(facts: Facts, told: str) -> list[str]:
 
 def _stuck(facts: Facts, told: str) -> list[str]:
     signal = facts.text("signal")
-    means = {"ABRT": " (the program's log shows where it hangs)", "KILL": ""}.get(signal, "")
+    means = {"ABRT": " (a sync worker's log shows where it hangs)", "KILL": ""}.get(signal, "")
     return [
         f"worker {facts.count('pid')} has not left after {facts.number('secs'):.0f} s:"
         f" sent it {signal}{means}"
@@ -159,6 +159,7 @@ def _ended(state: str, facts: Facts, told: str) -> list[str]:
 def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
     arbiter, workers = facts.count("arbiter"), facts.count("workers")
     desired, promoted = facts.count("desired"), facts.count("replaced") > 0
+    sick = facts.count("sick")
     after = f"{state}: {'gave up' if state == wire.FAILED else 'stopped'} after"
     lead = f"{after} {secs(facts.number('secs'))}"
     if not arbiter:
@@ -173,6 +174,7 @@ def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
     serves = (
         f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
         f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}"
+        f"{f', of which {sick} fail the health check' if sick else ''}"
     )
     same = "nothing changed: " if stayed and not few else ""
     lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]

@@ -78,8 +78,10 @@ def guard(worker: Any, voice: Voice) -> None:
 
 
 def _tell(voice: Voice, error: BaseException) -> None:
-    summary = f"{type(error).__name__}: {error}"
-    lines = traceback.format_exc().rstrip().splitlines()
+    # An ASGI server leaves with a status where the application's start-up failed.
+    why = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
+    summary = f"{type(why).__name__}: {why}"
+    lines = "".join(traceback.format_exception(why)).rstrip().splitlines()
     voice.channel.ask(
         voice.message(FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:]))
     )

@@ -193,6 +193,6 @@ def arbiter_stops(worker: Any) -> bool:
                 continue
             if any(os.path.samestat(held, one) for one in listening):
                 return False
-    except OSError:
+    except (OSError, AttributeError):  # one that drains may have closed its own sockets
         return False
     return True

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -29,6 +29,9 @@ from supervisor_roll.hooks.loop_checker import LoopChecker
 
 # Gunicorn's own worker gives a start-up 30 s, and then serves as if there had been none.
 GASGI_STARTUP_SECS = 29.0
+# A start-up that lasts when its worker is told to leave may end by itself for so long. Its server
+# would wait for it, until the worker is killed.
+TERMED_SECS, _STEP_SECS = 2.0, 0.25
 COMPLETE, FAILED = "lifespan.startup.complete", "lifespan.startup.failed"
 
 
@@ -43,10 +46,12 @@ class AsgiChecker(LoopChecker):
         super().__init__(worker)
         self._own = hasattr(worker, "asgi")  # Gunicorn's own; else uvicorn's
         self._state: dict[str, Any] = {}
+        self.raised: Exception | None = None  # out of the application's lifespan
         self._uncounted: Any = None
         self._check: Check | None = None
         self._boot: Boot | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self._startup = ExitStack()  # what is undone once it has ended
 
     def _ask(self, check: Check) -> Any:
         application = self._worker.asgi if self._own else self._worker.config.loaded_app
@@ -72,9 +77,10 @@ class AsgiChecker(LoopChecker):
         def running() -> None:
             try:
                 run()
-            except SystemExit:
+            except SystemExit as left:
                 self._leave()
-                raise
+                # The status is the server's, and it halts a first start: only its cause is ours.
+                raise left from self._reason()
             self._leave()
 
         worker.run = running
@@ -101,33 +107,43 @@ class AsgiChecker(LoopChecker):
             return
         if not self.failure:
             raise SystemExit(0)
+        raise self._failed() from None
+
+    def _reason(self) -> Exception | None:
+        """Why the server would not serve the application, as far as that has said it."""
+        return self._failed() if self.failure else self.raised
+
+    def _failed(self) -> StartupFailed:
         *above, last = self.failure.splitlines()
         # The message of some is a whole traceback, whose last line is what says most.
         error = StartupFailed(last)
         if above:
             # As add_note does from Python 3.11 on; 3.10 does not print them.
             error.__notes__ = ["\n".join(above)]  # type: ignore[attr-defined]
-        raise error from None
+        return error
 
     # --- what the Witness calls -----------------------------------------------------------------
 
     def starting(self, state: dict[str, Any]) -> None:
         """The server has called the application for its lifespan."""
         self._state = state
+        self._startup.enter_context(_term_noticed(self._worker))
+        watch = asyncio.get_running_loop().create_task(self._cut_short(asyncio.current_task()))
+        self._startup.callback(watch.cancel)
         if self._own:
             self._limit = asyncio.get_running_loop().call_later(GASGI_STARTUP_SECS, self._too_slow)
 
     async def started(self) -> None:
         """The application could serve: hold it while its check has not passed."""
         if self._check is not None and self._boot is not None and not self.leaves:
-            with _term_noticed(self._worker):
-                await self.hold(self._check, self._boot)
+            await self.hold(self._check, self._boot)
             if self._boot.leaving and not self.leaves:
                 self._quit()
         self.settled()
 
     def settled(self) -> None:
-        """The start-up has ended, one way or the other."""
+        """The start-up has ended, one way or the other. Before the server goes on with it."""
+        self._startup.close()
         if self._limit is not None:
             self._limit.cancel()
 
@@ -143,6 +159,16 @@ class AsgiChecker(LoopChecker):
             self._quit()
         else:
             log.error("supervisor_roll: this worker will not be ready: %s", self.failure)
+
+    async def _cut_short(self, startup: asyncio.Task[Any] | None) -> None:
+        """End a start-up that lasts when the worker has been told to leave."""
+        while self._worker.alive:
+            await asyncio.sleep(_STEP_SECS)
+        await asyncio.sleep(TERMED_SECS)
+        log.warning("supervisor_roll: it is told to stop: its start-up is cancelled")
+        self._quit()
+        if startup is not None:
+            startup.cancel()
 
     def _too_slow(self) -> None:
         why = f"not started up within {GASGI_STARTUP_SECS:g} s"
@@ -176,10 +202,14 @@ class Witness:
         self._checker.starting(scope.get("state", {}))
         try:
             await self._live(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._checker.leaves:
+                raise
         finally:
             self._checker.settled()
             if self._checker.leaves:
-                await send({"type": FAILED, "message": self._checker.failure})
+                why = self._checker.failure or "it was told to stop before it had started"
+                await send({"type": FAILED, "message": why})
 
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
         checker = self._checker
@@ -202,8 +232,9 @@ class Witness:
 
         try:
             await self.application(scope, receive_seen, send_seen)
-        except Exception:
+        except Exception as error:
             # It knows no lifespan, or its start-up went wrong: that, nobody can tell apart.
+            checker.raised = error
             if not self._answered:
                 self._answered = True
                 await checker.started()

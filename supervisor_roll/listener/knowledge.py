@@ -53,6 +53,11 @@ class Worker:
     heard: bool = True  # False: only the process table shows it
     leaving: str = ""  # why it is about to leave, as far as it said
 
+    @property
+    def serves_sick(self) -> bool:
+        """It fails its health check, and serves all the same: no rollout keeps it from that."""
+        return self.sick and self.loaded and bool(self.health) and not (self.held or self.leaving)
+
 
 @dataclass
 class Arbiter:
@@ -94,7 +99,7 @@ class Arbiter:
         elif message.kind == ABORTING:
             known.leaving = (
                 "it was sent ABRT, as Gunicorn does when a worker shows no sign of "
-                "life for timeout seconds; the program's log shows where it hung"
+                "life for timeout seconds; a sync worker's log shows where it hung"
             )
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
         if message.kind in (UNREADY, FAILED, RESISTING, READY):

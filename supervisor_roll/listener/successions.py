@@ -311,11 +311,13 @@ class Successions:
             ),
             None,
         )
+        workers = list(serving.workers.values()) if serving else []
         return {
             **facts,
             "why": why,
             "arbiter": serving.id.pid if serving else 0,
-            "workers": sum(not one.sick for one in serving.workers.values()) if serving else 0,
+            "workers": sum(not one.sick or one.serves_sick for one in workers),
+            "sick": sum(one.serves_sick for one in workers),
             "same": serving is not None and serving.id == run.arbiter,
         }
 

@@ -182,6 +182,13 @@ def test_a_failure_that_left_fewer_workers_claims_no_more_than_that() -> None:
     ]
 
 
+def test_those_that_serve_although_their_check_fails_are_not_called_missing() -> None:
+    assert lines("failed", "died", **{**FAILED, "why": "died", "sick": 3})[0] == (
+        "myapp: failed: gave up after 8.1 s; nothing changed: arbiter 5001 serves on with 4"
+        " workers, of which 3 fail the health check"
+    )
+
+
 def test_what_fails_once_it_has_taken_over_is_not_told_as_nothing() -> None:
     assert lines("failed", **{**FAILED, "replaced": 4})[0] == (
         "myapp: failed: gave up after 8.1 s; arbiter 5001 serves on with 4 workers"

@@ -54,7 +54,7 @@ def lines(kind: str, told: str = "", **facts: Any) -> list[str]:
             "stuck",
             {"pid": 7, "secs": 60.0, "signal": "ABRT"},
             "worker 7 has not left after 60 s: sent it ABRT "
-            "(the program's log shows where it hangs)",
+            "(a sync worker's log shows where it hangs)",
         ),
         (
             "stuck",

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.sock import TCPSocket
 
 from supervisor_roll.hooks.drain_loops import asking
 from supervisor_roll.hooks.lameduck import (
@@ -202,6 +204,15 @@ def test_an_arbiter_that_has_closed_its_sockets_stops() -> None:
             listening.close()
         child.stdin.close()
     assert answers == ["False", "True"]
+
+
+def test_a_worker_that_has_closed_its_own_cannot_see_it() -> None:
+    """As a tornado worker at the end of its drain, when its arbiter TERMs it again."""
+    listening = TCPSocket(("127.0.0.1", 0), Config(), None)
+    listening.close()
+    assert not arbiter_stops(
+        SimpleNamespace(cfg=SimpleNamespace(reuse_port=False), sockets=[listening])
+    )
 
 
 def test_where_each_worker_has_sockets_of_its_own_nothing_can_be_seen() -> None:

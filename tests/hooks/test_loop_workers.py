@@ -13,7 +13,7 @@ from harness.processes import is_gone
 from running_gunicorn import RunningGunicorn
 
 from supervisor_roll.hooks.worker import RETRY_SECS
-from supervisor_roll.wire.datagram import ACK, LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.datagram import ACK, FAILED, LOADED, READY, UNREADY, Message
 
 PACKAGES = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
 INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
@@ -44,6 +44,14 @@ async def application(scope, receive, send):
             if kind == "lifespan.startup" and (here / "broken").exists():
                 await send({"type": "lifespan.startup.failed", "message": "no database"})
                 return
+            if kind == "lifespan.startup" and (here / "raises").exists():
+                raise LookupError("no broker")
+            if kind == "lifespan.startup" and (here / "hangs").exists():
+                note("hanging")
+                try:
+                    await asyncio.sleep(300)
+                finally:
+                    note("cancelled")
             note(kind)
             await send({"type": kind + ".complete"})
             if kind == "lifespan.shutdown":
@@ -99,9 +107,11 @@ def python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(gunicorn.parent / "python"))
 
 
-def made(make_gunicorn: MakeGunicorn, name: str, answers: Callable) -> RunningGunicorn:
+def made(
+    make_gunicorn: MakeGunicorn, name: str, answers: Callable, more: str = ""
+) -> RunningGunicorn:
     worker_class, application, conf = CLASSES[name]
-    gunicorn = make_gunicorn(f"worker_class = {worker_class!r}\n{conf}{INSTALLED}", answers)
+    gunicorn = make_gunicorn(f"worker_class = {worker_class!r}\n{conf}{more}{INSTALLED}", answers)
     gunicorn.touch("app.py", application)
     gunicorn.touch("tests_worker.py", OFF)
     return gunicorn
@@ -182,6 +192,39 @@ def test_a_first_start_that_fails_fails_as_ever(make_gunicorn: MakeGunicorn, nam
     gunicorn = made(make_gunicorn, name, lambda pid, message: Message(ACK, HEALTH))
     gunicorn.touch("broken")
     gunicorn.start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(FAILED)), "why")
     assert gunicorn.exit_status() == 3
-    gunicorn.hear_until(lambda: bool(gunicorn.said(LOADED)), "what it said until then")
+    # Not the status that its server leaves with.
+    assert gunicorn.said(FAILED)[0][1].fields["ERROR"].endswith("no database")
+    assert not gunicorn.said(READY)
+
+
+def test_what_a_start_up_raises_is_told(make_gunicorn: MakeGunicorn) -> None:
+    """Where a lifespan is demanded; else an application that raises may just know none."""
+    gunicorn = made(
+        make_gunicorn, "asgi", lambda pid, message: Message(ACK), "asgi_lifespan = 'on'\n"
+    )
+    gunicorn.touch("raises")
+    gunicorn.start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(FAILED)), "why")
+    assert gunicorn.exit_status() == 3
+    said = gunicorn.said(FAILED)[0][1].fields
+    assert said["ERROR"] == "LookupError: no broker"
+    assert 'raise LookupError("no broker")' in said["TRACEBACK"]
+
+
+@pytest.mark.parametrize("name", ["asgi", "uvicorn"])
+def test_a_start_up_that_hangs_ends_when_its_worker_is_told_to_leave(
+    make_gunicorn: MakeGunicorn, name: str
+) -> None:
+    """It need not be killed."""
+    gunicorn = made(
+        make_gunicorn, name, lambda pid, message: Message(ACK), "graceful_timeout = 60\n"
+    )
+    gunicorn.touch("hangs")
+    gunicorn.start()
+    gunicorn.hear_until(lambda: "hanging" in gunicorn.notes(), "the start-up")
+    gunicorn.signal(signal.SIGTERM)
+    assert gunicorn.exit_status() == 0
+    assert "cancelled" in gunicorn.notes()
     assert not gunicorn.said(READY)

@@ -275,3 +275,16 @@ def test_an_abort_before_supervisord_has_started_a_successor_discards_it(site: S
     assert kinds(site, job)[-1] == ABORTED
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert_old_one_serves(site)
+
+
+def test_those_that_serve_although_their_check_fails_are_told_apart_from_the_missing(
+    site: Site,
+) -> None:
+    """A cold start is not held: what is wrong may be the check."""
+    worker = next(iter(site.programs["myapp"].workers))
+    site.programs["myapp"].say(worker, UNREADY, STATUS="404 Not Found")
+    site.settle()
+    site.supervisord.faults["succeed"] = (Faults.SPAWN_ERROR, "myapp: no such command")
+    job = site.ask("myapp", strategy="arbiter")
+    facts = site.facts(job, FAILED)
+    assert (facts["workers"], facts["sick"]) == (2, 1)
