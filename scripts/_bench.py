@@ -191,14 +191,15 @@ _CALLS = 200_000
 
 def _overhead(_options: argparse.Namespace) -> int:
     cfg = SimpleNamespace(keepalive=2, graceful_timeout=30)
-    duck = lameduck.LameDuck(SimpleNamespace(cfg=cfg))
+    worker = SimpleNamespace(cfg=cfg)
+    duck = lameduck.LameDuck(worker, SimpleNamespace())
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         pass
 
     bare, wrapped = (
         min(asyncio.run(_nanoseconds_a_call(one)) for _ in range(5))
-        for one in (app, drain_loops.asking(duck, app))
+        for one in (app, drain_loops.asking(duck, drain_loops.Calls().counting(app)))
     )
     beat = _nanoseconds_a_beat()
     print(

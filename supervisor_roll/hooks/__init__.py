@@ -25,6 +25,7 @@ from typing import Any as _Any
 from supervisor_roll.hooks import arbiter as _arbiter
 from supervisor_roll.hooks import keeping as _keeping
 from supervisor_roll.hooks import preflight as _preflight
+from supervisor_roll.hooks import retiring as _retiring
 from supervisor_roll.hooks import succession as _succession
 from supervisor_roll.hooks import worker as _worker
 from supervisor_roll.hooks.guest import quietly as _quietly
@@ -38,7 +39,8 @@ def on_starting(server: _Any) -> None:
 
 
 def when_ready(server: _Any) -> None:
-    """The arbiter listens: have the listener keep its sockets."""
+    """The arbiter listens: have the listener keep its sockets. From now on it can retire."""
+    _quietly(_retiring.prepare, server)
     _quietly(_keeping.ready, server)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from supervisor_roll.hooks.guest import quietly
-from supervisor_roll.hooks.lameduck import TICK_SECS, LameDuck, as_handler, set_handler
+from supervisor_roll.hooks.lameduck import RESTARTS, TICK_SECS, LameDuck, as_handler, set_handler
 
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 _App = Callable[[dict[str, Any], Any, _Send], Awaitable[None]]
@@ -43,12 +46,13 @@ class GunicornLoopDuck(_LoopDuck):
     """Gunicorn's asgi workers. Up to 26 they never say close; 27 says it only while it stops."""
 
     def prepare(self) -> None:
+        self.calls = Calls()
         load = self.worker.load_wsgi
 
         def load_wsgi() -> None:
             load()
             # Each connection remembers the application from its beginning on.
-            self.worker.asgi = asking(self, self.worker.asgi)
+            self.worker.asgi = asking(self, self.calls.counting(self.worker.asgi))
 
         self.worker.load_wsgi = load_wsgi
 
@@ -68,6 +72,14 @@ class GunicornLoopDuck(_LoopDuck):
 
     def stop_accepting(self) -> None:
         _stop_accepting(self.loop, self.worker.servers)
+
+    def busy(self) -> bool:
+        return self.calls.count > 0
+
+    def say_goodbye(self) -> None:
+        self._goodbyes = [
+            self.loop.create_task(_close_websocket(send)) for send in self.calls.websockets
+        ]
 
 
 class UvicornDuck(_LoopDuck):
@@ -97,9 +109,15 @@ class UvicornDuck(_LoopDuck):
     def stop_accepting(self) -> None:
         _stop_accepting(self.loop, self._server.servers)
 
+    def busy(self) -> bool:
+        # Websockets are told 1012 by uvicorn itself, once it stops.
+        return bool(self._server.server_state.tasks)
+
 
 class TornadoDuck(_LoopDuck):
     """Gunicorn's tornado workers stop their loop within 2 s, with whatever requests it has."""
+
+    _upgraded: list[tuple[Any, Any]] | None = None
 
     def arm(self) -> None:
         self.loop = self.worker.ioloop.asyncio_loop
@@ -114,9 +132,62 @@ class TornadoDuck(_LoopDuck):
     def stop_accepting(self) -> None:
         self.worker.server.stop()
 
-    def cut_off(self) -> bool:
+    def busy(self) -> bool:
         # A connection waits for its next request in a read; none is under way while one is served.
-        return any(not one.stream.reading() for one in self.worker.server._connections)
+        return any(not one.stream.reading() for one in self.worker.server._connections) or any(
+            not stream.closed() for _, stream in self._websockets()
+        )
+
+    def say_goodbye(self) -> None:
+        for handler, _ in self._websockets():
+            quietly(handler.close, RESTARTS, "the server restarts")
+
+    def _websockets(self) -> list[tuple[Any, Any]]:
+        """Handlers and their streams. The server forgets a connection that is upgraded."""
+        websocket = sys.modules.get("tornado.websocket")
+        if websocket is None:
+            return []
+        if self._upgraded is None:
+            # Nothing else has them all. It is done once, after the last was accepted.
+            self._upgraded = [
+                (one, one.ws_connection.stream)
+                for one in gc.get_objects()
+                if issubclass(type(one), websocket.WebSocketHandler)
+                and getattr(one, "ws_connection", None) is not None
+            ]
+        return self._upgraded
+
+
+class Calls:
+    """The requests and websockets that an ASGI application is at."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.websockets: list[_Send] = []
+
+    def counting(self, app: _App) -> _App:
+        """``app``, whose calls are counted."""
+
+        async def counted(scope: dict[str, Any], receive: Any, send: _Send) -> None:
+            if scope["type"] == "lifespan":
+                return await app(scope, receive, send)
+            websocket = scope["type"] == "websocket"
+            self.count += 1
+            if websocket:
+                self.websockets.append(send)
+            try:
+                return await app(scope, receive, send)
+            finally:
+                self.count -= 1
+                if websocket:
+                    self.websockets.remove(send)
+
+        return counted
+
+
+async def _close_websocket(send: _Send) -> None:
+    with suppress(Exception):
+        await send({"type": "websocket.close", "code": RESTARTS, "reason": "the server restarts"})
 
 
 def asking(duck: LameDuck, app: _App) -> _App:

@@ -3,6 +3,7 @@
 Up to 23 they just close what is kept alive when they stop, and 21 to 23 also drop connections
 that they have accepted and not read from yet (benoitc/gunicorn#3038); 25 and 26 wait for
 ``graceful_timeout`` if an idle connection is left; 27 keeps those 2 s, whatever ``keepalive`` is.
+Up to 26 a worker that stops has no heartbeat, so that long requests are ended at ``timeout``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,13 @@ class ThreadsDuck(LameDuck):
 
     def connections(self) -> int:
         return int(self.worker.nr_conns)
+
+    def busy(self) -> bool:
+        worker = self.worker
+        if hasattr(worker, "futures"):
+            return bool(worker.futures)
+        waiting = len(worker.keepalived_conns) + len(getattr(worker, "pending_conns", ()))
+        return bool(worker.nr_conns > waiting)
 
     def stop_accepting(self) -> None:
         worker = self.worker

@@ -11,14 +11,19 @@ only begins a drain, and what Gunicorn does with a SIGTERM comes at the drain's 
    for its successor, and sees to those it has accepted, until it has none, ``CLOSING_SECS`` at
    most.
 
-Both end within half of ``graceful_timeout``; without one there is no drain, and no lame time
-without ``keepalive``. A connection that has sent nothing for so long is closed, as ever.
-Requests that take longer are the worker's own to wait for; a tornado worker does not, so we do.
-Nor is there a drain when the whole arbiter stops: there is nobody to reconnect to. That
-shows: an arbiter closes its listening sockets before it TERMs its workers.
+3. *finishing*: it serves on, with its heartbeat, while requests, streams and websockets are
+   under way. Those that are left when the time is nearly over are told so, where there is a way
+   (``say_goodbye``), and what is left then is Gunicorn's to cut off.
 
-The sync and gevent workers need none of this: theirs is a drain of this kind, or no keep-alive.
-Classes that we do not know are left alone.
+All of it takes no longer than is allowed: the rollout's ``drain_timeout_secs``, or where no
+rollout runs ``graceful_timeout``; without that one there is no drain. 1 and 2 end within
+half of it, and there is no lame time without ``keepalive``. A connection that has sent nothing
+for so long is closed, as ever.
+Nor is there a drain when the whole program stops: there is nobody to reconnect to. That
+shows: an arbiter closes its listening sockets before it TERMs its workers, and it was not told
+that it retires (``retiring``).
+
+Sync workers need none of this. Classes that we do not know are left alone.
 """
 
 from __future__ import annotations
@@ -28,13 +33,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from supervisor_roll.hooks.guest import log, quietly
 
 MARGIN_SECS = 0.5
 LONGEST_SECS = 10.0
 CLOSING_SECS = 1.0
+# For websockets to answer that they are being closed.
+GOODBYE_SECS = 1.0
+# What a websocket's client is told: Service Restart (IANA's registry of close codes).
+RESTARTS = 1012
 # What a tornado worker takes to stop once the drain is over.
 STOP_SECS = 2.5
 TICK_SECS = 0.1
@@ -43,6 +52,8 @@ _DUCK = "_supervisor_roll_lameduck"
 # Which drain is for a worker, by the module of its class or of one that it inherits from.
 _DRAINS = {
     "gunicorn.workers.gthread": "drain_threads.ThreadsDuck",
+    "gunicorn.workers.ggevent": "drain_greenlets.GreenletsDuck",
+    "gunicorn.workers.geventlet": "drain_greenlets.GreenletsDuck",
     "gunicorn.workers.gasgi": "drain_loops.GunicornLoopDuck",
     "gunicorn.workers.gtornado": "drain_loops.TornadoDuck",
     "uvicorn.workers": "drain_loops.UvicornDuck",
@@ -50,12 +61,21 @@ _DRAINS = {
 }
 
 
-def prepare(worker: Any) -> None:
+class Allowed(Protocol):
+    """How long a worker that was told to stop may take (``retiring.Allowance``)."""
+
+    def nothing(self) -> bool: ...
+
+    def secs(self) -> float: ...
+
+
+def prepare(worker: Any, allowed: Allowed) -> None:
     """In ``post_fork``: give the worker the drain of its class, if there is one."""
     for one in type(worker).__mro__:
         if one.__module__ in _DRAINS and worker.cfg.graceful_timeout > 0:
             module, _, name = _DRAINS[one.__module__].partition(".")
-            duck: LameDuck = getattr(import_module(f"supervisor_roll.hooks.{module}"), name)(worker)
+            made = getattr(import_module(f"supervisor_roll.hooks.{module}"), name)
+            duck: LameDuck = made(worker, allowed)
             duck.prepare()
             setattr(worker, _DUCK, duck)
             return
@@ -74,18 +94,24 @@ def arm(worker: Any) -> None:
 class LameDuck:
     """The course of a drain. A subclass knows its worker class: what there is to override."""
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Any, allowed: Allowed) -> None:
         self.worker = worker
-        cfg = worker.cfg
-        graceful_secs = float(cfg.graceful_timeout)
-        kept_secs = cfg.keepalive + MARGIN_SECS if cfg.keepalive > 0 else 0.0
-        self.closing_secs = min(CLOSING_SECS, graceful_secs / 8)
-        self.lame_secs = min(kept_secs, LONGEST_SECS, graceful_secs / 2 - self.closing_secs)
-        # An arbiter that waits for its workers kills them after graceful_timeout.
-        self.patience_secs = max(graceful_secs - STOP_SECS, graceful_secs / 2)
         self.lame = False
         self.over = False
+        self._allowed = allowed
         self._course: Iterator[None] | None = None
+        self.plan(float(worker.cfg.graceful_timeout))
+
+    def plan(self, secs: float) -> None:
+        """Divide the time that is allowed among the parts of the drain."""
+        keepalive = self.worker.cfg.keepalive
+        kept_secs = keepalive + MARGIN_SECS if keepalive > 0 else 0.0
+        self.closing_secs = min(CLOSING_SECS, secs / 8)
+        self.lame_secs = max(0.0, min(kept_secs, LONGEST_SECS, secs / 2 - self.closing_secs))
+        self.goodbye_secs = min(GOODBYE_SECS, secs / 8)
+        # A margin to be gone in, before others see to that.
+        self.patience_secs = max(secs - self.goodbye_secs - STOP_SECS, secs / 2)
+        self.ends_at = time.monotonic() + secs
 
     # ---- what a subclass overrides ----
 
@@ -116,9 +142,12 @@ class LameDuck:
         """Leave new connections in the backlog."""
         raise NotImplementedError
 
-    def cut_off(self) -> bool:
-        """Whether there are requests that the worker's own way to stop would cut off."""
+    def busy(self) -> bool:
+        """Whether there are requests, streams or websockets under way."""
         return False
+
+    def say_goodbye(self) -> None:
+        """Tell the clients of websockets that they are being closed."""
 
     # ---- the course ----
 
@@ -126,10 +155,11 @@ class LameDuck:
         """SIGTERM came. Arbiters repeat it: once the drain runs, it has been heard."""
         if self.over:
             return
-        if not self.worker.alive or arbiter_stops(self.worker):
+        if not self.worker.alive or self._allowed.nothing():
             self.over = True
             self.resume()
         elif self._course is None:
+            self.plan(self._allowed.secs())
             self._course = self._drain()
             self.run()
 
@@ -160,8 +190,23 @@ class LameDuck:
         yield  # what has just been accepted may not be counted yet
         while self.connections() and time.monotonic() < until:
             yield
-        while self.cut_off() and time.monotonic() < began + self.patience_secs:
+        while self.busy() and time.monotonic() < began + self.patience_secs:
             yield
+        if self.busy():
+            self.say_goodbye()
+            until = time.monotonic() + self.goodbye_secs
+            while self.busy() and time.monotonic() < until:
+                yield
+        self.hurry()
+
+    def ends_in_secs(self) -> float:
+        """Until the worker must be gone."""
+        return self.ends_at - time.monotonic()
+
+    def hurry(self) -> None:
+        """See to it that what Gunicorn itself waits for ends in time as well."""
+        cfg, left = self.worker.cfg, int(self.ends_in_secs())
+        cfg.set("graceful_timeout", max(1, min(cfg.graceful_timeout, left)))
 
 
 def set_handler(handler: Any) -> Any:

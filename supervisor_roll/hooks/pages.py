@@ -21,13 +21,15 @@ ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")
 _BOOTS = struct.Struct("<?B")
 _WATCH = struct.Struct("<d")
+_DRAIN = struct.Struct("<?d")
+_DRAIN_AT = _COUNT.size + _BOOTS.size + _WATCH.size
 
 
 class ArbiterPage:
     """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _COUNT.size + _BOOTS.size + _WATCH.size)
+        self._page = mmap.mmap(-1, _DRAIN_AT + _DRAIN.size)
 
     def count(self) -> tuple[int, int]:
         """How often the count has changed, and the count."""
@@ -59,6 +61,24 @@ class ArbiterPage:
 
     def watch_until(self, when: float) -> None:
         _WATCH.pack_into(self._page, _COUNT.size + _BOOTS.size, when)
+
+    @property
+    def retiring(self) -> bool:
+        """Another arbiter serves in this one's place, once it stops."""
+        return bool(_DRAIN.unpack_from(self._page, _DRAIN_AT)[0])
+
+    @retiring.setter
+    def retiring(self, retiring: bool) -> None:
+        _DRAIN.pack_into(self._page, _DRAIN_AT, retiring, self.drained_by)
+
+    @property
+    def drained_by(self) -> float:
+        """By when, on the monotonic clock, all workers of one that retires are to be gone; or 0."""
+        return float(_DRAIN.unpack_from(self._page, _DRAIN_AT)[1])
+
+    @drained_by.setter
+    def drained_by(self, when: float) -> None:
+        _DRAIN.pack_into(self._page, _DRAIN_AT, self.retiring, when)
 
     def became_ready(self) -> None:
         _BOOTS.pack_into(self._page, _COUNT.size, True, 0)

@@ -25,6 +25,7 @@ from supervisor_roll.hooks.guest import log, quietly
 from supervisor_roll.hooks.health import Check, passed
 from supervisor_roll.hooks.installation import is_ours
 from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, page_of
+from supervisor_roll.hooks.retiring import Allowance
 from supervisor_roll.hooks.stale import stale_modules
 from supervisor_roll.hooks.watch import Watch
 from supervisor_roll.wire.datagram import (
@@ -57,7 +58,7 @@ def forked(server: Any, worker: Any) -> None:
     boot.back_off(server, worker, voice)
     voice.channel.tell(voice.message(BOOTING))
     boot.guard(worker, voice)
-    lameduck.prepare(worker)
+    lameduck.prepare(worker, Allowance(worker, voice.arbiter))
 
 
 def initialized(worker: Any) -> None:

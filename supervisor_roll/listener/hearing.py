@@ -16,6 +16,7 @@ from supervisor_roll.wire.datagram import Message
 
 # A boot is near Gunicorn's timeout from this share of it on.
 NEAR_TIMEOUT = 0.7
+_FROM_BOTH = (dg.LISTENING, dg.DRAINING)
 
 
 class Hearing:
@@ -32,7 +33,7 @@ class Hearing:
         None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
         RollError for a message that cannot be used.
         """
-        if message.kind in dg.FROM_ARBITERS or message.kind == dg.LISTENING:
+        if message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH:
             return self._heard_of_arbiter(pid, message, fds)
         return self._heard_of_worker(pid, message), []
 
@@ -46,14 +47,17 @@ class Hearing:
     def _heard_of_arbiter(
         self, pid: int, message: Message, fds: list[int]
     ) -> tuple[Message | None, list[int]]:
-        """What an arbiter says, or for its sockets one of its workers: the answer to it."""
+        """What an arbiter says, or on its behalf one of its workers: the answer to it."""
         sender = self._table.identity(pid)
         arbiter = self._knowledge.arbiter(sender) if sender else None
-        if arbiter is None and message.kind == dg.LISTENING:
+        if arbiter is None and message.kind in _FROM_BOTH:
             child = self._table.child(pid)
             arbiter = self._knowledge.arbiter(child.parent) if child else None
         if arbiter is None:
             return None, []
+        if message.kind == dg.DRAINING:
+            secs = self._rolls.drain_secs(arbiter)
+            return Message(dg.ACK, {} if secs is None else {"DRAIN_SECS": f"{secs:g}"}), []
         successions = self._rolls.successions
         self._outbox.unsaved = True
         if message.kind == dg.STARTING:

@@ -184,6 +184,16 @@ class Rolls:
         run = self.runs.get(arbiter.namespec)
         return run is not None and is_successor(run, arbiter.id)
 
+    def drain_secs(self, arbiter: Arbiter) -> float | None:
+        """How long what the arbiter has may take to drain; None where no rollout says it.
+
+        A successor that is discarded has its own ``graceful_timeout``: it may hang.
+        """
+        run = self.runs.get(arbiter.namespec)
+        if run is None or run.rollout is None or arbiter.successor:
+            return None
+        return run.rollout.settings.drain_timeout_secs
+
     def started(self, arbiter: Arbiter, worker: InstanceId, age: int, surplus: bool) -> ev.Started:
         """What a worker of the arbiter is to the rollout under way."""
         run = self.runs.get(arbiter.namespec)

@@ -95,7 +95,8 @@ class Successions:
             if isinstance(action, ev.StartSuccessor):
                 self._started(namespec, self._supervisord.succeed(namespec))
             elif isinstance(action, ev.Promote):
-                self._promoted(namespec, self._supervisord.promote(namespec))
+                drain_secs = rollout.settings.drain_timeout_secs
+                self._promoted(namespec, self._supervisord.promote(namespec, drain_secs))
             else:
                 found = self._supervisord.discard(namespec)
                 if not found.successor:
@@ -103,7 +104,7 @@ class Successions:
         except Refused as fault:
             log.error("%s: %s", namespec, fault)
             why = fault.text.removeprefix(f"{namespec}: ")
-            if fault.code == Faults.UNKNOWN_METHOD:
+            if fault.code in (Faults.UNKNOWN_METHOD, Faults.INCORRECT_PARAMETERS):
                 why = "it runs an earlier version of supervisor_roll: restart supervisord once"
             self._feed(namespec, ev.Objected(f"supervisord: {why}"))
 

@@ -78,9 +78,9 @@ class Supervisord:
         """Start the process's successor, from the configuration that was last reread."""
         return self._decoded(decode_succession, "roll.succeed", namespec)
 
-    def promote(self, namespec: str) -> Succession:
-        """Give the successor the process's name, and stop the old one."""
-        return self._decoded(decode_succession, "roll.promote", namespec)
+    def promote(self, namespec: str, drain_secs: float) -> Succession:
+        """Give the successor the process's name, and retire the old one within ``drain_secs``."""
+        return self._decoded(decode_succession, "roll.promote", namespec, drain_secs)
 
     def discard(self, namespec: str) -> Succession:
         """Stop the successor."""
@@ -127,13 +127,13 @@ class Supervisord:
             for info in infos
         ]
 
-    def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str) -> _T:
+    def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str | float) -> _T:
         try:
             return decode(self._call(method, self._token, *arguments))
         except BadMessage as error:
             raise Unreachable(f"{method}: {error}") from error
 
-    def _call(self, method: str, *arguments: str | bool) -> Any:
+    def _call(self, method: str, *arguments: str | bool | float) -> Any:
         try:
             return getattr(self._proxy, method)(*arguments)
         except xmlrpc.client.Fault as fault:

@@ -146,14 +146,15 @@ class RollRPCInterface:
         return encode(self._successors.succeed(self._supervisord, name))
 
     @for_the_listener
-    def promote(self, name: str) -> str:
-        """Give the successor the program's name and configuration, and stop the old process
+    def promote(self, name: str, drain_secs: float) -> str:
+        """Give the successor the program's name and configuration, and retire the old process
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
+        @param double drain_secs  How long the old process may take to finish its requests
         @return string result JSON: as succeed
         """
-        return encode(self._successors.promote(self._supervisord, name))
+        return encode(self._successors.promote(self._supervisord, name, drain_secs))
 
     @for_the_listener
     def discard(self, name: str) -> str:

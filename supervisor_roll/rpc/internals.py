@@ -9,6 +9,8 @@ in ``outputs`` (what a process writes) and in ``rereading``. What is relied on i
 from __future__ import annotations
 
 import copy
+import signal
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,12 +20,15 @@ from supervisor.process import EventListenerPool
 from supervisor.states import ProcessStates
 
 from supervisor_roll.rpc.outputs import Outputs
+from supervisor_roll.wire.succession import RETIRE
 
 # On a process that is not its program's own, or not for long: what it is.
 _ROLE = "roll_role"
 SUCCESSOR, RETIRING, DROPPED = "successor", "retiring", "dropped"
 _OUTPUTS = "roll_outputs"
 # What a process must be in to have a child that can end.
+# Gunicorn itself ends what is left of an arbiter that retires; supervisord a little later.
+_MARGIN_SECS = 3
 _ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
 
 # Class or module of supervisor's: what we use of it, with the parameters of what we call or
@@ -76,6 +81,7 @@ RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "process.Subprocess": {
         "spawn": ("self",),
         "stop": ("self",),
+        "signal": ("self", "sig"),
         "finish": ("self", "pid", "sts"),
         "_spawn_as_child": ("self", "filename", "argv"),
         "get_state": ("self",),
@@ -86,6 +92,7 @@ RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
         "config": None,
         "group": None,
         "administrative_stop": None,
+        "delay": None,
     },
     "process.FastCGISubprocess": {"spawn": ("self",), "finish": ("self", "pid", "sts")},
     "dispatchers.POutputDispatcher": {
@@ -198,12 +205,18 @@ def start_beside(
 
 
 def take_place(
-    group: Any, name: str, process: Any, config: Any, old_key: str, old_gone: Callable[[], None]
+    group: Any,
+    name: str,
+    process: Any,
+    config: Any,
+    old_key: str,
+    drain_secs: float,
+    old_gone: Callable[[], None],
 ) -> bool:
-    """Give ``process`` the name, and ``config`` as its own; rename the old one and stop it.
+    """Give ``process`` the name, and ``config`` as its own; rename the old one and retire it.
 
-    Whether the old one runs on, until it has stopped. Raises OSError, and has changed nothing
-    then, if a log file cannot be opened.
+    Whether the old one runs on, until it has stopped, which may take ``drain_secs``. Raises
+    OSError, and has changed nothing then, if a log file cannot be opened.
     """
     old = group.processes[name]
     getattr(process, _OUTPUTS).settle(old)
@@ -217,18 +230,28 @@ def take_place(
     replace_config(group, config)
     if old.get_state() not in _ALIVE:
         return False
-    # Its own stop settings hold; it must not be started again.
+    stop_secs = old.config.stopwaitsecs
+    # It must not be started again.
     old.config = copy.copy(old.config)
     old.config.name, old.config.autorestart, old.config.autostart = old_key, False, False
     setattr(old, _ROLE, RETIRING)
     group.processes[old_key] = old
 
     def gone() -> None:
-        process.__dict__.pop("get_state", None)
+        for attribute in ("get_state", "stop"):
+            process.__dict__.pop(attribute, None)
         old_gone()
 
     _last_to_stop(process, old)
-    _stop_for_good(group, old_key, old, gone)
+    _stop_for_good(group, old_key, old, gone, drain_secs + _MARGIN_SECS)
+
+    def stop_both() -> Any:
+        # Who stops the program waits for no longer than stopwaitsecs, as ever.
+        if old.get_state() == ProcessStates.STOPPING:
+            old.delay = min(old.delay, time.time() + stop_secs)
+        return type(process).stop(process)
+
+    process.stop = stop_both
     return True
 
 
@@ -243,6 +266,23 @@ def stop(process: Any) -> None:
     """Stop a process as supervisor does, unless it is being stopped."""
     if process.get_state() in (ProcessStates.RUNNING, ProcessStates.STARTING):
         process.stop()
+
+
+def retire(process: Any, within_secs: float | None = None) -> None:
+    """Stop an arbiter that another one serves in place of, unless it is being stopped.
+
+    TERM is what has Gunicorn finish its requests, whatever stopsignal is. It may take
+    ``within_secs``; else stopwaitsecs, as ever.
+    """
+    if process.get_state() not in (ProcessStates.RUNNING, ProcessStates.STARTING):
+        return
+    config = process.config = copy.copy(process.config)
+    # Only the arbiter: it tells its workers. But none of them is to outlive it.
+    config.stopsignal, config.stopasgroup, config.killasgroup = signal.SIGTERM, False, True
+    if within_secs is not None:
+        config.stopwaitsecs = within_secs
+    process.signal(getattr(signal, f"SIG{RETIRE}"))
+    process.stop()
 
 
 def add(group: Any, configs: list[Any]) -> None:
@@ -291,7 +331,14 @@ def _last_to_stop(process: Any, other: Any) -> None:
     process.get_state = get_state
 
 
-def _stop_for_good(group: Any, key: str, process: Any, gone: Callable[[], None]) -> None:
+def _stop_for_good(
+    group: Any,
+    key: str,
+    process: Any,
+    gone: Callable[[], None],
+    drain_secs: float | None = None,
+) -> None:
+    """Stop it, or retire it where ``drain_secs`` are given, and take it out of the group."""
 
     def finished(pid: int, how: str) -> None:
         _drop(group, key, process)
@@ -302,7 +349,10 @@ def _stop_for_good(group: Any, key: str, process: Any, gone: Callable[[], None])
         gone()
         return
     _when_finished(process, finished)
-    stop(process)
+    if drain_secs is None:
+        stop(process)
+    else:
+        retire(process, drain_secs)
 
 
 def _when_finished(process: Any, then: Callable[[int, str], None]) -> None:

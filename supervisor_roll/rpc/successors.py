@@ -80,8 +80,15 @@ class Successors:
         self._forget(supervisord)
         return self.shown(supervisord, namespec)
 
-    def promote(self, supervisord: Any, namespec: str) -> Succession:
-        """The successor takes the name and the configuration; the old process retires."""
+    def promote(self, supervisord: Any, namespec: str, drain_secs: float) -> Succession:
+        """The successor takes the name and the configuration; the old process retires.
+
+        It may take ``drain_secs`` to finish its requests, whatever its section says of stops.
+        """
+        if not _is_secs(drain_secs):
+            raise RPCError(
+                Faults.INCORRECT_PARAMETERS, f"drain_secs: more than 0, not {drain_secs!r:.40}"
+            )
         supervisord.reap()  # one that has just ended is none to promote
         namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
@@ -113,7 +120,13 @@ class Successors:
         entry.retiring = serving
         try:
             runs_on = internals.take_place(
-                group, name, entry.successor, entry.config, name + RETIRING_SUFFIX, gone
+                group,
+                name,
+                entry.successor,
+                entry.config,
+                name + RETIRING_SUFFIX,
+                drain_secs,
+                gone,
             )
         except OSError as error:
             entry.retiring = None
@@ -126,11 +139,14 @@ class Successors:
         return self.shown(supervisord, namespec)
 
     def discard(self, supervisord: Any, namespec: str) -> Succession:
-        """Stop the successor, as supervisor stops a process, unless it is promoted."""
+        """Stop the successor within its stopwaitsecs, unless it is promoted.
+
+        It may serve already, and so is stopped as what retires.
+        """
         namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.successor is not None and entry.successor is not serving:
-            internals.stop(entry.successor)
+            internals.retire(entry.successor)
         return self.shown(supervisord, namespec)
 
     def shown(self, supervisord: Any, namespec: str) -> Succession:
@@ -249,6 +265,10 @@ class Successors:
         }
         for namespec in self._entries.keys() - everyone:
             del self._entries[namespec]
+
+
+def _is_secs(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9
 
 
 def _failed(text: str) -> RPCError:

@@ -30,6 +30,7 @@ FAILED = "FAILED"  # its boot failed; ERROR and TRACEBACK say how. It leaves.
 RESISTING = "RESISTING"  # FAILURES boots have failed; it waits WAIT_SECS before its own.
 MEASURED = "MEASURED"  # REQUESTS answered since its boot, ERRORS of them. Wants no answer.
 ABORTING = "ABORTING"  # it was sent ABRT, as Gunicorn does at ``timeout``.
+DRAINING = "DRAINING"  # it was told to stop: how long may it take? Arbiters ask it too.
 # From an arbiter.
 COUNTED = "COUNTED"  # it now wants WORKERS workers.
 RELOADED = "RELOADED"  # it was sent HUP.
@@ -52,6 +53,7 @@ KINDS = FROM_ARBITERS | {
     RESISTING,
     MEASURED,
     ABORTING,
+    DRAINING,
     LISTENING,
     ACK,
 }

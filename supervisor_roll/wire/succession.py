@@ -18,6 +18,8 @@ SUCCESSOR_SUFFIX = ".successor"
 RETIRING_SUFFIX = ".retiring"
 # In a successor's environment: the pid of the arbiter beside which it starts. The hooks need it.
 SUCCESSOR_VARIABLE = "SUPERVISOR_ROLL_SUCCESSOR_OF"
+# The signal that an arbiter is sent before it is stopped because another one serves.
+RETIRE = "URG"
 
 # What it takes for a changed key of a program's section to come into force.
 LIVE = "live"  # nothing: supervisord heeds it from now on

@@ -28,17 +28,34 @@ from supervisor_roll.hooks.lameduck import (
 
 def worker(keepalive: float = 2, graceful_timeout: float = 30, **more: Any) -> Any:
     cfg = SimpleNamespace(keepalive=keepalive, graceful_timeout=graceful_timeout, reuse_port=True)
+    cfg.set = lambda name, value: setattr(cfg, name, value)
     return SimpleNamespace(cfg=cfg, alive=True, sockets=[], **more)
+
+
+class Allowed:
+    """So many seconds, or none: the program stops."""
+
+    def __init__(self, secs: float | None) -> None:
+        self._secs = secs
+
+    def nothing(self) -> bool:
+        return self._secs is None
+
+    def secs(self) -> float:
+        assert self._secs is not None
+        return self._secs
 
 
 class Duck(LameDuck):
     """Writes down what is done to its worker, which has as many connections as it is told."""
 
-    def __init__(self, worker: Any) -> None:
-        super().__init__(worker)
+    def __init__(self, worker: Any, secs: float | None = None, *, stops: bool = False) -> None:
+        super().__init__(
+            worker, Allowed(None if stops else secs or float(worker.cfg.graceful_timeout))
+        )
         self.done: list[str] = []
         self.open = 0
-        self.busy = False
+        self.works = False
 
     def run(self) -> None:
         self.done.append("run")
@@ -55,8 +72,11 @@ class Duck(LameDuck):
     def stop_accepting(self) -> None:
         self.done.append("stop_accepting")
 
-    def cut_off(self) -> bool:
-        return self.busy
+    def busy(self) -> bool:
+        return self.works
+
+    def say_goodbye(self) -> None:
+        self.done.append("say_goodbye")
 
     def drain_secs(self, deadline_secs: float = 5.0) -> float:
         """Take the drain to its end; how long it was."""
@@ -80,12 +100,12 @@ class Duck(LameDuck):
 def test_the_lame_time_is_that_of_an_idle_connection_within_bounds(
     keepalive: float, graceful_timeout: float, lame_secs: float
 ) -> None:
-    assert LameDuck(worker(keepalive, graceful_timeout)).lame_secs == lame_secs
+    assert Duck(worker(keepalive, graceful_timeout)).lame_secs == lame_secs
 
 
 def test_the_drain_leaves_half_of_the_graceful_timeout_to_the_worker() -> None:
-    assert LameDuck(worker(graceful_timeout=30)).closing_secs == CLOSING_SECS
-    hurried = LameDuck(worker(keepalive=5, graceful_timeout=1))
+    assert Duck(worker(graceful_timeout=30)).closing_secs == CLOSING_SECS
+    hurried = Duck(worker(keepalive=5, graceful_timeout=1))
     assert hurried.lame_secs + hurried.closing_secs == 0.5
 
 
@@ -125,11 +145,45 @@ def test_without_keepalive_there_is_only_the_closing_time() -> None:
     assert duck.done == ["run", "stop_accepting"]
 
 
-def test_requests_that_would_be_cut_off_are_waited_for_within_the_graceful_timeout() -> None:
-    duck = Duck(worker(keepalive=0, graceful_timeout=0.8))
-    duck.busy = True
+def test_what_is_under_way_is_waited_for_within_what_is_allowed_then_told_that_it_ends() -> None:
+    """``graceful_timeout`` is no bound where a rollout says how long it may take."""
+    duck = Duck(worker(keepalive=0, graceful_timeout=0.2), secs=0.8)
+    duck.works = True
     duck.termed()
     assert 0.35 < duck.drain_secs() < 0.8
+    assert duck.done == ["run", "stop_accepting", "say_goodbye"]
+
+
+def test_what_has_ended_by_itself_is_not_waited_for() -> None:
+    duck = Duck(worker(keepalive=0, graceful_timeout=0.2), secs=60)
+    duck.works = True
+    duck.termed()
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        assert duck.advance()
+        time.sleep(0.005)
+    duck.works = False
+    assert duck.drain_secs() < MARGIN_SECS
+    assert duck.done == ["run", "stop_accepting"]
+
+
+def test_gunicorn_itself_waits_for_no_longer_than_is_left() -> None:
+    duck = Duck(worker(keepalive=0, graceful_timeout=30), secs=4)
+    duck.works = True
+    duck.termed()
+    duck.drain_secs()
+    assert 1 <= duck.worker.cfg.graceful_timeout <= 2
+    unhurried = Duck(worker(keepalive=0, graceful_timeout=5), secs=60)
+    unhurried.termed()
+    unhurried.drain_secs()
+    assert unhurried.worker.cfg.graceful_timeout == 5
+
+
+def test_a_program_that_stops_does_not_drain() -> None:
+    duck = Duck(worker(), stops=True)
+    duck.open = 1
+    duck.termed()
+    assert duck.done == ["resume"]
 
 
 def test_terms_that_are_repeated_change_nothing() -> None:
@@ -162,12 +216,12 @@ def test_a_drain_that_fails_does_not_keep_the_worker() -> None:
 
 def test_no_drain_for_classes_that_we_do_not_know_or_without_a_graceful_timeout() -> None:
     unknown = worker()
-    prepare(unknown)
+    prepare(unknown, Allowed(1))
     threads = type("ThreadWorker", (SimpleNamespace,), {"__module__": "gunicorn.workers.gthread"})
     hasty = threads(**vars(worker(graceful_timeout=0)))
-    prepare(hasty)
+    prepare(hasty, Allowed(1))
     known = threads(**vars(worker()))
-    prepare(known)
+    prepare(known, Allowed(1))
     assert vars(unknown).keys() == vars(hasty).keys() < vars(known).keys()
 
 
@@ -230,7 +284,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _sent(lame: bool, **scope: str) -> list[dict[str, Any]]:
-    duck = LameDuck(worker())
+    duck = Duck(worker())
     duck.lame = lame
     sent: list[dict[str, Any]] = []
 

@@ -94,7 +94,8 @@ class PretendSupervisord:
         self._site.point(f"succeed {namespec}", lambda: self._succeed(namespec))
         return self._shown(namespec)
 
-    def promote(self, namespec: str) -> Succession:
+    def promote(self, namespec: str, drain_secs: float) -> Succession:
+        assert drain_secs > 0
         self._check("promote")
         entry = self._entries.get(namespec, Entry())
         if entry.successor is None and not entry.promoted:

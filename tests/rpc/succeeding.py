@@ -71,8 +71,8 @@ class Succeeding(Supervised):
     def succeed(self, name: str = "myapp") -> Succession:
         return decode_succession(self.listener.succeed(name))
 
-    def promote(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.listener.promote(name))
+    def promote(self, name: str = "myapp", drain_secs: float = 60) -> Succession:
+        return decode_succession(self.listener.promote(name, drain_secs))
 
     def discard(self, name: str = "myapp") -> Succession:
         return decode_succession(self.listener.discard(name))

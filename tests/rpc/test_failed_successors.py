@@ -134,19 +134,19 @@ def test_one_that_ran_for_a_while_is_gone_when_it_ends(begin: Begin) -> None:
     assert site.processes() == before
 
 
-def test_a_discarded_one_is_stopped_as_supervisor_stops(begin: Begin) -> None:
+def test_a_discarded_one_finishes_its_requests_whatever_stopsignal_is(begin: Begin) -> None:
     site = begin(MYAPP)
     before, supervisord = site.processes(), site.server.supervisor.getPID()
     opened = descriptors(supervisord)
     site.change(
-        '[program:myapp]\ncommand=/bin/sh -c \'trap "echo bye; exit 5" USR1;'
-        " echo on; while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=USR1\n"
+        '[program:myapp]\ncommand=/bin/sh -c \'trap "echo retires" URG; trap told=1 TERM;'
+        " echo on; while [ -z $told ]; do sleep 0.1; done; exit 5'\nstartsecs=0\nstopsignal=KILL\n"
     )
     pid = site.succeed().successor
     wait_for(lambda: psutil.Process(pid).children())
     site.discard()
     found = ended(site)
-    assert (found.ended, found.tail) == (f"(pid {pid}) ended: exit status 5", "on\nbye\n")
+    assert (found.ended, found.tail) == (f"(pid {pid}) ended: exit status 5", "on\nretires\n")
     assert gone(pid)
     assert site.discard() == site.succession() == found, "asked for again, there is nothing to do"
     assert_as_before(site, before, opened)

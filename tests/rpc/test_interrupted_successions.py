@@ -33,13 +33,16 @@ def both(begin: Begin) -> tuple[Succeeding, int, int]:
     return site, found.pid, found.successor
 
 
-def retiring(begin: Begin, secs: int) -> tuple[Succeeding, int, int]:
-    """The site, the retiring process's pid, and that of the one that was promoted."""
+def retiring(begin: Begin, secs: int, drain_secs: float = 600) -> tuple[Succeeding, int, int]:
+    """The site, the retiring process's pid, and that of the one that was promoted.
+
+    The old one may take ``drain_secs`` by itself, and ``secs`` if the program is stopped.
+    """
     site = begin(SLOW.format(secs=secs))
     wait_for(lambda: site.log("out"))
     site.change(CHANGED)
     wait_executed(site.succeed().successor)
-    found = site.promote()
+    found = site.promote(drain_secs=drain_secs)
     return site, found.retiring, found.pid
 
 
@@ -209,7 +212,7 @@ def test_a_reload_of_supervisord_begins_anew(begin: Begin, promoted: bool) -> No
 
 
 def test_a_retiring_process_that_does_not_stop_is_killed(begin: Begin) -> None:
-    site, old, new = retiring(begin, 1)
+    site, old, new = retiring(begin, 600, drain_secs=0.1)
     assert site.processes() == {"myapp": (new, "RUNNING"), "myapp.retiring": (old, "STOPPING")}
     site.wait_names("myapp")
     assert gone(old)

@@ -162,23 +162,43 @@ def test_a_promoted_program_is_started_again_as_any(begin: Begin) -> None:
     assert environ(site.pid())["A"] == "1"
 
 
-def test_the_old_process_is_stopped_with_its_own_settings_and_never_started_again(
-    begin: Begin,
+@pytest.mark.parametrize(
+    "stops",
+    [
+        "stopsignal=INT",
+        "stopsignal=QUIT\nstopasgroup=true",
+        "stopsignal=KILL\nstopasgroup=true\nkillasgroup=true",
+        "stopwaitsecs=0",
+    ],
+)
+def test_the_old_process_retires_by_term_alone_and_is_never_started_again(
+    begin: Begin, stops: str
 ) -> None:
+    """However it would be stopped, and although it takes longer than it would get then."""
     old_settings = (
-        'command=/bin/sh -c \'trap "" TERM; trap "echo told; exit 1" INT;'
-        " while :; do sleep 0.1; done'\nstartsecs=0\nstopsignal=INT\n"
-        "autorestart=true\nstdout_logfile={folder}/my.out\n"
+        'command=/bin/sh -c \'trap "" INT QUIT; trap "echo retires" URG;'
+        ' trap "told=1" TERM; echo on; while [ -z $told ]; do sleep 0.1; done; sleep 1.5;'
+        " echo told'"
+        f"\nstartsecs=0\n{stops}\nautorestart=true\nstdout_logfile={{folder}}/my.out\n"
     )
     site = begin(f"[program:myapp]\n{old_settings}")
     old = site.pid()
-    site.change(f"[program:myapp]\n{PLAIN}\nstopsignal=TERM\nstdout_logfile={{folder}}/my.out\n")
-    wait_for(lambda: "sleep" in [one.name() for one in psutil.Process(old).children()])
+    site.change(f"[program:myapp]\n{PLAIN}\n{stops}\nstdout_logfile={{folder}}/my.out\n")
+    wait_for(lambda: site.log("my.out") == "on\n")
     site.succeed()
     site.promote()
     wait_for(lambda: gone(old))
     site.wait_names("myapp")
-    assert site.log("my.out") == "told\n"
+    assert site.log("my.out") == "on\nretires\ntold\n"
+
+
+def test_how_long_the_old_process_may_take_is_a_number_of_seconds(begin: Begin) -> None:
+    site = begin(MYAPP)
+    site.succeed()
+    for secs in (0, -1, True, 1e12, "60"):
+        code, text = fault(lambda secs=secs: site.promote(drain_secs=secs))
+        assert (code, "more than 0" in text) == (Faults.INCORRECT_PARAMETERS, True)
+    assert site.promote(drain_secs=0.5).successor == 0
 
 
 def test_while_both_run_each_has_a_name_of_its_own(begin: Begin) -> None:
