@@ -1,5 +1,6 @@
 """A worker that is told to stop serves on until its clients had time to reconnect: no request is
-lost, not on a kept-alive connection either, whatever its class and whoever sends the TERM."""
+lost, not on a kept-alive connection either, whatever its class and whoever sends the TERM. It
+is the same where its whole arbiter retires, because another one serves."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from harness import Load, Program, Site, free_port, gunicorn_venv, wait_until
 
 MakeSite = Callable[..., Site]
 UVICORN = "uvicorn_worker.UvicornWorker"
+PLAIN = ("sync", "gthread")
 #: Clients let an idle connection be when it is older; Gunicorn itself closes it after 2 s.
 TRUST_SECS = 1.5
 #: Longer than a worker serves on by our doing.
@@ -31,6 +33,17 @@ PROGRAMS = {
     "tornado": ("tornado", "plain:app", "27.0.1", False),
     "native": ("tornado", "tornado_app:app", "27.0.1", True),
     "uvicorn": (UVICORN, "asgi_app:app", "27.0.1", True),
+    "uvicorn23": (UVICORN, "asgi_app:app", "23.0.0", True),
+    "native23": ("tornado", "tornado_app:app", "23.0.0", True),
+    "sync20": ("sync", "plain:app", "20.1.0", False),
+}
+RETIRING = [name for name in PROGRAMS if name not in ("tornado",)]
+#: How a site stops its programs is nothing to an arbiter that retires.
+STOPS = {
+    "gevent": {"stopsignal": "QUIT"},
+    "gthread": {"stopsignal": "KILL", "stopasgroup": "true", "killasgroup": "true"},
+    "gthread23": {"stopsignal": "INT", "stopwaitsecs": "1"},
+    "uvicorn": {"stopsignal": "QUIT", "stopwaitsecs": "1", "killasgroup": "true"},
 }
 
 
@@ -41,7 +54,7 @@ def program(name: str, conf: str = "", **options: Any) -> Program:
         name=name,
         worker_class=worker_class,
         app=app,
-        gunicorn=gunicorn_venv(version, *(packages if version == "27.0.1" else ())),
+        gunicorn=gunicorn_venv(version, *(packages if worker_class not in PLAIN else ())),
         conf=f"control_socket_disable = True\nthreads = {8 if 'gthread' in name else 1}\n{conf}",
         **options,
     )
@@ -91,6 +104,45 @@ def test_workers_that_are_stopped_lose_no_request(make_site: MakeSite) -> None:
             "every kind of request is answered",
         )
         term_each(site, names, kills=2)
+        summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
+    lost = {
+        name: [str(summary) for summary in some if summary.failed]
+        for name, some in summaries.items()
+    }
+    assert not {name: some for name, some in lost.items() if some}
+
+
+def test_arbiters_that_retire_lose_no_request(make_site: MakeSite) -> None:
+    """Not a long one either, where ``graceful_timeout`` is shorter."""
+    programs = [
+        program(
+            name,
+            "graceful_timeout = 2",
+            workers=1,
+            port=free_port(),
+            roll={"strategy": "arbiter"},
+            section=STOPS.get(name, {}),
+        )
+        for name in RETIRING
+    ]
+    site = make_site(*programs)
+    loads: dict[str, list[Load]] = {}
+    with ExitStack() as stack:
+        kept_alive = {"keep_alive": True, "connections": 8, "trust_secs": TRUST_SECS}
+        for name in RETIRING:
+            some = [site.load(name, rate=8, **kept_alive), site.load(name, rate=2)]
+            if PROGRAMS[name][3]:
+                some.append(site.load(name, rate=0.4, path=f"/slow?secs={LONG_SECS}", **kept_alive))
+            loads[name] = [stack.enter_context(load) for load in some]
+        wait_until(
+            lambda: all(load.answered_by("v1") for some in loads.values() for load in some),
+            30,
+            "every kind of request is answered",
+        )
+        commands = {name: site.ctl_start("rollrestart", name) for name in RETIRING}
+        for name, command in commands.items():
+            ran = command.wait()
+            assert ran.status == 0, (name, ran.output)
         summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
     lost = {
         name: [str(summary) for summary in some if summary.failed]

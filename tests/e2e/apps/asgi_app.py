@@ -18,6 +18,10 @@ async def app(
 ) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
+    elif scope["type"] == "websocket":
+        await _echo(receive, send)
+    elif scope["path"] == "/stream":
+        await _stream(scope, send)
     elif scope["type"] == "http":
         await _answer(scope, send)
 
@@ -43,3 +47,20 @@ async def _answer(scope: dict[str, Any], send: Callable) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _echo(receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def _stream(scope: dict[str, Any], send: Callable) -> None:
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for second in range(int(parse_qs(scope["query_string"].decode())["secs"][0])):
+        event = f"data: {second}\n\n".encode()
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+        await asyncio.sleep(1)
+    await send({"type": "http.response.body", "body": b"data: end\n\n"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import release
-from tornado import web
+from tornado import web, websocket
 
 
 class Index(web.RequestHandler):
@@ -25,4 +25,26 @@ class Slow(web.RequestHandler):
         self.write(release.answer())
 
 
-app = web.Application([("/", Index), ("/_status", Status), ("/slow", Slow)])
+class Stream(web.RequestHandler):
+    async def get(self) -> None:
+        for second in range(int(self.get_query_argument("secs", "1"))):
+            self.write(f"data: {second}\n\n")
+            await self.flush()
+            await asyncio.sleep(1)
+        self.write("data: end\n\n")
+
+
+class Echo(websocket.WebSocketHandler):
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message)
+
+
+app = web.Application(
+    [
+        ("/", Index),
+        ("/_status", Status),
+        ("/slow", Slow),
+        ("/stream", Stream),
+        ("/websocket", Echo),
+    ]
+)
