@@ -125,7 +125,7 @@ def test_arbiters_that_retire_lose_no_request(make_site: MakeSite) -> None:
         )
         for name in RETIRING
     ]
-    site = make_site(*programs)
+    site = make_site(*programs, start=False).start(90)  # there are many
     loads: dict[str, list[Load]] = {}
     with ExitStack() as stack:
         kept_alive = {"keep_alive": True, "connections": 8, "trust_secs": TRUST_SECS}
@@ -141,7 +141,7 @@ def test_arbiters_that_retire_lose_no_request(make_site: MakeSite) -> None:
         )
         commands = {name: site.ctl_start("rollrestart", name) for name in RETIRING}
         for name, command in commands.items():
-            ran = command.wait()
+            ran = command.wait(120)
             assert ran.status == 0, (name, ran.output)
         summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
     lost = {

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 
 from harness import Program, Site, free_port, gunicorn_venv, wait_until
+from harness.command import Command
 from harness.connections import connected
 from harness.websocket import WebSocket
 
-DRAIN_SECS = 16
 #: Longer than any worker class takes to stop by itself, with the ``graceful_timeout`` below.
 STREAM_SECS = 9
-SERVICE_RESTART = 1012
+NORMAL, SERVICE_RESTART = 1000, 1012
+#: A worker has been told to stop by then, and has had longer than it takes by itself.
+AFTER_SECS = 5
 WEBSOCKETS = {
     "asgi": ("asgi", "asgi_app:app"),
     "uvicorn": ("uvicorn_worker.UvicornWorker", "asgi_app:app"),
@@ -56,12 +58,13 @@ def answered_by(port: int) -> bytes:
             return answer.read().partition(b'"pid":')[2].split(b"}")[0].split(b",")[0]
 
 
-def test_each_ends_as_it_should(make_site: Callable[..., Site]) -> None:
+def programs(classes: dict[str, tuple[str, str]], drain_secs: int) -> list[Program]:
+    """One of each class for each strategy."""
     gunicorn = gunicorn_venv(
         "27.0.1", "gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker", "websockets"
     )
-    programs = {
-        f"{name}_{strategy}": Program(
+    return [
+        Program(
             name=f"{name}_{strategy}",
             worker_class=worker_class,
             app=app,
@@ -70,43 +73,61 @@ def test_each_ends_as_it_should(make_site: Callable[..., Site]) -> None:
             gunicorn=gunicorn,
             conf="control_socket_disable = True\ngraceful_timeout = 2\n"
             f"threads = {4 if name == 'gthread' else 1}",
-            roll={"strategy": strategy, "drain_timeout_secs": str(DRAIN_SECS)},
+            roll={"strategy": strategy, "drain_timeout_secs": str(drain_secs)},
         )
-        for name, (worker_class, app) in CLASSES.items()
+        for name, (worker_class, app) in classes.items()
         for strategy in ("workers", "arbiter")
-    }
-    site = make_site(*programs.values())
-    ports = {name: int(site.address(name)) for name in programs}
+    ]
+
+
+def succeeded(commands: dict[str, Command]) -> None:
+    for name, command in commands.items():
+        ran = command.wait(120)
+        assert ran.status == 0, (name, ran.output)
+
+
+def test_what_ends_by_itself_is_not_cut(make_site: Callable[..., Site]) -> None:
+    some = programs(CLASSES, 90)
+    site = make_site(*some, start=False).start(90)  # there are many
+    ports = {one.name: int(site.address(one.name)) for one in some}
+    talking = {name: port for name, port in ports.items() if name.split("_")[0] in WEBSOCKETS}
+    before = {name: answered_by(port) for name, port in talking.items()}
+    websockets = {name: WebSocket(port) for name, port in talking.items()}
     streams = {name: Stream(port) for name, port in ports.items()}
     for stream in streams.values():
         stream.start()
     for name, stream in streams.items():
         assert stream.began.wait(30), name
-    talking = {name for name in programs if name.split("_")[0] in WEBSOCKETS}
-    ending = {name: WebSocket(ports[name]) for name in talking}
-    staying = {name: WebSocket(ports[name]) for name in talking}
-    before = {name: answered_by(port) for name, port in ports.items()}
-    commands = {name: site.ctl_start("rollrestart", name) for name in programs}
+    commands = {name: site.ctl_start("rollrestart", name) for name in ports}
+
+    def echo() -> None:
+        for name, websocket in websockets.items():
+            assert websocket.echoed("still there") == "still there", name
 
     def replaced() -> bool:
-        for websocket in ending.values():
-            assert websocket.echoed("still there") == "still there"
-        return all(answered_by(ports[name]) != before[name] for name in talking for _ in range(3))
+        echo()
+        return all(answered_by(port) != before[name] for name, port in talking.items())
 
     wait_until(replaced, 60, "others answer")
-    for _ in range(15):
-        for name, websocket in ending.items():
-            assert websocket.echoed("go on") == "go on", name
+    until = time.monotonic() + AFTER_SECS
+    while time.monotonic() < until:
+        echo()
         time.sleep(0.2)
-    assert {name: websocket.close() for name, websocket in ending.items()} == dict.fromkeys(
-        talking, 1000
-    )
-    assert {name: websocket.close_code() for name, websocket in staying.items()} == dict.fromkeys(
-        talking, SERVICE_RESTART
-    )
-    for name, command in commands.items():
-        ran = command.wait()
-        assert ran.status == 0, (name, ran.output)
+    codes = {name: websocket.close() for name, websocket in websockets.items()}
+    assert codes == dict.fromkeys(talking, NORMAL)
+    succeeded(commands)
     for stream in streams.values():
         stream.join()
     assert not {name: stream.body for name, stream in streams.items() if b"end" not in stream.body}
+
+
+def test_a_websocket_that_stays_is_told_that_the_service_restarts(
+    make_site: Callable[..., Site],
+) -> None:
+    some = programs(WEBSOCKETS, 6)
+    site = make_site(*some, start=False).start(90)
+    websockets = {one.name: WebSocket(int(site.address(one.name))) for one in some}
+    commands = {name: site.ctl_start("rollrestart", name) for name in websockets}
+    codes = {name: websocket.close_code() for name, websocket in websockets.items()}
+    assert codes == dict.fromkeys(websockets, SERVICE_RESTART)
+    succeeded(commands)
