@@ -146,7 +146,7 @@ class RollRPCInterface:
         return encode(self._successors.succeed(self._supervisord, name))
 
     @for_the_listener
-    def promote(self, name: str, drain_secs: float) -> str:
+    def promote(self, name: str, drain_secs: float = 60.0) -> str:
         """Give the successor the program's name and configuration, and retire the old process
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN

@@ -86,9 +86,7 @@ class Successors:
         It may take ``drain_secs`` to finish its requests, whatever its section says of stops.
         """
         if not _is_secs(drain_secs):
-            raise RPCError(
-                Faults.INCORRECT_PARAMETERS, f"drain_secs: more than 0, not {drain_secs!r:.40}"
-            )
+            raise RPCError(Faults.BAD_ARGUMENTS, f"drain_secs: more than 0, not {drain_secs!r:.40}")
         supervisord.reap()  # one that has just ended is none to promote
         namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)

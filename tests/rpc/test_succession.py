@@ -197,7 +197,7 @@ def test_how_long_the_old_process_may_take_is_a_number_of_seconds(begin: Begin) 
     site.succeed()
     for secs in (0, -1, True, 1e12, "60"):
         code, text = fault(lambda secs=secs: site.promote(drain_secs=secs))
-        assert (code, "more than 0" in text) == (Faults.INCORRECT_PARAMETERS, True)
+        assert (code, "more than 0" in text) == (Faults.BAD_ARGUMENTS, True)
     assert site.promote(drain_secs=0.5).successor == 0
 
 
