@@ -70,7 +70,7 @@ def gather(
         if found.awaits and young and waits:
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
-        return Refusal(found.why, SKIPPED if skips else REFUSED)
+        return Refusal(found.why, SKIPPED) if skips else Refusal(found.why + found.rule)
     elsewhere = deployed.elsewhere(arbiter.facts, knowledge.program(run.namespec))
     choice = strategy.choose(arbiter, settings, run.change, elsewhere)
     object_to = strategy.objection if choice.strategy == ARBITER else rollable.objection

@@ -46,11 +46,15 @@ _CURES = {
 
 @dataclass(frozen=True)
 class Silence:
-    """``gunicorn``: the program is a Gunicorn. ``awaits``: what may still come, if it is young."""
+    """``gunicorn``: the program is a Gunicorn. ``awaits``: what may still come, if it is young.
+
+    ``rule``: what to say besides to who named just this program.
+    """
 
     gunicorn: bool
     why: str
     awaits: str = ""
+    rule: str = ""
 
 
 def silence(table: ProcessTable, identity: InstanceId, spoke: bool) -> Silence:
@@ -87,9 +91,10 @@ def silence(table: ProcessTable, identity: InstanceId, spoke: bool) -> Silence:
         )
     return Silence(
         False,
-        f"it is no Gunicorn program (pid {pid}: {own.shown}): only Gunicorn's own command, or an "
-        f"application that embeds Gunicorn and runs with the hooks ({HOOK_LINE}), can be rolled",
+        f"it is no Gunicorn program (pid {pid}: {own.shown})",
         "Gunicorn to be executed" if own.names_gunicorn else "",
+        ": only Gunicorn's own command, or an application that embeds Gunicorn and runs with the "
+        f"hooks ({HOOK_LINE}), can be rolled",
     )
 
 

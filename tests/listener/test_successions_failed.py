@@ -231,6 +231,17 @@ def test_a_program_that_is_gone_altogether_ends_its_rollout(site: Site) -> None:
     assert site.is_done(job)
 
 
+def test_a_successor_with_reload_is_discarded(site: Site) -> None:
+    """Its workers may be ready with an error page in place of the application."""
+    site.successor = lambda successor: successor.facts.update(RELOAD="1")
+    job = site.ask("myapp", strategy="arbiter")
+    site.pass_time(5)
+    assert kinds(site, job)[-1] == FAILED
+    assert "turn reload off" in why(site, job)
+    assert site.signals == ["succeed myapp", "discard myapp"]
+    assert_old_one_serves(site)
+
+
 @pytest.mark.parametrize(
     ("tail", "hints"),
     [
