@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor_roll.hooks import keeping
+from supervisor_roll.hooks import keeping, places
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
 from supervisor_roll.hooks.forking import Forking
@@ -54,6 +54,7 @@ def reloaded(server: Any) -> None:
         state.handover.reloaded()
     keeping.reloaded(server)
     state.configured = Configured.of(server)
+    state.places = places.reloaded(server, state.places)
 
 
 def worker_planned(server: Any, worker: Any) -> None:

@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,12 @@ def import_path() -> dict[str, str]:
     return {path: os.path.realpath(path) for path in sys.path if os.path.isabs(path)}  # noqa: PTH117
 
 
-def of_worker(worker: Any, import_path: dict[str, str]) -> list[Place]:
-    """A worker's places; ``import_path`` is as of its fork, for a link may move while it boots."""
-    found = [_here(str(worker.cfg.chdir))]
+def of_worker(worker: Any, here: Place, import_path: dict[str, str]) -> list[Place]:
+    """A worker's places. ``here``, where it was, and ``import_path`` are as of its fork.
+
+    For a link may move while it boots, and the application may go elsewhere.
+    """
+    found = [here]
     uri = str(getattr(worker.app, "app_uri", None) or "")
     file = getattr(sys.modules.get(uri.partition(":")[0]), "__file__", None)
     if isinstance(file, str):
@@ -43,11 +47,17 @@ def of_worker(worker: Any, import_path: dict[str, str]) -> list[Place]:
     return found
 
 
-def follow(worker: Any, started: list[Place]) -> None:
-    """Go to where ``chdir`` leads now, from where it led when the arbiter began.
+def reloaded(server: Any, started: list[Place]) -> list[Place]:
+    """``started``, the arbiter's places, after HUP: Gunicorn has gone to ``chdir`` again."""
+    here = _here(str(server.cfg.chdir))
+    return [here if one.kind == places.CHDIR else one for one in started]
 
-    ``started`` are the arbiter's places. One whose configuration has gone elsewhere by itself
-    is left there.
+
+def follow(worker: Any, started: list[Place]) -> Place:
+    """Go to where ``chdir`` leads now, from where it led when the arbiter went there.
+
+    To be called right after the fork; it returns where the worker is then. ``started`` are the
+    arbiter's places. One whose configuration has gone elsewhere by itself is left there.
     """
     # What is in a folder is remembered by its time, which two releases may have in common.
     importlib.invalidate_caches()
@@ -57,6 +67,8 @@ def follow(worker: Any, started: list[Place]) -> None:
             os.chdir(own.text)
         except OSError:
             pass  # it is gone: Gunicorn would stay here, too
+    here = _here(str(worker.cfg.chdir))
+    return here if here.node == _node(Path(here.text)) else replace(here, kind=places.CWD)
 
 
 def _of_arbiter(server: Any) -> Iterator[Place]:

@@ -37,7 +37,7 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
-from supervisor_roll.wire.places import PLACES, RUNS, encode
+from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
@@ -102,9 +102,7 @@ class Voice:
         self.channel = Channel()
         self.born = time.monotonic()
         state = ArbiterState.of(server)
-        quietly(places.follow, worker, state.places)
         self.arbiter = state.page
-        self._import_path: dict[str, str] = {}
         missing = [] if state.hears_counts else ["nworkers_changed"]
         missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
@@ -147,14 +145,16 @@ class Voice:
                 if path
             ),
         }
-        quietly(self._note_import_path)
+        self._at_fork: tuple[Place, dict[str, str]] | None = None
+        quietly(self._follow, state.places)
         quietly(self._tell_places)
 
-    def _note_import_path(self) -> None:
-        self._import_path = places.import_path()
+    def _follow(self, started: list[Place]) -> None:
+        self._at_fork = places.follow(self.worker, started), places.import_path()
 
     def _tell_places(self) -> None:
-        self._facts[RUNS] = encode(places.of_worker(self.worker, self._import_path))
+        if self._at_fork is not None:
+            self._facts[RUNS] = encode(places.of_worker(self.worker, *self._at_fork))
 
     def message(self, kind: str, **fields: str) -> Message:
         changes, count = self.arbiter.count()

@@ -12,7 +12,7 @@ from supervisor_roll.listener.knowledge import Arbiter, Worker
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.wire.datagram import Message
-from supervisor_roll.wire.places import APP, CHDIR, RUNS, Place, decode
+from supervisor_roll.wire.places import APP, CHDIR, CWD, RUNS, Place, decode
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -42,7 +42,7 @@ class Releases:
             return
         try:
             program = self._program(arbiter.namespec)
-            here = next((one.real for one in runs if one.kind == CHDIR), "")
+            here = next((one.real for one in runs if one.kind in (CHDIR, CWD)), "")
             if here and Path(here).is_dir():
                 program = replace(program, directory=here)
             self._sides.command(key, release, program, "", COMMAND_SECS)
@@ -87,7 +87,7 @@ def _as_run(path: Path, runs: Sequence[Place]) -> Path | None:
     another, it is that one.
     """
     own = [one for one in runs if one.kind == APP and "site-packages" not in one.real]
-    own += [one for one in runs if one.kind == CHDIR]
+    own += [one for one in runs if one.kind in (CHDIR, CWD)]
     for link in reversed([path, *path.parents]):
         if not link.is_symlink():
             continue

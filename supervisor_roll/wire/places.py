@@ -22,7 +22,8 @@ ENVIRONMENT = "environment"  # sys.prefix: its packages
 PATH = "path"  # another entry of sys.path that the arbiter itself has imported from
 BEGAN = "began"  # ``real`` is the time, in seconds since the epoch
 # Of a worker.
-CHDIR = "chdir"  # its working directory
+CHDIR = "chdir"  # its working directory as of its fork, where that is the one of ``chdir``
+CWD = "cwd"  # its working directory as of its fork, where it is another
 APP = "app"  # the file of the application's module
 
 MAX_BYTES = 6000  # a datagram has more to say than that

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sysconfig
 import venv
 from collections.abc import Callable
@@ -132,12 +134,17 @@ def test_a_link_in_chdir_is_followed_by_fresh_workers_and_one_left_behind_fails(
     assert {str(Path(f"/proc/{pid}/cwd").readlink()) for pid in fresh.children} == {
         f"{site.folder}/releases/v2"
     }
+    # So they do after HUP, which takes the arbiter there as well.
+    os.kill(arbiter, signal.SIGHUP)
+    fresh = site.wait_replaced("web", fresh)
     # The link moves on while the next release boots.
     site.add_release("v3", boot="gate")
     site.add_release("v4")
     site.deploy("v3")
     rolling = site.ctl_start("rollrestart", "--no-preflight", "web")
-    site.wait_booting("web", 1)
+    booting = next(iter(site.wait_booting("web", 1).booting))
+    cwd = Path(f"/proc/{booting}/cwd")
+    wait_until(lambda: cwd.readlink().name == "v3", 15, "the fresh worker is in v3")
     site.deploy("v4")
     site.open_gate("v3")
     assert rolling.wait(60).status == 1, rolling.output
