@@ -63,7 +63,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 def test_the_first_screen_tells_of_commands_that_exist() -> None:
     named = re.findall(r"^``(scripts/\w+)``$", README.read_text(), re.MULTILINE)
-    assert named == ["scripts/demo", "scripts/test"]
+    assert named == ["scripts/demo", "scripts/test", "scripts/faults"]
     assert all((ROOT / script).is_file() for script in named)
 
 
