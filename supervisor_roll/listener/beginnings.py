@@ -129,7 +129,7 @@ class Beginnings:
     def _settings_of(self, run: Run) -> Settings | None:
         """The program's settings with those of the job; None if they are bad: the run has ended."""
         try:
-            return self._rolls.configuration().settings_for(run.namespec).asked(run.job.values)
+            return self._rolls.configured(run)
         except (BadSetting, BadConfiguration) as error:
             self._rolls.over(run, REFUSED, {"why": str(error)})
             return None

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from supervisor_roll.listener import sockets
 from supervisor_roll.listener.clock import SteadyClock
-from supervisor_roll.listener.configuration import Configuration
+from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.hearing import Hearing
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
 from supervisor_roll.listener.outbox import Outbox
@@ -31,8 +31,9 @@ from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.spoken import spoken
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.errors import BadMessage, RollError
+from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.shapes import fitting
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.mailbox import (
     Delivery,
@@ -43,12 +44,14 @@ from supervisor_roll.wire.mailbox import (
     encode,
 )
 from supervisor_roll.wire.program import Program, decode_program
-from supervisor_roll.wire.succession import successor_of
+from supervisor_roll.wire.succession import program_of, successor_of
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
 
 RETRY_SECS = 1.0
+# No machine has been up for that long: a saved time beyond is none.
+MOST_SECS = 1e10
 _SIGNALS: dict[type[ev.Action], signal.Signals] = {
     ev.StopInstance: signal.SIGTERM,
     ev.DumpInstance: signal.SIGABRT,
@@ -97,14 +100,14 @@ class Coordinator:
     def restore(self) -> None:
         """Take up what an earlier listener left in the mailbox. Raises Unreachable."""
         delivery = self._call(Exchange(self.pid, hello=True))
-        state = json.loads(delivery.state or "{}")
+        state = _saved(delivery.state)
         then = state.get("clock")
-        if isinstance(then, float | int):
+        if isinstance(then, float | int) and 0 <= then < MOST_SECS:
             self.clock.resume(then)
         arbiters = _usable(state, "arbiters", Arbiter.thawed)
-        runs = _usable(state, "runs", Run.thawed)
+        runs = _usable(state, "runs", self._thawed)
         self.rolls.statuses = dict(
-            _usable(state, "statuses", lambda one: (str(one[0]), Status(**one[1])))
+            _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
         )
         self.rolls.runs.update({run.namespec: run for run in runs})
         self.rolls.updates.automatic.thaw(state.get("automatic"))
@@ -122,6 +125,18 @@ class Coordinator:
                     self.exited(instance)
         for arbiter in self.knowledge.arbiters.values():
             self.rolls.successions.obstacle(arbiter)  # its sockets were lost with that listener
+
+    def _thawed(self, frozen: dict[str, Any]) -> Run:
+        """A run as it was saved, with its settings as they are configured now."""
+        run = Run.thawed(frozen)
+        if run.rollout is not None:
+            if run.rollout.now > self.clock():
+                raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
+            try:
+                run.rollout.settings = self.rolls.configured(run)
+            except (BadSetting, BadConfiguration) as error:
+                log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
+        return run
 
     def rung(self, processes_changed: bool) -> None:
         """supervisord sent an event: there may be requests in the mailbox."""
@@ -261,7 +276,11 @@ class Coordinator:
             elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
                 signum = _SIGNALS[type(action)]
                 try:
-                    self.table.send(action.instance, signum)
+                    if self._is_programs(namespec, action.instance):
+                        self.table.send(action.instance, signum)
+                except Unreachable:
+                    self.outbox.actions.insert(0, (namespec, action))
+                    raise
                 except PermissionError:
                     self.rolls.warn(
                         namespec,
@@ -270,6 +289,24 @@ class Coordinator:
                             f"{action.instance.pid}: run it as root or as the worker's user"
                         ),
                     )
+
+    def _is_programs(self, namespec: str, instance: InstanceId) -> bool:
+        """Whether it is an arbiter that supervisord runs for the program now, or a child of one.
+
+        We may be root, and what we know of it may be old. Raises Unreachable.
+        """
+        child = self.table.child(instance.pid)
+        if child is None or child.id != instance:
+            return False  # it has gone
+        arbiters = {
+            one.pid
+            for one in self.supervisord.processes()
+            if one.pid and program_of(one.namespec) == namespec
+        }
+        ours = not arbiters.isdisjoint((instance.pid, child.parent.pid))
+        if not ours:
+            log.error("%s: process %d is no worker of it: not signalled", namespec, instance.pid)
+        return ours
 
     def _program(self, namespec: str, changed: bool = False) -> Program:
         try:
@@ -291,12 +328,34 @@ class Coordinator:
                     self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
 
 
+def _saved(text: str) -> dict[str, Any]:
+    try:
+        state = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        log.error("what an earlier listener saved is lost: %s", error)
+        return {}
+    if not isinstance(state, dict):
+        log.error("what an earlier listener saved is lost: %.80r is not an object", state)
+        return {}
+    return state
+
+
 def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
     """What can be used of what an earlier listener, perhaps of another version, saved."""
-    usable = []
-    for one in state.get(key, []):
+    saved, usable = state.get(key, []), []
+    if not isinstance(saved, list):
+        log.error("the %s that an earlier listener saved are lost: %.80r is no list", key, saved)
+        return []
+    for one in saved:
         try:
             usable.append(thawed(one))
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, BadMessage) as error:
-            log.error("one of the %s that an earlier listener saved is lost: %r", key, error)
+        except (
+            RollError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            log.error("one of the %s that an earlier listener saved is lost: %.300r", key, error)
     return usable

@@ -18,6 +18,7 @@ from supervisor_roll.listener.supervisord import ProcessInfo, Supervisord, Unrea
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.shapes import built, fitting
 from supervisor_roll.wire.datagram import (
     ABORTING,
     FAILED,
@@ -158,18 +159,9 @@ class Arbiter:
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Arbiter:
-        workers = [
-            Worker(**{**_known(Worker, one), "id": InstanceId(*one["id"])})
-            for one in frozen["workers"]
-        ]
-        return cls(
-            **{
-                **_known(cls, frozen),
-                "id": InstanceId(*frozen["id"]),
-                "sockets": [(one[0], one[1]) for one in frozen.get("sockets", ())],
-                "workers": {one.id: one for one in workers},
-            }
-        )
+        """Raises BadMessage."""
+        workers = fitting(list[Worker], frozen.get("workers"), "workers")
+        return built(cls, frozen, workers={one.id: one for one in workers})
 
 
 _FACTS = frozenset(
@@ -193,12 +185,6 @@ _FACTS = frozenset(
         PLACES,
     }
 )
-
-
-def _known(shape: type[Any], frozen: dict[str, Any]) -> dict[str, Any]:
-    # Another version of this package may have saved it, and what it knew must not be lost.
-    names = {one.name for one in dataclasses.fields(shape)}
-    return {key: value for key, value in frozen.items() if key in names}
 
 
 class Knowledge:

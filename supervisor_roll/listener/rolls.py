@@ -221,6 +221,13 @@ class Rolls:
             run.warnings.append(text)
             self.outbox.report(run.job.id, namespec, WARNING, {"text": text})
 
+    def configured(self, run: Run) -> Settings:
+        """The run's settings: the program's, with those of its request.
+
+        Raises BadSetting and BadConfiguration.
+        """
+        return self.configuration().settings_for(run.namespec).asked(run.job.values)
+
     def settings(self, namespec: str) -> Settings:
         """The program's settings; the defaults where they are bad, which is logged."""
         try:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, Tally
 from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
+from supervisor_roll.rollout.settings import check_asked
+from supervisor_roll.rollout.shapes import built
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.wire.mailbox import Status
 from supervisor_roll.wire.succession import Change
@@ -128,22 +131,12 @@ class Run:
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Run:
-        arbiter, rollout, change = frozen["arbiter"], frozen["rollout"], frozen["change"]
-        return cls(
-            **{
-                **frozen,
-                "job": Job(**frozen["job"]),
-                "arbiter": arbiter and InstanceId(*arbiter),
-                "change": change and Change(**change),
-                "watched": [
-                    Watched(
-                        InstanceId(*one["id"]),
-                        one["fresh"],
-                        (one["before"][0], one["before"][1]),
-                        (one["now"][0], one["now"][1]),
-                    )
-                    for one in frozen["watched"]
-                ],
-                "rollout": rollout and thaw(rollout),
-            }
-        )
+        """Raises BadMessage."""
+        rollout = frozen.get("rollout")
+        run = built(cls, frozen, rollout=None if rollout is None else thaw(rollout))
+        if not 0 <= run.job.index < len(run.job.programs):
+            raise BadMessage(f"a job of {len(run.job.programs)} programs is at {run.job.index}")
+        if run.job.namespec != run.namespec:
+            raise BadMessage(f"{run.namespec!r:.80} is not what its job is at")
+        check_asked(run.job.values)
+        return run

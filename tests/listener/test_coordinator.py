@@ -7,6 +7,7 @@ from pretend_site import BOOT, PIDS, Program, Site, ready_site, saved
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.rollout.machine import CONFIRM_SECS
+from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
@@ -249,7 +250,8 @@ def test_only_a_worker_that_a_rollout_claims_stays_surplus() -> None:
 def test_what_the_listener_may_not_do_is_told_once() -> None:
     site, _ = ready_site(2)
     site.table.forbidden = True
-    job = site.ask("myapp", max_surge="0", max_unavailable="1", drain_timeout_secs="5")
+    site.settings["myapp"] = Settings(drain_timeout_secs=5)
+    job = site.ask("myapp", max_surge="0", max_unavailable="1")
     site.pass_time(300)
     warnings = [one.facts["text"] for one in site.found(job)[0] if one.kind == wire.WARNING]
     assert any("may not send SIGTERM to worker 5000011" in text for text in warnings)

@@ -9,11 +9,12 @@ import pytest
 from history import History
 
 from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.machine import FAILED, LOOK_SECS
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.snapshot import PLAIN_TYPES, freeze, thaw
 from supervisor_roll.rollout.workers import WorkerRollout
 
 
@@ -75,15 +76,27 @@ def test_a_frozen_rollout_is_a_copy():
 
 
 def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
-    settings = Settings.parsed(
-        {"health": "/_status", "health_headers": "A: b\nC: d", "max_surge": "25%"}
-    )
+    settings = Settings.parsed({"max_surge": "25%", "canary": "2", "min_ready_secs": "3"})
     rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
     rollout.begin()
     thawed = thaw(json.loads(json.dumps(freeze(rollout))))
     assert thawed.settings == settings
     assert thawed.next_deadline == rollout.next_deadline == 2.0 + LOOK_SECS
     assert json.dumps(freeze(thawed)) == json.dumps(freeze(rollout))
+
+
+def test_what_only_the_configuration_may_say_is_neither_saved_nor_believed():
+    only = {"on_failure": "id", "release": "id", "watch": "/a", "health": "/"}
+    settings = Settings.parsed({**only, "max_surge": "2"})
+    rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
+    frozen = json.loads(json.dumps(freeze(rollout)))
+    assert thaw(frozen).settings == Settings.parsed({"max_surge": "2"})
+    frozen["settings"] |= {"on_failure": "id", "release": "id", "watch": ["/a"]}
+    assert thaw(frozen).settings == Settings.parsed({"max_surge": "2"})
+
+
+def test_the_type_of_all_that_is_plain_is_known():
+    assert PLAIN_TYPES.keys() == {*WorkerRollout.PLAIN, *ArbiterRollout.PLAIN}
 
 
 @pytest.mark.parametrize("frozen", [{}, [], None, {"instances": 3}, {"instances": [{"id": 3}]}])

@@ -1,0 +1,101 @@
+"""What an earlier listener saved is not believed more than a caller: it may be anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pretend_site import Site, ready_site, saved
+
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.datagram import BOOTING
+
+STRANGER = 4_000_000
+ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], {"id": {}})
+
+
+def rolling() -> Site:
+    """A listener is killed while its rollout waits for a fresh worker."""
+    site, program = ready_site(2)
+    program.boots = lambda age: (BOOTING,)
+    site.ask("myapp", ready_timeout_secs="600")
+    site.pass_time(3)
+    return site
+
+
+def restarted(site: Site, state: object) -> None:
+    site.supervisord.mailbox.state = state if isinstance(state, str) else json.dumps(state)
+    site.restart()
+    site.pass_time(5)
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to each value in it."""
+    if path:
+        yield path
+    keys = data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
+    for key in keys:
+        yield from places(data[key], (*path, key))
+
+
+@pytest.mark.parametrize("state", ["{", "[]", "3", "null", "[" * 100_000, '"x"', "\ud800"])
+def test_a_state_that_is_none_is_ignored(state: str) -> None:
+    site, _ = ready_site(2)
+    restarted(site, state)
+    assert site.coordinator.rolls.runs == {}
+
+
+def test_whatever_stands_anywhere_in_it_never_ends_the_listener() -> None:
+    base = rolling()
+    text = json.dumps(saved(base))
+    paths = list(places(json.loads(text)))
+    assert len(paths) > 100
+    for number, path in enumerate(paths):
+        state = json.loads(text)
+        inner = state
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = ODD[number % len(ODD)]
+        restarted(rolling() if number % 40 == 0 else base, state)
+
+
+def test_settings_are_read_from_the_configuration_again() -> None:
+    site = rolling()
+    site.settings["myapp"] = Settings.parsed({"drain_timeout_secs": "7", "health": "/new"})
+    state: Any = saved(site)
+    state["runs"][0]["rollout"]["settings"] |= {"on_failure": "id > F", "release": "id > F"}
+    site.supervisord.mailbox.state = json.dumps(state)
+    site.restart()
+    rollout = site.coordinator.rolls.runs["myapp"].rollout
+    assert rollout is not None
+    asked = {"ready_timeout_secs": "600"}
+    assert rollout.settings == site.settings["myapp"].replaced(asked)
+    assert rollout.settings.on_failure == rollout.settings.release == ""
+
+
+def test_values_that_no_request_may_have_cost_the_run() -> None:
+    site = rolling()
+    state: Any = saved(site)
+    state["runs"][0]["job"]["values"]["on_failure"] = "id > F"
+    restarted(site, state)
+    assert site.coordinator.rolls.runs == {}
+
+
+def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> None:
+    """A worker's id was replaced by that of a process which is nobody's."""
+    site = rolling()
+    state: Any = saved(site)
+    text = json.dumps(state)
+    fresh = next(one["id"] for one in state["runs"][0]["rollout"]["instances"] if one["fresh"])
+    site.start_other("other", STRANGER - 1, "sh", below="sleep")
+    stranger = site.table.identity(STRANGER)
+    assert stranger is not None
+    text = text.replace(json.dumps(fresh), json.dumps(list(stranger)))
+    site.supervisord.mailbox.state = text
+    site.restart()
+    site.ask("myapp", kind=wire.ABORT)
+    site.pass_time(120)
+    assert not [one for one in site.log if str(STRANGER) in one]
