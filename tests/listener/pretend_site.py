@@ -160,9 +160,14 @@ class Site:
         return self.found(job)[1]
 
     def found(self, job: str) -> tuple[list[wire.Report], bool]:
-        found = self.supervisord.mailbox.reports(job, 0)
-        assert found is not None
-        return found
+        """All of a job's reports, as who follows it reads them, and whether it is done."""
+        reports: list[wire.Report] = []
+        while True:
+            found = self.supervisord.mailbox.reports(job, reports[-1].seq if reports else 0)
+            assert found is not None
+            reports += found[0]
+            if not found[0] or found[1]:
+                return reports, found[1]
 
     # --- time, and what happens in it ----------------------------------------------------------
 
