@@ -35,6 +35,7 @@ from supervisor_roll.hooks.installation import install_into as _install_into
 def on_starting(server: _Any) -> None:
     """Before the arbiter has sockets: a preflight goes no further. Get those that are kept."""
     _quietly(_preflight.about_to_start, server)
+    _quietly(_arbiter.starting, server)
     _quietly(_succession.starting, server)
 
 

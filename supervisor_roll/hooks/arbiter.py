@@ -27,6 +27,13 @@ from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 NO_STATUS = -1
 
 
+def starting(server: Any) -> None:
+    """``on_starting``; or, without that hook, as soon as a worker is planned."""
+    state = ArbiterState.of(server)
+    if state.forking is None:
+        state.forking = Forking(server, state)
+
+
 def count_changed(server: Any, new: int, old: int | None) -> None:
     """``nworkers_changed``: TTIN and TTOU change the count by one, HUP to what is configured."""
     state = ArbiterState.of(server)
@@ -61,9 +68,7 @@ def worker_planned(server: Any, worker: Any) -> None:
     """``pre_fork``."""
     state = ArbiterState.of(server)
     state.page.set_count(server.num_workers)
-    if state.forking is None:
-        # No later than with its first worker, and so before any of them has been ready.
-        state.forking = Forking(server, state)
+    starting(server)
     if state.page.armed:
         # Gunicorn halts, with all its healthy workers, when one leaves with either status
         # (benoitc/gunicorn#2443). No exit status is below 0. (It may be None: for a signal.)

@@ -89,7 +89,8 @@ def test_an_arbiter_that_cannot_fork_serves_on_and_tries_again(site: Site, versi
     assert gunicorn.end() == 0
 
 
-def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site) -> None:
+@pytest.mark.parametrize("age", [1, 2])
+def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site, age: int) -> None:
     """supervisord is to see it. The reason is told all the same."""
     gunicorn = site.start(
         "27.0.1",
@@ -99,7 +100,7 @@ def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site) -> Non
         "_pre_fork = pre_fork\n"
         "def pre_fork(server, worker):\n"
         "    _pre_fork(server, worker)\n"
-        "    if worker.age == 2:\n        _os.fork = _fork\n"
+        f"    if worker.age == {age}:\n        _os.fork = _fork\n"
         "workers = 2\n",
     )
     assert gunicorn.exit_status() != 0
