@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import Program, Site, WorkerTable, free_port, steady, wait_until
+from harness import Program, Site, WorkerTable, free_port, gunicorn_venv, steady, wait_until
 
 CHANGED = {"COLOUR": "green"}
 #: In Gunicorn's configuration file: an arbiter waits there before it asks for any socket.
@@ -205,3 +205,24 @@ def test_a_listener_that_may_not_recover_them_says_what_to_do_before_anything_is
         wait_until(lambda: site.arbiters("web") == [second], 15, "the successor is gone")
         site.assert_alone("web")
     assert not load.so_far().failed, load.so_far()
+
+
+def test_gevent_workers_that_began_before_the_listener_hand_the_sockets_in(
+    make_site: Callable[..., Site],
+) -> None:
+    """They take the descriptors out of their arbiter's sockets, from Gunicorn 25 on."""
+    program = Program(
+        worker_class="gevent", gunicorn=gunicorn_venv("27.0.1", "gevent", "packaging")
+    )
+    site = make_site(program)
+    site.wait_ready("web", 2)
+    assert site.ctl("stop", "roll").status == 0
+    assert site.ctl("restart", "web").status == 0
+    wait_until(lambda: len(site.workers("web").children) == 2, 15, "its workers")
+    assert site.ctl("start", "roll").status == 0
+    site.wait_ready("web", 2)
+    old = site.pid("web")
+    site.write(replace(program, environment=CHANGED))
+    ran = site.ctl("rollrestart", "web")
+    assert ran.status == 0, ran.output
+    assert_rolled(site, old)
