@@ -318,6 +318,6 @@ def test_each_action_has_words_in_the_log() -> None:
     one = InstanceId(7, 1)
     for kind in get_args(ev.Action):
         names = {field.name for field in dataclasses.fields(kind)}
-        if kind is not ev.Tell:
+        if kind not in (ev.Tell, ev.Look):  # a look changes nothing
             words = spoken(kind(*[one] * ("instance" in names)))
             assert words and kind.__name__ not in words
