@@ -163,7 +163,11 @@ def unprivileged(make_site: Callable[..., Site]) -> Site:
     powerless.write_text(POWERLESS)
     roll = site.folder / "conf.d" / "roll.conf"
     roll.write_text(
-        re.sub("(?m)^command = .*", f"command = {sys.executable} {powerless}", roll.read_text())
+        re.sub(
+            "(?m)^command = .*",
+            f"command = {sys.executable} {powerless} -m supervisor_roll.listener",
+            roll.read_text(),
+        )
     )
     return site.start()
 
