@@ -37,6 +37,10 @@ class Channel:
         self._patience = patience_secs
         self._awaited: tuple[str, _socket.socket, float] | None = None
 
+    def be_patient(self, secs: float) -> None:
+        """Wait for so long in all, from now on."""
+        self._patience = secs
+
     def tell(self, message: Message) -> None:
         """Say ``message`` and want no answer. May be lost where the listener does not listen."""
         self._send(message, ())

@@ -66,7 +66,7 @@ class Allowed(Protocol):
 
     def nothing(self) -> bool: ...
 
-    def secs(self) -> float: ...
+    def until(self) -> float: ...
 
 
 def prepare(worker: Any, allowed: Allowed) -> None:
@@ -100,10 +100,15 @@ class LameDuck:
         self.over = False
         self._allowed = allowed
         self._course: Iterator[None] | None = None
-        self.plan(float(worker.cfg.graceful_timeout))
+        self._begin(float(worker.cfg.graceful_timeout))
 
-    def plan(self, secs: float) -> None:
+    def _begin(self, secs: float) -> None:
+        self._began = time.monotonic()
+        self._plan(self._began + secs)
+
+    def _plan(self, until: float) -> None:
         """Divide the time that is allowed among the parts of the drain."""
+        self.ends_at, secs = until, until - self._began
         keepalive = self.worker.cfg.keepalive
         kept_secs = keepalive + MARGIN_SECS if keepalive > 0 else 0.0
         self.closing_secs = min(CLOSING_SECS, secs / 8)
@@ -111,7 +116,6 @@ class LameDuck:
         self.goodbye_secs = min(GOODBYE_SECS, secs / 8)
         # A margin to be gone in, before others see to that.
         self.patience_secs = max(secs - self.goodbye_secs - STOP_SECS, secs / 2)
-        self.ends_at = time.monotonic() + secs
 
     # ---- what a subclass overrides ----
 
@@ -159,7 +163,7 @@ class LameDuck:
             self.over = True
             self.resume()
         elif self._course is None:
-            self.plan(self._allowed.secs())
+            self._begin(self._allowed.until() - time.monotonic())
             self._course = self._drain()
             self.run()
 
@@ -179,7 +183,7 @@ class LameDuck:
         return not self.over
 
     def _drain(self) -> Iterator[None]:
-        began = time.monotonic()
+        began = self._began
         if self.lame_secs:
             self.ask_to_close()
             self.lame = True
@@ -190,6 +194,8 @@ class LameDuck:
         yield  # what has just been accepted may not be counted yet
         while self.connections() and time.monotonic() < until:
             yield
+        if self.busy():
+            self._plan(self._allowed.until())
         while self.busy() and time.monotonic() < began + self.patience_secs:
             yield
         if self.busy():

@@ -24,8 +24,9 @@ from supervisor_roll.hooks.pages import ArbiterPage, ArbiterState
 from supervisor_roll.wire.datagram import DRAINING, Message
 from supervisor_roll.wire.succession import RETIRE
 
-# A listener that hangs must not hold up a stop.
-ASK_SECS = 1.0
+# How long a listener that hangs holds up a worker, which may serve others meanwhile; at each of
+# two times. And an arbiter that retires: its workers serve on until it goes on.
+ASK_SECS, ARBITER_ASK_SECS = 1.0, 5.0
 # Workers that have not left in time are sent ABRT, and have so long until their KILL.
 ABORT_SECS = 1.0
 
@@ -60,29 +61,47 @@ class Allowance:
     def __init__(self, worker: Any, page: ArbiterPage) -> None:
         self._worker, self._page = worker, page
         self._graceful_secs = float(worker.cfg.graceful_timeout)
+        self._question = _Question(self._graceful_secs)
+        self._told_at = 0.0
+        self._secs: float | None = None
 
     def nothing(self) -> bool:
         """The whole program stops: there is nobody that a client could reconnect to."""
         return not self._page.retiring and arbiter_stops(self._worker)
 
-    def secs(self) -> float:
-        """Until it must be gone."""
-        if self._page.retiring:
-            return max(0.0, self._page.drained_by - time.monotonic())
-        return _asked_secs(self._graceful_secs)
+    def until(self) -> float:
+        """By when, on the monotonic clock, it must be gone: as far as it is known by now.
+
+        The first call is when it was told to stop. A listener that was too busy to answer then may
+        have answered by the next one.
+        """
+        if self._page.retiring and self._page.drained_by:
+            return self._page.drained_by
+        if not self._told_at:
+            self._told_at = time.monotonic()
+        if self._secs is None:
+            self._secs = self._question.answered(ASK_SECS)
+        return self._told_at + (self._graceful_secs if self._secs is None else self._secs)
 
 
-def _asked_secs(otherwise: float) -> float:
-    channel = Channel(ASK_SECS)
-    answer = channel.ask(Message(DRAINING))
-    channel.close()
-    return answer.number("DRAIN_SECS", otherwise) if answer is not None else otherwise
+class _Question:
+    """How long may it take? ``otherwise`` is what holds where no rollout says it."""
+
+    def __init__(self, otherwise: float) -> None:
+        self._otherwise = otherwise
+        self._channel = Channel(0.0)
+
+    def answered(self, within_secs: float) -> float | None:
+        """The answer, if it comes in time. To ask again is to wait on."""
+        self._channel.be_patient(within_secs)
+        answer = self._channel.ask(Message(DRAINING))
+        return answer.number("DRAIN_SECS", self._otherwise) if answer is not None else None
 
 
 def _allow(server: Any, page: ArbiterPage) -> None:
     secs = float(server.cfg.graceful_timeout)
     page.drained_by = time.monotonic() + secs  # whatever comes of the question
-    secs = _asked_secs(secs)
+    secs = _Question(secs).answered(ARBITER_ASK_SECS) or secs
     page.drained_by = time.monotonic() + secs
     server.cfg.set("graceful_timeout", math.ceil(secs))
 

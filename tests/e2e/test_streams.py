@@ -102,7 +102,7 @@ def test_what_ends_by_itself_is_not_cut(make_site: Callable[..., Site]) -> None:
 
     def echo() -> None:
         for name, websocket in websockets.items():
-            assert websocket.echoed("still there") == "still there", name
+            assert websocket.echoed(f"{name} is there") == f"{name} is there"
 
     def replaced() -> bool:
         echo()

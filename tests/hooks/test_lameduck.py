@@ -33,17 +33,20 @@ def worker(keepalive: float = 2, graceful_timeout: float = 30, **more: Any) -> A
 
 
 class Allowed:
-    """So many seconds, or none: the program stops."""
+    """So many seconds, or none: the program stops. ``known_late``: of that it hears only later."""
 
-    def __init__(self, secs: float | None) -> None:
-        self._secs = secs
+    def __init__(self, secs: float | None, *, known_late: float = 0.0) -> None:
+        self._secs, self._late = secs, known_late
+        self._began = 0.0
 
     def nothing(self) -> bool:
         return self._secs is None
 
-    def secs(self) -> float:
+    def until(self) -> float:
         assert self._secs is not None
-        return self._secs
+        first = not self._began
+        self._began = self._began or time.monotonic()
+        return self._began + ((self._late or self._secs) if not first else self._secs)
 
 
 class Duck(LameDuck):
@@ -165,6 +168,14 @@ def test_what_has_ended_by_itself_is_not_waited_for() -> None:
     duck.works = False
     assert duck.drain_secs() < MARGIN_SECS
     assert duck.done == ["run", "stop_accepting"]
+
+
+def test_a_listener_that_is_slow_to_answer_is_heard_later() -> None:
+    duck = Duck(worker(keepalive=0, graceful_timeout=0.2))
+    duck._allowed = Allowed(0.2, known_late=1.2)
+    duck.works = True
+    duck.termed()
+    assert 0.5 < duck.drain_secs() < 1.2
 
 
 def test_gunicorn_itself_waits_for_no_longer_than_is_left() -> None:

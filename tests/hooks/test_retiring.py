@@ -97,7 +97,7 @@ def test_one_that_retires_waits_for_as_long_as_the_rollout_says(listener: list[M
     worker = SimpleNamespace(cfg=SimpleNamespace(graceful_timeout=30, reuse_port=True))
     allowed = Allowance(worker, page)
     assert not allowed.nothing()
-    assert 85 < allowed.secs() <= 90.5
+    assert 85 < allowed.until() - time.monotonic() <= 90.5
     arbiter.stop()  # halt() does that again
     assert len(listener) == 1
 
@@ -152,4 +152,8 @@ def test_a_worker_that_is_told_to_stop_by_itself_has_what_the_rollout_says(
     listener: list[Message],
 ) -> None:
     worker = SimpleNamespace(cfg=SimpleNamespace(graceful_timeout=30, reuse_port=True))
-    assert Allowance(worker, ArbiterState.of(Arbiter()).page).secs() == 90.5
+    allowed = Allowance(worker, ArbiterState.of(Arbiter()).page)
+    until = allowed.until()
+    assert 85 < until - time.monotonic() <= 90.5
+    assert allowed.until() == until
+    assert len(listener) == 1

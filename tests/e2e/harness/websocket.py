@@ -34,7 +34,7 @@ class WebSocket:
         """What comes back for ``text``."""
         self._send(_TEXT, text.encode())
         opcode, payload = self._frame()
-        assert opcode == _TEXT, (opcode, payload)
+        assert opcode == _TEXT, (text, opcode, payload)
         return payload.decode()
 
     def close(self) -> int | None:
