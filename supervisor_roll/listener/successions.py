@@ -152,7 +152,10 @@ class Successions:
         return Message(dg.ACK, fields), fds
 
     def _compare(self, successor: Arbiter, message: Message) -> None:
-        """A count that was raised by signals stays, unless another one has been configured."""
+        """A count that was raised by signals stays, unless another one has been configured.
+
+        An address that is no longer configured goes away, which may be no wish of an operator.
+        """
         serving = next(
             (
                 one
@@ -170,6 +173,14 @@ class Successions:
             and (str(count) != before or count > serving.count)
         ):
             self._feed(successor.namespec, ev.Configured(count))
+        if serving is not None and "BINDS" in message.fields:
+            binds = message.fields["BINDS"].split("\n")
+            old = serving.facts.get("BINDS", "").split("\n")
+            for address in filter(None, set(old) - set(binds)):
+                self._rolls.warn(
+                    successor.namespec,
+                    f"{address} is no longer configured: refused once the old arbiter is gone",
+                )
 
     def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
         """An arbiter's sockets have come; those that are kept are taken out of ``fds``."""

@@ -140,6 +140,9 @@ def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(
             assert not refuses(path)
         ran = rolling.wait()
     assert ran.status == 0, ran.output
+    assert f"127.0.0.1:{dropped} is no longer configured" in ran.output
+    assert f"{path} is no longer configured" in ran.output
+    assert f"127.0.0.1:{kept} is no longer" not in ran.output
     assert_served(on_kept, on_dropped, on_path, slow)
     assert {one.release for one in slow.so_far().requests} == {"v1"}
     assert refuses(dropped)

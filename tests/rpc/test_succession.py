@@ -293,7 +293,7 @@ def named() -> Iterator[Succeeding]:
 def test_a_name_that_means_no_program_is_a_fault(
     named: Succeeding, method: str, name: object
 ) -> None:
-    code, text = fault(getattr(named.server.roll, method), name)
+    code, text = fault(getattr(named.listener, method), name)
     assert (code, text.split(":")[0]) == (Faults.BAD_NAME, "BAD_NAME")
     assert sorted(named.processes()) == ["myapp", "myapp.successor"]
 
