@@ -22,14 +22,16 @@ _COUNT = struct.Struct("<II")
 _BOOTS = struct.Struct("<?B")
 _WATCH = struct.Struct("<d")
 _DRAIN = struct.Struct("<?d")
+_USUAL = struct.Struct("<d")
 _DRAIN_AT = _COUNT.size + _BOOTS.size + _WATCH.size
+_USUAL_AT = _DRAIN_AT + _DRAIN.size
 
 
 class ArbiterPage:
     """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _DRAIN_AT + _DRAIN.size)
+        self._page = mmap.mmap(-1, _USUAL_AT + _USUAL.size)
 
     def count(self) -> tuple[int, int]:
         """How often the count has changed, and the count."""
@@ -79,6 +81,15 @@ class ArbiterPage:
     @drained_by.setter
     def drained_by(self, when: float) -> None:
         _DRAIN.pack_into(self._page, _DRAIN_AT, self.retiring, when)
+
+    @property
+    def drain_secs(self) -> float:
+        """How long a drain may take as far as a worker was last told; 0 before that."""
+        return float(_USUAL.unpack_from(self._page, _USUAL_AT)[0])
+
+    @drain_secs.setter
+    def drain_secs(self, secs: float) -> None:
+        _USUAL.pack_into(self._page, _USUAL_AT, secs)
 
     def became_ready(self) -> None:
         _BOOTS.pack_into(self._page, _COUNT.size, True, 0)

@@ -6,7 +6,8 @@ could not stop the arbiter anyway. What workers do at a stop depends on it: wher
 on, they leave at once; else their clients are asked to connect anew.
 
 How long all that may take is the rollout's ``drain_timeout_secs``, which the listener is asked
-for. It stands for ``graceful_timeout`` then; without an answer that one holds.
+for: it stands for ``graceful_timeout`` then. Where it does not answer, what it said to a
+worker that had become ready holds.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import math
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import Any
 
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.guest import quietly
 from supervisor_roll.hooks.lameduck import arbiter_stops
 from supervisor_roll.hooks.pages import ArbiterPage, ArbiterState
+from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.datagram import DRAINING, Message
 from supervisor_roll.wire.succession import RETIRE
 
@@ -81,7 +84,10 @@ class Allowance:
             self._told_at = time.monotonic()
         if self._secs is None:
             self._secs = self._question.answered(ASK_SECS)
-        return self._told_at + (self._graceful_secs if self._secs is None else self._secs)
+        secs = self._secs
+        if secs is None:
+            secs = self._page.drain_secs or self._graceful_secs
+        return self._told_at + secs
 
 
 class _Question:
@@ -95,13 +101,17 @@ class _Question:
         """The answer, if it comes in time. To ask again is to wait on."""
         self._channel.be_patient(within_secs)
         answer = self._channel.ask(Message(DRAINING))
-        return answer.number("DRAIN_SECS", self._otherwise) if answer is not None else None
+        with suppress(BadMessage):
+            return answer.number("DRAIN_SECS", self._otherwise) if answer is not None else None
+        return None
 
 
 def _allow(server: Any, page: ArbiterPage) -> None:
-    secs = float(server.cfg.graceful_timeout)
+    question = _Question(float(server.cfg.graceful_timeout))
+    secs = page.drain_secs or float(server.cfg.graceful_timeout)
     page.drained_by = time.monotonic() + secs  # whatever comes of the question
-    secs = _Question(secs).answered(ARBITER_ASK_SECS) or secs
+    answered = question.answered(ARBITER_ASK_SECS)
+    secs = secs if answered is None else answered
     page.drained_by = time.monotonic() + secs
     server.cfg.set("graceful_timeout", math.ceil(secs))
 

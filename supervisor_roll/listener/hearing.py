@@ -143,6 +143,8 @@ class Hearing:
             known.held = True
         serving = any(one.ready for one in self._knowledge.siblings(arbiter.namespec))
         holds = serving and (fresh is not None or known.held)
+        if message.kind == dg.READY:
+            fields["DRAIN_SECS"] = f"{settings.drain_timeout_secs:g}"
         if message.kind == dg.READY and fresh is not None:
             fields["WATCH_SECS"] = str(self._rolls.watch_secs(arbiter.namespec))
         if message.kind in (dg.LOADED, dg.READY) and self._rolls.successions.wants_sockets(arbiter):

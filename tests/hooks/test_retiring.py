@@ -121,6 +121,20 @@ def test_without_a_listener_it_waits_for_its_graceful_timeout(
     assert 25 < ArbiterState.of(arbiter).page.drained_by - time.monotonic() <= 30
 
 
+def test_a_listener_that_does_not_answer_has_said_it_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "nobody"))
+    arbiter = prepared()
+    page = ArbiterState.of(arbiter).page
+    page.drain_secs = 70
+    worker = SimpleNamespace(cfg=SimpleNamespace(graceful_timeout=30, reuse_port=True))
+    assert 65 < Allowance(worker, page).until() - time.monotonic() <= 70
+    os.kill(os.getpid(), signal.SIGURG)
+    arbiter.stop()
+    assert arbiter.waited_for == [70]
+
+
 def test_a_worker_inherits_the_handler_but_is_no_arbiter() -> None:
     arbiter = prepared()
     arbiter.pid += 1
