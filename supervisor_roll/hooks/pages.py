@@ -25,13 +25,17 @@ _DRAIN = struct.Struct("<?d")
 _USUAL = struct.Struct("<d")
 _DRAIN_AT = _COUNT.size + _BOOTS.size + _WATCH.size
 _USUAL_AT = _DRAIN_AT + _DRAIN.size
+_HEARD = struct.Struct("<Id")
+_HEARD_AT = _USUAL_AT + _USUAL.size
+# How often the workers of an arbiter, all in all, say a count again that was not acknowledged.
+AGAIN_SECS = 2.0
 
 
 class ArbiterPage:
     """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _USUAL_AT + _USUAL.size)
+        self._page = mmap.mmap(-1, _HEARD_AT + _HEARD.size)
 
     def count(self) -> tuple[int, int]:
         """How often the count has changed, and the count."""
@@ -42,6 +46,22 @@ class ArbiterPage:
         changes, before = self.count()
         if count != before:
             _COUNT.pack_into(self._page, 0, changes + 1, count)
+
+    def count_is_due(self, now: float) -> bool:
+        """Whether the count is to be said again by who asks: the listener may not have heard it."""
+        heard, said_at = _HEARD.unpack_from(self._page, _HEARD_AT)
+        if heard == self.count()[0] or now < said_at + AGAIN_SECS:
+            return False
+        self._set_heard(heard, now)
+        return True
+
+    def count_heard(self, changes: int) -> None:
+        """The listener knows of so many changes of the count."""
+        if changes >= 0:
+            self._set_heard(changes, 0.0)
+
+    def _set_heard(self, changes: int, said_at: float) -> None:
+        _HEARD.pack_into(self._page, _HEARD_AT, changes & 0xFFFFFFFF, said_at)
 
     @property
     def armed(self) -> bool:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.counters import Tally
 from supervisor_roll.hooks.guest import quietly
 from supervisor_roll.hooks.health import passed
-from supervisor_roll.wire.datagram import MEASURED, UNREADY
+from supervisor_roll.wire.datagram import COUNTED, MEASURED, UNREADY
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.worker import Voice
@@ -36,6 +37,8 @@ class Watch:
         self._failed = 0
         self._counts = False
         self._tally = Tally()
+        self._asked = False  # the count was said, and no answer has come yet
+        self._channel = Channel(patience_secs=0)  # a serving worker waits for nothing
         if secs:
             voice.arbiter.watch_until(now + secs)
 
@@ -53,6 +56,8 @@ class Watch:
         now = time.monotonic()
         self._next_at = now + EVERY_SECS
         voice = self._voice
+        if self._asked or voice.arbiter.count_is_due(now):
+            self._say_count()
         checker, check = voice.checker, voice.check
         if now >= voice.arbiter.watched_until or voice.leaving:
             if checker is not None and self._counts:
@@ -75,6 +80,14 @@ class Watch:
             and now < self._checked_until
         ):
             checker.start(check, self._checked)
+
+    def _say_count(self) -> None:
+        """Say how many workers the arbiter wants, or take the answer from when that was said."""
+        answer = self._channel.ask(self._voice.message(COUNTED))
+        self._asked = answer is None and not self._asked
+        if answer is not None:
+            page = self._voice.arbiter
+            page.count_heard(int(answer.number("CHANGES", page.count()[0])))
 
     def _checked(self) -> None:
         checker = self._voice.checker

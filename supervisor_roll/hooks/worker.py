@@ -41,8 +41,9 @@ from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
-# A ready worker that no listener answers for that long is one to be kept.
-UNCLAIMED_SECS = 30.0
+# A ready worker that no listener answers for that long is one to be kept. Longer than a rollout
+# waits for it: one that hears nothing of its workers takes back those that it has added.
+UNCLAIMED_SECS = 300.0
 # So often the sockets are handed in before a worker gives it up.
 HAND_INS = 10
 _VOICE = "_supervisor_roll_voice"
@@ -112,7 +113,6 @@ class Voice:
         self._next_try = 0.0
         self._acknowledged = False
         self._boot_secs = 0.0
-        self.born_surplus = self.page.surplus
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
         self.beats_while_booting = tuple(version_info[:2]) < (22, 0)
@@ -164,7 +164,7 @@ class Voice:
                 **self._facts,
                 "CHANGES": str(changes),
                 "WORKERS": str(count),
-                "SURPLUS": str(int(self.born_surplus)),
+                "SURPLUS": str(int(self.page.surplus)),
                 **fields,
             },
         )
@@ -314,6 +314,7 @@ class Voice:
         if answer.fields.get("SURPLUS") != "1":
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
             self.page.surplus = False
+        self.arbiter.count_heard(int(answer.number("CHANGES", self.arbiter.count()[0])))
         if not handed_in:
             return
         self._acknowledged = True

@@ -81,7 +81,7 @@ def gather(
     if why:
         return Refusal(why, choice=choice)
     heard = arbiter.heard
-    few = heard < max(arbiter.count, 1)
+    few = heard < max(arbiter.count, 1) and not knowledge.corrected(arbiter, now)
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
     if waits and few:
         return Waiting(f"a word of all of its workers: {heard} of {arbiter.count} heard so far")

@@ -33,7 +33,8 @@ class Hearing:
         None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
         RollError for a message that cannot be used.
         """
-        if message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH:
+        from_arbiter = message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH
+        if from_arbiter and not (message.kind == dg.COUNTED and "AGE" in message.fields):
             return self._heard_of_arbiter(pid, message, fds)
         return self._heard_of_worker(pid, message), []
 
@@ -79,7 +80,18 @@ class Hearing:
             if message.fields.get("SURPLUS") != "1":
                 arbiter.trouble = why
             self._rolls.feed(arbiter, ev.ForkFailed(why, self._rolls.succeeds(arbiter)))
-        if arbiter.heard_count(message):
+        self._heard_count(arbiter, message, own=True)
+
+    def _heard_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
+        """What an arbiter says of its count is so. A worker may only say what is to be seen."""
+        before = arbiter.changes, arbiter.count
+        if not arbiter.heard_count(message, own):
+            return
+        leaving = self._rolls.leaving(arbiter)
+        known = own or before[0] < 0
+        if not known and not self._knowledge.confirms(arbiter, arbiter.count, leaving):
+            arbiter.changes, arbiter.count = before
+        else:
             self._rolls.feed(arbiter, ev.Counted(arbiter.count, self._rolls.succeeds(arbiter)))
 
     def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
@@ -98,7 +110,7 @@ class Hearing:
             arbiter,
             self._rolls.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
         )
-        self._heard_arbiter(arbiter, Message(dg.COUNTED, message.fields))
+        self._heard_count(arbiter, message, own=False)
         if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
             self._rolls.releases.told_by(arbiter, known, settings.release, message)
         if message.fields.get("RELOAD") == "1" and self._rolls.succeeds(arbiter):
@@ -134,7 +146,7 @@ class Hearing:
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
             self._rolls.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
-        fields = {"SURPLUS": str(int(surplus))}
+        fields = {"SURPLUS": str(int(surplus)), "CHANGES": str(arbiter.changes)}
         if message.kind == dg.LOADED:
             fields.update(_check_fields(settings))
         # A fresh one whose check fails is kept from serving while others serve; also after

@@ -34,6 +34,8 @@ from supervisor_roll.wire.succession import SUCCESSOR_SUFFIX, program_of
 
 log = logging.getLogger("supervisor_roll")
 
+# After so long without a word of it, as many workers are wanted as the process table shows.
+SHOWN_SECS = 5.0
 # Anybody may write to the readiness socket: a stranger must not keep supervisord busy.
 REFETCH_SECS = 1.0
 
@@ -74,12 +76,17 @@ class Arbiter:
     trouble: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)
 
-    def heard_count(self, message: Message) -> bool:
-        """Take note of the wanted count, if it is newer. Whether it was."""
+    def heard_count(self, message: Message, own: bool = False) -> bool:
+        """Take note of the wanted count, if it is news. Whether it was.
+
+        ``own``: the arbiter itself says so, and what it says comes in order.
+        """
         changes = int(message.number("CHANGES", -1))
-        if changes <= self.changes or "WORKERS" not in message.fields:
+        if "WORKERS" not in message.fields:
             return False
         count = int(message.number("WORKERS"))
+        if (changes, count) == (self.changes, self.count) or (changes < self.changes and not own):
+            return False
         if count < 0:
             raise BadMessage(f"{message.kind}: WORKERS={count}: an arbiter wants no fewer than 0")
         self.changes, self.count = changes, count
@@ -198,6 +205,7 @@ class Knowledge:
         self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
         self._infos: list[ProcessInfo] | None = None
+        self._few_since: dict[InstanceId, float] = {}
 
     def stale(self) -> None:
         """supervisord's processes have changed."""
@@ -270,22 +278,46 @@ class Knowledge:
                 return arbiter, False, gone.leaving
         return None, False, ""
 
+    def corrected(self, arbiter: Arbiter, now: float) -> bool:
+        """Whether it has had fewer workers for so long that it cannot want as many as was told.
+
+        Its count is then what the process table shows. To be asked as long as they are too few.
+        """
+        shown = self._children(arbiter)
+        if set(shown) != set(arbiter.workers) or not 0 < arbiter.heard == len(shown):
+            self._few_since.pop(arbiter.id, None)
+            return False
+        if now < self._few_since.setdefault(arbiter.id, now) + SHOWN_SECS:
+            return False
+        del self._few_since[arbiter.id]
+        arbiter.count = len(shown)
+        return True
+
+    def confirms(self, arbiter: Arbiter, count: int, leaving: int) -> bool:
+        """Whether the process table bears out what a worker says that its arbiter wants."""
+        shown = len(self._children(arbiter))
+        return shown - leaving <= count <= shown
+
     def shown(self, arbiter: Arbiter) -> list[InstanceId]:
-        """Its workers by the process table, all of them watched from now on.
+        """Its workers by the process table, all of them watched from now on."""
+        workers = self._children(arbiter)
+        for worker in workers:
+            if worker not in arbiter.workers and self.table.watch(worker):
+                arbiter.workers[worker] = Worker(worker, 0, heard=False)
+        return workers
+
+    def _children(self, arbiter: Arbiter) -> list[InstanceId]:
+        """The arbiter's children, as far as they are workers.
 
         A child that has said nothing is one if it is no older than the workers that have: what is
         older is something else that the arbiter has started.
         """
         first = min((one.started for one in arbiter.workers), default=arbiter.id.started)
-        workers = [
+        return [
             child
             for child in self.table.children(arbiter.id)
             if child in arbiter.workers or child.started >= first
         ]
-        for worker in workers:
-            if worker not in arbiter.workers and self.table.watch(worker):
-                arbiter.workers[worker] = Worker(worker, 0, heard=False)
-        return workers
 
     def siblings(self, namespec: str) -> list[Arbiter]:
         """The arbiters that run for a program: more than one while it is being succeeded."""

@@ -179,6 +179,12 @@ class Rolls:
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh else None
 
+    def leaving(self, arbiter: Arbiter) -> int:
+        """How many of its workers a rollout under way has asked to go."""
+        run = self.runs.get(arbiter.namespec)
+        gone = run.rolling.instances.leaving if run is not None and run.rolling else []
+        return len([one for one in gone if one.id in arbiter.workers])
+
     def succeeds(self, arbiter: Arbiter) -> bool:
         """Whether the arbiter is the successor of a rollout under way, promoted or not."""
         run = self.runs.get(arbiter.namespec)

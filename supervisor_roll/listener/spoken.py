@@ -12,6 +12,8 @@ def spoken(action: ev.Action) -> str:
             return f"TTIN to the {_arbiter(action)}: one more worker"
         case ev.RemoveOldest():
             return f"TTOU to the {_arbiter(action)}: one worker less"
+        case ev.Look():
+            return "looks which workers run"
         case ev.StartSuccessor():
             return "starting a successor beside the arbiter"
         case ev.Promote():

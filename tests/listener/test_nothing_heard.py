@@ -9,7 +9,7 @@ from pretend_site import Program, Site, ready_site
 
 from supervisor_roll.listener.clock import GAP_SECS, TICK_SECS, SteadyClock
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import READY
+from supervisor_roll.wire.datagram import ACK, COUNTED, READY, Message
 
 
 def deaf_site(workers: int = 3) -> tuple[Site, Program]:
@@ -95,3 +95,43 @@ def test_a_new_listeners_clock_goes_on_from_the_last_ones() -> None:
     site.now += 500
     site.restart()
     assert then < site.coordinator.clock() <= then + GAP_SECS
+
+
+def test_a_worker_cannot_set_its_arbiters_count_to_what_is_not_to_be_seen() -> None:
+    site, program = ready_site(2)
+    for count, changes in ((9, 50), (1, 51), (0, 52)):
+        fields = {"AGE": "1", "WORKERS": str(count), "CHANGES": str(changes)}
+        site.hear(program.id.pid + 1, Message(READY, {**fields, "BOOT_SECS": "1"}))
+        site.hear(program.id.pid + 1, Message(COUNTED, fields))
+    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    assert arbiter is not None and arbiter.count == 2
+    job = site.ask("myapp")
+    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+
+
+def test_a_count_that_was_lost_is_said_again_by_a_worker_and_acknowledged() -> None:
+    site, program = ready_site(3)
+    site.deaf = True
+    program.signal("TTOU")
+    site.settle()
+    site.deaf = False
+    about = {"AGE": "2", "WORKERS": "2", "CHANGES": str(program.changes)}
+    answer = site.hear(program.id.pid + 2, Message(COUNTED, about))
+    site.settle()
+    assert answer is not None and answer.sent is not None and answer.sent.kind == ACK
+    assert answer.sent.fields["CHANGES"] == str(program.changes)
+    job = site.ask("myapp")
+    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert program.num_workers == 2
+
+
+def test_a_count_that_was_lost_for_good_is_seen_in_the_process_table() -> None:
+    site, program = ready_site(3)
+    site.deaf = True
+    program.signal("TTOU")
+    site.settle()
+    site.deaf = False
+    job = site.ask("myapp")
+    site.pass_time(10)
+    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert program.num_workers == len(program.serving) == 2
