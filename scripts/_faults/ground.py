@@ -155,7 +155,8 @@ class Ground:
         """The readiness socket of the program's user."""
         environ = Path(f"/proc/{self.arbiter}/environ").read_bytes().split(b"\0")
         key = b"SUPERVISOR_ROLL_SOCKET="
-        return Path(next(os.fsdecode(one[len(key) :]) for one in environ if one.startswith(key)))
+        directory = next(os.fsdecode(one[len(key) :]) for one in environ if one.startswith(key))
+        return Path(directory) / str(os.getuid())
 
     def attack(self, script: str, secs: float, user: int) -> subprocess.Popen[bytes]:
         """Run a Python script, with the readiness socket's path as its argument, as a user."""

@@ -33,6 +33,8 @@ def overview_lines(found: wire.Overview, names: list[str] | None, now: float) ->
         lines.append("no listener has spoken yet: no rollout is possible")
     elif found.listener.get("state") not in wire.LISTENING:
         lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
+    elif found.listener.get("trouble"):
+        lines += with_why("the listener:", str(found.listener["trouble"]))
     return lines
 
 

@@ -56,7 +56,7 @@ def count_changed(server: Any, new: int, old: int | None) -> None:
 def reloaded(server: Any) -> None:
     """``on_reload``."""
     state = ArbiterState.of(server)
-    _tell(RELOADED, state)
+    _tell(RELOADED, state, UID=str(server.cfg.uid))
     if state.handover is not None:
         state.handover.reloaded()
     keeping.reloaded(server)
@@ -108,6 +108,8 @@ def _settle(server: Any, state: ArbiterState) -> None:
         min(surplus, key=lambda one: one[:2])[2].surplus = False
 
 
-def _tell(kind: str, state: ArbiterState) -> None:
+def _tell(kind: str, state: ArbiterState, **fields: str) -> None:
     changes, count = state.page.count()
-    Channel(patience_secs=0).tell(Message(kind, {"CHANGES": str(changes), "WORKERS": str(count)}))
+    Channel(patience_secs=0).tell(
+        Message(kind, {"CHANGES": str(changes), "WORKERS": str(count), **fields})
+    )

@@ -33,7 +33,7 @@ class Channel:
     """
 
     def __init__(self, patience_secs: float = PATIENCE_SECS) -> None:
-        self.path = os.environ.get(SOCKET_VARIABLE, "")
+        self.path = os.environ.get(SOCKET_VARIABLE, "")  # a directory
         self._patience = patience_secs
         self._awaited: tuple[str, _socket.socket, float] | None = None
 
@@ -103,7 +103,7 @@ class Channel:
         try:
             # Connected, since a full queue only shows in poll() on a connected socket.
             socket.settimeout(self._patience)
-            socket.connect(self.path)
+            self._connect(socket)
             socket.sendmsg([encode(message)], ancillary)
         except OSError:
             return False
@@ -111,6 +111,17 @@ class Channel:
             socket.close()
             self._spend(began)
         return True
+
+    def _connect(self, socket: _socket.socket) -> None:
+        # A worker may have become another user since it was forked.
+        user = os.geteuid()
+        try:
+            socket.connect(f"{self.path}/{user}")
+        except OSError:
+            if user != 0:
+                raise
+            # A listener that is not root has no socket but its own user's.
+            socket.connect(f"{self.path}/{os.stat(self.path).st_uid}")  # noqa: PTH116
 
     def _receive(
         self, socket: _socket.socket, wants_sockets: bool

@@ -102,7 +102,11 @@ def _hand_in(server: Any, state: ArbiterState) -> None:
             state.channel,
             Message(
                 LISTENING,
-                {"BINDS": "\n".join(texts_of(server.cfg)), "ARBITER_PID": str(server.pid)},
+                {
+                    "BINDS": "\n".join(texts_of(server.cfg)),
+                    "ARBITER_PID": str(server.pid),
+                    "UID": str(server.cfg.uid),
+                },
             ),
             descriptors(server.LISTENERS),
         )

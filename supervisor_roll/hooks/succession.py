@@ -95,7 +95,12 @@ def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> N
     keeping.own_paths(server, beside_another=beside_another)
     state.asked_for_sockets = True
     message = Message(
-        STARTING, {"BINDS": "\n".join(texts_of(server.cfg)), "CONFIGURED": str(server.cfg.workers)}
+        STARTING,
+        {
+            "BINDS": "\n".join(texts_of(server.cfg)),
+            "CONFIGURED": str(server.cfg.workers),
+            "UID": str(server.cfg.uid),
+        },
     )
     answer, fds = _answer_to(message, state, LISTENER_SECS if beside_another else 0.0)
     kept = kept_from(_lines(answer, "SOCKETS"), fds)

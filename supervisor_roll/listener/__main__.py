@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import selectors
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping, Set
+from typing import Any, TypeVar
 
 from supervisor_roll.listener import configuration
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
+from supervisor_roll.listener.process_stat import supervised
 from supervisor_roll.listener.process_table import ProcessTable
-from supervisor_roll.listener.readiness_socket import ReadinessSocket
+from supervisor_roll.listener.readiness_socket import ReadinessSocket, told
+from supervisor_roll.listener.seldom import Seldom
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.users import Users
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import eventlistener
@@ -27,9 +33,13 @@ from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
 
 log = logging.getLogger("supervisor_roll")
+_T = TypeVar("_T")
 
 # A burst of booting workers reads the configuration once.
 CONFIGURATION_SECS = 1.0
+# What fails in each pass of the loop must not make it spin.
+FAILED_SECS = 1.0
+_DESCRIPTORS = 65536
 _NEEDED = (
     (SOCKET_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
     ("SUPERVISOR_ROLL_CONFIG", "supervisord's configuration has no section [rpcinterface:roll]"),
@@ -83,22 +93,27 @@ def main(environ: Mapping[str, str]) -> int:
     path = environ["SUPERVISOR_ROLL_CONFIG"]
     read = _ConfigurationFile(path)
     _log_bad_sections(read)
+    _allow_descriptors()
     selector = selectors.DefaultSelector()
-    try:
-        readiness = ReadinessSocket(environ[SOCKET_VARIABLE])
-    except OSError as error:
-        log.error(
-            "cannot listen on %s: %s; set socket= in [rpcinterface:roll] to a path that "
-            "this user may create",
-            environ[SOCKET_VARIABLE],
-            error,
-        )
-        return 2
     supervisord = Supervisord(
         environ["SUPERVISOR_SERVER_URL"],
         *_credentials(path, environ),
         environ[TOKEN_VARIABLE],
     )
+    try:
+        pid = supervisord.pid()
+        readiness = ReadinessSocket(environ[SOCKET_VARIABLE], lambda one: supervised(one, pid))
+    except Unreachable as error:
+        log.error("%s", error)
+        return 1
+    except OSError as error:
+        log.error(
+            "cannot listen in %s: %s; set socket= in [rpcinterface:roll] to a directory that "
+            "this user may create",
+            environ[SOCKET_VARIABLE],
+            told(error, environ[SOCKET_VARIABLE]),
+        )
+        return 2
     coordinator = Coordinator(
         os.getpid(),
         supervisord,
@@ -108,7 +123,11 @@ def main(environ: Mapping[str, str]) -> int:
         time.monotonic,
         time.time,
         read.expire,
+        readiness.serve,
+        readiness.barrier,
     )
+    users = Users(read, pid)
+    readiness.serve(users.configured() | users.running())
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)
@@ -119,43 +138,99 @@ def main(environ: Mapping[str, str]) -> int:
         # supervisord restarts us, and nothing that we were told is lost.
         log.error("%s", error)
         return 1
-    _loop(selector, coordinator)
+    Loop(selector, coordinator, readiness, users).run()
     return 0
 
 
-def _loop(selector: selectors.BaseSelector, coordinator: Coordinator) -> None:
-    events = eventlistener.EventReader()
-    while True:
-        coordinator.pump()
-        deadline = coordinator.next_deadline()
+class Loop:
+    """Tells the coordinator what comes in. What fails costs no more than itself."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        coordinator: Coordinator,
+        readiness: ReadinessSocket,
+        users: Users,
+    ) -> None:
+        self._selector, self._coordinator = selector, coordinator
+        self._readiness, self._users = readiness, users
+        self._events = eventlistener.EventReader()
+        self._failures: dict[str, Seldom] = {}
+        self._failed = False
+
+    def run(self) -> None:
+        """Until supervisord has gone."""
+        while True:
+            self._failed = False
+            self._guarded(self._coordinator.pump)
+            ready = self._guarded(self._select) or []
+            # All that was said until now counts before any time passes, and what a worker said
+            # before that it is gone.
+            for datagram in self._guarded(self._readiness.receive) or []:
+                self._guarded(self._coordinator.heard, datagram, again=False)
+            for data in ready:
+                if isinstance(data, InstanceId):
+                    self._guarded(self._coordinator.exited, data)
+                elif data == "stdin" and not self._read_events():
+                    return
+            if self._failed:
+                time.sleep(FAILED_SECS)
+
+    def _select(self) -> list[Any]:
+        deadline = self._coordinator.next_deadline()
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = [key for key, _ in selector.select(timeout)]
-        # What a worker said counts before that it is gone.
-        for key in ready:
-            if isinstance(key.data, ReadinessSocket):
-                for datagram in key.data.receive():
-                    coordinator.heard(datagram)
-        for key in ready:
-            if isinstance(key.data, InstanceId):
-                coordinator.exited(key.data)
-            elif key.data == "stdin" and not _events(events, coordinator):
-                return
+        return [key.data for key, _ in self._selector.select(timeout)]
+
+    def _guarded(
+        self, what: Callable[..., _T], *arguments: object, again: bool = True
+    ) -> _T | None:
+        """``what(*arguments)``; None if it fails, which is logged once a minute.
+
+        ``again``: it will be tried again at once.
+        """
+        try:
+            return what(*arguments)
+        except Exception as error:  # noqa: BLE001 - the loop must go on, whatever it is
+            self._failed = self._failed or again
+            seldom = self._failures.setdefault(f"{what.__qualname__} {type(error)}", Seldom())
+            seldom.warn("%s", "".join(traceback.format_exception(error)).rstrip())
+            return None
+
+    def _read_events(self) -> bool:
+        """Acknowledge what supervisord has sent, at once. False if it has gone."""
+        try:
+            data = os.read(0, 65536)
+            names = self._events.feed(data)
+            for _ in names:
+                os.write(1, eventlistener.OK + eventlistener.READY)
+        except BlockingIOError:
+            return True
+        except BrokenPipeError:
+            return False
+        except BadMessage as error:
+            log.error("supervisord: %s", error)
+            return False
+        for name in names:
+            self._guarded(self._rung, name)
+        return bool(data)
+
+    def _rung(self, name: str) -> None:
+        """supervisord sent an event: look after the sockets at this occasion."""
+        self._coordinator.rung(processes_changed=name.startswith("PROCESS_"))
+        wanted: Set[int] = self._users.configured()
+        if not name.startswith("PROCESS_"):
+            wanted = wanted | self._users.running()
+        self._readiness.serve(wanted)
+        self._readiness.check()
+        self._coordinator.troubled(self._readiness.wrong)
 
 
-def _events(events: eventlistener.EventReader, coordinator: Coordinator) -> bool:
-    """Acknowledge what supervisord has sent, at once. False if it has gone."""
-    data = os.read(0, 65536)
-    if not data:
-        return False
-    try:
-        names = events.feed(data)
-    except BadMessage as error:
-        log.error("supervisord: %s", error)
-        return False
-    for name in names:
-        os.write(1, eventlistener.OK + eventlistener.READY)
-        coordinator.rung(processes_changed=name.startswith("PROCESS_"))
-    return True
+def _allow_descriptors() -> None:
+    """Raise the limit: the sockets that are kept, and what waits to be closed, take some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _log_bad_sections(read: _ConfigurationFile) -> None:

@@ -25,7 +25,7 @@ class Configuration:
     one or in the other. ``programs`` gives for each process, by its namespec, the NAME of the
     ``[program:NAME]`` or ``[fcgi-program:NAME]`` section that it comes from. ``files`` are the
     main file and then the included ones, in the order in which they were read; ``patterns`` are
-    what ``[include]`` names, made absolute.
+    what ``[include]`` names, made absolute. ``users`` are the ids of those whom programs run as.
     """
 
     path: str
@@ -34,6 +34,7 @@ class Configuration:
     programs: Mapping[str, str]
     files: tuple[str, ...]
     patterns: tuple[str, ...] = ()
+    users: frozenset[int] = frozenset()
 
     @property
     def sections(self) -> frozenset[str]:
@@ -75,7 +76,13 @@ def read(path: str) -> Configuration:
         except BadSetting as why:
             bad[name] = why.at(f"{source.parser.section_to_file[section]} [{section}]")
     return Configuration(
-        source.path, settings, bad, programs, tuple(source.files.values()), source.patterns
+        source.path,
+        settings,
+        bad,
+        programs,
+        tuple(source.files.values()),
+        source.patterns,
+        source.users(),
     )
 
 

@@ -26,7 +26,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from supervisor.datatypes import dict_of_key_value_pairs, inet_address, process_or_group_name
+from supervisor.datatypes import (
+    dict_of_key_value_pairs,
+    inet_address,
+    name_to_uid,
+    process_or_group_name,
+)
 from supervisor.options import (
     ServerOptions,
     UnhosedConfigParser,
@@ -192,6 +197,23 @@ class Source:
         except ValueError as why:
             raise BadConfiguration(self.path, one_line(why)) from None
         return self.options.programs
+
+    def users(self) -> frozenset[int]:
+        """The ids of the users that supervisord and its programs are to run as.
+
+        One that cannot be made out, or is unknown, is supervisord's to complain about.
+        """
+        found = set()
+        for section in self.parser.sections():
+            if section != "supervisord" and not section.startswith(("program:", "fcgi-program:")):
+                continue
+            try:
+                user = self.parser.saneget(section, "user", None, expansions=self._expansions)
+                if user is not None:
+                    found.add(int(name_to_uid(user)))
+            except (ValueError, KeyError, TypeError):
+                continue
+        return frozenset(found)
 
     def settings(self, section: str, name: str) -> Settings:
         """The settings in ``section``, which is ``[roll:name]``. Raises BadSetting.

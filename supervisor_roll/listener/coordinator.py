@@ -24,9 +24,10 @@ from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.overview import overview
 from supervisor_roll.listener.preflight import NotPossible
 from supervisor_roll.listener.process_table import ProcessTable
-from supervisor_roll.listener.readiness_socket import Datagram
+from supervisor_roll.listener.received import Datagram
 from supervisor_roll.listener.rolls import Rolls
 from supervisor_roll.listener.runs import Run
+from supervisor_roll.listener.seldom import Seldom
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.spoken import spoken
 from supervisor_roll.listener.supervisord import Supervisord, Unreachable
@@ -75,13 +76,19 @@ class Coordinator:
         clock: Callable[[], float],
         wall: Callable[[], float],
         expire: Callable[[], None] = lambda: None,
+        serve: Callable[[list[int]], None] = lambda uids: None,
+        barrier: Callable[[int], str] = lambda pid: "",
     ) -> None:
-        """``expire`` has the configuration read anew when it is asked for next."""
+        """``expire`` has the configuration read anew when it is asked for next.
+
+        ``serve`` lets these users' processes write to us too; ``barrier`` says why a process
+        cannot.
+        """
         self.pid, self._expire = pid, expire
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
-        self.knowledge = Knowledge(supervisord, table, self.clock)
+        self.knowledge = Knowledge(supervisord, table, self.clock, barrier)
         self.rolls = Rolls(
             self.outbox,
             self.knowledge,
@@ -91,7 +98,9 @@ class Coordinator:
             sides,
             self.clock,
         )
-        self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls)
+        self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls, serve)
+        self._unusable = Seldom()
+        self._trouble = ""
         self._rung = True
         self._retry_at: float | None = None
 
@@ -138,6 +147,11 @@ class Coordinator:
                 log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
         return run
 
+    def troubled(self, trouble: str) -> None:
+        """What is wrong with the listener itself, for rollstatus to say; empty: nothing."""
+        self._rung = self._rung or trouble != self._trouble
+        self._trouble = trouble
+
     def rung(self, processes_changed: bool) -> None:
         """supervisord sent an event: there may be requests in the mailbox."""
         self._rung = True
@@ -148,9 +162,18 @@ class Coordinator:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
         answer, fds = None, list[int]()
         try:
-            answer, fds = self._hearing.heard(datagram.pid, dg.decode(datagram.data), datagram.fds)
+            # One that has ended said nothing: its pid may be another's already.
+            if self.table.alive(datagram.sender):
+                message = dg.decode(datagram.data)
+                answer, fds = self._hearing.heard(datagram.sender.pid, message, datagram.fds)
         except RollError as error:
-            log.warning("a message from pid %d was not used: %s", datagram.pid, error)
+            self._unusable.warn(
+                "a message from pid %d was not used: %s", datagram.sender.pid, error
+            )
+        except BaseException:
+            if datagram.answer is not None:
+                datagram.answer.drop()
+            raise
         finally:
             datagram.close()
         if datagram.answer is not None:
@@ -242,6 +265,7 @@ class Coordinator:
                 statuses=overview(
                     rolls.statuses, rolls.runs, self.knowledge.arbiters.values(), outbox.wall()
                 ),
+                trouble=self._trouble,
             )
         )
         outbox.reports, outbox.taken, outbox.done = [], [], []

@@ -67,6 +67,9 @@ def gather(
     if arbiter is None or not (arbiter.workers or arbiter.facts):
         found = silence(knowledge.table, identity, spoke=arbiter is not None)
         young = knowledge.table.age_secs(identity) < settings.ready_timeout_secs
+        barrier = knowledge.barrier(identity) if found.gunicorn else ""
+        if barrier:
+            return Refusal(f"its Gunicorn (pid {identity.pid}) has not been heard: {barrier}")
         if found.awaits and young and waits:
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
@@ -89,6 +92,11 @@ def gather(
         pids = ", ".join(map(str, arbiter.undecided))
         return Waiting(f"worker {pids} to say whether it is ready")
     if few:
+        barrier = knowledge.barrier(identity)
+        if barrier:
+            return Refusal(
+                f"only {heard} of its {arbiter.count} workers have been heard: {barrier}"
+            )
         return Refusal(
             f"only {heard} of its {arbiter.count} workers have been heard within "
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "

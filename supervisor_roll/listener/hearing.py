@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from supervisor_roll.listener import deployed
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
@@ -23,9 +25,15 @@ class Hearing:
     """Tells the knowledge and the rollouts of each message."""
 
     def __init__(
-        self, outbox: Outbox, knowledge: Knowledge, table: ProcessTable, rolls: Rolls
+        self,
+        outbox: Outbox,
+        knowledge: Knowledge,
+        table: ProcessTable,
+        rolls: Rolls,
+        serve: Callable[[list[int]], None],
     ) -> None:
         self._outbox, self._knowledge, self._table, self._rolls = outbox, knowledge, table, rolls
+        self._serve = serve
 
     def heard(self, pid: int, message: Message, fds: list[int]) -> tuple[Message | None, list[int]]:
         """The answer, with the descriptors that go with it. What is taken of ``fds`` is taken out.
@@ -51,6 +59,8 @@ class Hearing:
         """What an arbiter says, or on its behalf one of its workers: the answer to it."""
         sender = self._table.identity(pid)
         arbiter = self._knowledge.arbiter(sender) if sender else None
+        if arbiter is not None:
+            self._serve_user(arbiter, message)
         if arbiter is None and message.kind in _FROM_BOTH:
             child = self._table.child(pid)
             arbiter = self._knowledge.arbiter(child.parent) if child else None
@@ -70,6 +80,12 @@ class Hearing:
             return successions.stopping(arbiter, message), []
         self._heard_arbiter(arbiter, message)
         return None, []
+
+    def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
+        """An arbiter says whom its workers are going to run as: that it may if it could do so."""
+        uid = int(message.number("UID", -1))
+        if uid >= 0 and self._table.uid(arbiter.id) in (0, uid):
+            self._serve([uid])
 
     def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
         self._outbox.unsaved = True

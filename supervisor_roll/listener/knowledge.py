@@ -36,7 +36,7 @@ log = logging.getLogger("supervisor_roll")
 
 # After so long without a word of it, as many workers are wanted as the process table shows.
 SHOWN_SECS = 5.0
-# Anybody may write to the readiness socket: a stranger must not keep supervisord busy.
+# What a program leaves behind may write too: it must not keep supervisord busy.
 REFETCH_SECS = 1.0
 
 
@@ -198,9 +198,16 @@ class Knowledge:
     """All arbiters that have spoken, each of them a process that supervisord runs."""
 
     def __init__(
-        self, supervisord: Supervisord, table: ProcessTable, clock: Callable[[], float]
+        self,
+        supervisord: Supervisord,
+        table: ProcessTable,
+        clock: Callable[[], float],
+        barrier: Callable[[int], str] = lambda pid: "",
     ) -> None:
+        """``barrier`` says why a process cannot write to us, if there is a reason."""
         self.supervisord, self.table, self._clock = supervisord, table, clock
+        self._barrier = barrier
+        self._unsupervised: set[InstanceId] = set()  # as of the last fetch
         self._supervisord_pid = os.getppid()
         self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
@@ -242,11 +249,14 @@ class Knowledge:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
-            if not found and (
-                self._clock() >= self._fetched_at + REFETCH_SECS or self._is_supervised(instance)
-            ):
+            late = self._clock() >= self._fetched_at + REFETCH_SECS
+            new = instance not in self._unsupervised
+            if not found and (late or (new and self._is_supervised(instance))):
                 self.stale()  # it may have been started since
                 found = [one for one in self._fetch() if one.pid == instance.pid]
+                if late:
+                    self._unsupervised.clear()
+                self._unsupervised.add(instance)
             if not found or not self.table.watch(instance):
                 return None
             name = found[0].namespec
@@ -318,6 +328,11 @@ class Knowledge:
             for child in self.table.children(arbiter.id)
             if child in arbiter.workers or child.started >= first
         ]
+
+    def barrier(self, instance: InstanceId) -> str:
+        """Why an arbiter, or one of its workers, cannot write to us; empty: nothing seems to."""
+        pids = [instance.pid, *(one.pid for one in self.table.children(instance))]
+        return next(filter(None, map(self._barrier, pids)), "")
 
     def siblings(self, namespec: str) -> list[Arbiter]:
         """The arbiters that run for a program: more than one while it is being succeeded."""

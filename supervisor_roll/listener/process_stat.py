@@ -55,3 +55,20 @@ def all_stats(proc: Path = PROC) -> Iterator[ProcessStat]:
 def age_secs(instance: InstanceId) -> float:
     """For how long the process has run."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - instance.started / TICKS
+
+
+def supervised(pid: int, supervisord: int, proc: Path = PROC) -> InstanceId | None:
+    """The process that has this pid, if it is a child or grandchild of ``supervisord``."""
+    found = stat_of(pid, proc)
+    if found is None:
+        return None
+    parent = None if found.parent == supervisord else stat_of(found.parent, proc)
+    if found.parent == supervisord or (parent is not None and parent.parent == supervisord):
+        return found.id
+    return None
+
+
+def pids_below(supervisord: int, proc: Path = PROC) -> list[int]:
+    """The pids of all such processes."""
+    parents = {one.id.pid: one.parent for one in all_stats(proc)}
+    return [pid for pid, parent in parents.items() if supervisord in (parent, parents.get(parent))]

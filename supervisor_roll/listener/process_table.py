@@ -13,6 +13,7 @@ from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 
 from supervisor_roll.listener import memory, process_limits, sockets
+from supervisor_roll.listener.credentials import Credentials
 from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
 from supervisor_roll.listener.process_limits import Left
@@ -63,6 +64,11 @@ class ProcessTable:
     def age_secs(self, instance: InstanceId) -> float:
         """For how long the process has run."""
         return age_secs(instance)
+
+    def uid(self, instance: InstanceId) -> int | None:
+        """The user whom the process runs as; None if it has gone."""
+        found = Credentials.of_process(instance.pid, self._proc)
+        return found.uid if found is not None and self.alive(instance) else None
 
     def descendants(self, instance: InstanceId) -> dict[int, int]:
         """The pids of its children, of their children, and so on, each with its parent's."""

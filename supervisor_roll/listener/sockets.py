@@ -9,16 +9,18 @@ wait in the backlog. An intended stop must refuse at once: then they are release
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor_roll.listener.received import Descriptors
 from supervisor_roll.rollout.events import InstanceId
 
-log = logging.getLogger("supervisor_roll")
+# How long the loop waits for one to be closed, at the most.
+PATIENCE_SECS = 1.0
+_descriptors = Descriptors()
 
 # pidfd_getfd(2), Linux 5.6; the same number on every architecture. Python has no name for it.
 _PIDFD_GETFD = 438
@@ -106,11 +108,8 @@ def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:
 
 
 def close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        try:
-            os.close(fd)
-        except OSError as error:
-            log.error("cannot close descriptor %d: %s", fd, error)
+    """Close them, in a thread if that takes long: they are others' sockets."""
+    _descriptors.close(fds, PATIENCE_SECS)
 
 
 def recovered(pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:

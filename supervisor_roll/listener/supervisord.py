@@ -61,6 +61,10 @@ class Supervisord:
         self._transport = SupervisorTransport(username, password, serverurl)
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
 
+    def pid(self) -> int:
+        """supervisord's own pid."""
+        return int(self._call("supervisor.getPID"))
+
     def exchange(self, text: str) -> str:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
         return str(self._call("roll.exchange", self._token, text))

@@ -12,8 +12,9 @@ from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 
 PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
 CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
-# sockaddr_un's sun_path has 108 bytes, one of them for the closing NUL.
-MAX_SOCKET_BYTES = 107
+# sockaddr_un's sun_path has 108 bytes, one of them for the closing NUL. Each socket in the
+# directory is named by a user's id, which has ten digits at the most.
+MAX_SOCKET_BYTES = 107 - len("/4294967295")
 _SECTION = "[rpcinterface:roll]"
 
 
@@ -22,14 +23,14 @@ def child_environment(options: Any, socket: str, unknown: Mapping[str, str]) -> 
     for key, value in unknown.items():
         raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known is socket")
     return {
-        SOCKET_VARIABLE: _socket_path(options, socket),
+        SOCKET_VARIABLE: _socket_directory(options, socket),
         PYTHON_VARIABLE: sys.executable,
         # ``here`` is the file's absolute directory at the time when the file was read.
         CONFIG_VARIABLE: str(Path(options.here) / Path(options.configfile).name),
     }
 
 
-def _socket_path(options: Any, socket: str) -> str:
+def _socket_directory(options: Any, socket: str) -> str:
     if socket:
         path, rule = socket, "must be an absolute path"
     else:
@@ -41,6 +42,6 @@ def _socket_path(options: Any, socket: str) -> str:
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
         raise ValueError(
             f"{_SECTION}: socket={path}: {rule} of at most {MAX_SOCKET_BYTES} bytes,"
-            f" as Unix sockets have it; this one has {len(os.fsencode(path))}"
+            f" as Unix sockets in this directory have it; this one has {len(os.fsencode(path))}"
         )
     return path

@@ -97,6 +97,8 @@ class RollRPCInterface:
         listener = None
         if process is not None:
             listener = {"pid": process.pid, "state": names.state_name(process)}
+            if self._mailbox.trouble:
+                listener["trouble"] = self._mailbox.trouble
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
     @for_the_listener

@@ -63,6 +63,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
         self.state = ""
+        self.trouble = ""  # what the listener said last that is wrong with itself
         self.statuses: dict[str, Status] = {}
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
         self._pending: dict[str, tuple[Request, float]] = {}
@@ -98,6 +99,7 @@ class Mailbox:
             self._job_of(report).add(report)
         if said.statuses is not None:
             self.statuses = said.statuses
+        self.trouble = said.trouble
         for id in said.done:
             if id in self._jobs:
                 self._jobs[id].done = True

@@ -8,7 +8,8 @@ has loaded the application.
 
 A message carries one end of a socket pair (SCM_RIGHTS) for the answer, so that only the
 process that got the message can answer it. Who sent it is what the kernel says
-(SCM_CREDENTIALS), never what the message says.
+(SCM_CREDENTIALS), never what the message says. The variable names a directory, in which each
+user has a socket of its own, named by the user's id.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ RELOADED = "RELOADED"  # it was sent HUP.
 FORK_FAILED = (
     "FORK_FAILED"  # it could not start a worker; ERROR says why. It wants none, or tries again.
 )
+# With UID, whom its workers are going to run as, in STARTING, LISTENING and RELOADED.
 STARTING = "STARTING"  # it has no sockets yet, and wants those that are kept for it.
 LISTENING = "LISTENING"  # here are its sockets, one for each line of SOCKETS. Workers say it too.
 STOPPING = "STOPPING"  # it has stopped: which of PATHS, of its Unix sockets, are to stay?

@@ -155,7 +155,8 @@ class Status:
 class Exchange:
     """What the listener says: ``state`` None keeps what was saved, ``statuses`` None changes none.
 
-    ``hello`` is a listener's first word after its start.
+    ``hello`` is a listener's first word after its start; ``trouble`` is what is wrong with
+    itself.
     """
 
     pid: int
@@ -165,6 +166,7 @@ class Exchange:
     statuses: dict[str, Status] | None = None
     taken: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -403,6 +405,7 @@ _RULES |= {
         "statuses": _or_none(_map_of(_value_of(Status))),
         "taken": _texts,
         "done": _texts,
+        "trouble": _text,
     },
     Delivery: {
         "requests": _list_of(_value_of(Request)),

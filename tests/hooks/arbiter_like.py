@@ -8,6 +8,8 @@ calls them.
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
 from typing import Any
 
 from supervisor_roll import hooks
@@ -24,6 +26,7 @@ class ArbiterLike:
     """``termed`` are the ages of the workers that were asked to leave, each once, in order."""
 
     def __init__(self, workers: int) -> None:
+        self.cfg = SimpleNamespace(uid=os.geteuid())
         self.WORKERS: dict[int, WorkerLike] = {}
         self.termed: list[int] = []
         self.worker_age = 0

@@ -18,7 +18,8 @@ from harness import gunicorn_venv
 from harness.folders import new_folder
 from harness.waiting import wait_until
 
-from supervisor_roll.listener.readiness_socket import Datagram, ReadinessSocket
+from supervisor_roll.listener.readiness_socket import ReadinessSocket
+from supervisor_roll.listener.received import Datagram
 from supervisor_roll.wire.datagram import (
     ACK,
     LISTENING,
@@ -97,7 +98,7 @@ class KeepingListener:
 
     def _take(self, datagram: Datagram) -> None:
         message = decode(datagram.data)
-        self.heard.append((datagram.pid, message))
+        self.heard.append((datagram.sender.pid, message))
         if message.kind == LISTENING and self.hand_ins_lost:
             self.hand_ins_lost -= 1
             datagram.close()

@@ -107,9 +107,9 @@ class RunningGunicorn:
                 continue
             for datagram in self._readiness.receive():
                 message = decode(datagram.data)
-                self.heard.append((datagram.pid, message))
+                self.heard.append((datagram.sender.pid, message))
                 if datagram.answer is not None:
-                    answer = self.answers(datagram.pid, message)
+                    answer = self.answers(datagram.sender.pid, message)
                     if answer is None:
                         datagram.answer.drop()
                     else:

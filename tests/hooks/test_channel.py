@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import threading
@@ -30,11 +31,12 @@ ENDLESS = 1000.0
 class RawListener:
     """The listener's end, bare: what is sent, and the sender's own socket for the answer."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        self.path = directory / str(os.geteuid())
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(30)
-        self._socket.bind(str(path))
+        self._socket.bind(str(self.path))
         self.taken: list[tuple[Message, list[socket.socket]]] = []
 
     def take(self) -> tuple[Message, list[socket.socket]]:

@@ -27,7 +27,7 @@ from pretend_table import TICKS, PretendSides, PretendTable, Process
 
 from supervisor_roll.listener.configuration import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
-from supervisor_roll.listener.readiness_socket import Datagram
+from supervisor_roll.listener.received import Datagram
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
@@ -285,7 +285,8 @@ class Site:
         if answer is not None:
             self.answers.append(answer)
         given: Any = answer
-        self.coordinator.heard(Datagram(pid, encode(message), given, [os.dup(fd) for fd in fds]))
+        sender = self.table.processes[pid].id
+        self.coordinator.heard(Datagram(sender, encode(message), given, [os.dup(fd) for fd in fds]))
         return answer
 
     def answered(self, answer: PretendAnswer, message: Message | None, fds: list[int]) -> None:

@@ -41,6 +41,7 @@ class PretendTable:
         self.processes: dict[int, Process] = {}
         self.watched: set[InstanceId] = set()
         self.forbidden = self.untraceable = False
+        self.uids: dict[int, int] = {}
         self.worker_bytes = 0
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
@@ -61,6 +62,9 @@ class PretendTable:
 
     def alive(self, instance: InstanceId) -> bool:
         return self.identity(instance.pid) == instance
+
+    def uid(self, instance: InstanceId) -> int | None:
+        return self.uids.get(instance.pid, 0) if self.alive(instance) else None
 
     def age_secs(self, instance: InstanceId) -> float:
         return self._site.now - instance.started / TICKS

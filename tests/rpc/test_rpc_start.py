@@ -68,7 +68,7 @@ def test_without_an_event_listener_the_fault_says_what_to_include(
     [
         (
             f"socket=/tmp/{'x' * 103}",
-            f"socket=/tmp/{'x' * 103}: must be an absolute path of at most 107 bytes",
+            f"socket=/tmp/{'x' * 103}: must be an absolute path of at most 96 bytes",
         ),
         ("socket=roll.sock", "socket=roll.sock: must be an absolute path"),
         ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known is socket"),
