@@ -288,3 +288,21 @@ def test_hup_in_a_rollout_is_warned_of() -> None:
     program.say(program.id.pid, RELOADED)
     site.settle()
     assert "HUP" in site.facts(job, wire.WARNING)["text"]
+
+
+@pytest.mark.parametrize(
+    ("runs_as", "says", "served"),
+    [(0, "33", [33]), (33, "33", [33]), (33, "34", []), (33, "0", []), (0, "-1", []), (0, "x", [])],
+)
+def test_an_arbiter_is_believed_whom_its_workers_will_run_as_if_it_can_have_them_so(
+    runs_as: int, says: str, served: list[int]
+) -> None:
+    site, program = ready_site(1)
+    heard: list[int] = []
+    site.coordinator._hearing._serve = heard.extend
+    site.table.uids[program.id.pid] = runs_as
+    site.hear(program.id.pid, Message(dg.RELOADED, {"UID": says}), answered=False)
+    assert heard == served
+    (worker, *_) = program.workers
+    site.hear(worker, Message(dg.READY, {"AGE": "1", "UID": "34"}))
+    assert heard == served

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,6 +210,73 @@ def test_each_user_has_a_socket_of_its_own(readiness: ReadinessSocket, path: Pat
     readiness.serve([65534])
     found = {one.name: (one.stat().st_uid, mode_of(one)) for one in path.iterdir()}
     assert found == {"0": (0, 0o600), "65534": (65534, 0o600)}
+
+
+def as_nobody(what: Callable[[], object]) -> int:
+    """Do it in a child that has become another user; its exit status."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setgroups([])
+            os.setuid(65534)
+            what()
+            os._exit(0)
+        except PermissionError:
+            os._exit(13)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(UID != 0, reason="only root serves other users")
+def test_a_worker_that_has_become_another_user_writes_to_that_users_socket(
+    readiness: ReadinessSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(path))
+    readiness.serve([65534])
+    for folder in path.parents:
+        if folder != Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        if folder.parent == Path("/tmp"):
+            break
+    channel = Channel(patience_secs=DEADLINE_SECS)  # of its arbiter's user, as yet
+    ended, end = os.pipe()
+
+    def say() -> None:
+        os.close(end)
+        channel.tell(Message(READY, {"AGE": "1"}))
+        os.read(ended, 1)
+
+    heard: list[bytes] = []
+
+    def hear() -> None:
+        wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard))
+        os.close(end)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    assert as_nobody(say) == 0
+    thread.join()
+    os.close(ended)
+    assert [decode(data) for data in heard] == [Message(READY, {"AGE": "1"})]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        assert as_nobody(lambda: one.sendto(b"x", f"{path}/65534")) == 0
+        assert as_nobody(lambda: one.sendto(b"x", f"{path}/0")) == 13
+
+
+@pytest.mark.skipif(UID != 0, reason="needs another user")
+def test_a_folder_that_a_user_may_not_pass_is_named(readiness: ReadinessSocket, path: Path) -> None:
+    readiness.serve([65534])
+    path.parent.chmod(0o700)
+    with subprocess.Popen(
+        ["/bin/sleep", "60"], user=65534, group=65534, extra_groups=[], cwd="/"
+    ) as other:
+        why = readiness.barrier(other.pid)
+        other.kill()
+    assert "user 65534" in why
+    assert str(path) in why
+    assert "chmod o+x" in why
+    assert readiness.barrier(os.getpid()) == ""
 
 
 def test_a_new_listener_takes_the_path_over(readiness: ReadinessSocket, path: Path) -> None:
