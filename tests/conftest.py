@@ -28,7 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # of xdist; it inherits what its controller has set
     config.stash[_TMPDIR] = folder = Path(tempfile.mkdtemp(prefix="t.", dir=temporary_root()))
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    shutil.rmtree(FAILED, ignore_errors=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -58,7 +57,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FAILED.is_dir():
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
         terminalreporter.write_line(f"The folders of failed tests are kept below {FAILED}.")
 
 

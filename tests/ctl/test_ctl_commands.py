@@ -437,4 +437,4 @@ class Running:
         wait_for(lambda: text in self.output)
 
     def ends(self) -> int:
-        return self.process.wait(15)
+        return self.process.wait(90)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from harness import Program, Site, wait_until
+from harness import Program, Site, patience, wait_until
 
 HOST = "shop.example"  # the only one that the Django application answers to
 
@@ -38,7 +38,7 @@ def test_it_is_rolled_under_load(
 def test_django_asked_for_a_host_that_it_does_not_allow(make_site: Callable[..., Site]) -> None:
     site = make_site(Program(app="django_app:app", roll={"health": "/_status"}))
     before = site.workers("web")
-    ran = site.ctl("rollrestart", "--ready-timeout=2", "web")
+    ran = site.ctl("rollrestart", f"--ready-timeout={patience():.1f}", "web")
     assert ran.status == 1, ran.output
     assert "400 Bad Request" in ran.output
     assert site.wait_ready("web", 2).children == before.children

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -23,11 +24,14 @@ def test_hup_of_a_slow_booting_app_leaves_no_worker_ready_and_stalls_requests(
     slow_site: Site,
 ) -> None:
     before = slow_site.workers("web")
-    slow_site.add_release("v2")
+    slow_site.add_release("v2", boot="gate", boot_secs=0)
     with slow_site.load("web") as load, slow_site.observe("web") as seen:
         wait_until(lambda: load.answered_by("v1") > 25, 10, "the old release answers")
         slow_site.deploy("v2")
         assert slow_site.ctl("signal", "HUP", "web").status == 0
+        wait_until(lambda: not slow_site.workers("web").ready, 30, "no worker is ready")
+        time.sleep(BOOT_SECS)
+        slow_site.open_gate("v2")
         slow_site.wait_replaced("web", before)
         wait_until(lambda: load.answered_by("v2") > 25, 10, "the new release answers")
         summary = load.stop()

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site, wait_until
+from harness import Program, Site, patience, unharmed, wait_until
 
 WORKERS = 2
 
@@ -17,27 +17,25 @@ WORKERS = 2
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site(
         Program(
-            workers=WORKERS, boot_secs=0.3, roll={"health": "/_status", "ready_timeout_secs": "3"}
+            workers=WORKERS,
+            boot_secs=0.3,
+            # In time to be checked on a busy machine, too.
+            roll={"health": "/_status", "ready_timeout_secs": f"{1.5 * patience():.1f}"},
         )
     )
 
 
 def test_a_sick_release_fails_the_rollout_and_answers_nobody(site: Site) -> None:
-    before, arbiter = site.workers("web"), site.pid("web")
     site.add_release("sick", status=503)
     site.deploy("sick")
-    with site.load("web") as load:
+    with unharmed(site, replaced=0) as meanwhile:
         ran = site.ctl("rollrestart", "web")
-        wait_until(lambda: len(load.so_far().requests) > 50, 15, "requests go on")
-        summary = load.stop()
+        wait_until(lambda: meanwhile.load.sent > 50, 15, "requests go on")
     assert ran.status == 1, ran.output
     assert "BROKEN" in ran.output
     assert "503" in ran.output
     assert "still serving: 2 workers (2 outdated, 0 fresh)" in ran.output
-    assert not summary.failed, summary
-    assert summary.answered.keys() == {"v1"}
-    assert site.wait_ready("web", WORKERS).children == before.children
-    assert site.pid("web") == arbiter
+    assert meanwhile.load.so_far().answered.keys() == {"v1"}
 
 
 def test_a_check_that_becomes_good_in_time_lets_the_rollout_go_on(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from harness import Program, Site
+from harness import Program, Site, patience, unharmed, wait_until
 
 WORKERS = 3
 
@@ -21,22 +21,16 @@ def site(make_site: Callable[..., Site]) -> Site:
 
 
 def test_a_hanging_import_times_out_and_is_killed(site: Site) -> None:
-    before, arbiter = site.workers("web"), site.pid("web")
-    with site.load("web") as load, site.observe("web") as seen:
+    with unharmed(site, replaced=0):
         roll = site.ctl_start("rollrestart", "--ready-timeout=2", "web")
         (hanging,) = site.wait_booting("web", 1).booting
         ran = roll.wait()
-        summary = load.stop()
     assert ran.status == 1, ran.output
     assert f"BROKEN: worker {hanging} was not ready within 2 s" in ran.output
     assert f"worker {hanging} has not left after" in ran.output
     assert "sent it KILL" in ran.output
     assert not psutil.pid_exists(hanging)
-    assert not summary.failed, summary
-    assert seen.min_ready == WORKERS
     assert site.boots("web") == WORKERS + 1
-    assert site.wait_ready("web", WORKERS).children == before.children
-    assert site.pid("web") == arbiter
 
 
 def test_the_mended_release_rolls_after_it(site: Site) -> None:
@@ -49,16 +43,15 @@ def test_the_mended_release_rolls_after_it(site: Site) -> None:
 
 
 def test_in_place_too_the_mended_release_rolls_after_it(site: Site) -> None:
-    in_place = ("rollrestart", "--max-surge=0", "--max-unavailable=1", "--ready-timeout=2", "web")
-    with site.load("web") as load, site.observe("web") as seen:
-        ran = site.ctl(*in_place)
-        assert ran.status == 1, ran.output
+    in_place = ("rollrestart", "--max-surge=0", "--max-unavailable=1", "web")
+    site.add_release("mended")
+    with unharmed(site, least_ready=WORKERS - 1):
+        roll = site.ctl_start(*in_place, f"--ready-timeout={patience():.1f}")
+        wait_until(lambda: "hangs while it boots" in site.log("web"), 30, "the release hangs")
         assert len(site.workers("web").ready) == WORKERS - 1
-        site.add_release("mended")
+        # Before the worker that hangs is ended: its replacement must not hang as well.
         site.deploy("mended")
+        ran = roll.wait()
+        assert ran.status == 1, ran.output
         ran = site.ctl(*in_place)
         assert ran.status == 0, ran.output
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert seen.min_ready == WORKERS - 1
-    site.wait_ready("web", WORKERS)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from harness import Command, Load, Program, Sample, Site, wait_until
+from harness import Command, Load, Program, Sample, Site, patience, unharmed, wait_until
 
 WORKERS = 3
 
@@ -22,69 +22,53 @@ def site(make_site: Callable[..., Site]) -> Site:
 
 
 def test_paused_it_adds_and_retires_none_until_it_is_resumed(site: Site) -> None:
-    before, arbiter = site.workers("web"), site.pid("web")
-    with site.load("web") as load, site.observe("web") as seen:
+    with unharmed(site, replaced=WORKERS) as meanwhile:
         roll, held = _paused_in_its_middle(site)
-        assert len(held.children & before.children) == WORKERS - 1
-        _assert_held(site, held, load)
+        assert len(held.children & meanwhile.before.children) == WORKERS - 1
+        _assert_held(site, held, meanwhile.load)
         resume = site.ctl("rollresume", "web")
         assert resume.status == 0, resume.output
         assert "web: resuming" in resume.output
         ran = roll.wait()
-        summary = load.stop()
     assert ran.status == 0, ran.output
     assert "resumed by supervisorctl rollresume" in ran.output
     assert f"complete: {WORKERS} workers replaced" in ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready == WORKERS
     assert site.boots("web") == 2 * WORKERS
-    assert not site.wait_ready("web", WORKERS).children & before.children
-    assert site.pid("web") == arbiter
 
 
 def test_paused_it_can_be_aborted(site: Site) -> None:
-    before, arbiter = site.workers("web"), site.pid("web")
-    with site.load("web") as load, site.observe("web") as seen:
+    with unharmed(site, replaced=1):
         roll, _ = _paused_in_its_middle(site)
         assert site.ctl("rollabort", "web").status == 0
         ran = roll.wait()
-        after = site.wait_ready("web", WORKERS)
-        summary = load.stop()
     assert ran.status == 1, ran.output
     assert f"aborted: 1 of {WORKERS} workers replaced" in ran.output
-    assert len(after.children & before.children) == WORKERS - 1
     assert site.rollout("web")["state"] == "aborted"
-    assert not summary.failed, summary
-    assert seen.min_ready == WORKERS
-    assert site.pid("web") == arbiter
 
 
 def test_paused_it_still_gives_up_a_worker_that_is_not_ready_in_time(site: Site) -> None:
     before = site.workers("web")
-    roll = site.ctl_start("rollrestart", "--ready-timeout=4", "web")
+    secs = f"{2 * patience():.0f}"  # in time to be paused, on a busy machine too
+    roll = site.ctl_start("rollrestart", f"--ready-timeout={secs}", "web")
     site.wait_booting("web", 1)
     assert site.ctl("rollpause", "web").status == 0
     ran = roll.wait()
     assert ran.status == 1, ran.output
     assert "paused by" in ran.output
-    assert "was not ready within 4 s" in ran.output
+    assert f"was not ready within {secs} s" in ran.output
     assert site.wait_ready("web", WORKERS).children == before.children
 
 
 def test_paused_it_stays_so_when_the_listener_is_killed(site: Site) -> None:
-    before = site.workers("web")
-    with site.load("web") as load:
+    with unharmed(site, replaced=WORKERS) as meanwhile:
         roll, held = _paused_in_its_middle(site)
         listener = site.listener_pid
         os.kill(listener, signal.SIGKILL)
         site.wait_listener(other_than=listener)
-        _assert_held(site, held, load)
+        _assert_held(site, held, meanwhile.load)
         assert site.ctl("rollresume", "web").status == 0
         ran = roll.wait()
-        summary = load.stop()
     assert ran.status == 0, ran.output
-    assert not summary.failed, summary
-    assert not site.wait_ready("web", WORKERS).children & before.children
 
 
 def test_what_is_not_being_rolled_cannot_be_paused_and_takes_no_harm(site: Site) -> None:

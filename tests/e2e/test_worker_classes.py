@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
-from harness import Load, Program, Ran, Site, gunicorn_venv, wait_until
+from harness import Load, Program, Ran, Site, gunicorn_venv, patience, wait_until
 
 WORKERS = 2
 STARTUP_SECS = 1.0
@@ -98,7 +98,7 @@ def test_each_class_is_rolled_and_a_sick_release_answers_nobody(
             assert ran[name].output.count("health 200 OK") == WORKERS, (name, ran[name].output)
         before = {name: site.workers(name).children for name in names}
         site.deploy("sick")
-        ran = roll_all(site, names, "--ready-timeout=2")
+        ran = roll_all(site, names, f"--ready-timeout={patience():.1f}")
         for name in names:
             wait_until(lambda n=name: load[n].answered_by("v2") > 20, 15, f"{name} goes on")
         summaries = {name: load[name].stop() for name in names}
@@ -137,7 +137,7 @@ def test_a_lifespan_start_up_that_fails_fails_the_rollout_with_its_message(
             assert ran.status == 0, ran.output
             assert ran.output.count("health 200 OK") == WORKERS, ran.output
         site.deploy("sick")
-        for ran in roll_all(site, names, "--ready-timeout=2").values():
+        for ran in roll_all(site, names, f"--ready-timeout={patience():.1f}").values():
             assert ran.status == 1, ran.output
             assert "503" in ran.output, ran.output
         summaries = {name: load[name].stop() for name in names}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import gunicorn_venv
 from harness.folders import new_folder
-from harness.waiting import wait_until
+from harness.waiting import patience, wait_until
 
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
 from supervisor_roll.listener.received import Datagram
@@ -168,7 +168,7 @@ class Gunicorn:
         return self.exit_status()
 
     def exit_status(self) -> int:
-        return self.process.wait(DEADLINE_SECS)
+        return self.process.wait(DEADLINE_SECS * patience())
 
     def descriptors(self) -> list[str]:
         """The kinds of what the arbiter has open."""
@@ -251,7 +251,7 @@ class Site:
             if gunicorn.process.poll() is None:
                 gunicorn.process.terminate()
                 try:
-                    gunicorn.process.wait(DEADLINE_SECS)
+                    gunicorn.process.wait(DEADLINE_SECS * patience())
                 except subprocess.TimeoutExpired:
                     gunicorn.process.kill()
                     gunicorn.process.wait()
@@ -274,7 +274,7 @@ def ask(bind: str, path: str = "/", *, tls: bool = False) -> str:
         host = host.strip("[]")
         client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         address = (host, int(port))  # type: ignore[assignment]
-    client.settimeout(DEADLINE_SECS)
+    client.settimeout(DEADLINE_SECS * patience())
     with client:
         client.connect(address)
         if tls:

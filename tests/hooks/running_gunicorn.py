@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from harness.folders import new_folder
+from harness.waiting import patience
 
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
 from supervisor_roll.wire.datagram import ACK, SOCKET_VARIABLE, Message, decode
@@ -97,9 +98,9 @@ class RunningGunicorn:
 
     def hear_until(self, condition: Callable[[], bool], what: str) -> None:
         """Take and answer messages until the condition holds."""
-        deadline = time.monotonic() + DEADLINE_SECS
+        began = time.monotonic()
         while not condition():
-            assert time.monotonic() < deadline, (
+            assert time.monotonic() < began + DEADLINE_SECS * patience(), (
                 f"not within {DEADLINE_SECS:g} s: {what}; heard {self.heard}; "
                 f"stderr {(self.directory / 'stderr').read_text()}"
             )
@@ -140,7 +141,7 @@ class RunningGunicorn:
     def connect(self) -> socket.socket | None:
         """Send a request as soon as Gunicorn listens; the connection, or None if it does not."""
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(DEADLINE_SECS)
+        client.settimeout(DEADLINE_SECS * patience())
         try:
             client.connect(str(self.directory / "http"))
         except OSError:
@@ -158,7 +159,7 @@ class RunningGunicorn:
     def exit_status(self) -> int:
         """Wait for its end."""
         assert self._process is not None
-        return self._process.wait(DEADLINE_SECS)
+        return self._process.wait(DEADLINE_SECS * patience())
 
     def close(self) -> None:
         for client in self._clients:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness.waiting import wait_until
+from harness.waiting import patience, wait_until
 
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.rollout.events import InstanceId
@@ -196,6 +196,6 @@ def test_a_signal_reaches_exactly_the_process_that_is_meant(
         assert table.watch(instance)
     line(process)  # it runs, and so hears TERM as a program
     table.send(instance, signal.SIGTERM)
-    assert process.wait(DEADLINE_SECS) == -signal.SIGTERM
+    assert process.wait(DEADLINE_SECS * patience()) == -signal.SIGTERM
     table.send(instance, signal.SIGTERM)  # no error
     table.unwatch(instance)

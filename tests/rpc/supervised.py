@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
@@ -19,6 +18,7 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from harness.folders import new_folder
 from harness.processes import die_with_parent
+from harness.waiting import patience, wait_until
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
@@ -51,19 +51,7 @@ _Got = TypeVar("_Got")
 
 def wait_for(condition: Callable[[], _Got], secs: float = 15.0) -> _Got:
     """What ``condition`` gives as soon as that is true; supervisord's errors count as not yet."""
-    deadline = time.monotonic() + secs
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            got = condition()
-        except (OSError, HTTPException, Fault) as error:
-            last = error
-        else:
-            if got:
-                return got
-            last = got
-        time.sleep(0.02)
-    raise AssertionError(f"not within {secs} s: {condition}: {last!r}")
+    return wait_until(condition, secs, repr(condition), not_yet=(OSError, HTTPException, Fault))
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -130,7 +118,7 @@ class Supervised:
             for process in [supervisord, *supervisord.children(recursive=True)]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            self.process.wait(15)
+            self.process.wait(90)
         shutil.rmtree(self.folder)
 
     @property
@@ -219,7 +207,7 @@ class Supervised:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=30,
+            timeout=30 * patience(),
             check=False,
         )
         return done.returncode, done.stdout

@@ -25,38 +25,37 @@ OTHER = f"[program:other]\n{PLAIN}\n"
 POOL = "[eventlistener:pool]\ncommand=sleep 1000\nevents=TICK_5\nstartsecs=0\n"
 
 
-@pytest.mark.parametrize(
-    ("line", "changed"),
-    [
-        ("autostart=false", {"autostart": LIVE}),
-        ("autorestart=true", {"autorestart": LIVE}),
-        ("startretries=7", {"startretries": LIVE}),
-        ("stopsignal=INT", {"stopsignal": LIVE}),
-        ("stopwaitsecs=7", {"stopwaitsecs": LIVE}),
-        ("stopasgroup=true", {"stopasgroup": LIVE, "killasgroup": LIVE}),
-        ("exitcodes=7", {"exitcodes": LIVE}),
-        ("priority=7", {"priority": LIVE}),
-        ("stderr_syslog=true", {"stderr_syslog": NEEDS_ARBITER}),
-        ("stdout_logfile_maxbytes=1MB", {"stdout_logfile_maxbytes": NEEDS_ARBITER}),
-        ("stdout_logfile_backups=1", {"stdout_logfile_backups": NEEDS_ARBITER}),
-        ("stdout_capture_maxbytes=1MB", {"stdout_capture_maxbytes": NEEDS_ARBITER}),
-        ("stderr_events_enabled=true", {"stderr_events_enabled": NEEDS_ARBITER}),
-        ("serverurl=http://127.0.0.1:1", {"serverurl": NEEDS_ARBITER}),
-        ("stdout_logfile=NONE", {"stdout_logfile": NEEDS_ARBITER}),
-        ("stdout_logfile=AUTO", {}),
-        ("environment=", {}),
-        ("umask=022\nstopwaitsecs=7", {"umask": NEEDS_ARBITER, "stopwaitsecs": LIVE}),
-    ],
-)
-def test_changed_keys_have_the_names_of_the_section(
-    begin: Begin, line: str, changed: dict[str, str]
-) -> None:
+# A line of a program's section, and what it changes.
+LINES = [
+    ("autostart=false", {"autostart": LIVE}),
+    ("autorestart=true", {"autorestart": LIVE}),
+    ("startretries=7", {"startretries": LIVE}),
+    ("stopsignal=INT", {"stopsignal": LIVE}),
+    ("stopwaitsecs=7", {"stopwaitsecs": LIVE}),
+    ("stopasgroup=true", {"stopasgroup": LIVE, "killasgroup": LIVE}),
+    ("exitcodes=7", {"exitcodes": LIVE}),
+    ("priority=7", {"priority": LIVE}),
+    ("stderr_syslog=true", {"stderr_syslog": NEEDS_ARBITER}),
+    ("stdout_logfile_maxbytes=1MB", {"stdout_logfile_maxbytes": NEEDS_ARBITER}),
+    ("stdout_logfile_backups=1", {"stdout_logfile_backups": NEEDS_ARBITER}),
+    ("stdout_capture_maxbytes=1MB", {"stdout_capture_maxbytes": NEEDS_ARBITER}),
+    ("stderr_events_enabled=true", {"stderr_events_enabled": NEEDS_ARBITER}),
+    ("serverurl=http://127.0.0.1:1", {"serverurl": NEEDS_ARBITER}),
+    ("stdout_logfile=NONE", {"stdout_logfile": NEEDS_ARBITER}),
+    ("stdout_logfile=AUTO", {}),
+    ("environment=", {}),
+    ("umask=022\nstopwaitsecs=7", {"umask": NEEDS_ARBITER, "stopwaitsecs": LIVE}),
+]
+
+
+def test_changed_keys_have_the_names_of_the_section(begin: Begin) -> None:
     site = begin(MYAPP + OTHER)
     assert site.reread() == Reread()
-    found = site.change(MYAPP + line + "\n" + OTHER)
-    assert keys(found) == ({"myapp": changed} if changed else {})
-    assert site.reload_config() == [[[], ["myapp"] if changed else [], []]]
-    assert site.change(MYAPP + OTHER) == Reread()
+    for line, changed in LINES:
+        found = site.change(MYAPP + line + "\n" + OTHER)
+        assert keys(found) == ({"myapp": changed} if changed else {}), line
+        assert site.reload_config() == [[[], ["myapp"] if changed else [], []]], line
+        assert site.change(MYAPP + OTHER) == Reread(), line
 
 
 def test_the_digest_stands_for_all_new_values(begin: Begin) -> None:
@@ -94,46 +93,47 @@ def test_what_is_beside_a_program_is_none_of_it(begin: Begin) -> None:
     assert site.reread() == found
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (
-            "[program:myapp]\ncommand=x\nstartsecs=soon\n",
-            ["'soon'", "in section 'program:myapp'", "programs.conf"],
-        ),
-        ("[program:new]\nautostart=true\n", ["does not specify a command", "programs.conf"]),
-        ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
-        ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
-        ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
-        (
-            "[group:web]\nprograms=nosuch\n",
-            ["[group:web] names unknown program", "nosuch", "programs.conf"],
-        ),
-        ("command=x\n", ["no section headers", "programs.conf"]),
-        ("[program:new]\ncommand\n", ["programs.conf"]),
-        ("[program:new]\ncommand=x\npriority=high\n", ["'high'", "program:new", "programs.conf"]),
-        (
-            "[fcgi-program:new]\ncommand=x\nsocket=tcp://localhost:1\nuser=nobody-at-all\n",
-            ["nobody-at-all", "fcgi-program:new", "programs.conf"],
-        ),
-        ("[eventlistener:new]\ncommand=x\n", ["eventlistener:new", "programs.conf"]),
-        ("\udcff[program:new]\ncommand=x\n", ["decode", "programs.conf"]),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(
-    begin: Begin, text: str, says: list[str]
-) -> None:
+# The text of a file that cannot be used, and words that name what is wrong there.
+UNUSABLE = [
+    (
+        "[program:myapp]\ncommand=x\nstartsecs=soon\n",
+        ["'soon'", "in section 'program:myapp'", "programs.conf"],
+    ),
+    ("[program:new]\nautostart=true\n", ["does not specify a command", "programs.conf"]),
+    ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
+    ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
+    ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
+    (
+        "[group:web]\nprograms=nosuch\n",
+        ["[group:web] names unknown program", "nosuch", "programs.conf"],
+    ),
+    ("command=x\n", ["no section headers", "programs.conf"]),
+    ("[program:new]\ncommand\n", ["programs.conf"]),
+    ("[program:new]\ncommand=x\npriority=high\n", ["'high'", "program:new", "programs.conf"]),
+    (
+        "[fcgi-program:new]\ncommand=x\nsocket=tcp://localhost:1\nuser=nobody-at-all\n",
+        ["nobody-at-all", "fcgi-program:new", "programs.conf"],
+    ),
+    ("[eventlistener:new]\ncommand=x\n", ["eventlistener:new", "programs.conf"]),
+    ("\udcff[program:new]\ncommand=x\n", ["decode", "programs.conf"]),
+]
+
+
+def test_a_file_that_cannot_be_used_is_named_and_nothing_changes(begin: Begin) -> None:
     site = begin(MYAPP)
     before = site.processes()
     site.change(MYAPP + "environment=A=1\n")
-    site.write(text)
-    code, told = fault(site.listener.reread)
-    assert code == Faults.CANT_REREAD
-    assert [word for word in says if word not in told] == []
-    assert "\n" not in told
-    assert site.processes() == before
-    new = site.succeed().successor
-    assert environ(new)["A"] == "1", "the last that could be read is what counts"
+    for text, says in UNUSABLE:
+        site.write(text)
+        code, told = fault(site.listener.reread)
+        assert code == Faults.CANT_REREAD, text
+        assert [word for word in says if word not in told] == []
+        assert "\n" not in told
+        assert site.processes() == before, text
+        new = site.succeed().successor
+        assert environ(new)["A"] == "1", "the last that could be read is what counts"
+        site.discard()
+        wait_for(lambda: site.processes() == before)
     assert site.change(MYAPP) == Reread()
 
 

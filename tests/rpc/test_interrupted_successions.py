@@ -184,7 +184,7 @@ def test_supervisord_shuts_down_with_all(begin: Begin, promoted: bool) -> None:
     site.server.supervisor.shutdown()
     if promoted:  # it waits for the retiring one, as for any
         assert fault(site.succeed)[0] == Faults.SHUTDOWN_STATE
-    assert site.process.wait(15) == 0
+    assert site.process.wait(90) == 0
     assert gone(old)
     assert gone(new)
     assert "Traceback" not in site.output

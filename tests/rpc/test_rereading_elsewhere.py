@@ -48,7 +48,7 @@ def folder() -> Iterator[Path]:
     if pidfile.exists():
         daemon = psutil.Process(int(pidfile.read_text()))
         os.kill(daemon.pid, signal.SIGTERM)
-        daemon.wait(15)
+        daemon.wait(90)
     shutil.rmtree(folder)
 
 

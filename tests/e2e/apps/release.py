@@ -47,6 +47,7 @@ def _boot() -> None:
         case "gate":
             _wait_at(_FOLDER / "gate")
         case "hang":
+            print(f"release {NAME} hangs while it boots", file=sys.stderr, flush=True)
             while True:
                 time.sleep(60)
         case "raise":

@@ -12,9 +12,10 @@ from harness.configuration import Inet, Program, free_port
 from harness.connections import connected, refuses
 from harness.load import Load, Request, Summary, steady
 from harness.observe import ArbitersTable, Observer, Sample, WorkerTable
+from harness.promise import unharmed
 from harness.site import Site
 from harness.venvs import gunicorn_venv, supervisor_venv
-from harness.waiting import wait_until
+from harness.waiting import patience, wait_until
 
 __all__ = [
     "ArbitersTable",
@@ -32,8 +33,10 @@ __all__ = [
     "connected",
     "free_port",
     "gunicorn_venv",
+    "patience",
     "refuses",
     "steady",
     "supervisor_venv",
+    "unharmed",
     "wait_until",
 ]

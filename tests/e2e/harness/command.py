@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from harness.waiting import wait_until
+from harness.waiting import patience, wait_until
 
 
 class Ran(NamedTuple):
@@ -62,10 +62,10 @@ class Command:
     def wait(self, deadline_secs: float = 90.0) -> Ran:
         """Wait for its end. AssertionError, with what it has said, if that does not come."""
         try:
-            status = self._process.wait(deadline_secs)
+            status = self._process.wait(deadline_secs * patience())
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"still running after {deadline_secs} s, having said:\n{self.output}"
+                f"still running after {deadline_secs:g} s and more, having said:\n{self.output}"
             ) from None
         self._reader.join()
         return Ran(status, self.output)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from harness.waiting import patience
+
 #: Every process of a site inherits this variable; its value is the site's folder.
 STAMP = "SUPERVISOR_ROLL_TEST_SITE"
 
@@ -52,5 +54,5 @@ def kill(processes: list[psutil.Process], deadline_secs: float = 5.0) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(processes, timeout=deadline_secs)
-    assert not alive, f"still there {deadline_secs} s after KILL: {alive}"
+    _, alive = psutil.wait_procs(processes, timeout=deadline_secs * patience())
+    assert not alive, f"still there {deadline_secs:g} s and more after KILL: {alive}"

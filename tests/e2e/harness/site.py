@@ -21,7 +21,7 @@ from harness.configuration import Inet, Program
 from harness.load import Load
 from harness.observe import ArbitersTable, Observer, Sample, WorkerTable
 from harness.site_folder import SiteFolder
-from harness.waiting import wait_until
+from harness.waiting import patience, wait_until
 
 _BIN = Path(sys.executable).parent
 
@@ -101,7 +101,7 @@ class Site(SiteFolder):
         if self._daemon is not None:
             if self._daemon.poll() is None:
                 self._daemon.terminate()
-            deadline = time.monotonic() + deadline_secs
+            deadline = time.monotonic() + deadline_secs * patience()
             while self._daemon.poll() is None and time.monotonic() < deadline:
                 self._nudge()
                 time.sleep(0.05)
@@ -145,7 +145,7 @@ class Site(SiteFolder):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=deadline_secs,
+            timeout=deadline_secs * patience(),
         )
         return Ran(ran.returncode, ran.stdout)
 

@@ -36,9 +36,10 @@ def _venv(name: str, packages: list[str]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists() or done.read_text() != str(CHECKOUT):
             _run(sys.executable, "-m", "venv", "--clear", str(folder))
-            pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
-            _run(*pip, *packages)
-            _run(*pip, "--no-deps", "--editable", str(CHECKOUT))
+            python = str(folder / "bin" / "python")
+            _run(python, "-m", "pip", "install", "--quiet", *packages)
+            (packages_folder,) = folder.glob("lib/python3*/site-packages")
+            (packages_folder / "checkout.pth").write_text(f"{CHECKOUT}\n")
             done.write_text(str(CHECKOUT))  # its paths are absolute: another place, another venv
     return folder / "bin"
 
