@@ -52,7 +52,7 @@ def main() -> int:
     if not chosen:
         parser.error("no fault has such a name; see --list")
     if options.list:
-        print("\n".join(f"{one.name:<34}{one.strategy}" for one in chosen))
+        print("\n".join(f"{one.name:<42}{one.strategy}" for one in chosen))
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
@@ -61,7 +61,7 @@ def main() -> int:
 
 def _try_all(chosen: list[Fault], seed: int, jobs: int) -> int:
     print(
-        f"seed {seed}\n{'fault':<34}{'strategy':<10}{'failed':>8} of{'':<6}{'least ready':<13}"
+        f"seed {seed}\n{'fault':<42}{'strategy':<10}{'failed':>8} of{'':<6}{'least ready':<13}"
         f"{'count':<10}{'secs':>5}  verdict",
         flush=True,
     )
@@ -108,7 +108,7 @@ def _tell(one: Fault, verdict: str, found: Outcome | None, notes: list[str], sec
         if found
         else f"{'':<41}"
     )
-    print(f"{one.name:<34}{one.strategy:<10}{figures}{secs:>4.0f}  {verdict}", flush=True)
+    print(f"{one.name:<42}{one.strategy:<10}{figures}{secs:>4.0f}  {verdict}", flush=True)
     for note in notes:
         print("".join(f"    {line}\n" for line in note.splitlines()), end="", flush=True)
 

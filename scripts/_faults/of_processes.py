@@ -22,7 +22,7 @@ def outdated_stopped(ground: Ground) -> None:
 
 @fault("fresh worker killed")
 def fresh_killed(ground: Ground) -> None:
-    with ground.rolling(good=False):
+    with ground.rolling():
         kill(ground.fresh)
         time.sleep(1)
 
