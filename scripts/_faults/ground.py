@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,6 +90,7 @@ class Ground:
         )
         self.site = Site(self.program)
         self._undo: list[Callable[[], None]] = []
+        self._closing = threading.Lock()
 
     # ---- what a fault does with it ----
 
@@ -229,12 +231,13 @@ class Ground:
             self.close()
 
     def close(self) -> None:
-        """Stop and undo everything."""
-        while self._undo:
-            self._undo.pop()()
-        self.site.stop()
-        if self.site.folder.exists():
-            self.site.remove()
+        """Stop and undo everything. Called a second time, from another thread, it waits."""
+        with self._closing:
+            while self._undo:
+                self._undo.pop()()
+            if self.site.folder.exists():
+                self.site.stop()
+                shutil.rmtree(self.site.folder, ignore_errors=True)
 
     def _settle(self) -> None:
         def settled() -> bool:
