@@ -11,6 +11,7 @@ from supervisor_roll.hooks import places
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.configured import Configured
 from supervisor_roll.hooks.guest import quietly
+from supervisor_roll.wire.datagram import WORKER_MARK
 from supervisor_roll.wire.places import Place
 
 if TYPE_CHECKING:
@@ -185,6 +186,19 @@ class ArbiterState:
 
     def take_places(self, server: Any) -> None:
         self.places = places.of_arbiter(server)
+
+
+def mark() -> mmap.mmap:
+    """Memory by which the kernel shows that this process is a worker, for as long as it is kept.
+
+    An arbiter may have other children, and a worker may not come to say what it is.
+    """
+    descriptor = os.memfd_create(WORKER_MARK)
+    try:
+        os.truncate(descriptor, 1)
+        return mmap.mmap(descriptor, 1)
+    finally:
+        os.close(descriptor)
 
 
 def page_of(worker: Any) -> WorkerPage | None:

@@ -24,7 +24,7 @@ from supervisor_roll.hooks.checker import Checker, checker_for
 from supervisor_roll.hooks.guest import log, quietly
 from supervisor_roll.hooks.health import Check, passed
 from supervisor_roll.hooks.installation import is_ours
-from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, page_of
+from supervisor_roll.hooks.pages import ArbiterState, WorkerPage, mark, page_of
 from supervisor_roll.hooks.retiring import Allowance
 from supervisor_roll.hooks.stale import stale_modules
 from supervisor_roll.hooks.watch import Watch
@@ -47,6 +47,7 @@ UNCLAIMED_SECS = 300.0
 # So often the sockets are handed in before a worker gives it up.
 HAND_INS = 10
 _VOICE = "_supervisor_roll_voice"
+_MARK = "_supervisor_roll_mark"
 
 
 def forked(server: Any, worker: Any) -> None:
@@ -54,12 +55,17 @@ def forked(server: Any, worker: Any) -> None:
     # From here to Worker.init_signals the child has the arbiter's handlers, which put a TERM
     # into a copy of the arbiter's queue, where it is lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    quietly(_mark, worker)
     voice = Voice(server, worker)
     setattr(worker, _VOICE, voice)
     boot.back_off(server, worker, voice)
     voice.channel.tell(voice.message(BOOTING))
     boot.guard(worker, voice)
     lameduck.prepare(worker, Allowance(worker, voice.arbiter))
+
+
+def _mark(worker: Any) -> None:
+    setattr(worker, _MARK, mark())
 
 
 def initialized(worker: Any) -> None:

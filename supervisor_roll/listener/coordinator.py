@@ -315,9 +315,10 @@ class Coordinator:
                     )
 
     def _is_programs(self, namespec: str, instance: InstanceId) -> bool:
-        """Whether it is an arbiter that supervisord runs for the program now, or a child of one.
+        """Whether it is an arbiter that supervisord runs for the program now, or a worker of one.
 
-        We may be root, and what we know of it may be old. Raises Unreachable.
+        We may be root, and what we know of it may be old. A child that may be something else
+        than a worker is never signalled. Raises Unreachable.
         """
         child = self.table.child(instance.pid)
         if child is None or child.id != instance:
@@ -327,7 +328,9 @@ class Coordinator:
             for one in self.supervisord.processes()
             if one.pid and program_of(one.namespec) == namespec
         }
-        ours = not arbiters.isdisjoint((instance.pid, child.parent.pid))
+        ours = instance.pid in arbiters or (
+            child.parent.pid in arbiters and self.knowledge.is_worker(instance)
+        )
         if not ours:
             log.error("%s: process %d is no worker of it: not signalled", namespec, instance.pid)
         return ours
@@ -346,7 +349,7 @@ class Coordinator:
         surge = run.rollout.budget.surge > 0
         lasted = self.clock() - run.gathers_since
         for one in self.knowledge.siblings(arbiter.namespec):
-            for child in self.table.children(one.id):
+            for child in self.knowledge.children(one):
                 if child not in one.workers and self.table.age_secs(child) < lasted:
                     one.workers[child] = Worker(child, 0, heard=False)
                     self.rolls.feed(one, self.rolls.started(one, child, 0, surge))

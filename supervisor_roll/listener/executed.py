@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from supervisor_roll.listener.process_stat import PROC, age_secs, stat_of
+from supervisor_roll.wire.datagram import WORKER_MARK
 
 _GUNICORN = re.compile(r"\.?gunicorn[-.\d]*(-wrapped)?")
 _PYTHON = re.compile(r"\.?(python|pypy|graalpy)[-.\d\w]*")
@@ -59,6 +60,12 @@ class Executed:
             return True
         return any(map(_PYTHON.fullmatch, names)) and _runs_gunicorn(self.arguments[1:])
 
+    def may_be_worker_of(self, arbiter: Executed) -> bool:
+        """It executes what the arbiter does, or says that it is a worker."""
+        if _has_title(self.arguments):
+            return self.arguments[0].startswith("gunicorn: worker")
+        return bool(self.arguments) and self.arguments == arbiter.arguments
+
     @property
     def names_gunicorn(self) -> bool:
         """It names Gunicorn's command, and so may execute it later."""
@@ -103,11 +110,23 @@ def _environment(folder: Path) -> dict[str, str] | None:
     return {name: value for name, _, value in pairs}
 
 
+def is_marked(pid: int, proc: Path = PROC) -> bool | None:
+    """Whether it has the mark of a worker (``hooks.pages.mark``); None where nobody can tell."""
+    memory = _memory(proc / str(pid))
+    return None if memory is None else f" /memfd:{WORKER_MARK} (deleted)" in memory
+
+
 def _shares_memory(folder: Path) -> bool:
+    memory = _memory(folder)
+    return memory is None or " /dev/zero (deleted)" in memory
+
+
+def _memory(folder: Path) -> str | None:
+    """What the process has in its memory; None if that cannot be told."""
     try:
-        return " /dev/zero (deleted)" in (folder / "maps").read_text("utf-8", "replace")
+        return (folder / "maps").read_text("utf-8", "replace")
     except OSError:
-        return True
+        return None
 
 
 def _runs_gunicorn(options: Sequence[str]) -> bool:

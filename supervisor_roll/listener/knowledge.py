@@ -293,7 +293,7 @@ class Knowledge:
 
         Its count is then what the process table shows. To be asked as long as they are too few.
         """
-        shown = self._children(arbiter)
+        shown = self.children(arbiter)
         if set(shown) != set(arbiter.workers) or not 0 < arbiter.heard == len(shown):
             self._few_since.pop(arbiter.id, None)
             return False
@@ -305,29 +305,43 @@ class Knowledge:
 
     def confirms(self, arbiter: Arbiter, count: int, leaving: int) -> bool:
         """Whether the process table bears out what a worker says that its arbiter wants."""
-        shown = len(self._children(arbiter))
+        shown = len(self.children(arbiter))
         return shown - leaving <= count <= shown
 
     def shown(self, arbiter: Arbiter) -> list[InstanceId]:
         """Its workers by the process table, all of them watched from now on."""
-        workers = self._children(arbiter)
+        workers = self.children(arbiter)
         for worker in workers:
             if worker not in arbiter.workers and self.table.watch(worker):
                 arbiter.workers[worker] = Worker(worker, 0, heard=False)
         return workers
 
-    def _children(self, arbiter: Arbiter) -> list[InstanceId]:
-        """The arbiter's children, as far as they are workers.
-
-        A child that has said nothing is one if it is no older than the workers that have: what is
-        older is something else that the arbiter has started.
-        """
-        first = min((one.started for one in arbiter.workers), default=arbiter.id.started)
+    def children(self, arbiter: Arbiter) -> list[InstanceId]:
+        """The arbiter's children, as far as they are workers."""
         return [
             child
             for child in self.table.children(arbiter.id)
-            if child in arbiter.workers or child.started >= first
+            if child in arbiter.workers or self._may_be_worker(arbiter, child)
         ]
+
+    def _may_be_worker(self, arbiter: Arbiter, child: InstanceId) -> bool:
+        """Whether a child that has said nothing is a worker, as far as the kernel shows it.
+
+        An arbiter may have helpers of its configuration's, and since Gunicorn 25 one of its own.
+        """
+        marked = self.table.is_marked(child.pid)
+        if marked is not None:
+            return marked
+        first = min((one.started for one in arbiter.workers), default=arbiter.id.started)
+        own = self.table.executed(arbiter.id.pid)
+        return child.started >= first and self.table.executed(child.pid).may_be_worker_of(own)
+
+    def is_worker(self, instance: InstanceId) -> bool:
+        """Whether it is a worker beyond doubt: it has said so, or the kernel shows it."""
+        known = [one.workers.get(instance) for one in self.arbiters.values()]
+        if any(one is not None and one.heard for one in known):
+            return True
+        return self.table.is_marked(instance.pid) is True
 
     def barrier(self, instance: InstanceId) -> str:
         """Why an arbiter, or one of its workers, cannot write to us; empty: nothing seems to."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 
-from supervisor_roll.listener import memory, process_limits, sockets
+from supervisor_roll.listener import executed, memory, process_limits, sockets
 from supervisor_roll.listener.credentials import Credentials
 from supervisor_roll.listener.executed import Executed
 from supervisor_roll.listener.memory import Room
@@ -88,6 +88,10 @@ class ProcessTable:
     def executed(self, pid: int) -> Executed:
         """What the process executes."""
         return Executed.of(pid, self._proc)
+
+    def is_marked(self, pid: int) -> bool | None:
+        """Whether the kernel shows it to be a worker with our hooks; None where it cannot tell."""
+        return executed.is_marked(pid, self._proc)
 
     def watch(self, instance: InstanceId) -> bool:
         """Have the selector say when the process ends, with it as the key's data.

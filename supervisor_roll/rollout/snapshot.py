@@ -25,7 +25,8 @@ _SINCE = float | None
 # Of each of a rollout's PLAIN.
 PLAIN_TYPES: dict[str, Any] = {
     **dict.fromkeys(("desired", "count", "total", "floor", "min_ready", "replaced"), int),
-    **dict.fromkeys(("became_available", "goal", "first", "successor_count", "_repeats"), int),
+    **dict.fromkeys(("became_available", "goal", "first", "successor_count"), int),
+    **dict.fromkeys(("_repeats", "_given_back"), int),
     **dict.fromkeys(("began", "now"), float),
     **dict.fromkeys(("cleared", "promoted", "old_gone", "_shrunk", "_forced"), bool),
     **dict.fromkeys(("state", "wanted", "why", "_asked", "_hopeless"), str),

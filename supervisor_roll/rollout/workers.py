@@ -48,6 +48,7 @@ class WorkerRollout(Rollout):
         "_short_since",
         "_differs_since",
         "_settling_since",
+        "_given_back",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class WorkerRollout(Rollout):
         self._short_since: float | None = None
         self._differs_since: float | None = None
         self._settling_since: float | None = None
+        self._given_back = 0  # unheard ones that were asked to go, and the count has not followed
 
     def _counted(self, event: ev.Counted) -> list[Action]:
         if (
@@ -70,18 +72,26 @@ class WorkerRollout(Rollout):
             and (self._signal[0] == ("add" if event.count > self.count else "remove"))
         ):
             self._signal, self._repeats = None, 0
-        self.count = event.count
+        self._found(event.count)
         return []
+
+    def _found(self, count: int) -> None:
+        """So many are wanted now."""
+        self._given_back = max(0, self._given_back - max(0, self.count - count))
+        self.count = count
 
     def _observed(self, event: ev.Observed) -> list[Action]:
         kind, sent_at, whom = self._signal or ("", 0.0, None)
         added = self.count + (kind == plan.ADD) - self.desired
         known = sum(one.surplus for one in self.instances.fresh)
-        running = self._meet_unheard(event, fresh=True, surplus=added - known)
+        # One that was taken for surplus, and was replaced when it left, was none.
+        surplus = added - known - self._given_back
+        running = self._meet_unheard(event, fresh=True, surplus=surplus)
         most = self.desired + max(self.budget.surge, 1)
         unheard = [one.id.pid for one in self.instances.fresh if not one.heard]
         if running > most and unheard and self.wanted == COMPLETE:
-            self.count, self._signal = running, None
+            self._found(running)
+            self._signal = None
             return self._turn(
                 FAILED,
                 f"{running} workers run where {most} may: of {_listed(unheard)} nothing was heard; "
@@ -96,7 +106,8 @@ class WorkerRollout(Rollout):
             return self._unconfirmed(kind, whom) if late else []
         since = self._differs_since
         if since is not None and self.now >= since + self._patience(running):
-            self.count, self._differs_since = running, None
+            self._found(running)
+            self._differs_since = None
         return []
 
     def _unconfirmed(self, kind: str, whom: InstanceId | None) -> list[Action]:
@@ -242,6 +253,7 @@ class WorkerRollout(Rollout):
             overdue = not one.loaded and one.since <= turned_at and self.now >= one.since + limit
             if one.surplus or (in_place and overdue):
                 self._mark(one, STOP)
+                self._given_back += one.surplus and not one.heard
                 actions.append(ev.StopInstance(one.id))
         if self._signal is not None or any(
             one.urged < (2 if one.drains else 1) or self._lingers(one)

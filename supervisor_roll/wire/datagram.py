@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from supervisor_roll.rollout.errors import BadMessage
 
 SOCKET_VARIABLE = "SUPERVISOR_ROLL_SOCKET"
+# The name of a piece of memory that each worker has, and no other child of its arbiter.
+WORKER_MARK = "supervisor_roll-worker"
 MAX_BYTES = 16384
 
 # From a worker.

@@ -250,7 +250,7 @@ class Program:
     def fork(self, surplus: bool = False) -> Worker:
         self.ages += 1
         worker = Worker(self.id.pid + self.ages, self.ages, surplus)
-        self._site.fork(worker.pid, self.id.pid, "gunicorn: worker")
+        self._site.fork(worker.pid, self.id.pid, "gunicorn: worker", marked=True)
         self.workers[worker.pid] = worker
         for kind in self.boots(worker.age):
             if kind is None:

@@ -257,10 +257,12 @@ class Site:
 
     # --- processes -----------------------------------------------------------------------------
 
-    def fork(self, pid: int, parent: int, command_line: str) -> InstanceId:
+    def fork(
+        self, pid: int, parent: int, command_line: str, marked: bool | None = False
+    ) -> InstanceId:
         self.now += 0.001
         instance = InstanceId(pid, round(self.now * TICKS))
-        self.table.processes[pid] = Process(instance, parent, command_line)
+        self.table.processes[pid] = Process(instance, parent, command_line, marked)
         return instance
 
     def die(self, pid: int) -> None:

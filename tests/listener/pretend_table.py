@@ -27,6 +27,7 @@ class Process:
     id: InstanceId
     parent: int
     command_line: str
+    marked: bool | None = False
 
 
 class PretendTable:
@@ -83,6 +84,10 @@ class PretendTable:
         line = process.command_line if process else ""
         words = [line] if line.startswith("gunicorn: ") else line.split()
         return Executed(words[0] if words else "", words, self.environment, self.shares_memory, 60)
+
+    def is_marked(self, pid: int) -> bool | None:
+        process = self.processes.get(pid)
+        return process is not None and process.marked
 
     def watch(self, instance: InstanceId) -> bool:
         if self.alive(instance):

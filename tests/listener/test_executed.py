@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.executed import Executed
+from supervisor_roll.hooks.pages import mark
+from supervisor_roll.listener.executed import Executed, is_marked
 
 PYTHON = "/usr/bin/python3.11"
 SCRIPT = "import sys, time; print(flush=True); time.sleep(600)\n"
@@ -89,3 +91,21 @@ def test_a_real_process(tmp_path: Path, name: str) -> None:
     assert Path(found.executable).samefile(sys.executable)
     assert 0 <= found.age_secs < 600
     assert not found.shares_memory
+
+
+def test_a_worker_is_told_from_other_children_of_its_arbiter_by_its_mark() -> None:
+    assert is_marked(os.getpid()) is False
+    kept = mark()
+    assert is_marked(os.getpid()) is True
+    kept.close()
+    assert is_marked(os.getpid()) is False
+    assert is_marked(2**22 + 1) is None
+
+
+def test_an_unmarked_child_that_executes_something_else_is_no_worker() -> None:
+    arbiter = Executed("/x/python", ["/x/python", "/x/gunicorn", "app"])
+    assert Executed("/x/python", ["/x/python", "/x/gunicorn", "app"]).may_be_worker_of(arbiter)
+    assert Executed("", ["gunicorn: worker [app]"]).may_be_worker_of(arbiter)
+    assert not Executed("", ["gunicorn: dirty-arbiter"]).may_be_worker_of(arbiter)
+    assert not Executed("/bin/tail", ["tail", "-F", "x"]).may_be_worker_of(arbiter)
+    assert not Executed("", []).may_be_worker_of(arbiter)

@@ -8,8 +8,11 @@ import pytest
 from pretend_site import Program, Site, ready_site
 
 from supervisor_roll.listener.clock import GAP_SECS, TICK_SECS, SteadyClock
+from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import ACK, COUNTED, READY, Message
+
+WORKER = "gunicorn: worker [myapp]"
 
 
 def deaf_site(workers: int = 3) -> tuple[Site, Program]:
@@ -135,3 +138,73 @@ def test_a_count_that_was_lost_for_good_is_seen_in_the_process_table() -> None:
     site.pass_time(10)
     assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
     assert program.num_workers == len(program.serving) == 2
+
+
+def helper(site: Site, program: Program, line: str = WORKER) -> int:
+    """A child of the arbiter that is no worker of it."""
+    return site.fork(program.id.pid + 900, program.id.pid, line).pid
+
+
+@pytest.mark.parametrize("line", ["gunicorn: dirty-arbiter", WORKER, "tail -F x"])
+@pytest.mark.parametrize("when", ["before", "during"])
+@pytest.mark.parametrize("end", [wire.COMPLETE, wire.FAILED, wire.ABORTED])
+def test_a_child_of_the_arbiter_that_is_no_worker_is_neither_counted_nor_signalled(
+    line: str, when: str, end: str
+) -> None:
+    site, program = ready_site(3)
+    if when == "before":
+        other = helper(site, program, line)
+    site.deaf = end != wire.COMPLETE
+    job = site.ask("myapp", ready_timeout_secs="20", min_ready_secs="2")
+    if when == "during":
+        other = helper(site, program, line)
+    if end == wire.ABORTED:
+        site.pass_time(1)
+        site.ask("myapp", kind=wire.ABORT)
+    site.pass_time(60)
+    assert site.reports(job)[-1] == ("myapp", end)
+    assert site.table.alive(site.table.processes[other].id)
+    assert not [one for one in site.signals if one.endswith(f" {other}")]
+    assert program.num_workers == len(program.serving) == 3
+
+
+def test_nor_is_it_by_the_next_listener() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: ()
+    job = site.ask("myapp", ready_timeout_secs="20")
+    site.close_listener()
+    other = helper(site, program)
+    site.restart()
+    site.pass_time(60)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert not [one for one in site.signals if one.endswith(f" {other}")]
+    assert program.num_workers == 2
+
+
+@pytest.mark.parametrize(("line", "counted"), [(WORKER, True), ("tail -F x", False)])
+def test_where_the_kernel_does_not_say_what_it_is_it_may_be_counted_but_is_not_signalled(
+    line: str, counted: bool
+) -> None:
+    site, program = deaf_site()
+    job = site.ask("myapp", ready_timeout_secs="20")
+    other = helper(site, program, line)
+    for process in site.table.processes.values():
+        process.marked = None
+    site.pass_time(150)
+    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert ("5 workers run where 4 may" in site.facts(job, wire.FAILED)["why"]) == counted
+    assert not [one for one in site.signals if one.endswith(f" {other}")]
+    assert program.serving[:3] == [1, 2, 3]
+
+
+def test_one_that_is_older_than_the_workers_is_not_counted_where_the_kernel_does_not_say() -> None:
+    site, program = ready_site(2)
+    table, knowledge = site.table, site.coordinator.knowledge
+    arbiter = knowledge.arbiter(program.id)
+    assert arbiter is not None
+    other = helper(site, program)
+    process = table.processes[other]
+    process.marked = None
+    assert process.id in knowledge.children(arbiter)
+    process.id = InstanceId(other, program.id.started)
+    assert process.id not in knowledge.children(arbiter)

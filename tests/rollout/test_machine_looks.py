@@ -101,3 +101,15 @@ def test_a_process_that_has_said_nothing_and_ends_fails_nothing():
     history.tell(ev.Observed((*history.arbiter.workers, helper)))
     history.tell(ev.Exited(helper))
     assert history.rollout.wanted == COMPLETE
+
+
+def test_one_that_was_taken_for_surplus_and_was_replaced_is_not_stopped_again_and_again():
+    history = deaf(1)
+    history.begin()
+    history.wait(LOOK_SECS)
+    history.exit(1, "signal 9")
+    for worker in history.arbiter.workers.values():
+        worker.surplus = False  # the arbiter replaces all of them
+    history.finish()
+    assert history.rollout.state == FAILED
+    assert history.arbiter.by_age[-1].age <= 5
