@@ -13,7 +13,10 @@ from types import FrameType
 
 import pytest
 from harness.folders import FAILED, keep, temporary_root
+from hypothesis import settings
 
+#: What scripts/test --quick selects.
+QUICK = "not processes"
 _TMPDIR = pytest.StashKey[Path]()
 #: Fixtures that run supervisord or Gunicorn, in the folders where they do.
 _REAL_FIXTURES = {"site", "make_site", "make_gunicorn", "begin"}
@@ -24,10 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: runs a real supervisord or Gunicorn")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    settings.register_profile("full", deadline=None, max_examples=300)
+    settings.register_profile("quick", deadline=None, max_examples=50)
+    settings.load_profile("quick" if config.option.markexpr == QUICK else "full")
     if hasattr(config, "workerinput"):
         return  # of xdist; it inherits what its controller has set
     config.stash[_TMPDIR] = folder = Path(tempfile.mkdtemp(prefix="t.", dir=temporary_root()))
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    if not config.option.basetemp:
+        config.option.basetemp = str(folder / "p")  # pytest's own name for it is longer
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

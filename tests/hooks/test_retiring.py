@@ -57,10 +57,10 @@ def handler() -> Iterator[None]:
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Message]]:
     """One that says 90 s to each, and what it was asked."""
-    path, heard = str(tmp_path / "socket"), []
+    path, heard = str(tmp_path / str(os.geteuid())), []
     receiving = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiving.bind(path)
-    monkeypatch.setenv(SOCKET_VARIABLE, path)
+    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path))
 
     def answer() -> None:
         while True:

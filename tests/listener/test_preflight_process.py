@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 GUNICORN = f"{sys.executable} -m gunicorn"
 GOOD = "def app(environ, start_response):\n    return []\n"
 PATIENCE_SECS = 30.0
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture

@@ -441,7 +441,7 @@ def test_an_event_after_the_end_is_illegal():
 # --- whatever happens -----------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObject):
     workers = data.draw(st.integers(1, 5), "workers")

@@ -17,7 +17,6 @@ from supervisor_roll.rollout.machine import COMPLETE, FAILED, FINAL
 
 BRIEF = settings(
     deadline=None,
-    max_examples=300,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
     database=None,

@@ -12,7 +12,7 @@ from harness.venvs import CACHE
 FAILED = CACHE / "failed"
 #: The longest folder for temporary files that leaves tests room: a Unix socket's path has 107
 #: bytes at most.
-_ROOM = 40
+_ROOM = 24
 
 _made: list[Path] = []
 
