@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from arbiter_rollouts import BIND, UNIX
-from pretend_site import Site, open_descriptors, ready_site
+from pretend_site import Site, assert_none_left_open, open_descriptors, ready_site
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def site() -> Iterator[Site]:
     site, _ = ready_site(2, [BIND])
     yield site
     site.close()
-    assert open_descriptors() == before
+    assert_none_left_open(before)
 
 
 @pytest.fixture
@@ -26,4 +26,4 @@ def unix_site() -> Iterator[Site]:
     site, _ = ready_site(2, [BIND, UNIX])
     yield site
     site.close()
-    assert open_descriptors() == before
+    assert_none_left_open(before)

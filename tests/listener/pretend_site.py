@@ -20,6 +20,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
+from harness.waiting import wait_until
 from pretend_answer import PretendAnswer
 from pretend_program import BOOT, PIDS, SUPERVISORD_PID, Program, close
 from pretend_supervisord import EPOCH, PretendSupervisord
@@ -369,3 +370,8 @@ def saved(site: Site) -> dict[str, object]:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def assert_none_left_open(before: int) -> None:
+    """No more descriptors are open than ``before``; the listener closes some in a thread."""
+    wait_until(lambda: open_descriptors() <= before, 30, f"no more than {before} are open")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from pretend_program import SUPERVISORD_PID, open_socket
-from pretend_site import PIDS, Site, open_descriptors
+from pretend_site import PIDS, Site, assert_none_left_open, open_descriptors
 
 from supervisor_roll.listener import sockets
 from supervisor_roll.listener.sockets import Held, SocketStore
@@ -35,7 +35,7 @@ def is_open(held: Held) -> bool:
 def nothing_is_left_open() -> Iterator[None]:
     before = open_descriptors()
     yield
-    assert open_descriptors() == before
+    assert_none_left_open(before)
 
 
 # --- the store by itself ------------------------------------------------------------------------
