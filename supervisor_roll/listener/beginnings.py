@@ -179,7 +179,7 @@ class Beginnings:
         self._rolls.sides.preflight(
             run.namespec,
             program,
-            next(iter(arbiter.workers)).pid,
+            next(iter(arbiter.workers.values())),
             arbiter.facts.get("PYTHONPATH", ""),
             settings.ready_timeout_secs,
         )

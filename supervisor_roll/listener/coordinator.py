@@ -165,7 +165,7 @@ class Coordinator:
             # One that has ended said nothing: its pid may be another's already.
             if self.table.alive(datagram.sender):
                 message = dg.decode(datagram.data)
-                answer, fds = self._hearing.heard(datagram.sender.pid, message, datagram.fds)
+                answer, fds = self._hearing.heard(datagram, message)
         except RollError as error:
             self._unusable.warn(
                 "a message from pid %d was not used: %s", datagram.sender.pid, error

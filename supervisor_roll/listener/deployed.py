@@ -9,12 +9,13 @@ says nothing.
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
+from supervisor_roll.listener import told_paths
 from supervisor_roll.wire import places
 from supervisor_roll.wire.places import PLACES, RUNS, Place, decode
 from supervisor_roll.wire.program import Program
@@ -28,7 +29,8 @@ _NAMES = {
 # An environment that was put in another's place has other files at the same path. A script or
 # an interpreter that was installed anew has, too, and is no other for that.
 _FOLDERS = frozenset({places.ENVIRONMENT, places.PATH})
-_MOST_LINKS = 20
+# As many as the kernel follows.
+_MOST_LINKS = 40
 
 
 def elsewhere(facts: Mapping[str, str], program: Program | None) -> str:
@@ -65,8 +67,7 @@ def strays(facts: Mapping[str, str]) -> str:
 def moved(place: Place, is_folder: bool) -> str:
     """Where the place's text leads now, if that is elsewhere; empty if not, or not to be seen."""
     try:
-        real = os.path.realpath(place.text, strict=True)
-        node = _node(real)
+        real, node = told_paths.led_to(place.text)
     except (OSError, ValueError):
         return ""
     if is_folder and place.node:
@@ -78,7 +79,7 @@ def moved(place: Place, is_folder: bool) -> str:
 def _same_root(known: Mapping[str, Place]) -> bool:
     root = known.get(places.ROOT)
     try:
-        return root is not None and root.node == _node("/")
+        return root is not None and root.node == told_paths.led_to("/")[1]
     except OSError:
         return False
 
@@ -111,7 +112,7 @@ def _told(place: Place, now: str) -> str:
 def _executes(file: str, run: list[Place]) -> bool:
     """Whether one of the places is the very file, so that nothing came between."""
     try:
-        real = os.path.realpath(file, strict=True)
+        real, _ = told_paths.led_to(file)
     except (OSError, ValueError):
         real = file
     return any(file == one.text or real == one.real for one in run)
@@ -127,7 +128,7 @@ def _link_since(program: Program, began: Place | None) -> str:
         return ""
     paths = re.findall(r"/[^\s'\"`;&|()<>$=:,]+", " ".join(program.arguments))
     for path in dict.fromkeys([program.directory, program.file, *paths]):
-        for link in _links(Path(program.directory) / path):
+        for link in islice(_links(Path(program.directory) / path), _MOST_LINKS):
             try:
                 if link.lstat().st_ctime > since:
                     return str(link)
@@ -137,7 +138,7 @@ def _link_since(program: Program, began: Place | None) -> str:
 
 
 def _links(path: Path, most: int = _MOST_LINKS) -> Iterator[Path]:
-    """The links that are followed on the way to ``path``."""
+    """The links that are followed on the way to ``path``; of some, there is no end."""
     here = Path(path.anchor)
     for part in path.parts[1:]:
         here /= part
@@ -147,11 +148,6 @@ def _links(path: Path, most: int = _MOST_LINKS) -> Iterator[Path]:
             yield here
             if most:
                 yield from _links(here.parent / here.readlink(), most - 1)
-            here = Path(os.path.realpath(here))
-        except OSError:
+            here = Path(told_paths.led_to(str(here))[0])
+        except (OSError, ValueError):
             return
-
-
-def _node(path: str) -> str:
-    found = os.stat(path)  # noqa: PTH116
-    return f"{found.st_dev}:{found.st_ino}"

@@ -8,6 +8,7 @@ from supervisor_roll.listener import deployed
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.process_table import ProcessTable
+from supervisor_roll.listener.received import Datagram
 from supervisor_roll.listener.rollable import RELOADS
 from supervisor_roll.listener.rolls import Rolls
 from supervisor_roll.rollout import events as ev
@@ -35,23 +36,25 @@ class Hearing:
         self._outbox, self._knowledge, self._table, self._rolls = outbox, knowledge, table, rolls
         self._serve = serve
 
-    def heard(self, pid: int, message: Message, fds: list[int]) -> tuple[Message | None, list[int]]:
-        """The answer, with the descriptors that go with it. What is taken of ``fds`` is taken out.
+    def heard(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
+        """The answer, with the descriptors that go with it.
+
+        ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
 
         None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
         RollError for a message that cannot be used.
         """
         from_arbiter = message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH
         if from_arbiter and not (message.kind == dg.COUNTED and "AGE" in message.fields):
-            return self._heard_of_arbiter(pid, message, fds)
-        return self._heard_of_worker(pid, message), []
+            return self._heard_of_arbiter(datagram.sender.pid, message, datagram.fds)
+        return self._heard_of_worker(datagram, message), []
 
-    def _heard_of_worker(self, pid: int, message: Message) -> Message | None:
-        child = self._table.child(pid)
+    def _heard_of_worker(self, datagram: Datagram, message: Message) -> Message | None:
+        child = self._table.child(datagram.sender.pid)
         arbiter = self._knowledge.arbiter(child.parent) if child else None
         if child is None or arbiter is None or not self._table.watch(child.id):
             return None
-        return self._heard_worker(arbiter, child.id, message)
+        return self._heard_worker(arbiter, child.id, datagram.uid, message)
 
     def _heard_of_arbiter(
         self, pid: int, message: Message, fds: list[int]
@@ -110,7 +113,9 @@ class Hearing:
         else:
             self._rolls.feed(arbiter, ev.Counted(arbiter.count, self._rolls.succeeds(arbiter)))
 
-    def _heard_worker(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> Message:
+    def _heard_worker(
+        self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
+    ) -> Message:
         self._outbox.unsaved = True
         settings = self._rolls.settings(arbiter.namespec)
         if (
@@ -122,6 +127,7 @@ class Hearing:
             # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
             message = Message(dg.LOADED, message.fields)
         known = arbiter.heard_worker(worker, message)
+        known.uid = uid
         self._rolls.feed(
             arbiter,
             self._rolls.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),

@@ -55,6 +55,7 @@ class Worker:
     held: bool = False  # it is kept from serving, since a rollout began with it
     heard: bool = True  # False: only the process table shows it
     leaving: str = ""  # why it is about to leave, as far as it said
+    uid: int = -1  # whom it said that as; -1: not known
 
     @property
     def serves_sick(self) -> bool:

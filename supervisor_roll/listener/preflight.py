@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 from supervisor_roll.listener.credentials import Credentials
 from supervisor_roll.listener.preflight_output import explained, stands_at_its_end
@@ -99,12 +100,7 @@ class Preflight:
         wanted = credentials or Credentials.of_program(program.uid)
         if wanted is None:
             raise NotPossible(f"no user has the uid {program.uid}")
-        own = wanted.uid == os.getuid()
-        if not own and os.geteuid() != 0:
-            raise NotPossible(
-                f"the application is loaded by uid {wanted.uid}, which this listener "
-                f"(uid {os.getuid()}) cannot become: run it as root or as that user"
-            )
+        user = user_arguments(wanted)
         try:
             process = subprocess.Popen(
                 program.arguments,
@@ -117,11 +113,8 @@ class Preflight:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 bufsize=0,
-                user=None if own else wanted.uid,
-                group=None if own else wanted.gid,
-                extra_groups=None if own else wanted.groups,
-                # Safe in the listener, which has no threads.
                 preexec_fn=die_with_us(),
+                **user,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {program.command}: {error}") from error
@@ -214,15 +207,28 @@ class Preflight:
             pass
 
 
+def user_arguments(wanted: Credentials) -> dict[str, Any]:
+    """What makes a process of subprocess's one with these. Raises NotPossible."""
+    if wanted.uid == os.getuid():
+        return {}
+    if os.geteuid() != 0:
+        raise NotPossible(
+            f"the application is loaded by uid {wanted.uid}, which this listener "
+            f"(uid {os.getuid()}) cannot become: run it as root or as that user"
+        )
+    return {"user": wanted.uid, "group": wanted.gid, "extra_groups": wanted.groups}
+
+
 def die_with_us() -> Callable[[], None]:
     """A preexec_fn: the process does not outlive this one, and leaves no core."""
     # A listener that never needs it does without, for its memory's sake.
     import ctypes
 
-    libc = ctypes.CDLL(None)
+    # All that it calls is found beforehand: other threads of ours stop where they are at a fork.
+    prctl = ctypes.CDLL(None).prctl
 
     def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 

@@ -106,7 +106,7 @@ class Answer:
 
 @dataclass
 class Datagram:
-    """One datagram, and the process that sent it, as the kernel attests it.
+    """One datagram, and the process and user that sent it, as the kernel attests them.
 
     ``fds`` are the descriptors that came with it beside the answer's; whoever takes one
     takes it out of the list, and ``close`` has the others closed.
@@ -117,6 +117,7 @@ class Datagram:
     answer: Answer | None
     fds: list[int] = field(default_factory=list)
     descriptors: Descriptors = field(default_factory=Descriptors)
+    uid: int = -1
 
     def __post_init__(self) -> None:
         self._came = len(self.fds)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from supervisor_roll.listener import told_paths
 from supervisor_roll.listener.knowledge import Arbiter, Worker
 from supervisor_roll.listener.preflight import NotPossible, Result
 from supervisor_roll.listener.sides import Sides
@@ -45,7 +46,8 @@ class Releases:
             here = next((one.real for one in runs if one.kind in (CHDIR, CWD)), "")
             if here and Path(here).is_dir():
                 program = replace(program, directory=here)
-            self._sides.command(key, release, program, "", COMMAND_SECS)
+            # Where a worker is, it may have put anything: nothing of that runs with more rights.
+            self._sides.command(key, release, program, "", COMMAND_SECS, worker=worker)
             self._asked[key] = worker
         except NotPossible as error:
             log.warning("%s: release: %s", arbiter.namespec, error)
@@ -73,9 +75,10 @@ def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:
         if place.is_symlink():
             return (_as_run(place, runs) or place.readlink()).name[:MOST]
         if place.is_file():
-            with (_as_run(place, runs) or place).open(errors="replace") as file:
-                return file.readline(4096).strip()[:MOST]
-    except OSError:
+            # What is in a worker's release is its user's as a rule: it may be a link elsewhere.
+            text = told_paths.contents(str(_as_run(place, runs) or place), 4096, follow=False)
+            return text.decode(errors="replace").partition("\n")[0].strip()[:MOST]
+    except (OSError, ValueError):
         return "?"
     return None
 
@@ -91,9 +94,12 @@ def _as_run(path: Path, runs: Sequence[Place]) -> Path | None:
     for link in reversed([path, *path.parents]):
         if not link.is_symlink():
             continue
-        target = Path(os.path.realpath(link))
+        try:
+            target = Path(told_paths.led_to(str(link))[0])
+        except (OSError, ValueError):
+            continue  # it leads nowhere
         for one in own:
-            real = Path(one.real)
+            real = Path(os.path.normpath(one.real))
             if real.is_relative_to(target):
                 return None
             if real.is_relative_to(target.parent) and real != target.parent:

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from selectors import EVENT_READ, BaseSelector
 
 from supervisor_roll.listener.credentials import Credentials
-from supervisor_roll.listener.preflight import NotPossible, Preflight, Result, die_with_us
+from supervisor_roll.listener.knowledge import Worker
+from supervisor_roll.listener.preflight import (
+    NotPossible,
+    Preflight,
+    Result,
+    die_with_us,
+    user_arguments,
+)
 from supervisor_roll.listener.preflight_output import command_explained
 from supervisor_roll.wire.program import Program
 
@@ -27,24 +34,29 @@ class Sides:
         self._running: dict[str, Preflight] = {}
 
     def preflight(
-        self, namespec: str, program: Program, worker: int, pythonpath: str, timeout_secs: float
+        self, namespec: str, program: Program, worker: Worker, pythonpath: str, timeout_secs: float
     ) -> None:
         """Load the application as ``worker``'s user does. Raises NotPossible."""
         self._add(
             namespec,
-            Preflight.start(
-                program, Credentials.of_process(worker), pythonpath, timeout_secs, self._clock
-            ),
+            Preflight.start(program, _as(worker), pythonpath, timeout_secs, self._clock),
         )
 
     def command(
-        self, namespec: str, command: str, program: Program, why: str, timeout_secs: float
+        self,
+        namespec: str,
+        command: str,
+        program: Program,
+        why: str,
+        timeout_secs: float,
+        worker: Worker | None = None,
     ) -> None:
-        """Run a shell command as this listener's user, in the program's directory.
+        """Run a shell command in the program's directory, as this listener's or ``worker``'s user.
 
         It finds SUPERVISOR_ROLL_PROGRAM and SUPERVISOR_ROLL_WHY in its environment, beside the
         program's own. What it leaves in the background ends with it. Raises NotPossible.
         """
+        user = user_arguments(_as(worker)) if worker is not None else {}
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
@@ -61,6 +73,7 @@ class Sides:
                 start_new_session=True,
                 bufsize=0,
                 preexec_fn=die_with_us(),
+                **user,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {command}: {error}") from error
@@ -96,3 +109,13 @@ class Sides:
         self.drop(namespec)
         self._running[namespec] = side
         self._selector.register(side.fileno(), EVENT_READ, SIDE)
+
+
+def _as(worker: Worker) -> Credentials:
+    """As whom the worker runs. Raises NotPossible."""
+    found = Credentials.of_worker(worker.id.pid, worker.uid)
+    if found is None:
+        raise NotPossible(
+            f"worker {worker.id.pid} has gone, or acts as another user than it spoke as"
+        )
+    return found

@@ -13,8 +13,8 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+from supervisor_roll.listener import told_paths
 from supervisor_roll.listener.received import Descriptors
 from supervisor_roll.rollout.events import InstanceId
 
@@ -101,10 +101,16 @@ def listening(fd: int) -> bool:
 
 def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:
     """Those of the paths of Unix sockets where none of the addresses leads."""
-    used = {
-        Path(one.removeprefix("unix:")).resolve() for one in addresses if one.startswith("unix:/")
-    }
-    return [path for path in paths if path and Path(path).resolve() not in used]
+    used = {_resolved(one.removeprefix("unix:")) for one in addresses if one.startswith("unix:/")}
+    return [path for path in paths if path and _resolved(path) not in used]
+
+
+def _resolved(path: str) -> str:
+    folder, name = os.path.split(path)
+    try:
+        return f"{told_paths.led_to(folder)[0]}/{name}"
+    except (OSError, ValueError):
+        return path  # nothing can be there
 
 
 def close(fds: Iterable[int]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from supervisor_roll.listener import told_paths
 from supervisor_roll.listener.knowledge import Arbiter
 from supervisor_roll.listener.rollable import unchecked
 from supervisor_roll.rollout.settings import ARBITER, AUTO, WORKERS, Settings
@@ -116,6 +116,7 @@ def _conf_changed(path: str, digest: str) -> bool:
     if not path or not digest:
         return False
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() != digest
-    except OSError:
+        text = told_paths.contents(path)
+        return len(text) < told_paths.MAX_BYTES and hashlib.sha256(text).hexdigest() != digest
+    except (OSError, ValueError):
         return False  # gone or not ours to read: a successor would say more than we can

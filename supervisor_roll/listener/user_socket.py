@@ -201,7 +201,7 @@ class UserSocket:
             self._descriptors.close(fds)
             fds = []
         answer = Answer(fds[0], self._descriptors) if fds else None
-        return Datagram(sender, data, answer, fds[1:], self._descriptors)
+        return Datagram(sender, data, answer, fds[1:], self._descriptors, uid)
 
     def _received(self, size: int, descriptors: Descriptors) -> tuple[bytes, list[int], bool]:
         """The next message's data and descriptors, and whether the latter are all."""

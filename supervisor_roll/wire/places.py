@@ -27,6 +27,7 @@ CWD = "cwd"  # its working directory as of its fork, where it is another
 APP = "app"  # the file of the application's module
 
 MAX_BYTES = 6000  # a datagram has more to say than that
+_MAX_PLACES = 100  # to look at each takes time
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ def encode(places: Iterable[Place]) -> str:
 
 def decode(facts: Mapping[str, str], key: str) -> list[Place]:
     """The places in the field ``key``. What cannot be used is left out."""
-    rows = [line.split("\t") for line in facts.get(key, "").splitlines()]
+    rows = [line.split("\t") for line in facts.get(key, "").splitlines()[:_MAX_PLACES]]
     return [Place(*row) for row in rows if len(row) == 4 and not any("\0" in one for one in row)]

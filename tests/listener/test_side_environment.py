@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.preflight import Preflight, Result
+from supervisor_roll.listener.credentials import Credentials
+from supervisor_roll.listener.knowledge import Worker
+from supervisor_roll.listener.preflight import NotPossible, Preflight, Result
+from supervisor_roll.listener.process_stat import stat_of
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.wire.program import Program
 
@@ -54,3 +59,30 @@ def test_a_preflight() -> None:
     preflight.close()
     assert result is not None
     check(result.output)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes root")
+def test_what_tells_the_release_runs_as_the_worker_who_named_the_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with (
+        selectors.DefaultSelector() as selector,
+        subprocess.Popen(["/bin/sleep", "60"], user=65534, group=65534, extra_groups=[]) as one,
+    ):
+        try:
+            wait_for_user(one.pid, 65534)
+            stat = stat_of(one.pid)
+            assert stat is not None
+            sides = Sides(selector)
+            sides.command("key", "id -u; id -G", PROGRAM, "", 20, Worker(stat.id, 1, uid=65534))
+            assert ended(sides).output.split() == ["65534", "65534"]
+            with pytest.raises(NotPossible):
+                sides.command("key", "id -u", PROGRAM, "", 20, Worker(stat.id, 1, uid=65533))
+        finally:
+            one.kill()
+
+
+def wait_for_user(pid: int, uid: int) -> None:
+    deadline = time.monotonic() + 30
+    while (found := Credentials.of_process(pid)) is None or found.uid != uid:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,46 @@
+"""Paths that a program's own processes tell, or that its user may have put something at.
+
+Whatever stands there must not hold up or end a listener that is perhaps root: a FIFO, which waits
+when it is opened, a device, which acts on it, a file without end, links that lead to links. The
+kernel follows 40 of these at most.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+MAX_BYTES = 1 << 20
+
+
+def led_to(path: str) -> tuple[str, str]:
+    """Where ``path`` leads: the real path, and what is there by its device and inode.
+
+    Raises OSError and ValueError.
+    """
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        return os.readlink(f"/proc/self/fd/{fd}"), f"{found.st_dev}:{found.st_ino}"  # noqa: PTH115
+    finally:
+        os.close(fd)
+
+
+def contents(path: str, most: int = MAX_BYTES, *, follow: bool = True) -> bytes:
+    """The first ``most`` bytes of a regular file. Raises OSError and ValueError.
+
+    ``follow``: also where ``path`` itself is a link.
+    """
+    # Nothing is opened by that: it can be looked at first, and is the same afterwards.
+    flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path} is no regular file")
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
+    with open(again, "rb") as file:  # noqa: PTH123
+        # What the kernel makes up has no size, and to read it may wait.
+        return file.read(min(most, found.st_size))
