@@ -52,6 +52,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.processes
 def test_the_files_are_found_all_the_same(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     file = folder / "s.conf"
@@ -69,7 +70,9 @@ def test_the_files_are_found_all_the_same(folder: Path) -> None:
     wait_for(lambda: proxy.roll.status())
     file.write_text(_CONFIGURATION.replace("1000", "2000"))
     roll: Any = proxy.supervisor.getProcessInfo("roll")
-    listener = AsListener(proxy, environment(roll["pid"])["SUPERVISOR_ROLL_TOKEN"])
+    # Before it has executed its command it shows supervisord's own environment.
+    token = wait_for(lambda: environment(roll["pid"]).get("SUPERVISOR_ROLL_TOKEN"))
+    listener = AsListener(proxy, token)
     changes = json.loads(listener.reread())["changes"]
     assert [(one["namespec"], one["keys"]) for one in changes] == [
         ("myapp", {"command": "arbiter"})
