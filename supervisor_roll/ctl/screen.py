@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from supervisor_roll.ctl.words import clean
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report
 
@@ -28,7 +29,7 @@ class Screen:
     def say(self, line: str) -> None:
         """Print one line, above the bar if there is one. Raises ReaderLeft."""
         encoding = getattr(self._stdout, "encoding", None) or "utf-8"
-        line = line.encode(encoding, "backslashreplace").decode(encoding)
+        line = clean(line).encode(encoding, "backslashreplace").decode(encoding)
         try:
             if self._bar is not None:
                 self._bar.write(line, file=self._stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 import time
 from array import array
 from collections.abc import Sequence
@@ -115,6 +116,8 @@ class Channel:
     def _connect(self, socket: _socket.socket) -> None:
         # A worker may have become another user since it was forked.
         user = os.geteuid()
+        if not _is_a_listeners(self.path, user):
+            raise PermissionError(f"{self.path} may be anybody's")
         try:
             socket.connect(f"{self.path}/{user}")
         except OSError:
@@ -150,6 +153,20 @@ class Channel:
 
     def _spend(self, began: float) -> None:
         self._patience = max(0.0, self._patience - (time.monotonic() - began))
+
+
+def _is_a_listeners(path: str, user: int) -> bool:
+    """Whether the directory is one that only a listener can have made and can write in.
+
+    In a place such as /tmp anybody may have been there first, to be handed our sockets.
+    """
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        return False
+    if found.st_uid in (0, user):
+        return True
+    around = os.stat(os.path.dirname(path))  # noqa: PTH116, PTH120
+    return not around.st_mode & stat.S_IWOTH
 
 
 def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:

@@ -56,6 +56,16 @@ _NEEDED = (
 )
 
 
+class Lines(logging.Formatter):
+    """What others say stays what it is: no control character, and no line that looks like ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).split("\n")
+        return "\n    ".join(
+            "".join(char if char.isprintable() else "?" for char in line) for line in lines
+        )
+
+
 class _ConfigurationFile:
     """The configuration as of a moment ago."""
 
@@ -83,9 +93,9 @@ class _ConfigurationFile:
 
 def main(environ: Mapping[str, str]) -> int:
     """Run until supervisord closes standard input. Returns the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     for variable, otherwise in _NEEDED:
         if not environ.get(variable):
             log.error("%s is not set: %s", variable, otherwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor_roll.listener import deployed
-from supervisor_roll.listener.knowledge import Arbiter, Knowledge
+from supervisor_roll.listener.knowledge import MAX_TEXT, Arbiter, Knowledge
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.process_table import ProcessTable
 from supervisor_roll.listener.received import Datagram
@@ -19,6 +19,8 @@ from supervisor_roll.wire.datagram import Message
 
 # A boot is near Gunicorn's timeout from this share of it on.
 NEAR_TIMEOUT = 0.7
+# (uid_t) -1, to the kernel: leave it as it is.
+_NO_USER = 2**32 - 1
 _FROM_BOTH = (dg.LISTENING, dg.DRAINING)
 
 
@@ -87,7 +89,7 @@ class Hearing:
     def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
         """An arbiter says whom its workers are going to run as: that it may if it could do so."""
         uid = int(message.number("UID", -1))
-        if uid >= 0 and self._table.uid(arbiter.id) in (0, uid):
+        if 0 <= uid < _NO_USER and self._table.uid(arbiter.id) in (0, uid):
             self._serve([uid])
 
     def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
@@ -97,7 +99,7 @@ class Hearing:
         if message.kind == dg.FORK_FAILED:
             why = message.fields.get("ERROR", "a worker could not be started")
             if message.fields.get("SURPLUS") != "1":
-                arbiter.trouble = why
+                arbiter.trouble = why[:MAX_TEXT]
             self._rolls.feed(arbiter, ev.ForkFailed(why, self._rolls.succeeds(arbiter)))
         self._heard_count(arbiter, message, own=True)
 
@@ -152,7 +154,7 @@ class Hearing:
             )
         elif message.kind == dg.FAILED:
             if fresh is None:
-                arbiter.trouble = message.fields.get("ERROR", "a boot failed")
+                arbiter.trouble = message.fields.get("ERROR", "a boot failed")[:MAX_TEXT]
             self._rolls.feed(
                 arbiter,
                 ev.BootFailed(

@@ -38,6 +38,8 @@ log = logging.getLogger("supervisor_roll")
 SHOWN_SECS = 5.0
 # What a program leaves behind may write too: it must not keep supervisord busy.
 REFETCH_SECS = 1.0
+# Of each worker it is saved each time, and a line as a rule.
+MAX_TEXT = 300
 
 
 @dataclass
@@ -102,9 +104,10 @@ class Arbiter:
         known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
         if message.kind == READY:
             known.ready, known.boot_secs = True, max(0.0, boot_secs)
-            known.health = message.fields.get("STATUS", "")
+            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
         elif message.kind == UNREADY:
-            known.ready, known.health = False, message.fields.get("STATUS", "")
+            known.ready = False
+            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
         elif message.kind == ABORTING:
             known.leaving = (
                 "it was sent ABRT, as Gunicorn does when a worker shows no sign of "

@@ -144,9 +144,9 @@ class ProcessTable:
         """How many more processes and threads may start beside it; None where nothing limits."""
         return process_limits.left(pid)
 
-    def sockets(self, pid: int, numbers: Iterable[tuple[str, int]]) -> list[Held]:
+    def sockets(self, instance: InstanceId, numbers: Iterable[tuple[str, int]]) -> list[Held]:
         """The process's listening sockets at these (address, descriptor number)s.
 
         Raises OSError where we may not have them.
         """
-        return sockets.recovered(pid, numbers)
+        return sockets.recovered(instance, numbers)

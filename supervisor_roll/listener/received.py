@@ -89,9 +89,10 @@ class Answer:
             theirs = socket.socket(fileno=self._fd)
             try:
                 theirs.setblocking(False)  # whatever the default timeout is
-                theirs.sendmsg(
-                    [encode(message)], ancillary, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-                )
+                if _is_of_a_pair(theirs):
+                    theirs.sendmsg(
+                        [encode(message)], ancillary, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+                    )
             finally:
                 theirs.detach()
         except OSError:
@@ -102,6 +103,17 @@ class Answer:
         if self._fd >= 0:
             self._descriptors.close([self._fd])
             self._fd = -1
+
+
+def _is_of_a_pair(one: socket.socket) -> bool:
+    """Whether it is an end of a socket pair, as the hooks send.
+
+    Through a socket that leads elsewhere the sender would have us speak there as who we are.
+    """
+    return (one.family, one.type) == (
+        socket.AF_UNIX,
+        socket.SOCK_SEQPACKET,
+    ) and not one.getpeername()
 
 
 @dataclass

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from supervisor_roll.listener import told_paths
+from supervisor_roll.listener.process_stat import stat_of
 from supervisor_roll.listener.received import Descriptors
 from supervisor_roll.rollout.events import InstanceId
 
@@ -118,7 +119,7 @@ def close(fds: Iterable[int]) -> None:
     _descriptors.close(fds, PATIENCE_SECS)
 
 
-def recovered(pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:
+def recovered(process: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[Held]:
     """The sockets that the process has under these (address, descriptor number)s.
 
     By pidfd_getfd(2), which takes the right to trace the process: root's, or the same user's
@@ -126,8 +127,11 @@ def recovered(pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     held: list[Held] = []
-    pidfd = os.pidfd_open(pid)
+    pidfd = os.pidfd_open(process.pid)
     try:
+        found = stat_of(process.pid)
+        if found is None or found.id != process:
+            raise OSError("it has gone")  # and its pid may be another's
         for address, number in sockets:
             fd = libc.syscall(_PIDFD_GETFD, pidfd, number, 0)
             if fd < 0:

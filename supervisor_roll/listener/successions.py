@@ -76,7 +76,7 @@ class Successions:
             self.store.take(
                 arbiter.id,
                 arbiter.namespec,
-                self._rolls.knowledge.table.sockets(arbiter.id.pid, arbiter.sockets),
+                self._rolls.knowledge.table.sockets(arbiter.id, arbiter.sockets),
             )
             return ""
         except (OSError, AttributeError) as error:

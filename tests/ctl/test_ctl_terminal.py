@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import struct
@@ -12,6 +13,8 @@ import termios
 import pytest
 from supervised import Supervised, wait_for
 from test_ctl_commands import BEGAN, COMPLETE_OUTPUT, complete
+
+from supervisor_roll.ctl.screen import Screen
 
 
 @pytest.fixture
@@ -90,3 +93,9 @@ def test_a_bar_shows_the_progress_and_is_gone_at_the_end(
 def test_without_a_terminal_there_is_no_bar(site: Supervised) -> None:
     site.script(*complete("myapp"), ["done"])
     assert "|" not in site.ctl("rollrestart", "myapp")[1]
+
+
+def test_nothing_that_is_shown_moves_the_cursor() -> None:
+    out = io.StringIO()
+    Screen(out).say("skipped: \x1b[2J\x07 \u202e")
+    assert out.getvalue() == "skipped: ?[2J? ?\n"

@@ -230,3 +230,28 @@ def test_a_channel_that_waits_for_an_answer_keeps_one_descriptor(listener: RawLi
     channel.close()
     channel.close()
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("around", [0o1777, 0o755])
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+def test_a_directory_that_anybody_may_have_made_is_told_nothing(path: Path, around: int) -> None:
+    path.parent.chmod(around)
+    listener = RawListener(path)
+    try:
+        Channel().tell(Message(READY))
+        listener.take()
+        os.chown(path, 65534, -1)
+        with socket.socket() as ours:
+            assert Channel().ask(Message(READY), [ours.fileno()]) is None
+        # In a place that is somebody's a listener may run as another user.
+        assert listener.holds_nothing() == (around == 0o1777)
+    finally:
+        listener.close()
+
+
+def test_a_directory_that_others_may_write_is_told_nothing(
+    path: Path, listener: RawListener
+) -> None:
+    path.chmod(0o777)
+    Channel().tell(Message(READY))
+    assert listener.holds_nothing()

@@ -117,7 +117,7 @@ class PretendTable:
     def room(self, pid: int) -> Room:
         return Room(self.room_bytes, "this site")
 
-    def sockets(self, pid: int, sockets: Iterable[tuple[str, int]]) -> list[Held]:
+    def sockets(self, instance: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[Held]:
         """What a pretended process has open is open in this process, under the same number."""
         if self.untraceable:
             raise PermissionError("Operation not permitted")

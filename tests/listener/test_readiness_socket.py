@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -529,3 +530,20 @@ def test_a_datagram_that_is_too_long_is_seen_to_be(
     (datagram,) = readiness.receive()
     with pytest.raises(BadMessage):
         decode(datagram.data)
+
+
+def test_an_answer_goes_to_nobody_else_whom_its_socket_leads_to(tmp_path: Path) -> None:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        with (
+            socket.socket(socket.AF_UNIX, kind) as other,
+            socket.socket(socket.AF_UNIX, kind) as to,
+        ):
+            other.bind(f"\0{tmp_path}")
+            if kind == socket.SOCK_SEQPACKET:
+                other.listen()
+            to.connect(f"\0{tmp_path}")
+            Answer(to.detach(), Descriptors()).send(Message(ACK))
+            there = other.accept()[0] if kind == socket.SOCK_SEQPACKET else other
+            there.setblocking(False)
+            with there, suppress(BlockingIOError):
+                assert not there.recv(1000)

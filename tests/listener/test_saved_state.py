@@ -11,7 +11,7 @@ from pretend_site import Site, ready_site, saved
 
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import BOOTING
+from supervisor_roll.wire.datagram import BOOTING, FAILED, UNREADY, Message
 
 STRANGER = 4_000_000
 ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], {"id": {}})
@@ -99,3 +99,12 @@ def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> Non
     site.ask("myapp", kind=wire.ABORT)
     site.pass_time(120)
     assert not [one for one in site.log if str(STRANGER) in one]
+
+
+def test_what_workers_say_of_themselves_is_no_longer_than_a_line() -> None:
+    site, program = ready_site(2)
+    for worker in list(program.workers):
+        for kind, key in ((UNREADY, "STATUS"), (FAILED, "ERROR")):
+            site.say(worker, Message(kind, {"AGE": "1", key: "\1" * 15000}), answered=False)
+    site.settle()
+    assert len(site.supervisord.mailbox.state) < 15000

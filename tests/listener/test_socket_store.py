@@ -16,6 +16,7 @@ from pretend_program import SUPERVISORD_PID, open_socket
 from pretend_site import PIDS, Site, assert_none_left_open, open_descriptors
 
 from supervisor_roll.listener import sockets
+from supervisor_roll.listener.process_stat import stat_of
 from supervisor_roll.listener.sockets import Held, SocketStore
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import LISTENING, LOADED, READY, STARTING, Message
@@ -137,9 +138,15 @@ def child() -> Iterator[tuple[int, list[int]]]:
         process.communicate(timeout=60)
 
 
+def identity(pid: int) -> InstanceId:
+    found = stat_of(pid)
+    assert found is not None
+    return found.id
+
+
 def test_the_sockets_of_a_process_are_recovered(child: tuple[int, list[int]]) -> None:
     pid, (tcp, unix, _, port) = child
-    found = sockets.recovered(pid, [("a", tcp), ("b", unix)])
+    found = sockets.recovered(identity(pid), [("a", tcp), ("b", unix)])
     assert [one.address for one in found] == ["a", "b"]
     assert all(sockets.listening(one.fd) for one in found)
     assert not any(os.get_inheritable(one.fd) for one in found)
@@ -158,14 +165,23 @@ def test_what_is_no_listening_socket_of_the_process_is_refused(
     pid, (tcp, _, mute, _) = child
     number = {"no listener": mute, "none": 999, "standard output": 1}[which]
     with pytest.raises(OSError):
-        sockets.recovered(pid, [("a", tcp), ("b", number)])
+        sockets.recovered(identity(pid), [("a", tcp), ("b", number)])
+
+
+def test_a_pid_that_was_given_anew_since_has_no_sockets_for_us(
+    child: tuple[int, list[int]],
+) -> None:
+    pid, (tcp, *_) = child
+    former = identity(pid)._replace(started=identity(pid).started - 1)
+    with pytest.raises(OSError, match="it has gone"):
+        sockets.recovered(former, [("a", tcp)])
 
 
 def test_of_a_process_that_is_gone_nothing_is_recovered() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait(60)
     with pytest.raises(OSError) as caught:
-        sockets.recovered(process.pid, [("a", 3)])
+        sockets.recovered(InstanceId(process.pid, 1), [("a", 3)])
     assert caught.value.errno == errno.ESRCH
 
 
