@@ -39,6 +39,8 @@ _T = TypeVar("_T")
 CONFIGURATION_SECS = 1.0
 # What fails in each pass of the loop must not make it spin.
 FAILED_SECS = 1.0
+# After so long there is a look at what had to wait for others.
+HELD_BACK_SECS = 0.05
 _DESCRIPTORS = 65536
 _NEEDED = (
     (SOCKET_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
@@ -177,7 +179,8 @@ class Loop:
             # All that was said until now counts before any time passes, and what a worker said
             # before that it is gone.
             for datagram in self._guarded(self._readiness.receive) or []:
-                self._guarded(self._coordinator.heard, datagram, again=False)
+                with datagram.share.spend():
+                    self._guarded(self._coordinator.heard, datagram, again=False)
             for data in ready:
                 if isinstance(data, InstanceId):
                     self._guarded(self._coordinator.exited, data)
@@ -188,6 +191,9 @@ class Loop:
 
     def _select(self) -> list[Any]:
         deadline = self._coordinator.next_deadline()
+        if self._readiness.held_back:
+            later = time.monotonic() + HELD_BACK_SECS
+            deadline = later if deadline is None else min(deadline, later)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         return [key.data for key, _ in self._selector.select(timeout)]
 

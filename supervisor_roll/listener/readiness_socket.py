@@ -72,6 +72,11 @@ class ReadinessSocket:
             self._wanted = set(sorted(self._wanted | set(uids))[:_MAX_USERS])
             self.check()
 
+    @property
+    def held_back(self) -> bool:
+        """Something has come that ``receive`` gives later."""
+        return any(one.held_back for one in self._sockets.values())
+
     def receive(self) -> list[Datagram]:
         """What has come, at least what was there when this was called."""
         try:

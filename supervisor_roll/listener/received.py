@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from supervisor_roll.listener.share import Share
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import Message, encode
 
@@ -130,6 +131,7 @@ class Datagram:
     fds: list[int] = field(default_factory=list)
     descriptors: Descriptors = field(default_factory=Descriptors)
     uid: int = -1
+    share: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:
         self._came = len(self.fds)

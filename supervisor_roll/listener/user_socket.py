@@ -22,6 +22,7 @@ from contextlib import suppress
 from supervisor_roll.listener.process_stat import TICKS
 from supervisor_roll.listener.received import Answer, Datagram, Descriptors
 from supervisor_roll.listener.seldom import Seldom
+from supervisor_roll.listener.share import Share
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import MAX_BYTES
 
@@ -34,6 +35,7 @@ _SMALL = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_TIMESPEC.size
 _LARGE = _SMALL + socket.CMSG_SPACE(4 * _MAX_DESCRIPTORS)
 # How many wait for the loop at the most.
 MAX_WAITING = 256
+_FEW = 8
 # A worker has one or two things to say in a second; what one process says beyond this is dropped.
 MAX_EACH_SECOND = 50
 # A flood of what is not for us gets at most half of a core.
@@ -54,6 +56,7 @@ class UserSocket:
         self.uid = uid
         self._known, self._wake = known, wake
         self._strangers, self._talkative = Seldom(), Seldom()
+        self._share = Share()
         self._descriptors, self._dropped = Descriptors(256), Descriptors(1024)
         self._said: dict[InstanceId, int] = {}  # how much, within the second that ends at
         self._second_ends = 0.0
@@ -90,7 +93,14 @@ class UserSocket:
         return ""
 
     def receive(self, until: float) -> list[Datagram]:
-        """What has come. Waits, until this time on the clock at most, for what is in the queue."""
+        """What has come. Waits, until this time on the clock at most, for what is in the queue.
+
+        Who has taken much of the loop's time lately gets a little of it handed over, or none.
+        """
+        if self._share.is_spent:
+            return []
+        if self._share.is_scarce:
+            return self._few()
         with self._changed:
             enough = self._handled + MAX_WAITING
             while self._behind() and self._handled < enough and self._handled != self._hopeless:
@@ -101,6 +111,17 @@ class UserSocket:
                 self._changed.wait(left)
             found = list(self._waiting)
             self._waiting.clear()
+            self._changed.notify_all()
+        return found
+
+    @property
+    def held_back(self) -> bool:
+        """Something waits that is handed over later."""
+        return bool(self._waiting)
+
+    def _few(self) -> list[Datagram]:
+        with self._changed:
+            found = [self._waiting.popleft() for _ in range(min(_FEW, len(self._waiting)))]
             self._changed.notify_all()
         return found
 
@@ -201,7 +222,7 @@ class UserSocket:
             self._descriptors.close(fds)
             fds = []
         answer = Answer(fds[0], self._descriptors) if fds else None
-        return Datagram(sender, data, answer, fds[1:], self._descriptors, uid)
+        return Datagram(sender, data, answer, fds[1:], self._descriptors, uid, self._share)
 
     def _received(self, size: int, descriptors: Descriptors) -> tuple[bytes, list[int], bool]:
         """The next message's data and descriptors, and whether the latter are all."""

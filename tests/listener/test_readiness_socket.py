@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.listener import share
 from supervisor_roll.listener.process_stat import stat_of
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
-from supervisor_roll.listener.received import Answer, Descriptors
+from supervisor_roll.listener.received import Answer, Datagram, Descriptors
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import (
@@ -183,6 +184,32 @@ def test_a_flood_by_a_programs_own_process_is_thinned_out(
     seconds = int(time.monotonic() - began) + 2
     assert 50 <= len(heard) <= 50 * seconds
     assert len(caplog.records) == 1
+
+
+def test_whose_messages_took_long_has_them_heard_later(
+    readiness: ReadinessSocket, sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, "BURST_SECS", 0.1)
+    monkeypatch.setattr(share, "SHARE", 0.0)
+    sender.send(b"takes long")
+    (datagram,) = readiness.receive()
+    with datagram.share.spend():
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+    for _ in range(20):
+        sender.send(b"x")
+    wait_until(lambda: readiness.held_back)
+    assert readiness.receive() == []
+    monkeypatch.setattr(share, "SHARE", 1.0)
+    heard: list[Datagram] = []
+
+    def all_heard() -> bool:
+        heard.extend(readiness.receive())
+        return len(heard) == 20
+
+    wait_until(all_heard)
+    assert not readiness.held_back
 
 
 def test_nothing_more_to_receive_is_no_wait(
