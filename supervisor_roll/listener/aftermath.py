@@ -70,7 +70,7 @@ class Aftermath:
             return
         self._say(run, NOTE, f"on_failure has run ({result.secs:.1f} s)")
         now = self._rolls.clock()
-        members = arbiter.outdated(now)
+        members = arbiter.outdated(now, self._rolls.knowledge.table.age_secs)
         for one in members:
             before = run.rollout.instances.get(one.id)
             # What we never heard of was forked after the failure: it may run either release.

@@ -136,17 +136,16 @@ class Beginnings:
 
     def _begin(self, run: Run, settings: Settings, found: Found) -> None:
         arbiter, choice, now = found.arbiter, found.choice, self._rolls.clock()
+        outdated = arbiter.outdated(now, self._rolls.knowledge.table.age_secs)
         if choice.strategy == ARBITER:
             run.arbiter, run.reasons = arbiter.id, choice.reasons
-            run.rollout = ArbiterRollout(
-                settings, arbiter.outdated(now), arbiter.count, now, found.full
-            )
+            run.rollout = ArbiterRollout(settings, outdated, arbiter.count, now, found.full)
         else:
             if settings.preflight:
                 self.preflight(run, settings, arbiter)
             run.arbiter = arbiter.id
             run.rollout = WorkerRollout(
-                settings, arbiter.outdated(now), arbiter.count, now, cleared=not settings.preflight
+                settings, outdated, arbiter.count, now, cleared=not settings.preflight
             )
         if not choice.warning:  # what it leaves undone is still to be done
             self._rolls.updates.automatic.began(run.namespec)

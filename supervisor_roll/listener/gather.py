@@ -88,8 +88,12 @@ def gather(
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
     if waits and few:
         return Waiting(f"a word of all of its workers: {heard} of {arbiter.count} heard so far")
-    if waits and arbiter.undecided:
-        pids = ", ".join(map(str, arbiter.undecided))
+    pids = ", ".join(
+        str(one.pid)
+        for one in arbiter.undecided
+        if knowledge.table.age_secs(one) < settings.ready_timeout_secs  # else it hangs
+    )
+    if waits and pids:
         return Waiting(f"worker {pids} to say whether it is ready")
     if few:
         barrier = knowledge.barrier(identity)

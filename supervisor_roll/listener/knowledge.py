@@ -121,14 +121,14 @@ class Arbiter:
         self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
         return known
 
-    def outdated(self, now: float) -> list[Instance]:
+    def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:
         """The workers known now, as the snapshot that a rollout begins with."""
         return [
             Instance(
                 one.id,
                 one.age,
                 fresh=False,
-                since=now,
+                since=now - age_secs(one.id),
                 loaded=one.loaded,
                 ready_since=now if one.ready else None,
                 boot_secs=one.boot_secs,
@@ -148,9 +148,9 @@ class Arbiter:
         return sum(one.ready for one in self.workers.values())
 
     @property
-    def undecided(self) -> list[int]:
-        """The pids of the workers that have said neither ready nor unready, so far as heard."""
-        return [one.id.pid for one in self.workers.values() if not (one.ready or one.sick)]
+    def undecided(self) -> list[InstanceId]:
+        """The workers that have said neither ready nor unready, so far as heard."""
+        return [one.id for one in self.workers.values() if not (one.ready or one.sick)]
 
     @property
     def gunicorn(self) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ class Instance:
     """One instance: observed are all fields down to ``health``, wanted are the ``asked`` ones.
 
     ``kept`` is one that ran before but is not to be replaced: it counts as fresh. One that is not
-    ``heard`` was seen in the process table, and has said nothing yet.
+    ``heard`` was seen in the process table, and has said nothing yet. An outdated one ``hangs`` if
+    it has not loaded its application in time: it serves nobody, and finishes nothing.
     """
 
     id: InstanceId
@@ -27,6 +28,7 @@ class Instance:
     kept: bool = False
     heard: bool = True
     loaded: bool = False
+    hangs: bool = False
     ready_since: float | None = None
     available: bool = False
     boot_secs: float = 0.0
@@ -40,9 +42,14 @@ class Instance:
         return self.ready_since is not None
 
     @property
+    def can_go(self) -> bool:
+        """It may be asked to leave: it hears signals, or is not waited for any longer."""
+        return self.loaded or self.hangs
+
+    @property
     def drains(self) -> bool:
         """It was asked to go, and may have requests to finish first."""
-        return self.asked == RETIRE or self.ready or not self.heard
+        return (self.asked == RETIRE and not self.hangs) or self.ready or not self.heard
 
 
 class Instances:

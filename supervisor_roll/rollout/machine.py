@@ -390,12 +390,15 @@ class Rollout:
         return not self._due(one.asked_at + self.settings.drain_timeout_secs + 2 * STOP_GRACE_SECS)
 
     def _overdue(self, members: Iterable[Instance]) -> list[Action]:
-        """Turn the rollout if one of ``members`` was not ready, or not even loaded, in time."""
+        """Turn the rollout if a fresh one of ``members`` was not ready in time.
+
+        An outdated one that has not even loaded is nothing that the new release could help.
+        """
         limit = self.settings.ready_timeout_secs
         for one in members:
-            since = one.since if one.fresh else self.began
-            waits = not one.ready if one.fresh else not one.loaded
-            if waits and self._due(since + limit):
+            if not one.fresh:
+                one.hangs = not one.loaded and self._due(one.since + limit)
+            elif not one.ready and self._due(one.since + limit):
                 last = f"; its last health check: {one.health}" if one.health else ""
                 stage = "" if one.loaded else ": it had not loaded its application"
                 if not one.heard:

@@ -87,7 +87,7 @@ def _last_move(at: Standing) -> Move | None:
 
 def _sick_move(at: Standing) -> Move | None:
     """The oldest must stay, and a sick one makes it so: replace that one in place."""
-    sick = [one for one in at.instances.outdated if one.loaded and not one.ready]
+    sick = [one for one in at.instances.outdated if one.can_go and not one.ready]
     settled = all(one.available for one in at.instances.fresh) and not at.instances.leaving
     if sick and settled and at.cleared and len(at.instances.up) >= at.count > at.desired:
         return Move(RETIRE, sick[0])
@@ -104,9 +104,9 @@ def _under_way(at: Standing) -> int:
 def _may_retire(at: Standing, one: Instance) -> bool:
     """Whether the invariant still holds with ``one`` gone.
 
-    A worker that still boots is never asked to go: the signal can be lost.
+    A worker that still boots is not asked to go before its time is up: the signal can be lost.
     """
-    if not one.loaded or not at.cleared:
+    if not one.can_go or not at.cleared:
         return False
     left = [other for other in at.instances.counted if other is not one]
     up = len(at.instances.up)

@@ -55,3 +55,17 @@ def test_in_place_too_the_mended_release_rolls_after_it(site: Site) -> None:
         assert ran.status == 1, ran.output
         ran = site.ctl(*in_place)
         assert ran.status == 0, ran.output
+
+
+def test_in_place_a_replacement_that_hangs_is_in_the_mended_releases_way_for_a_while_only(
+    site: Site,
+) -> None:
+    in_place = ("rollrestart", "--max-surge=0", "--max-unavailable=1")
+    assert site.ctl(*in_place, "--ready-timeout=2", "web").status == 1
+    site.wait_booting("web", 1)
+    site.add_release("mended")
+    site.deploy("mended")
+    with unharmed(site, least_ready=WORKERS - 1):
+        ran = site.ctl(*in_place, f"--ready-timeout={patience():.1f}", "web")
+        assert ran.status == 0, ran.output
+    site.wait_ready("web", WORKERS)

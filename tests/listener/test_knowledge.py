@@ -62,7 +62,7 @@ def test_a_worker_is_known_by_what_it_says_in_turn() -> None:
     one = arbiter()
     one.heard_worker(FIRST, Message(BOOTING, {"AGE": "4"}))
     assert one.workers[FIRST] == Worker(FIRST, 4)
-    assert one.undecided == [FIRST.pid]
+    assert one.undecided == [FIRST]
     one.heard_worker(FIRST, Message(LOADED, {"AGE": "4"}))
     assert one.workers[FIRST].loaded
     one.heard_worker(FIRST, Message(UNREADY, {"AGE": "4", "STATUS": "503 No"}))
@@ -120,7 +120,7 @@ def test_a_rollout_begins_with_all_known_workers_as_outdated() -> None:
     one = arbiter()
     one.heard_worker(FIRST, Message(READY, {"AGE": "1", "BOOT_SECS": "2"}))
     one.heard_worker(SECOND, Message(BOOTING, {"AGE": "2"}))
-    first, second = one.outdated(now=50.0)
+    first, second = one.outdated(now=50.0, age_secs=lambda _: 2.0)
     assert (first.id, first.age, first.fresh, first.loaded, first.ready_since) == (
         FIRST,
         1,

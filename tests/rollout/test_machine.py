@@ -11,7 +11,7 @@ from arbiter_model import BOOTING, READY, UNREADY
 from history import History
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import COMPLETE, FAILED, PROGRESSING
+from supervisor_roll.rollout.machine import COMPLETE, PROGRESSING, STOP_GRACE_SECS
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.workers import WorkerRollout
 
@@ -212,12 +212,22 @@ def test_in_place_an_outdated_instance_that_still_boots_waits_its_turn():
     assert history.load(2) == ["stop 2"]
 
 
-def test_an_outdated_instance_that_never_loads_fails_the_rollout_and_is_not_stopped():
+def test_an_outdated_instance_that_never_loads_is_replaced_once_its_time_is_up():
     history = History(2, {1: BOOTING}, ready_timeout_secs="30")
     history.begin()
-    history.ready(3)
-    assert history.wait_until(30.0) == ["stop 3"]
-    history.exit(3)
-    assert history.rollout.state == FAILED
-    assert "1001" in history.rollout.why
-    assert {1, 2} <= {worker.age for worker in history.arbiter.staying}
+    assert history.ready(3) == []
+    assert history.wait(30.0) == ["remove oldest", "add"]
+    # It finishes nothing, so that it is not given the time of those that serve.
+    assert "kill 1" in history.wait(STOP_GRACE_SECS)
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
+
+
+def test_in_place_an_outdated_instance_that_never_loads_goes_first_once_its_time_is_up():
+    history = in_place(2, stages={1: BOOTING, 2: BOOTING}, ready_timeout_secs="30")
+    assert history.begin() == []
+    assert history.wait_until(30.0) == ["stop 1"]
+    history.finish()
+    assert history.rollout.state == COMPLETE
+    history.check_end()
