@@ -79,7 +79,7 @@ class Hearing:
         if message.kind == dg.STARTING:
             return successions.starting(arbiter, message)
         if message.kind == dg.LISTENING:
-            taken = successions.listening(arbiter, message, fds)
+            taken = successions.listening(arbiter, message, fds, own=arbiter.id == sender)
             return Message(dg.ACK) if taken else None, []
         if message.kind == dg.STOPPING:
             return successions.stopping(arbiter, message), []

@@ -40,6 +40,8 @@ SHOWN_SECS = 5.0
 REFETCH_SECS = 1.0
 # Of each worker it is saved each time, and a line as a rule.
 MAX_TEXT = 300
+# No kernel lets a process have more children.
+MAX_WORKERS = 2**22
 
 
 @dataclass
@@ -90,8 +92,8 @@ class Arbiter:
         count = int(message.number("WORKERS"))
         if (changes, count) == (self.changes, self.count) or (changes < self.changes and not own):
             return False
-        if count < 0:
-            raise BadMessage(f"{message.kind}: WORKERS={count}: an arbiter wants no fewer than 0")
+        if not 0 <= count <= MAX_WORKERS:
+            raise BadMessage(f"{message.kind}: WORKERS={count}: not from 0 to {MAX_WORKERS}")
         self.changes, self.count = changes, count
         return True
 
@@ -157,7 +159,7 @@ class Arbiter:
         """The version as numbers, as far as it is made of numbers; empty if unknown."""
         parts = []
         for part in self.facts.get("GUNICORN", "").split("."):
-            if not part.isdigit():
+            if not (part.isascii() and part.isdecimal() and len(part) < 10):
                 break
             parts.append(int(part))
         return tuple(parts)

@@ -144,6 +144,10 @@ class ProcessTable:
         """How many more processes and threads may start beside it; None where nothing limits."""
         return process_limits.left(pid)
 
+    def has_sockets(self, instance: InstanceId, fds: Iterable[int]) -> bool:
+        """Whether our descriptors are of sockets of the process; also where that is not shown."""
+        return sockets.opened_by(instance.pid, fds, self._proc)
+
     def sockets(self, instance: InstanceId, numbers: Iterable[tuple[str, int]]) -> list[Held]:
         """The process's listening sockets at these (address, descriptor number)s.
 

@@ -18,7 +18,7 @@ from supervisor_roll.listener.releases import Releases
 from supervisor_roll.listener.runs import Job, Run
 from supervisor_roll.listener.sides import Sides
 from supervisor_roll.listener.successions import Successions, is_successor
-from supervisor_roll.listener.supervisord import Supervisord
+from supervisor_roll.listener.supervisord import Supervisord, Unreachable
 from supervisor_roll.listener.updates import Updates
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
@@ -140,12 +140,23 @@ class Rolls:
         for run in list(self.runs.values()):
             rolling = run.rolling
             if run.rollout is None:
-                self.beginnings.gather(run)
+                self._gather(run)
             elif rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
                 self.handle(run, rolling, ev.TimePassed())
         # Not before all that was said has been heard.
         while self._looks:
             self._look(*self._looks.popleft())
+
+    def _gather(self, run: Run) -> None:
+        """What a program tells of itself must not cost the others their turn, whatever it is."""
+        try:
+            self.beginnings.gather(run)
+        except Unreachable:
+            raise
+        except Exception as error:
+            log.exception("%s", run.namespec)
+            why = f"what it tells of itself could not be used: {error!r:.200}"
+            self.over(run, REFUSED, {"why": why})
 
     def restored(self, run: Run) -> None:
         """A run was taken up from an earlier listener, whose processes beside it are gone."""

@@ -13,9 +13,10 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from supervisor_roll.listener import told_paths
-from supervisor_roll.listener.process_stat import stat_of
+from supervisor_roll.listener.process_stat import PROC, stat_of
 from supervisor_roll.listener.received import Descriptors
 from supervisor_roll.rollout.events import InstanceId
 
@@ -98,6 +99,23 @@ def listening(fd: int) -> bool:
         return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     finally:
         one.detach()
+
+
+def opened_by(pid: int, fds: Iterable[int], proc: Path = PROC) -> bool:
+    """Whether the process has these very sockets open; also where that is not shown to us."""
+    folder = proc / str(pid) / "fd"
+    try:
+        theirs = {_target(one) for one in folder.iterdir()}
+    except OSError:
+        return True
+    return theirs.issuperset(f"socket:[{os.fstat(fd).st_ino}]" for fd in fds)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # closed meanwhile
 
 
 def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:

@@ -182,15 +182,20 @@ class Successions:
                     f"{address} is no longer configured: refused once the old arbiter is gone",
                 )
 
-    def listening(self, arbiter: Arbiter, message: Message, fds: list[int]) -> bool:
-        """An arbiter's sockets have come; those that are kept are taken out of ``fds``."""
+    def listening(self, arbiter: Arbiter, message: Message, fds: list[int], own: bool) -> bool:
+        """An arbiter's sockets have come; those that are kept are taken out of ``fds``.
+
+        ``own``: from itself. A worker may hand in no others.
+        """
         addresses = message.fields.get("SOCKETS", "").split("\n")
         numbers = message.fields.get("FDS", "").split("\n")
         if not fds or len(addresses) != len(fds) or not all(map(sockets.listening, fds)):
             return False
+        if not own and not self._rolls.knowledge.table.has_sockets(arbiter.id, fds):
+            return False
         held = [Held(address, fd) for address, fd in zip(addresses, fds, strict=True)]
         fds.clear()
-        if len(numbers) == len(held) and all(one.isdigit() for one in numbers):
+        if len(numbers) == len(held) and all(map(_is_descriptor, numbers)):
             arbiter.sockets = [
                 (one.address, int(number)) for one, number in zip(held, numbers, strict=True)
             ]
@@ -372,6 +377,10 @@ class Successions:
         """The program's rollout under way, if it is of this strategy."""
         run = self._rolls.runs.get(namespec)
         return run.rolling if run and isinstance(run.rolling, ArbiterRollout) else None
+
+
+def _is_descriptor(number: str) -> bool:
+    return number.isascii() and number.isdecimal() and len(number) < 10
 
 
 def is_successor(run: Run, arbiter: InstanceId) -> bool:

@@ -117,6 +117,16 @@ class PretendTable:
     def room(self, pid: int) -> Room:
         return Room(self.room_bytes, "this site")
 
+    def has_sockets(self, instance: InstanceId, fds: Iterable[int]) -> bool:
+        """Of the kernel's sockets there is one for each descriptor of the pretended program."""
+        theirs = {
+            os.fstat(fd).st_ino
+            for program in self._site.programs.values()
+            if program.id == instance
+            for fd in program.sockets.values()
+        }
+        return all(os.fstat(fd).st_ino in theirs for fd in fds)
+
     def sockets(self, instance: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[Held]:
         """What a pretended process has open is open in this process, under the same number."""
         if self.untraceable:

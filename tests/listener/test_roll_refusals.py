@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pretend_site import BOOT, PIDS, Site, site_with
+from pretend_site import BOOT, PIDS, Site, ready_site, site_with
 
 from supervisor_roll.listener.silence import HOOK_LINE
 from supervisor_roll.listener.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY
+from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, Message
 from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, DRY_RUN, NOTE, REFUSED, SKIPPED, WARNING
 from supervisor_roll.wire.succession import Reread, Resize
 
@@ -255,3 +255,24 @@ def test_an_arbiter_has_as_many_workers_as_the_process_table_shows_after_a_while
     assert site.reports(job) == [("myapp", NOTE)]  # that it waits
     site.pass_time(3)
     assert site.facts(job, BEGAN)["desired"] == 1
+
+
+@pytest.mark.parametrize("version", ["\u00b2", "9" * 5000])
+def test_a_program_that_tells_nonsense_of_itself_costs_the_others_nothing(version: str) -> None:
+    site, program = ready_site(2)
+    program.facts["GUNICORN"] = version
+    site.start("other", 1, pid=PIDS + 500)
+    site.settle()
+    program.say(next(iter(program.workers)), READY)
+    site.settle()
+    site.ask("myapp")
+    job = site.ask("other")
+    site.pass_time(90)
+    assert ("other", COMPLETE) in site.reports(job)
+
+
+@pytest.mark.parametrize("count", ["1e14", "-1"])
+def test_a_count_that_no_arbiter_can_want_is_not_believed(count: str) -> None:
+    site, program = ready_site(2)
+    site.hear(program.id.pid, Message(COUNTED, {"CHANGES": "9", "WORKERS": count}), answered=False)
+    assert site.coordinator.knowledge.siblings("myapp")[0].count == 2

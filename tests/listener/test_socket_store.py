@@ -311,3 +311,42 @@ def test_nobody_is_asked_for_sockets_that_are_of_no_use(
     assert site.answers[-1].sent is not None
     assert "WANT_SOCKETS" not in site.answers[-1].sent.fields
     site.close()
+
+
+# --- what a worker may not have us hold ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("numbers", ["\u00b2", "9" * 5000, "9" * 20, "-1", ""])
+def test_whatever_the_numbers_are_nothing_leaks_and_others_are_rolled(
+    site: Site, numbers: str
+) -> None:
+    program = site.programs["myapp"]
+    site.start("other", 1, pid=PIDS + 500)
+    site.settle()
+    fd = next(iter(program.sockets.values()))
+    site.hear(OLD + 1, Message(LISTENING, {"SOCKETS": BIND, "FDS": numbers}), fds=[fd])
+    site.settle()
+    site.restart()
+    site.ask("myapp", strategy="arbiter")
+    job = site.ask("other", strategy="workers")
+    site.pass_time(90)
+    assert ("other", "complete") in site.reports(job)
+
+
+def test_a_worker_hands_in_no_socket_but_its_arbiters(site: Site) -> None:
+    before = kept(site)
+    fd = open_socket()
+    answer = site.hear(OLD + 1, Message(LISTENING, {"SOCKETS": BIND, "FDS": "3"}), fds=[fd])
+    site.settle()
+    os.close(fd)
+    assert answer is None or answer.sent is None
+    assert kept(site) == before
+
+
+def test_whose_sockets_they_are(child: tuple[int, list[int]]) -> None:
+    pid, (tcp, *_) = child
+    theirs = sockets.recovered(identity(pid), [("a", tcp)])
+    with socket.socket() as ours:
+        assert sockets.opened_by(pid, [one.fd for one in theirs])
+        assert not sockets.opened_by(pid, [*(one.fd for one in theirs), ours.fileno()])
+    sockets.close(one.fd for one in theirs)
