@@ -253,6 +253,8 @@ class Knowledge:
 
     def arbiter(self, instance: InstanceId) -> Arbiter | None:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
+        if instance.pid == os.getpid():
+            return None  # what runs beside our rollouts is no worker of ours
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
             late = self._clock() >= self._fetched_at + REFETCH_SECS

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+from pretend_program import SUPERVISORD_PID
 from pretend_site import PIDS, Site
 
 from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
@@ -222,3 +224,13 @@ def test_supervisord_that_does_not_answer_is_no_error_here() -> None:
     assert knowledge(site).arbiter(program.id) is None
     site.supervisord.unreachable = False
     assert knowledge(site).arbiter(program.id) is not None
+
+
+def test_what_runs_beside_the_rollouts_is_no_worker_of_the_listener() -> None:
+    site = Site()
+    site.fork(os.getpid(), SUPERVISORD_PID, "listener")
+    site.supervisord.put("roll", os.getpid(), "RUNNING")
+    site.fork(PIDS + 900, os.getpid(), "a preflight")
+    site.hear(PIDS + 900, Message(LOADED, {"AGE": "1"}))
+    assert not knowledge(site).arbiters
+    site.close()
