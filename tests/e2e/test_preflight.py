@@ -129,11 +129,11 @@ def test_it_is_loaded_as_the_program_loads_it(make_site: Callable[..., Site]) ->
     preflight, *workers = (json.loads(line) for line in written)
     assert preflight.pop("preflight") == "1"
     assert len(workers) == WORKERS
-    # Gunicorn's arbiter, and so every worker, stays where it was when it started.
+    # Gunicorn's arbiter stays where it was when it started; a fresh worker goes where that leads.
     assert preflight.pop("cwd") == str(site.folder / "releases" / "v2")
     for worker in workers:
         assert worker.pop("preflight") == ""
-        assert worker.pop("cwd") == str(site.folder / "releases" / "v1")
+        assert worker.pop("cwd") == str(site.folder / "releases" / "v2")
         assert preflight == worker
     assert preflight["started_in"] == str(site.folder / "releases")
     assert preflight["color"] == "green, 100%"

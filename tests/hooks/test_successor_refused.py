@@ -204,7 +204,8 @@ def test_any_other_start_goes_on_whatever_the_listener_says_and_waits_for_it_onc
     environment = {}
     hung = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     if state == "hung":
-        hung.bind(str(site.folder / "hung"))
+        (site.folder / "hung").mkdir()
+        hung.bind(str(site.folder / "hung" / str(os.geteuid())))
         environment = {SOCKET_VARIABLE: str(site.folder / "hung")}
     elif state == "none":
         environment = {SOCKET_VARIABLE: str(site.folder / "nothing")}

@@ -11,7 +11,7 @@ from supervised import DEAF_LISTENER, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.succession import Succession
+from supervisor_roll.wire.succession import Succession, decode_succession
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"
@@ -60,11 +60,15 @@ def test_a_program_that_was_stopped_meanwhile_stays_stopped(begin: Begin) -> Non
 @pytest.mark.parametrize("name", ["myapp:*", "all"])
 def test_stop_of_all_stops_both(begin: Begin, name: str) -> None:
     site, old, new = both(begin)
+    listener = site.listener  # "all" stops the process that it is known by
     site.ctl("stop", name)
     assert site.processes() == {"myapp": (0, "STOPPED")}
     assert gone(old)
     assert gone(new)
-    assert site.succession().ended == f"(pid {new}) ended: terminated by SIGTERM"
+    assert (
+        decode_succession(listener.succession("myapp")).ended
+        == f"(pid {new}) ended: terminated by SIGTERM"
+    )
     assert site.ctl("start", name)[0] == 0
     site.wait_names("myapp")
     assert site.succeed().successor
@@ -181,9 +185,10 @@ def test_a_removed_group_waits_for_all_of_its_processes(begin: Begin) -> None:
 def test_supervisord_shuts_down_with_all(begin: Begin, promoted: bool) -> None:
     site, old, new = retiring(begin, 1) if promoted else both(begin)
     assert site.process is not None
+    listener = site.listener
     site.server.supervisor.shutdown()
     if promoted:  # it waits for the retiring one, as for any
-        assert fault(site.succeed)[0] == Faults.SHUTDOWN_STATE
+        assert fault(listener.succeed, "myapp")[0] == Faults.SHUTDOWN_STATE
     assert site.process.wait(90) == 0
     assert gone(old)
     assert gone(new)

@@ -150,7 +150,7 @@ def test_automatic_log_files_stay_the_same(begin: Begin) -> None:
             wait_for(
                 lambda path=path, number=number: len(Path(path).read_text().split()) == number + 2
             )
-    assert len(list(site.folder.glob("*---supervisor-*"))) == 2
+    assert len(list(site.folder.glob("myapp-*---supervisor-*"))) == 2
     assert site.reload_config() == UNCHANGED
 
 

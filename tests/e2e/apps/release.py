@@ -45,6 +45,7 @@ def _boot() -> None:
         case "ok":
             return
         case "gate":
+            print(f"release {NAME} waits at its gate", file=sys.stderr, flush=True)
             _wait_at(_FOLDER / "gate")
         case "hang":
             print(f"release {NAME} hangs while it boots", file=sys.stderr, flush=True)
