@@ -77,6 +77,7 @@ class Arbiter:
     changes: int = -1
     facts: dict[str, str] = field(default_factory=dict)
     successor: bool = False  # it runs beside the one that has the program's name
+    stopping: bool = False  # it has stopped serving, and is about to end
     sockets: list[tuple[str, int]] = field(default_factory=list)  # address, its descriptor
     trouble: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)

@@ -217,10 +217,12 @@ class Successions:
 
     def stopping(self, arbiter: Arbiter, message: Message) -> Message:
         """An arbiter has stopped: whether the paths of its Unix sockets are to stay."""
+        # Two that are stopped together each find the other still there.
+        arbiter.stopping = True
         others = [
             one.facts.get("BINDS", "")
             for one in self._rolls.knowledge.siblings(arbiter.namespec)
-            if one is not arbiter
+            if not one.stopping
         ]
         if others:
             paths = message.fields.get("PATHS", "").split("\n")

@@ -155,11 +155,11 @@ def test_a_worker_that_does_not_become_ready(make_site: Callable[..., Site]) -> 
     changed = replace(program, environment=CHANGED)
     site.add_release("hangs", boot="hang")
     site.add_release("sick", status=500)
-    impatient = ("--ready-timeout=1",)
+    impatient = ("--ready-timeout=4",)
     _fails(
         site,
         changed,
-        "was not ready within 1 s: it had not loaded its application",
+        "was not ready within 4 s: it had not loaded its application",
         "Handling signal: term",
         options=impatient,
         release="hangs",
@@ -167,7 +167,7 @@ def test_a_worker_that_does_not_become_ready(make_site: Callable[..., Site]) -> 
     _fails(
         site,
         changed,
-        "was not ready within 1 s; its last health check: 500",
+        "was not ready within 4 s; its last health check: 500",
         options=impatient,
         release="sick",
     )

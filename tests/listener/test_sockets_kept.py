@@ -199,6 +199,15 @@ def test_paths_stay_for_the_other_arbiter(site: Site) -> None:
     assert successor.keeps_paths is False
 
 
+def test_paths_go_where_both_arbiters_are_stopped_at_once(site: Site) -> None:
+    site.ask("myapp", strategy="arbiter", min_ready_secs="10")
+    successor = site.programs["myapp:myapp.successor"]
+    site.supervisord.put("myapp", OLD, "STOPPING")
+    # Neither has ended when the other says that it has stopped.
+    assert stopping(site) == "1"
+    assert stopping(site, successor.id.pid) == "0"
+
+
 def test_beside_another_arbiter_only_those_paths_go_that_it_is_not_configured_with(
     site: Site,
 ) -> None:
