@@ -204,8 +204,11 @@ def test_paths_go_where_both_arbiters_are_stopped_at_once(site: Site) -> None:
     successor = site.programs["myapp:myapp.successor"]
     site.supervisord.put("myapp", OLD, "STOPPING")
     # Neither has ended when the other says that it has stopped.
-    assert stopping(site) == "1"
-    assert stopping(site, successor.id.pid) == "0"
+    paths = Message(STOPPING, {"PATHS": "/run/myapp.sock"})
+    answers = [site.hear(pid, paths) for pid in (OLD, successor.id.pid)]
+    site.settle()
+    sent = [one.sent for one in answers if one is not None]
+    assert [one and one.fields["KEEP"] for one in sent] == ["1", "0"]
 
 
 def test_beside_another_arbiter_only_those_paths_go_that_it_is_not_configured_with(
