@@ -27,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "processes: runs a real supervisord or Gunicorn")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    settings.register_profile("full", deadline=None, max_examples=300)
-    settings.register_profile("quick", deadline=None, max_examples=50)
+    settings.register_profile("full", deadline=None, max_examples=100)
+    settings.register_profile("quick", deadline=None, max_examples=25)
     settings.load_profile("quick" if config.option.markexpr == QUICK else "full")
     if hasattr(config, "workerinput"):
         return  # of xdist; it inherits what its controller has set

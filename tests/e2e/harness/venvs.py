@@ -11,15 +11,29 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 CACHE = CHECKOUT / ".cache"
 
 
+# What the worker classes of each Gunicorn need, as far as they are tested: one environment serves
+# all tests, since an installation takes longer than most of them.
+_CLASSES = ("gevent", "packaging", "tornado", "uvicorn")
+PACKAGES = {
+    "20.1.0": _CLASSES,
+    "23.0.0": (*_CLASSES, "uvicorn-worker"),
+    "25.3.0": ("gevent", "packaging"),
+    "26.2.0": (),
+    "27.0.1": (*_CLASSES, "uvicorn-worker", "websockets"),
+}
+
+
 def gunicorn_venv(version: str, *packages: str) -> Path:
     """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks.
 
-    ``packages`` are what its worker classes need. pip finds versions of them for that Gunicorn.
+    ``packages`` are what its worker class needs. pip finds versions of them for that Gunicorn.
     """
+    there = PACKAGES.get(version, ())
+    missing = tuple(one for one in packages if one not in there)
     # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
     # In one command, or uvicorn-worker would get itself another Gunicorn.
-    installed = [f"gunicorn=={version}", "setuptools<81", *packages]
-    return _venv("-".join(["gunicorn", version, *packages]), installed) / "gunicorn"
+    installed = [f"gunicorn=={version}", "setuptools<81", *there, *missing]
+    return _venv("-".join(["gunicorn", version, *missing]), installed) / "gunicorn"
 
 
 def supervisor_venv(version: str) -> Path:
@@ -34,13 +48,15 @@ def _venv(name: str, packages: list[str]) -> Path:
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists() or done.read_text() != str(CHECKOUT):
-            _run(sys.executable, "-m", "venv", "--clear", str(folder))
-            python = str(folder / "bin" / "python")
-            _run(python, "-m", "pip", "install", "--quiet", *packages)
+        # Its paths are absolute: another place, another environment.
+        what = f"{CHECKOUT} {' '.join(packages)}"
+        if not done.exists() or done.read_text() != what:
+            _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+            pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
+            _run(*pip, "install", "--quiet", "--disable-pip-version-check", *packages)
             (packages_folder,) = folder.glob("lib/python3*/site-packages")
             (packages_folder / "checkout.pth").write_text(f"{CHECKOUT}\n")
-            done.write_text(str(CHECKOUT))  # its paths are absolute: another place, another venv
+            done.write_text(what)
     return folder / "bin"
 
 
