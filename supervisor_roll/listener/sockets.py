@@ -112,10 +112,11 @@ def opened_by(pid: int, fds: Iterable[int], proc: Path = PROC) -> bool:
 
 
 def _target(link: Path) -> str:
+    """Where the descriptor leads; empty if it was closed meanwhile. Raises OSError if not shown."""
     try:
         return str(link.readlink())
-    except OSError:
-        return ""  # closed meanwhile
+    except FileNotFoundError:
+        return ""
 
 
 def unused(paths: Iterable[str], addresses: Iterable[str]) -> list[str]:

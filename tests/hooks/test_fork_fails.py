@@ -101,6 +101,12 @@ def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site, age: i
         "def pre_fork(server, worker):\n"
         "    _pre_fork(server, worker)\n"
         f"    if worker.age == {age}:\n        _os.fork = _fork\n"
+        # None is to be ready before the second fork: that would be no first start any more.
+        "_post_worker_init = post_worker_init\n"
+        "def post_worker_init(worker):\n"
+        "    import time\n"
+        "    time.sleep(5)\n"
+        "    _post_worker_init(worker)\n"
         "workers = 2\n",
     )
     assert gunicorn.exit_status() != 0

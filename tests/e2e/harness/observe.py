@@ -145,7 +145,7 @@ def _started(pid: int, parent_pid: int) -> str | None:
 class Observer:
     """Samples the workers every ``every_secs``, for as long as the context lasts."""
 
-    def __init__(self, table: Table, every_secs: float = 0.02) -> None:
+    def __init__(self, table: Table, every_secs: float = 0.05) -> None:
         self.samples: list[Sample] = []
         self._table = table
         self._every_secs = every_secs

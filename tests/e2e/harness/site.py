@@ -249,7 +249,7 @@ class Site(SiteFolder):
 
         return wait_until(replaced, deadline_secs, f"{namespec}'s workers are replaced", 0.05)
 
-    def observe(self, namespec: str, every_secs: float = 0.02) -> Observer:
+    def observe(self, namespec: str, every_secs: float = 0.05) -> Observer:
         """An observer of the process's present arbiter, to be used as a context manager."""
         return Observer(WorkerTable(self.pid(namespec)), every_secs)
 
@@ -274,7 +274,7 @@ class Site(SiteFolder):
         ]
         assert (found, self.arbiters(name)) == ([name], [self.pid(name)])
 
-    def observe_all(self, name: str, every_secs: float = 0.02) -> Observer:
+    def observe_all(self, name: str, every_secs: float = 0.05) -> Observer:
         """An observer of all the arbiters that a program ever has, as a context manager."""
         return Observer(ArbitersTable(lambda: self.arbiters(name)), every_secs)
 

@@ -30,15 +30,16 @@ def gunicorn_venv(version: str, *packages: str) -> Path:
     """
     there = PACKAGES.get(version, ())
     missing = tuple(one for one in packages if one not in there)
-    # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80.
+    # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80;
+    # from 80.9 on it warns.
     # In one command, or uvicorn-worker would get itself another Gunicorn.
-    installed = [f"gunicorn=={version}", "setuptools<81", *there, *missing]
+    installed = [f"gunicorn=={version}", "setuptools<80.9", *there, *missing]
     return _venv("-".join(["gunicorn", version, *missing]), installed) / "gunicorn"
 
 
 def supervisor_venv(version: str) -> Path:
     """The ``bin`` folder of exactly ``version``, with what our parts need beside it."""
-    installed = [f"supervisor=={version}", "setuptools<81", "psutil", "tqdm"]
+    installed = [f"supervisor=={version}", "setuptools<80.9", "psutil", "tqdm"]
     return _venv(f"supervisor-{version}", installed)
 
 

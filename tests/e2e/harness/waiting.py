@@ -22,7 +22,7 @@ def wait_until(
     condition: Callable[[], T | None],
     deadline_secs: float,
     what: str,
-    every_secs: float = 0.02,
+    every_secs: float = 0.05,
     not_yet: tuple[type[Exception], ...] = (),
 ) -> T:
     """The first true value of ``condition()``; exceptions that are ``not_yet`` count as none.
