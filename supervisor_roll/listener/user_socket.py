@@ -95,12 +95,13 @@ class UserSocket:
     def receive(self, until: float) -> list[Datagram]:
         """What has come. Waits, until this time on the clock at most, for what is in the queue.
 
-        Who has taken much of the loop's time lately gets a little of it handed over, or none.
+        Who has taken much of the loop's time lately gets a little of it handed over, or none: see
+        ``few``.
         """
         if self._share.is_spent:
             return []
         if self._share.is_scarce:
-            return self._few()
+            return self.few()
         with self._changed:
             enough = self._handled + MAX_WAITING
             while self._behind() and self._handled < enough and self._handled != self._hopeless:
@@ -119,7 +120,8 @@ class UserSocket:
         """Something waits that is handed over later."""
         return bool(self._waiting)
 
-    def _few(self) -> list[Datagram]:
+    def few(self) -> list[Datagram]:
+        """A little of what waits, whatever was taken: for when nobody else has said anything."""
         with self._changed:
             found = [self._waiting.popleft() for _ in range(min(_FEW, len(self._waiting)))]
             self._changed.notify_all()

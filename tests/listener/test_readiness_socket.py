@@ -20,7 +20,7 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.listener import share
 from supervisor_roll.listener.process_stat import stat_of
 from supervisor_roll.listener.readiness_socket import ReadinessSocket
-from supervisor_roll.listener.received import Answer, Datagram, Descriptors
+from supervisor_roll.listener.received import Answer, Descriptors
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import (
@@ -200,9 +200,9 @@ def test_whose_messages_took_long_has_them_heard_later(
     for _ in range(20):
         sender.send(b"x")
     wait_until(lambda: readiness.held_back)
-    assert readiness.receive() == []
-    monkeypatch.setattr(share, "SHARE", 1.0)
-    heard: list[Datagram] = []
+    # Nobody else has said anything, so that it goes on, a few at a time.
+    heard = readiness.receive()
+    assert 1 <= len(heard) <= 8
 
     def all_heard() -> bool:
         heard.extend(readiness.receive())
