@@ -40,6 +40,7 @@ def update(ground: Ground) -> None:
 
 @fault("HUP")
 def hup(ground: Ground) -> None:
+    ground.floor = 0  # Gunicorn itself retires all workers at once, and requests wait for a boot
     with ground.rolling():
         os.kill(ground.arbiter, signal.SIGHUP)
         time.sleep(1)
