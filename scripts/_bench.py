@@ -14,13 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import _bench_update
-from harness import Program, Site, free_port, gunicorn_venv, wait_until
 
-from supervisor_roll.hooks import drain_loops, lameduck, watch
-from supervisor_roll.hooks.pages import ArbiterPage
+from supervisor_roll.hooks.drain import asyncio_workers, lame_duck
+from supervisor_roll.hooks.shared_memory import ArbiterPage
+from supervisor_roll.hooks.worker import bake_watch
+from tests.harness import Program, Site, free_port, gunicorn_venv, wait_until
 
 WORKERS = 2
 CLIENTS = 16
@@ -192,14 +193,14 @@ _CALLS = 200_000
 def _overhead(_options: argparse.Namespace) -> int:
     cfg = SimpleNamespace(keepalive=2, graceful_timeout=30)
     worker = SimpleNamespace(cfg=cfg)
-    duck = lameduck.LameDuck(worker, SimpleNamespace())
+    duck = lame_duck.LameDuck(worker, SimpleNamespace())
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         pass
 
     bare, wrapped = (
         min(asyncio.run(_nanoseconds_a_call(one)) for _ in range(5))
-        for one in (app, drain_loops.asking(duck, drain_loops.Calls().counting(app)))
+        for one in (app, asyncio_workers.asking(duck, asyncio_workers.Calls().counting(app)))
     )
     beat = _nanoseconds_a_beat()
     print(
@@ -222,7 +223,7 @@ def _nanoseconds_a_beat() -> float:
         pass
 
     costs = []
-    for one in (notify, watch.Watch(voice, 0.0).wrapped(notify)):
+    for one in (notify, bake_watch.BakeWatch(voice, 0.0).wrapped(notify)):
         times = []
         for _ in range(5):
             began = time.perf_counter_ns()

@@ -7,7 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass, replace
 
-from harness import Program, Site, Summary, free_port, gunicorn_venv, wait_until
+from tests.harness import Program, Site, Summary, free_port, gunicorn_venv, wait_until
 
 WORKERS = 2
 #: The ways, each after another change of the same variable.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import Observer, Program, Site, Summary, free_port
+from tests.harness import Observer, Program, Site, Summary, free_port
 
 #: How long the old release, and then the new one, is seen under load before and after.
 STEADY_SECS = 2.0

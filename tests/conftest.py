@@ -12,8 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from harness.folders import FAILED, keep, temporary_root
 from hypothesis import settings
+
+from tests.harness.folders import FAILED, keep, temporary_root
 
 #: What scripts/test --quick selects.
 QUICK = "not processes"
@@ -45,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
         fixtures = _REAL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if folder == "e2e" or (folder in _REAL_FOLDERS and fixtures):
             item.add_marker("processes")

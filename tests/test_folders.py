@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import folders
+
+from tests.harness import folders
 
 
 def test_a_copy_of_what_can_be_copied_is_kept(

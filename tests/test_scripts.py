@@ -25,7 +25,7 @@ def imported(files: list[Path]) -> set[str]:
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module)
-    beside = {file.stem for file in files} | {"harness", "supervisor_roll"}
+    beside = {file.stem for file in files} | {"tests", "supervisor_roll"}
     return {name.partition(".")[0] for name in names} - beside - set(sys.stdlib_module_names)
 
 
@@ -34,7 +34,7 @@ def test_what_they_import_is_what_they_install() -> None:
     config.read(ROOT / "setup.cfg")
     installed = requirements(config["options"]["install_requires"])
     installed |= requirements(config["options.extras_require"]["harness"])
-    files = [*ROOT.glob("scripts/**/*.py"), *ROOT.glob("tests/e2e/harness/*.py")]
+    files = [*ROOT.glob("scripts/**/*.py"), *ROOT.glob("tests/harness/*.py")]
     assert {"psutil", "supervisor"} <= imported(files) <= installed
 
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import Program, Sample, Site, wait_until
-from harness.command import Command
+from tests.harness import Program, Sample, Site, wait_until
+from tests.harness.command import Command
 
 STRATEGIES = ("workers", "arbiter")
 WORKERS = 3

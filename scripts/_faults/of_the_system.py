@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from ground import Ground, NotHere, fault, kill
-from harness import processes, wait_until
+
+from tests.harness import processes, wait_until
 
 _PIDS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
 

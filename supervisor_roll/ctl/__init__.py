@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervisor_roll.ctl.completion import make_known
 from supervisor_roll.ctl.plugin import RollPlugin
-from supervisor_roll.ctl.shell import make_known
 
 COMMANDS = ("rollrestart", "rollupdate", "rollstatus", "rollabort", "rollpause", "rollresume")
 

@@ -28,7 +28,7 @@ class RollClient:
     def __init__(self, ctl: Any) -> None:
         self._ctl = ctl
 
-    def request(self, ask: wire.Ask, waits: Callable[[], None]) -> wire.Receipt:
+    def request(self, ask: wire.Command, waits: Callable[[], None]) -> wire.Receipt:
         """Ask, again and again while a listener is on its way; ``waits`` is called once then."""
         deadline = time.monotonic() + LISTENER_SECS
         told = False

@@ -23,11 +23,10 @@ from supervisor.supervisorctl import (
 )
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.ctl import arguments, render, statuses
+from supervisor_roll.ctl import arguments
 from supervisor_roll.ctl.arguments import Usage
-from supervisor_roll.ctl.chosen import being_rolled, following, jobs_of, programs_of
 from supervisor_roll.ctl.client import RollClient
-from supervisor_roll.ctl.follow import Follower, Lost
+from supervisor_roll.ctl.follower import Follower, Lost
 from supervisor_roll.ctl.help import (
     ROLLABORT,
     ROLLPAUSE,
@@ -36,7 +35,9 @@ from supervisor_roll.ctl.help import (
     ROLLSTATUS,
     ROLLUPDATE,
 )
+from supervisor_roll.ctl.render import reports, status
 from supervisor_roll.ctl.screen import ReaderLeft, Screen
+from supervisor_roll.ctl.selection import being_rolled, following, jobs_of, programs_of
 from supervisor_roll.wire import mailbox as wire
 
 INTERRUPTED = 130  # as a shell counts a command that SIGINT ended
@@ -79,7 +80,9 @@ class RollPlugin(ControllerPluginBase):
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
         if given is not None and self.ctl.upcheck():
             kind = wire.DRY_RUN if given.dry_run else wire.ROLLOUT
-            self._roll(wire.Ask(kind, given.names, given.values, _by("rollrestart")), given.wait)
+            self._roll(
+                wire.Command(kind, given.names, given.values, _by("rollrestart")), given.wait
+            )
 
     def help_rollrestart(self) -> None:
         self.ctl.output(ROLLRESTART)
@@ -89,7 +92,7 @@ class RollPlugin(ControllerPluginBase):
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
             self._roll(
-                wire.Ask(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")), given.wait
+                wire.Command(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")), given.wait
             )
 
     def help_rollupdate(self) -> None:
@@ -114,7 +117,7 @@ class RollPlugin(ControllerPluginBase):
                     followed = [name for job in jobs for name in job.programs]
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
-            shown = statuses.overview_lines(found, names if given.names else None, time.time())
+            shown = status.overview_lines(found, names if given.names else None, time.time())
             for line in shown:
                 screen.say(line)
             states = {found.programs[name].state for name in names if name in found.programs}
@@ -154,7 +157,7 @@ class RollPlugin(ControllerPluginBase):
 
     # --- the steps ------------------------------------------------------------------------
 
-    def _roll(self, ask: wire.Ask, wait: bool) -> None:
+    def _roll(self, ask: wire.Command, wait: bool) -> None:
         """Ask for a rollout or an update, and follow it to its end if one is to ``wait``."""
         screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
         update = ask.kind == wire.UPDATE
@@ -204,7 +207,7 @@ class RollPlugin(ControllerPluginBase):
             self._show_fault(screen, fault)
             return
         active = being_rolled(found)
-        receipt = self._requested(client, screen, wire.Ask(kind, given.names, {}, _by(command)))
+        receipt = self._requested(client, screen, wire.Command(kind, given.names, {}, _by(command)))
         if receipt is None:
             return
         for program in receipt.programs:
@@ -231,7 +234,9 @@ class RollPlugin(ControllerPluginBase):
                 self.ctl.output(usage)
             return None
 
-    def _requested(self, client: RollClient, screen: Screen, ask: wire.Ask) -> wire.Receipt | None:
+    def _requested(
+        self, client: RollClient, screen: Screen, ask: wire.Command
+    ) -> wire.Receipt | None:
         try:
             return client.request(ask, lambda: screen.say("waiting for the listener to start ..."))
         except Fault as fault:
@@ -252,7 +257,7 @@ class RollPlugin(ControllerPluginBase):
             return
         outcomes = [kind for program, kind in follower.outcomes.items() if program]
         if len(outcomes) > 1:
-            screen.say(render.outcome_line(outcomes, len(follower.objected)))
+            screen.say(reports.outcome_line(outcomes, len(follower.objected)))
         if not follower.succeeded:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 

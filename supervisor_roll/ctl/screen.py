@@ -6,12 +6,12 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from supervisor_roll.ctl.words import clean
+from supervisor_roll.ctl.render.text import clean
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report
 
 if TYPE_CHECKING:
-    from supervisor_roll.ctl.bar import Bar
+    from supervisor_roll.ctl.progress_bar import Bar
 
 
 class ReaderLeft(Exception):
@@ -53,7 +53,7 @@ class Screen:
         """Let the bar show what ``report`` says of its program's progress."""
         if report.kind == wire.BEGAN and self._terminal:
             # Imported here since every supervisorctl command loads this plugin.
-            from supervisor_roll.ctl.bar import Bar
+            from supervisor_roll.ctl.progress_bar import Bar
 
             self.close()
             # A successor has as many workers as are wanted, whatever runs now.

@@ -22,72 +22,72 @@ from __future__ import annotations
 from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
-from supervisor_roll.hooks import arbiter as _arbiter
-from supervisor_roll.hooks import keeping as _keeping
-from supervisor_roll.hooks import preflight as _preflight
-from supervisor_roll.hooks import retiring as _retiring
-from supervisor_roll.hooks import succession as _succession
-from supervisor_roll.hooks import worker as _worker
-from supervisor_roll.hooks.guest import quietly as _quietly
-from supervisor_roll.hooks.installation import install_into as _install_into
+from supervisor_roll.hooks.arbiter import preflight as _preflight
+from supervisor_roll.hooks.arbiter import retiring as _retiring
+from supervisor_roll.hooks.arbiter import socket_handoff as _socket_handoff
+from supervisor_roll.hooks.arbiter import successor_start as _successor_start
+from supervisor_roll.hooks.arbiter import worker_count as _worker_count
+from supervisor_roll.hooks.install import install_into as _install_into
+from supervisor_roll.hooks.safely import safely as _safely
+from supervisor_roll.hooks.worker import readiness as _readiness
 
 
 def on_starting(server: _Any) -> None:
     """Before the arbiter has sockets: a preflight goes no further. Get those that are kept."""
-    _quietly(_preflight.about_to_start, server)
-    _quietly(_arbiter.starting, server)
-    _quietly(_succession.starting, server)
+    _safely(_preflight.about_to_start, server)
+    _safely(_worker_count.starting, server)
+    _safely(_successor_start.starting, server)
 
 
 def when_ready(server: _Any) -> None:
     """The arbiter listens: have the listener keep its sockets. From now on it can retire."""
-    _quietly(_retiring.prepare, server)
-    _quietly(_keeping.ready, server)
+    _safely(_retiring.prepare, server)
+    _safely(_socket_handoff.ready, server)
 
 
 def on_exit(server: _Any) -> None:
     """The arbiter has stopped: remove its Unix sockets, if nobody else serves there."""
-    _quietly(_keeping.stopped, server)
+    _safely(_socket_handoff.stopped, server)
 
 
 def nworkers_changed(server: _Any, new_value: _Any, old_value: _Any) -> None:
     """The arbiter wants another number of workers: tell the listener."""
-    _quietly(_arbiter.count_changed, server, new_value, old_value)
+    _safely(_worker_count.count_changed, server, new_value, old_value)
 
 
 def on_reload(server: _Any) -> None:
     """The arbiter was sent HUP: tell the listener."""
-    _quietly(_arbiter.reloaded, server)
+    _safely(_worker_count.reloaded, server)
 
 
 def pre_fork(server: _Any, worker: _Any) -> None:
     """Before a worker is forked: give it the page that it shares with its arbiter."""
-    _quietly(_arbiter.worker_planned, server, worker)
+    _safely(_worker_count.worker_planned, server, worker)
 
 
 def post_fork(server: _Any, worker: _Any) -> None:
     """In a worker that was just forked: say that it boots."""
-    _quietly(_worker.forked, server, worker)
+    _safely(_readiness.forked, server, worker)
 
 
 def post_worker_init(worker: _Any) -> None:
     """In a worker that has loaded its application: check its health, and see to its ready."""
-    _quietly(_worker.initialized, worker)
+    _safely(_readiness.initialized, worker)
 
 
 def worker_abort(worker: _Any) -> None:
     """In a worker that was sent ABRT: say so."""
-    _quietly(_worker.aborted, worker)
+    _safely(_readiness.aborted, worker)
 
 
 def worker_exit(server: _Any, worker: _Any) -> None:
     """In a worker that leaves: let it leave in peace."""
-    _quietly(_worker.leaving, worker)
+    _safely(_readiness.leaving, worker)
 
 
 def child_exit(server: _Any, worker: _Any) -> None:
     """A worker is gone: one that was surplus is not replaced."""
-    _quietly(_arbiter.worker_exited, server, worker)
+    _safely(_worker_count.worker_exited, server, worker)
 
 
 # What runs first where the user has a hook of the same name. A worker is ready only after the
@@ -114,4 +114,4 @@ def install(namespace: dict[str, _Any]) -> None:
     Calling it again changes nothing. Raises TypeError for a hook that cannot be called.
     """
     _install_into(namespace, _HOOKS)
-    _quietly(_preflight.prepare, namespace)
+    _safely(_preflight.prepare, namespace)

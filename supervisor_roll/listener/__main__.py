@@ -16,19 +16,19 @@ import traceback
 from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeVar
 
-from supervisor_roll.listener import configuration
-from supervisor_roll.listener.configuration import BadConfiguration, Configuration
+from supervisor_roll.listener.configuration import sections
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.configuration.users import Users
 from supervisor_roll.listener.coordinator import Coordinator
-from supervisor_roll.listener.process_stat import supervised
-from supervisor_roll.listener.process_table import ProcessTable
-from supervisor_roll.listener.readiness_socket import ReadinessSocket, told
-from supervisor_roll.listener.seldom import Seldom
-from supervisor_roll.listener.sides import Sides
-from supervisor_roll.listener.supervisord import Supervisord, Unreachable
-from supervisor_roll.listener.users import Users
+from supervisor_roll.listener.edges.process_stat import supervised
+from supervisor_roll.listener.edges.process_table import ProcessTable
+from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket, told
+from supervisor_roll.listener.edges.seldom import Seldom
+from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire import eventlistener
+from supervisor_roll.wire import listener_protocol
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
 
@@ -85,7 +85,7 @@ class _ConfigurationFile:
         if self._found is None or now >= self._read_at + CONFIGURATION_SECS:
             self._read_at = now
             try:
-                self._found = configuration.read(self.path)
+                self._found = sections.read(self.path)
             except BadConfiguration as error:
                 self._found = error
         if isinstance(self._found, BadConfiguration):
@@ -131,7 +131,7 @@ def main(environ: Mapping[str, str]) -> int:
         supervisord,
         ProcessTable(selector),
         read,
-        Sides(selector),
+        SideProcesses(selector),
         time.monotonic,
         time.time,
         read.expire,
@@ -143,7 +143,7 @@ def main(environ: Mapping[str, str]) -> int:
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)
-    os.write(1, eventlistener.READY)
+    os.write(1, listener_protocol.READY)
     try:
         coordinator.restore()
     except Unreachable as error:
@@ -166,7 +166,7 @@ class Loop:
     ) -> None:
         self._selector, self._coordinator = selector, coordinator
         self._readiness, self._users = readiness, users
-        self._events = eventlistener.EventReader()
+        self._events = listener_protocol.EventReader()
         self._failures: dict[str, Seldom] = {}
         self._failed = False
 
@@ -218,7 +218,7 @@ class Loop:
             data = os.read(0, 65536)
             names = self._events.feed(data)
             for _ in names:
-                os.write(1, eventlistener.OK + eventlistener.READY)
+                os.write(1, listener_protocol.OK + listener_protocol.READY)
         except BlockingIOError:
             return True
         except BrokenPipeError:
@@ -264,7 +264,7 @@ def _credentials(path: str, environ: Mapping[str, str]) -> tuple[str | None, str
     if username is not None and password is not None:
         return username, password
     try:
-        username, password = configuration.credentials(path, environ["SUPERVISOR_SERVER_URL"])
+        username, password = sections.credentials(path, environ["SUPERVISOR_SERVER_URL"])
     except BadConfiguration as error:
         log.error("%s", error)
         return None, None

@@ -15,22 +15,23 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from supervisor_roll.listener import sockets
-from supervisor_roll.listener.clock import SteadyClock
-from supervisor_roll.listener.configuration import BadConfiguration, Configuration
-from supervisor_roll.listener.hearing import Hearing
-from supervisor_roll.listener.knowledge import Arbiter, Knowledge, Worker
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
+from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.edges import socket_store
+from supervisor_roll.listener.edges.clock import SteadyClock
+from supervisor_roll.listener.edges.process_table import ProcessTable
+from supervisor_roll.listener.edges.received import Datagram
+from supervisor_roll.listener.edges.seldom import Seldom
+from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
-from supervisor_roll.listener.overview import overview
-from supervisor_roll.listener.preflight import NotPossible
-from supervisor_roll.listener.process_table import ProcessTable
-from supervisor_roll.listener.received import Datagram
-from supervisor_roll.listener.rolls import Rolls
-from supervisor_roll.listener.runs import Run
-from supervisor_roll.listener.seldom import Seldom
-from supervisor_roll.listener.sides import Sides
-from supervisor_roll.listener.spoken import spoken
-from supervisor_roll.listener.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.listener.rollouts.log_text import spoken
+from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.listener.rollouts.status import overview
+from supervisor_roll.listener.side_processes.process import NotPossible
+from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
@@ -45,7 +46,7 @@ from supervisor_roll.wire.mailbox import (
     encode,
 )
 from supervisor_roll.wire.program import Program, decode_program
-from supervisor_roll.wire.succession import program_of, successor_of
+from supervisor_roll.wire.successor import program_of, successor_of
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
@@ -72,7 +73,7 @@ class Coordinator:
         supervisord: Supervisord,
         table: ProcessTable,
         configuration: Callable[[], Configuration],
-        sides: Sides,
+        sides: SideProcesses,
         clock: Callable[[], float],
         wall: Callable[[], float],
         expire: Callable[[], None] = lambda: None,
@@ -88,17 +89,17 @@ class Coordinator:
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
-        self.knowledge = Knowledge(supervisord, table, self.clock, barrier)
-        self.rolls = Rolls(
+        self.registry = ArbiterRegistry(supervisord, table, self.clock, barrier)
+        self.jobs = Jobs(
             self.outbox,
-            self.knowledge,
+            self.registry,
             supervisord,
             configuration,
             self._program,
             sides,
             self.clock,
         )
-        self._hearing = Hearing(self.outbox, self.knowledge, table, self.rolls, serve)
+        self._messages = MessageHandler(self.outbox, self.registry, table, self.jobs, serve)
         self._unusable = Seldom()
         self._trouble = ""
         self._rung = True
@@ -115,25 +116,25 @@ class Coordinator:
             self.clock.resume(then)
         arbiters = _usable(state, "arbiters", Arbiter.thawed)
         runs = _usable(state, "runs", self._thawed)
-        self.rolls.statuses = dict(
+        self.jobs.statuses = dict(
             _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
         )
-        self.rolls.runs.update({run.namespec: run for run in runs})
-        self.rolls.updates.automatic.thaw(state.get("automatic"))
-        self.knowledge.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
+        self.jobs.runs.update({run.namespec: run for run in runs})
+        self.jobs.updates.reconciler.thaw(state.get("automatic"))
+        self.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
         for run in runs:
             log.info("%s: carrying on the rollout that %s asked for", run.namespec, run.job.by)
             self._adopt(run)
         for run in runs:
-            self.rolls.restored(run)
+            self.jobs.restored(run)
         for arbiter in arbiters:
             for instance in [*arbiter.workers, arbiter.id]:
                 if not self.table.watch(instance):
                     self.exited(instance)
-        for arbiter in self.knowledge.arbiters.values():
-            self.rolls.successions.obstacle(arbiter)  # its sockets were lost with that listener
+        for arbiter in self.registry.arbiters.values():
+            self.jobs.successors.obstacle(arbiter)  # its sockets were lost with that listener
 
     def _thawed(self, frozen: dict[str, Any]) -> Run:
         """A run as it was saved, with its settings as they are configured now."""
@@ -142,7 +143,7 @@ class Coordinator:
             if run.rollout.now > self.clock():
                 raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
             try:
-                run.rollout.settings = self.rolls.configured(run)
+                run.rollout.settings = self.jobs.configured(run)
             except (BadSetting, BadConfiguration) as error:
                 log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
         return run
@@ -156,7 +157,7 @@ class Coordinator:
         """supervisord sent an event: there may be requests in the mailbox."""
         self._rung = True
         if processes_changed:
-            self.knowledge.stale()
+            self.registry.stale()
 
     def heard(self, datagram: Datagram) -> None:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
@@ -165,7 +166,7 @@ class Coordinator:
             # One that has ended said nothing: its pid may be another's already.
             if self.table.alive(datagram.sender):
                 message = dg.decode(datagram.data)
-                answer, fds = self._hearing.heard(datagram, message)
+                answer, fds = self._messages.heard(datagram, message)
         except RollError as error:
             self._unusable.warn(
                 "a message from pid %d was not used: %s", datagram.sender.pid, error
@@ -182,34 +183,34 @@ class Coordinator:
             else:
                 self.outbox.answers.append((datagram.answer, answer, fds))
         else:
-            sockets.close(fds)
+            socket_store.close(fds)
 
     def exited(self, instance: InstanceId) -> None:
         """A watched process has ended."""
-        arbiter, itself, why = self.knowledge.exited(instance)
+        arbiter, itself, why = self.registry.exited(instance)
         if arbiter is None:
             return
         self.outbox.unsaved = True
-        self.rolls.successions.heed_stop(arbiter.namespec)
+        self.jobs.successors.heed_stop(arbiter.namespec)
         if itself:
-            self.knowledge.stale()
-            self.rolls.successions.exited(arbiter)
+            self.registry.stale()
+            self.jobs.successors.exited(arbiter)
             if arbiter.successor:
                 return  # supervisord will say how
-            self.rolls.feed(
+            self.jobs.feed(
                 arbiter,
                 ev.ArbiterExited(
                     f"the arbiter (pid {instance.pid}) exited: it halted, was killed or stopped; "
-                    f"{self.knowledge.log_of(arbiter.namespec)} may say more",
-                    successor=self.rolls.succeeds(arbiter),
+                    f"{self.registry.log_of(arbiter.namespec)} may say more",
+                    successor=self.jobs.succeeds(arbiter),
                 ),
             )
         else:
-            self.rolls.feed(arbiter, ev.Exited(instance, why))
+            self.jobs.feed(arbiter, ev.Exited(instance, why))
 
     def next_deadline(self) -> float | None:
         """When ``pump`` is due at the latest, on the clock; None if only when something comes."""
-        due = self._retry_at if self._retry_at is not None else self.rolls.next_deadline()
+        due = self._retry_at if self._retry_at is not None else self.jobs.next_deadline()
         return due and self.clock.outside(due)
 
     # --- pump ---------------------------------------------------------------------------------
@@ -220,15 +221,15 @@ class Coordinator:
             return
         self._retry_at = None
         try:
-            if self.knowledge.is_stale:
-                self.rolls.successions.processes_changed()
-            self.rolls.tick()
+            if self.registry.is_stale:
+                self.jobs.successors.processes_changed()
+            self.jobs.tick()
             while self._rung or self.outbox.full:
                 requests = self._exchange()
                 self._act()
                 for request in requests:
                     self._expire()  # who asks for something may just have edited it
-                    self.rolls.accept(request)
+                    self.jobs.accept(request)
         except Unreachable as error:
             log.warning("will try again: %s", error)
             self._retry_at = self.clock() + RETRY_SECS
@@ -239,10 +240,10 @@ class Coordinator:
             try:
                 answer.send(message, fds)
             finally:
-                sockets.close(fds)
+                socket_store.close(fds)
 
     def _exchange(self) -> list[Request]:
-        outbox, rolls = self.outbox, self.rolls
+        outbox, jobs = self.outbox, self.jobs
         delivery = self._call(
             Exchange(
                 self.pid,
@@ -250,11 +251,11 @@ class Coordinator:
                     {
                         "clock": self.clock(),
                         "arbiters": [
-                            arbiter.frozen() for arbiter in self.knowledge.arbiters.values()
+                            arbiter.frozen() for arbiter in self.registry.arbiters.values()
                         ],
-                        "runs": [run.frozen() for run in rolls.runs.values()],
-                        "statuses": [(name, asdict(one)) for name, one in rolls.statuses.items()],
-                        "automatic": rolls.updates.automatic.frozen(),
+                        "runs": [run.frozen() for run in jobs.runs.values()],
+                        "statuses": [(name, asdict(one)) for name, one in jobs.statuses.items()],
+                        "automatic": jobs.updates.reconciler.frozen(),
                     }
                 )
                 if outbox.unsaved
@@ -263,7 +264,7 @@ class Coordinator:
                 taken=outbox.taken,
                 done=outbox.done,
                 statuses=overview(
-                    rolls.statuses, rolls.runs, self.knowledge.arbiters.values(), outbox.wall()
+                    jobs.statuses, jobs.runs, self.registry.arbiters.values(), outbox.wall()
                 ),
                 trouble=self._trouble,
             )
@@ -292,7 +293,7 @@ class Coordinator:
                 )
             elif isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
                 try:
-                    self.rolls.successions.act(namespec, action)
+                    self.jobs.successors.act(namespec, action)
                 except Unreachable:
                     # Each of these may be asked for twice.
                     self.outbox.actions.insert(0, (namespec, action))
@@ -306,7 +307,7 @@ class Coordinator:
                     self.outbox.actions.insert(0, (namespec, action))
                     raise
                 except PermissionError:
-                    self.rolls.warn(
+                    self.jobs.warn(
                         namespec,
                         (
                             f"the listener may not send {signum.name} to worker "
@@ -329,7 +330,7 @@ class Coordinator:
             if one.pid and program_of(one.namespec) == namespec
         }
         ours = instance.pid in arbiters or (
-            child.parent.pid in arbiters and self.knowledge.is_worker(instance)
+            child.parent.pid in arbiters and self.registry.is_worker(instance)
         )
         if not ours:
             log.error("%s: process %d is no worker of it: not signalled", namespec, instance.pid)
@@ -343,16 +344,16 @@ class Coordinator:
 
     def _adopt(self, run: Run) -> None:
         """Take up the workers that were forked while no listener was there to hear of it."""
-        arbiter = self.knowledge.running(run.arbiter)
+        arbiter = self.registry.running(run.arbiter)
         if run.rollout is None or arbiter is None:
             return
         surge = run.rollout.budget.surge > 0
         lasted = self.clock() - run.gathers_since
-        for one in self.knowledge.siblings(arbiter.namespec):
-            for child in self.knowledge.children(one):
+        for one in self.registry.siblings(arbiter.namespec):
+            for child in self.registry.children(one):
                 if child not in one.workers and self.table.age_secs(child) < lasted:
                     one.workers[child] = Worker(child, 0, heard=False)
-                    self.rolls.feed(one, self.rolls.started(one, child, 0, surge))
+                    self.jobs.feed(one, self.jobs.started(one, child, 0, surge))
 
 
 def _saved(text: str) -> dict[str, Any]:

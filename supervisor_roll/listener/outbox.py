@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor_roll.listener.received import Answer
+from supervisor_roll.listener.edges.received import Answer
 from supervisor_roll.rollout.events import Action
 from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.mailbox import Report

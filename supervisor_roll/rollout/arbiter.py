@@ -50,18 +50,18 @@ class ArbiterRollout(Succession):
 
     def _plan(self) -> list[Action]:
         self._deadlines = []
-        self._bake()
+        self._mark_available()
         actions = self._arrived()
         if self._asked == DISCARD:
             self._leave_behind()
         if not self.promoted:  # from then on supervisord sees to it, within stopwaitsecs
-            actions += self._urge()
+            actions += self._escalate_stops()
         if self._signal is not None:
             actions += self._look(self._signal[1], successor=SIGNALS[self._signal[0]][0])
         if self.promoted:
             return actions + (self._end(COMPLETE) if self.old_gone else [])
         if self.wanted == COMPLETE:
-            actions += self._judge()
+            actions += self._check_deadlines()
         return actions + (self._roll() if self.wanted == COMPLETE else self._wind_down())
 
     def _observed(self, event: ev.Observed) -> list[Action]:
@@ -101,13 +101,13 @@ class ArbiterRollout(Succession):
         text = f"an arbiter did not react to {kind} within {CONFIRM_SECS:g} s"
         if self.wanted == COMPLETE:
             return self._turn(FAILED, text)
-        self._hopeless = self._hopeless or text
+        self._unrecoverable_why = self._unrecoverable_why or text
         return []
 
-    def _judge(self) -> list[Action]:
+    def _check_deadlines(self) -> list[Action]:
         limit = self.settings.ready_timeout_secs
-        if self._lost is not None and self._due(self._lost[0] + HALT_SECS):
-            return self._turn(FAILED, self._lost[2], self._lost[1])
+        if self._crashed_worker is not None and self._due(self._crashed_worker[0] + HALT_SECS):
+            return self._turn(FAILED, self._crashed_worker[2], self._crashed_worker[1])
         late = self._overdue(self.instances.fresh)
         if late:
             return late
@@ -134,12 +134,12 @@ class ArbiterRollout(Succession):
             self.first = self._beginning()
             return self._ask(START)
         available = len([one for one in self.instances.fresh if one.available])
-        if self._lost is not None:
+        if self._crashed_worker is not None:
             return []
         if self.successor_count >= self.goal:
             return self._ask(PROMOTE) if available >= self.goal else []
         # Before it has its signal handlers, which come before its workers, TTIN would stop it.
-        if not self._proved() or not self.instances.fresh:
+        if not self._canaries_passed() or not self.instances.fresh:
             return []
         if self.successor_count + self.count < self._most or self.count <= 1:
             return [self._send(signal_of(True, True), ev.AddInstance(successor=True))]
@@ -182,16 +182,18 @@ class ArbiterRollout(Succession):
             return []
         turned_at = self.began if self._turned_at is None else self._turned_at
         if self._due(turned_at + 2 * self.settings.ready_timeout_secs):
-            self._hopeless = self._hopeless or "its workers were not ready in time"
+            self._unrecoverable_why = (
+                self._unrecoverable_why or "its workers were not ready in time"
+            )
         if self._is_needed():
-            if self._hopeless:
+            if self._unrecoverable_why:
                 return self._keep()
         else:
             self._kept_since = None
         short = self.count < self.desired
         outdated = self.instances.outdated
         settled = len(outdated) >= self.count and all(one.ready for one in outdated)
-        if self.old_gone or self._hopeless or not self._shrunk or (not short and settled):
+        if self.old_gone or self._unrecoverable_why or not self._shrunk or (not short and settled):
             return self._leave()
         if not short or self._asked:
             return []
@@ -235,15 +237,16 @@ class ArbiterRollout(Succession):
             self._due(self.now + self.settings.ready_timeout_secs)
             serving = len([one for one in self.instances.fresh if one.ready])
             text = (
-                f"the old arbiter does not get its workers back: {self._hopeless}; {serving} of "
+                f"the old arbiter does not get its workers back: {self._unrecoverable_why}; "
+                f"{serving} of "
                 "the successor's serve on beside it until it does: repair the release, or abort "
                 "once more to stop the successor all the same"
             )
-            return [ev.Tell("note", {"text": text})]
+            return [ev.Report("note", {"text": text})]
         if not self._due(self._kept_since + self.settings.ready_timeout_secs):
             return []
         self._kept_since = self._turned_at = self.now
-        self._hopeless, self._repeats = "", 0
+        self._unrecoverable_why, self._repeats = "", 0
         return self._wind_down()
 
     def _leave(self) -> list[Action]:
@@ -253,6 +256,6 @@ class ArbiterRollout(Succession):
         short = self.count < self.desired or (self._shrunk and ready < self.desired)
         if short and not self.old_gone:
             self.why += f"; the old arbiter is left with {ready} of {self.desired} workers" + (
-                f": {self._hopeless}" if self._hopeless else ""
+                f": {self._unrecoverable_why}" if self._unrecoverable_why else ""
             )
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)

@@ -150,19 +150,19 @@ class Resumed:
 
 
 @dataclass(frozen=True)
-class Cleared:
+class PreflightPassed:
     """The preflight, for which the first retirement waited, has loaded the application."""
 
 
 @dataclass(frozen=True)
-class Objected:
+class PrerequisiteFailed:
     """What the rollout needs beside its instances has failed: preflight, start, or promotion."""
 
     why: str
 
 
 @dataclass(frozen=True)
-class Tally:
+class RequestCounts:
     """How many requests were answered, and how many of them with 5xx or an exception."""
 
     requests: int = 0
@@ -173,8 +173,8 @@ class Tally:
 class Measured:
     """What the fresh and the outdated instances answered in the same seconds, all in all."""
 
-    fresh: Tally
-    outdated: Tally
+    fresh: RequestCounts
+    outdated: RequestCounts
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ Event = (
     | Aborted
     | Paused
     | Resumed
-    | Cleared
-    | Objected
+    | PreflightPassed
+    | PrerequisiteFailed
     | Measured
     | TimePassed
 )
@@ -267,7 +267,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Tell:
+class Report:
     """Tell the operator: ``kind`` is one of wire.mailbox's report kinds, ``facts`` its fields."""
 
     kind: str
@@ -284,5 +284,5 @@ Action = (
     | Promote
     | Discard
     | Look
-    | Tell
+    | Report
 )

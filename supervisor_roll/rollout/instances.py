@@ -35,7 +35,7 @@ class Instance:
     health: str = ""
     asked: str = ""
     asked_at: float = 0.0
-    urged: int = 0
+    escalations: int = 0
 
     @property
     def ready(self) -> bool:

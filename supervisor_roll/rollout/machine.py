@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout import plan
+from supervisor_roll.rollout import verdict
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, Instance, Instances
@@ -120,7 +120,7 @@ class Rollout:
 
     def begin(self) -> list[Action]:
         """The first actions. Called once."""
-        tell = ev.Tell(
+        tell = ev.Report(
             "began",
             {
                 "strategy": self.strategy,
@@ -164,7 +164,7 @@ class Rollout:
             # It may have ceased to be: its word on that is the arbiter's. It never becomes so.
             known.surplus = known.surplus and event.surplus
             return []
-        self._meet(event.instance, event.age, event.surplus, event.fresh)
+        self._register(event.instance, event.age, event.surplus, event.fresh)
         return []
 
     def _loaded(self, event: ev.Loaded) -> list[Action]:
@@ -211,7 +211,7 @@ class Rollout:
         if instance is None or not instance.heard:
             return []
         if not instance.fresh:
-            return [] if instance.asked else self._left(instance, event.why)
+            return [] if instance.asked else self._outdated_exited(instance, event.why)
         if not instance.available and not instance.asked:
             stage = (
                 "before it was available"
@@ -235,12 +235,12 @@ class Rollout:
         raise NotImplementedError
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
-        self._also(event.why)
+        self._append_why(event.why)
         for one in list(self.instances):
             self.instances.remove(one.id)  # they ended with it
         return self._end(ABORTED if self.wanted == ABORTED else FAILED)
 
-    def _left(self, instance: Instance, why: str) -> list[Action]:
+    def _outdated_exited(self, instance: Instance, why: str) -> list[Action]:
         """An outdated instance has exited by itself."""
         raise NotImplementedError
 
@@ -251,34 +251,36 @@ class Rollout:
         if self.state == PAUSED:
             return []
         self.state = PAUSED
-        return [ev.Tell("note", {"text": f"paused by {event.by}"})]
+        return [ev.Report("note", {"text": f"paused by {event.by}"})]
 
     def _resumed(self, event: ev.Resumed) -> list[Action]:
         if self.state == PROGRESSING:
             return []
         self.state = PROGRESSING
-        return [ev.Tell("note", {"text": f"resumed by {event.by}"})]
+        return [ev.Report("note", {"text": f"resumed by {event.by}"})]
 
-    def _cleared(self, event: ev.Cleared) -> list[Action]:
+    def _cleared(self, event: ev.PreflightPassed) -> list[Action]:
         self.cleared = True
         return []
 
-    def _objected(self, event: ev.Objected) -> list[Action]:
+    def _objected(self, event: ev.PrerequisiteFailed) -> list[Action]:
         return self._turn(FAILED, event.why)
 
     def _measured(self, event: ev.Measured) -> list[Action]:
-        why = plan.worse(event.fresh, event.outdated)
+        why = verdict.error_rate_regression(event.fresh, event.outdated)
         return self._turn(FAILED, why) if why else []
 
     def _time_passed(self, event: ev.TimePassed) -> list[Action]:
         return []
 
     def _known(self, instance: InstanceId) -> Instance:
-        known = self.instances.get(instance) or self._meet(instance, 0, False)
+        known = self.instances.get(instance) or self._register(instance, 0, False)
         known.heard = True
         return known
 
-    def _meet(self, instance: InstanceId, age: int, surplus: bool, fresh: bool = True) -> Instance:
+    def _register(
+        self, instance: InstanceId, age: int, surplus: bool, fresh: bool = True
+    ) -> Instance:
         return self.instances.add(
             Instance(instance, age, fresh=fresh, since=self.now, surplus=surplus)
         )
@@ -292,7 +294,7 @@ class Rollout:
         for worker in event.workers:
             if worker not in self._gone and self.instances.get(worker) is None:
                 youngest += 1
-                self._meet(worker, youngest, surplus > 0, fresh).heard = False
+                self._register(worker, youngest, surplus > 0, fresh).heard = False
                 surplus -= 1
         leaving = {one.id for one in self.instances.leaving}
         return len(set(event.workers) - leaving)
@@ -302,16 +304,16 @@ class Rollout:
         if self.wanted != COMPLETE:
             return []
         self.wanted, self.why, self._turned_at = wanted, why, self.now
-        return [ev.Tell("broken", {"why": why, "pid": pid})] if wanted == FAILED else []
+        return [ev.Report("broken", {"why": why, "pid": pid})] if wanted == FAILED else []
 
-    def _also(self, why: str) -> None:
+    def _append_why(self, why: str) -> None:
         self.why = f"{self.why}; {why}" if self.why else why
 
     def _end(self, state: str) -> list[Action]:
         self.state, self.ended = state, self.now
         self._deadlines = []
         return [
-            ev.Tell(
+            ev.Report(
                 state,
                 {
                     "strategy": self.strategy,
@@ -340,10 +342,12 @@ class Rollout:
         self._deadlines.append(when)
         return False
 
-    def _bake(self) -> None:
+    def _mark_available(self) -> None:
         """Ready fresh instances become available, once they have been so for long enough."""
         for one in self.instances.fresh:
-            baked = 0.0 if self._canaries and self._proved() else self.settings.min_ready_secs
+            baked = (
+                0.0 if self._canaries and self._canaries_passed() else self.settings.min_ready_secs
+            )
             if (
                 one.ready_since is not None
                 and not one.available
@@ -353,28 +357,28 @@ class Rollout:
                 self.became_available += 1
                 self._news.append((one.id.pid, one.boot_secs, one.health))
 
-    def _urge(self) -> list[Action]:
+    def _escalate_stops(self) -> list[Action]:
         """Ask again, and harder, those that were asked to leave and stay."""
         actions: list[Action] = []
         for one in self.instances.leaving:
             patience = self.settings.drain_timeout_secs if one.drains else STOP_GRACE_SECS
             steps: list[Action] = [ev.DumpInstance(one.id)] if one.drains else []
             steps.append(ev.KillInstance(one.id))
-            while one.urged < len(steps) and self._due(
-                one.asked_at + patience + one.urged * STOP_GRACE_SECS
+            while one.escalations < len(steps) and self._due(
+                one.asked_at + patience + one.escalations * STOP_GRACE_SECS
             ):
                 actions.append(
-                    ev.Tell(
+                    ev.Report(
                         "stuck",
                         {
                             "pid": one.id.pid,
                             "secs": round(self.now - one.asked_at, 3),
-                            "signal": "ABRT" if len(steps) - one.urged == 2 else "KILL",
+                            "signal": "ABRT" if len(steps) - one.escalations == 2 else "KILL",
                         },
                     )
                 )
-                actions.append(steps[one.urged])
-                one.urged += 1
+                actions.append(steps[one.escalations])
+                one.escalations += 1
         return actions
 
     def _mark(self, one: Instance, how: str) -> None:
@@ -410,7 +414,7 @@ class Rollout:
                 )
         return []
 
-    def _proved(self) -> bool:
+    def _canaries_passed(self) -> bool:
         """Whether the canaries, if any are asked for, have become available."""
         return self.became_available >= self._canaries
 
@@ -459,8 +463,8 @@ _WHILE_PROGRESSING: dict[type[Event], str] = {
     ev.Aborted: "_aborted",
     ev.Paused: "_paused",
     ev.Resumed: "_resumed",
-    ev.Cleared: "_cleared",
-    ev.Objected: "_objected",
+    ev.PreflightPassed: "_cleared",
+    ev.PrerequisiteFailed: "_objected",
     ev.Measured: "_measured",
     ev.TimePassed: "_time_passed",
 }

@@ -61,10 +61,10 @@ def _fitting(hint: Any, data: Any, name: str) -> Any:
         return origin(_fitting(of[0], one, name) for one in data)
     if origin is dict and isinstance(data, Mapping):
         return {str(key): _fitting(of[1], one, name) for key, one in data.items()}
-    whole = isinstance(data, int) and not isinstance(data, bool) and abs(data) < 2**63
-    if hint is float and (whole or (isinstance(data, float) and math.isfinite(data))):
+    is_complete = isinstance(data, int) and not isinstance(data, bool) and abs(data) < 2**63
+    if hint is float and (is_complete or (isinstance(data, float) and math.isfinite(data))):
         return float(data)
-    if (hint is int and whole) or (hint in (bool, str) and isinstance(data, hint)):
+    if (hint is int and is_complete) or (hint in (bool, str) and isinstance(data, hint)):
         return data
     raise BadMessage(f"{name}: {data!r:.80} does not fit")
 

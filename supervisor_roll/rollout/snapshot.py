@@ -13,7 +13,7 @@ from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.machine import FINAL, PAUSED, PROGRESSING, Rollout
 from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.shapes import built, fitting
-from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.rollout.worker_rollout import WorkerRollout
 
 _STRATEGIES: dict[str, type[WorkerRollout] | type[ArbiterRollout]] = {
     shape.strategy: shape for shape in (WorkerRollout, ArbiterRollout)
@@ -29,7 +29,7 @@ PLAIN_TYPES: dict[str, Any] = {
     **dict.fromkeys(("_repeats", "_given_back"), int),
     **dict.fromkeys(("began", "now"), float),
     **dict.fromkeys(("cleared", "promoted", "old_gone", "_shrunk", "_forced"), bool),
-    **dict.fromkeys(("state", "wanted", "why", "_asked", "_hopeless"), str),
+    **dict.fromkeys(("state", "wanted", "why", "_asked", "_unrecoverable_why"), str),
     **dict.fromkeys(("ended", "_turned_at", "_short_since"), _SINCE),
     **dict.fromkeys(
         ("_settling_since", "_unmet_since", "_differs_since", "_looked_at", "_kept_since"), _SINCE
@@ -37,7 +37,7 @@ PLAIN_TYPES: dict[str, Any] = {
     "_olds": list[int],
     "_news": list[tuple[int, float, str]],
     "_deadlines": list[float],
-    "_lost": tuple[float, int, str] | None,
+    "_crashed_worker": tuple[float, int, str] | None,
 }
 
 

@@ -49,8 +49,8 @@ class Succession(Rollout):
         "old_gone",
         "_asked",
         "_unmet_since",
-        "_hopeless",
-        "_lost",
+        "_unrecoverable_why",
+        "_crashed_worker",
         "_repeats",
         "_shrunk",
         "_kept_since",
@@ -76,11 +76,13 @@ class Succession(Rollout):
         self.old_gone = False
         self._asked = ""  # what supervisord was asked for and is yet to be seen
         self._unmet_since: float | None = None
-        self._lost: tuple[float, int, str] | None = None  # when, whose and how a worker was lost
+        self._crashed_worker: tuple[float, int, str] | None = (
+            None  # when, whose and how a worker was lost
+        )
         self._shrunk = False  # the old arbiter was asked for a worker
         self._kept_since: float | None = None  # since when it is needed though the rollout is over
         self._forced = False  # aborted once more, though the successor's workers are needed
-        self._hopeless = ""  # why the old arbiter does not get its workers back
+        self._unrecoverable_why = ""  # why the old arbiter does not get its workers back
 
     def again(self) -> list[Action]:
         """What supervisord was asked for and has not been seen: it may not have heard it."""
@@ -93,7 +95,7 @@ class Succession(Rollout):
         if self._asked == START:
             self._asked = ""
         self._unmet_since = self.now
-        return [ev.Tell("succeeded", {"new": event.arbiter.pid})]
+        return [ev.Report("succeeded", {"new": event.arbiter.pid})]
 
     def _configured(self, event: ev.Configured) -> list[Action]:
         goal = max(1, event.count)
@@ -104,7 +106,7 @@ class Succession(Rollout):
         if self.successor is not None:
             self.successor_count = self.first
         return [
-            ev.Tell(
+            ev.Report(
                 "note",
                 {"text": f"the successor is configured with another number of workers: {goal}"},
             )
@@ -117,7 +119,7 @@ class Succession(Rollout):
         for one in self.instances.outdated:
             self._mark(one, RETIRE)
         self.count, self.replaced = self.successor_count, self.total
-        return [ev.Tell("promoted", {"new": self.successor.pid if self.successor else 0})]
+        return [ev.Report("promoted", {"new": self.successor.pid if self.successor else 0})]
 
     def _counted(self, event: ev.Counted) -> list[Action]:
         before = self.successor_count if event.successor else self.count
@@ -140,7 +142,7 @@ class Succession(Rollout):
                 if one.fresh:
                     self.instances.remove(one.id)
             if self.promoted:
-                self._also(event.why)
+                self._append_why(event.why)
                 return self._end(FAILED)
             # Of one that was discarded nobody wants to hear how it ended.
             return self._turn(FAILED, event.why)
@@ -150,7 +152,7 @@ class Succession(Rollout):
                 self.instances.remove(one.id)
         return [] if self.promoted else self._turn(FAILED, event.why)
 
-    def _objected(self, event: ev.Objected) -> list[Action]:
+    def _objected(self, event: ev.PrerequisiteFailed) -> list[Action]:
         if self._asked in (START, PROMOTE):
             self._asked = ""
         return self._turn(FAILED, event.why)
@@ -158,7 +160,7 @@ class Succession(Rollout):
     def _aborted(self, event: ev.Aborted) -> list[Action]:
         if self.promoted:
             return [
-                ev.Tell(
+                ev.Report(
                     "note",
                     {"text": "too late to abort: the successor serves, and the old arbiter drains"},
                 )
@@ -176,26 +178,28 @@ class Succession(Rollout):
         instance = self.instances.get(event.instance)
         if instance is not None and not instance.fresh:
             first = event.why.partition("\n")[0]
-            self._hopeless = f"a worker of the old arbiter failed to boot: {first}"
+            self._unrecoverable_why = f"a worker of the old arbiter failed to boot: {first}"
         return actions
 
     def _fork_failed(self, event: ev.ForkFailed) -> list[Action]:
         if not event.successor:
-            self._hopeless = event.why
+            self._unrecoverable_why = event.why
         return super()._fork_failed(event)
 
     def _died(self, instance: Instance, how: str) -> list[Action]:
         # A first worker that cannot boot takes its arbiter with it: that one's end says more.
-        self._lost = self._lost or (
+        self._crashed_worker = self._crashed_worker or (
             self.now,
             instance.id.pid,
             f"worker {instance.id.pid} of the successor {how}",
         )
         return []
 
-    def _left(self, instance: Instance, why: str) -> list[Action]:
+    def _outdated_exited(self, instance: Instance, why: str) -> list[Action]:
         if not instance.ready and self.wanted != COMPLETE:
-            self._hopeless = self._hopeless or "a worker of the old arbiter exited while it booted"
+            self._unrecoverable_why = (
+                self._unrecoverable_why or "a worker of the old arbiter exited while it booted"
+            )
         return []  # its arbiter replaces it, and both are replaced
 
     def _turn(self, wanted: str, why: str, pid: int = 0) -> list[Action]:
@@ -208,7 +212,7 @@ class Succession(Rollout):
         for pid, boot_secs, health in self._news:
             done += 1
             actions.append(
-                ev.Tell(
+                ev.Report(
                     "arrived",
                     {
                         "pid": pid,

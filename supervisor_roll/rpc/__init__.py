@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from supervisor_roll.rpc import secret
-from supervisor_roll.rpc.environment import CONFIG_VARIABLE, child_environment
+from supervisor_roll.rpc.child_environment import CONFIG_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.successors import Successors

@@ -13,13 +13,20 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.settings import check_asked
-from supervisor_roll.rpc import changes, internals, names, rereading, secret, spawning
+from supervisor_roll.rpc import (
+    config_changes,
+    program_names,
+    reread,
+    secret,
+    spawn_spec,
+    supervisor_internals,
+)
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.methods import for_all, for_the_listener
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.program import encode_program
-from supervisor_roll.wire.succession import encode
+from supervisor_roll.wire.successor import encode
 
 DOORBELL = "supervisor_roll"
 
@@ -46,15 +53,17 @@ class RollRPCInterface:
         if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
             raise RPCError(Faults.SHUTDOWN_STATE)
         try:
-            ask = wire.decode_ask(text)
+            ask = wire.decode_command(text)
             check_asked(ask.values)
         except (BadMessage, BadSetting) as error:
             raise _bad_arguments(error) from None
         if ask.kind == wire.UPDATE:
             # Some of these may not be there yet: that is for the listener to find out.
-            expansion = names.Expansion([names.shown(one) for one in ask.names], wildcard=True)
+            expansion = program_names.Expansion(
+                [program_names.shown(one) for one in ask.names], wildcard=True
+            )
         else:
-            expansion = names.expand(
+            expansion = program_names.expand(
                 self._supervisord.process_groups,
                 ask.names,
                 must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN),
@@ -80,11 +89,13 @@ class RollRPCInterface:
             raise RPCError(Faults.BAD_ARGUMENTS, "reports takes an id and a number")
         found = self._mailbox.reports(id, since)
         if found is None:
-            raise RPCError(Faults.BAD_NAME, f"no job {names.shown(id[:80])}")
+            raise RPCError(Faults.BAD_NAME, f"no job {program_names.shown(id[:80])}")
         reports, done = found
         process = self._listener()
         return wire.encode(
-            wire.Reports(reports, done, names.state_name(process) if process is not None else "")
+            wire.Reports(
+                reports, done, program_names.state_name(process) if process is not None else ""
+            )
         )
 
     @for_all
@@ -96,7 +107,7 @@ class RollRPCInterface:
         process = self._listener()
         listener = None
         if process is not None:
-            listener = {"pid": process.pid, "state": names.state_name(process)}
+            listener = {"pid": process.pid, "state": program_names.state_name(process)}
             if self._mailbox.trouble:
                 listener["trouble"] = self._mailbox.trouble
         return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
@@ -110,17 +121,17 @@ class RollRPCInterface:
         @param bool changed   By the configuration that was last reread instead
         @return string result JSON: command, file, arguments, directory, environment, uid, umask
         """
-        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         process = everyone.get(name) if isinstance(name, str) else None
         if process is None:
-            raise RPCError(Faults.BAD_NAME, names.shown(str(name)[:80]))
+            raise RPCError(Faults.BAD_NAME, program_names.shown(str(name)[:80]))
         if changed:
-            process = internals.renewed(self._supervisord, process)
+            process = supervisor_internals.renewed(self._supervisord, process)
         try:
-            return encode_program(spawning.described(process))
+            return encode_program(spawn_spec.described(process))
         except ProcessException as error:
             code = Faults.NO_FILE if isinstance(error, NotFound) else Faults.NOT_EXECUTABLE
-            raise RPCError(code, names.shown(str(error))) from None
+            raise RPCError(code, program_names.shown(str(error))) from None
         except FileNotFoundError:
             raise RPCError(Faults.FAILED, "supervisord's own directory is gone") from None
 
@@ -132,10 +143,10 @@ class RollRPCInterface:
         @return string result JSON: changes, resized, added, removed
         """
         try:
-            new = rereading.reread(self._supervisord, self._config)
+            new = reread.reread(self._supervisord, self._config)
         except ValueError as error:
-            raise RPCError(Faults.CANT_REREAD, names.shown(str(error))) from None
-        return encode(changes.reread(self._supervisord.process_groups, new))
+            raise RPCError(Faults.CANT_REREAD, program_names.shown(str(error))) from None
+        return encode(config_changes.reread(self._supervisord.process_groups, new))
 
     @for_the_listener
     def succeed(self, name: str) -> str:
@@ -211,7 +222,7 @@ class RollRPCInterface:
             said = wire.decode_exchange(text)
         except BadMessage as error:
             raise _bad_arguments(error) from None
-        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         namespec = next(
             (
                 name
@@ -236,7 +247,7 @@ class RollRPCInterface:
         """The process of the listener that spoke last, or None."""
         if self._mailbox.listener is None:
             return None
-        everyone = dict(names.all_processes(self._supervisord.process_groups))
+        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         return everyone.get(self._mailbox.listener[1])
 
     def _check_listener(self) -> None:
@@ -244,7 +255,7 @@ class RollRPCInterface:
         process = self._listener()
         if process is None:
             raise RPCError(Faults.FAILED, self._no_listener())
-        state = names.state_name(process)
+        state = program_names.state_name(process)
         if state not in wire.LISTENING:
             name = self._mailbox.listener[1] if self._mailbox.listener else ""
             raise RPCError(
@@ -273,7 +284,9 @@ class RollRPCInterface:
         members = [
             (group.config.name, process) for group in pools for process in group.processes.values()
         ]
-        alive = [name for name, process in members if names.state_name(process) in wire.LISTENING]
+        alive = [
+            name for name, process in members if program_names.state_name(process) in wire.LISTENING
+        ]
         if alive:
             return (
                 f"{wire.NO_LISTENER_YET}: if this lasts, see `supervisorctl tail {alive[0]} stderr`"
@@ -281,7 +294,7 @@ class RollRPCInterface:
         if members:
             name, process = members[0]
             return (
-                f"{wire.NO_LISTENER}: {name} is {names.state_name(process)}; see"
+                f"{wire.NO_LISTENER}: {name} is {program_names.state_name(process)}; see"
                 f" `supervisorctl tail {name} stderr`, then `supervisorctl start {name}`"
             )
         return (
@@ -291,4 +304,4 @@ class RollRPCInterface:
 
 
 def _bad_arguments(error: RollError) -> RPCError:
-    return RPCError(Faults.BAD_ARGUMENTS, names.shown(str(error)))
+    return RPCError(Faults.BAD_ARGUMENTS, program_names.shown(str(error)))

@@ -75,7 +75,7 @@ class Mailbox:
         return len(self._pending) >= MAX_PENDING or names > MAX_NAMES_CHARS
 
     def put(
-        self, ask: wire.Ask, programs: list[str], wildcard: bool, now: float, at: float
+        self, ask: wire.Command, programs: list[str], wildcard: bool, now: float, at: float
     ) -> Request:
         """Make a request of ``ask``. One without programs is done at once."""
         # Ids must not repeat after a `reload`, where somebody may still wait for an old one.

@@ -11,7 +11,7 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.rpc import names, secret
+from supervisor_roll.rpc import program_names, secret
 
 _Method = Callable[..., str]
 
@@ -53,6 +53,6 @@ def _guarded(method: _Method, call: _Method) -> _Method:
             text = (
                 f"roll.{method.__name__}: a mistake of supervisor_roll's at {where}: {error!r:.200}"
             )
-            raise RPCError(Faults.FAILED, names.shown(text)) from None
+            raise RPCError(Faults.FAILED, program_names.shown(text)) from None
 
     return guarded

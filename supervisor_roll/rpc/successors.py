@@ -13,8 +13,8 @@ from supervisor.options import make_namespec, split_namespec
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.rpc import changes, internals, names, outputs
-from supervisor_roll.wire.succession import (
+from supervisor_roll.rpc import config_changes, program_names, successor_logs, supervisor_internals
+from supervisor_roll.wire.successor import (
     LIVE,
     RETIRING_SUFFIX,
     SUCCESSOR_SUFFIX,
@@ -29,7 +29,7 @@ GUNICORN_VARIABLE = "GUNICORN_PID"
 
 
 @dataclass
-class _Entry:
+class Pair:
     """What there is beside a program's own process, and what came of the last successor."""
 
     group: Any
@@ -45,7 +45,7 @@ class Successors:
     """Lives on the Supervisor object, as the mailbox does. All methods raise RPCError."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Pair] = {}
 
     def succeed(self, supervisord: Any, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
@@ -60,21 +60,25 @@ class Successors:
         if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
             raise RPCError(Faults.SHUTDOWN_STATE)
         if serving.get_state() != ProcessStates.RUNNING:
-            raise RPCError(Faults.NOT_RUNNING, f"{namespec}: it is {names.state_name(serving)}")
+            raise RPCError(
+                Faults.NOT_RUNNING, f"{namespec}: it is {program_names.state_name(serving)}"
+            )
         for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX):
             _check_free(group, name + suffix, namespec)
-        new_group = internals.new_groups(supervisord).get(group.config.name)
+        new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
         new = next(
             (one for one in getattr(new_group, "process_configs", ()) if one.name == name),
             serving.config,
         )
-        found = changes.change(group, new_group, name) if new_group is not None else None
+        found = config_changes.change(group, new_group, name) if new_group is not None else None
         if found is not None and found.why:
             raise _failed(f"{namespec}: {found.why}")
         try:
             entry = self._started(group, name, serving, new)
         except ChildProcessError as error:
-            raise RPCError(Faults.SPAWN_ERROR, names.shown(f"{namespec}: {error}")) from None
+            raise RPCError(
+                Faults.SPAWN_ERROR, program_names.shown(f"{namespec}: {error}")
+            ) from None
         entry.new_group = new_group
         self._entries[namespec] = entry
         self._forget(supervisord)
@@ -117,7 +121,7 @@ class Successors:
         # Before it may be gone already.
         entry.retiring = serving
         try:
-            runs_on = internals.take_place(
+            runs_on = supervisor_internals.take_place(
                 group,
                 name,
                 entry.successor,
@@ -144,7 +148,7 @@ class Successors:
         namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.successor is not None and entry.successor is not serving:
-            internals.retire(entry.successor)
+            supervisor_internals.retire(entry.successor)
         return self.shown(supervisord, namespec)
 
     def shown(self, supervisord: Any, namespec: str) -> Succession:
@@ -154,9 +158,9 @@ class Successors:
         successor = None if entry.successor is serving else entry.successor
         return Succession(
             serving.pid,
-            names.state_name(serving),
+            program_names.state_name(serving),
             successor.pid if successor is not None else 0,
-            names.state_name(successor) if successor is not None else "",
+            program_names.state_name(successor) if successor is not None else "",
             entry.retiring.pid if entry.retiring is not None else 0,
             entry.ended,
             entry.tail,
@@ -165,31 +169,34 @@ class Successors:
     def adopt(self, supervisord: Any, namespec: str) -> None:
         """Heed changes that need no other process."""
         namespec, group, name, process = self._found(supervisord, namespec)
-        new_group = internals.new_groups(supervisord).get(group.config.name)
-        found = changes.change(group, new_group, name) if new_group is not None else None
+        new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
+        found = config_changes.change(group, new_group, name) if new_group is not None else None
         if new_group is None or found is None:
             return
         others = sorted(key for key, effect in found.keys.items() if effect != LIVE)
         if others:
             raise _failed(f"{namespec}: {', '.join(others)} cannot be changed while it runs")
         config = next(one for one in new_group.process_configs if one.name == name)
-        process.config = outputs.resolved(config, process.config)
-        internals.replace_config(group, process.config)
+        process.config = successor_logs.resolved(config, process.config)
+        supervisor_internals.replace_config(group, process.config)
         _follow(group, new_group)
 
     def resize(self, supervisord: Any, group_name: str) -> Resize:
         """Start the processes that a group has gained, and stop those that it has lost."""
-        groups, new_groups = supervisord.process_groups, internals.new_groups(supervisord)
+        groups, new_groups = (
+            supervisord.process_groups,
+            supervisor_internals.new_groups(supervisord),
+        )
         if (
             not isinstance(group_name, str)
             or group_name not in groups
             or group_name not in new_groups
-            or internals.is_pool(groups[group_name])
+            or supervisor_internals.is_pool(groups[group_name])
         ):
-            raise RPCError(Faults.BAD_NAME, names.shown(str(group_name)[:80]))
+            raise RPCError(Faults.BAD_NAME, program_names.shown(str(group_name)[:80]))
         group, new_group = groups[group_name], new_groups[group_name]
         found = next(
-            iter(changes.reread({group_name: group}, {group_name: new_group}).resized),
+            iter(config_changes.reread({group_name: group}, {group_name: new_group}).resized),
             Resize(group_name),
         )
         if found.refused:
@@ -199,34 +206,34 @@ class Successors:
         for config in added:
             _check_free(group, config.name, group_name)
         try:
-            internals.add(group, added)
+            supervisor_internals.add(group, added)
         except OSError as error:
             raise _failed(f"{group_name}: log files cannot be made: {error}") from None
         group.config.process_configs = [
             now.get(config.name, config) for config in new_group.process_configs
         ]
         for namespec in found.dropped:
-            internals.drop(group, split_namespec(namespec)[1])
+            supervisor_internals.drop(group, split_namespec(namespec)[1])
             successor = self._entry(namespec, group).successor
             if successor is not None:
-                internals.stop(successor)
+                supervisor_internals.stop(successor)
         return found
 
-    def _started(self, group: Any, name: str, serving: Any, new: Any) -> _Entry:
+    def _started(self, group: Any, name: str, serving: Any, new: Any) -> Pair:
         """Raises ChildProcessError."""
-        config, logs = outputs.with_logs(new, serving.config)
-        entry = _Entry(group, config=config)
+        config, logs = successor_logs.with_logs(new, serving.config)
+        entry = Pair(group, config=config)
         old_pid = str(serving.pid)
 
         def ended(pid: int, how: str, tail: str) -> None:
             entry.successor = None
             entry.ended, entry.tail = f"(pid {pid}) ended: {how}", tail
-            outputs.remove_logs(logs)
+            successor_logs.remove_logs(logs)
 
         try:
-            entry.successor = internals.start_beside(
+            entry.successor = supervisor_internals.start_beside(
                 group,
-                internals.beside(
+                supervisor_internals.beside(
                     config,
                     name + SUCCESSOR_SUFFIX,
                     {SUCCESSOR_VARIABLE: old_pid, GUNICORN_VARIABLE: old_pid},
@@ -236,22 +243,26 @@ class Successors:
                 ended,
             )
         except ChildProcessError:
-            outputs.remove_logs(logs)
+            successor_logs.remove_logs(logs)
             raise
         return entry
 
-    def _entry(self, namespec: str, group: Any) -> _Entry:
+    def _entry(self, namespec: str, group: Any) -> Pair:
         """What is kept of the program; a group that was removed and added again begins anew."""
         entry = self._entries.get(namespec)
-        return entry if entry is not None and entry.group is group else _Entry(group)
+        return entry if entry is not None and entry.group is group else Pair(group)
 
     def _found(self, supervisord: Any, namespec: str) -> tuple[str, Any, str, Any]:
         """Its namespec as supervisor writes it, its group, name and process."""
         group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
         group = supervisord.process_groups.get(group_name)
         process = group.processes.get(name) if group is not None and name else None
-        if process is None or internals.role(process) or internals.is_pool(group):
-            raise RPCError(Faults.BAD_NAME, names.shown(str(namespec)[:80]))
+        if (
+            process is None
+            or supervisor_internals.role(process)
+            or supervisor_internals.is_pool(group)
+        ):
+            raise RPCError(Faults.BAD_NAME, program_names.shown(str(namespec)[:80]))
         return make_namespec(group_name, name), group, name, process
 
     def _forget(self, supervisord: Any) -> None:
@@ -270,17 +281,19 @@ def _is_secs(value: object) -> bool:
 
 
 def _failed(text: str) -> RPCError:
-    return RPCError(Faults.FAILED, names.shown(text))
+    return RPCError(Faults.FAILED, program_names.shown(text))
 
 
 def _check_free(group: Any, name: str, of: str) -> None:
     """Raises RPCError if the group has a process of that name."""
     other = group.processes.get(name)
     if other is not None:
-        raise _failed(f"{of}: {name} is still there ({names.state_name(other)}, pid {other.pid})")
+        raise _failed(
+            f"{of}: {name} is still there ({program_names.state_name(other)}, pid {other.pid})"
+        )
 
 
 def _follow(group: Any, new_group: Any) -> None:
     """Heed what the group itself has, beside its processes' own."""
     group.config.priority = new_group.priority
-    internals.arrange(group, new_group.process_configs)
+    supervisor_internals.arrange(group, new_group.process_configs)

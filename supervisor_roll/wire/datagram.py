@@ -30,7 +30,7 @@ LOADED = "LOADED"  # the application is imported. The answer says what to check.
 READY = "READY"  # it serves. Said again until it is acknowledged.
 UNREADY = "UNREADY"  # its health check failed; STATUS says how.
 FAILED = "FAILED"  # its boot failed; ERROR and TRACEBACK say how. It leaves.
-RESISTING = "RESISTING"  # FAILURES boots have failed; it waits WAIT_SECS before its own.
+BACKING_OFF = "BACKING_OFF"  # FAILURES boots have failed; it waits WAIT_SECS before its own.
 MEASURED = "MEASURED"  # REQUESTS answered since its boot, ERRORS of them. Wants no answer.
 ABORTING = "ABORTING"  # it was sent ABRT, as Gunicorn does at ``timeout``.
 DRAINING = "DRAINING"  # it was told to stop: how long may it take? Arbiters ask it too.
@@ -54,7 +54,7 @@ KINDS = FROM_ARBITERS | {
     READY,
     UNREADY,
     FAILED,
-    RESISTING,
+    BACKING_OFF,
     MEASURED,
     ABORTING,
     DRAINING,

@@ -1,6 +1,6 @@
 """What crosses the mailbox inside supervisord, as values and as JSON text.
 
-supervisorctl puts in an ``Ask``; supervisord makes a ``Request`` of it, which the listener
+supervisorctl puts in an ``Command``; supervisord makes a ``Request`` of it, which the listener
 takes in an ``Exchange``. The listener's ``Report`` and ``Status`` come back the same way.
 
 A decoder ignores keys that it does not know, and only insists on those without a default:
@@ -78,7 +78,7 @@ _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Ask:
+class Command:
     """What an operator asks: ``names`` are as given, ``values`` only the settings given."""
 
     kind: str
@@ -126,7 +126,7 @@ class Status:
     """A program's last rollout. ``since`` and ``ended`` are in seconds since the epoch.
 
     ``outdated`` and ``fresh`` are the pids of the workers that run now, by that rollout's
-    measure; ``releases`` says of each what it runs, if that is known. ``resisting`` says why
+    measure; ``releases`` says of each what it runs, if that is known. ``backing_off`` says why
     boots fail outside a rollout, empty if they do not.
     """
 
@@ -144,7 +144,7 @@ class Status:
     outdated: list[int] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
     releases: dict[str, str] = field(default_factory=dict)  # pid -> release
-    resisting: str = ""
+    backing_off: str = ""
     strategy: str = WORKERS
     arbiter: int = 0  # the pids of the arbiter that has the program's name, of its successor,
     successor: int = 0  # and of the one that drains after it; 0: there is none
@@ -217,9 +217,9 @@ def encode(value: object) -> str:
     return json.dumps(value, default=vars)
 
 
-def decode_ask(text: object) -> Ask:
+def decode_command(text: object) -> Command:
     """Raises BadMessage, as do all decoders here. Each name is there once."""
-    ask = _decoded(Ask, text, MAX_REQUEST_BYTES)
+    ask = _decoded(Command, text, MAX_REQUEST_BYTES)
     if ask.kind not in ASKED:
         raise BadMessage(f"kind {ask.kind[:80]!r} is none of {', '.join(ASKED)}")
     if not ask.names:
@@ -354,7 +354,7 @@ def _pair(value: object) -> tuple[str, str]:
 
 _texts = _list_of(_text)
 _RULES: dict[type, dict[str, Callable[[object], object]]] = {
-    Ask: {"kind": _text, "names": _texts, "values": _map_of(_text), "by": _text},
+    Command: {"kind": _text, "names": _texts, "values": _map_of(_text), "by": _text},
     Receipt: {"id": _text, "programs": _texts, "skipped": _list_of(_pair)},
     Request: {
         "id": _text,
@@ -388,7 +388,7 @@ _RULES: dict[type, dict[str, Callable[[object], object]]] = {
         "outdated": _list_of(_whole),
         "fresh": _list_of(_whole),
         "releases": _map_of(_text),
-        "resisting": _text,
+        "backing_off": _text,
         "strategy": _text,
         "arbiter": _whole,
         "successor": _whole,

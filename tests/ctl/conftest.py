@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "rpc"))
-
-from supervised import SCRIPTED_LISTENER, Supervised, wait_for
+from tests.rpc.supervised import SCRIPTED_LISTENER, Supervised, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from harness import Program, Site
+
+from tests.harness import Program, Site
 
 _SITES = pytest.StashKey[list[Site]]()
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site, unharmed, wait_until
+
+from tests.harness import Program, Site, unharmed, wait_until
 
 WORKERS = 4
 

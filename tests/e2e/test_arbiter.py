@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, Summary, gunicorn_venv, supervisor_venv, wait_until
+
+from tests.harness import Program, Site, Summary, gunicorn_venv, supervisor_venv, wait_until
 
 CHANGED = {"COLOUR": "green"}
 

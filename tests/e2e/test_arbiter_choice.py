@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import Program, Ran, Site, wait_until
+
+from tests.harness import Program, Ran, Site, wait_until
 
 PROGRAM = Program(workers=2, boot_secs=0.2)
 UNCHANGED = [[[], [], []]]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import Program, Site, free_port, refuses, steady, wait_until
+
+from tests.harness import Program, Site, free_port, refuses, steady, wait_until
 
 
 @pytest.mark.parametrize("where", ["Unix", "TCP"])

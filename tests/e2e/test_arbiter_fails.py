@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import Command, Program, Ran, Site, WorkerTable, supervisor_venv, wait_until
-from harness.processes import stamped
+
+from tests.harness import Command, Program, Ran, Site, WorkerTable, supervisor_venv, wait_until
+from tests.harness.processes import stamped
 
 #: A worker that hangs in its boot is not waited for.
 PROGRAM = Program(workers=2, conf="graceful_timeout = 1", roll={"ready_timeout_secs": "20"})

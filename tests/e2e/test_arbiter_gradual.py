@@ -10,7 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import Command, Load, Program, Sample, Site, WorkerTable, supervisor_venv, wait_until
+
+from tests.harness import (
+    Command,
+    Load,
+    Program,
+    Sample,
+    Site,
+    WorkerTable,
+    supervisor_venv,
+    wait_until,
+)
 
 WORKERS = 4
 PROGRAM = Program(workers=WORKERS, conf="graceful_timeout = 5")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from harness import Load, Program, Site
+from tests.harness import Load, Program, Site
 
 UNCHANGED = [[[], [], []]]
 CHANGED = {"COLOUR": "green"}

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, gunicorn_venv, supervisor_venv, wait_until
-from harness.venvs import CHECKOUT
+
+from tests.harness import Program, Site, gunicorn_venv, supervisor_venv, wait_until
+from tests.harness.venvs import CHECKOUT
 
 UNCHANGED = [[[], [], []]]
 #: It prints where Gunicorn was started, before it goes to ``chdir``.

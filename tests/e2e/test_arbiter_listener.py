@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from harness import Program, Site, WorkerTable, free_port, gunicorn_venv, steady, wait_until
+
+from tests.harness import Program, Site, WorkerTable, free_port, gunicorn_venv, steady, wait_until
 
 CHANGED = {"COLOUR": "green"}
 #: In Gunicorn's configuration file: an arbiter waits there before it asks for any socket.

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import (
+
+from tests.harness import (
     Load,
     Program,
     Ran,
@@ -22,7 +23,7 @@ from harness import (
     supervisor_venv,
     wait_until,
 )
-from harness.certificate import PEM, trusting
+from tests.harness.certificate import PEM, trusting
 
 CHANGED = {"COLOUR": "green"}
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import Program, Site, gunicorn_venv, wait_until
+
+from tests.harness import Program, Site, gunicorn_venv, wait_until
 
 WORKERS = 2
 

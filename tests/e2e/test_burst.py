@@ -7,7 +7,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site
+
+from tests.harness import Program, Site
 
 WORKERS = 24
 

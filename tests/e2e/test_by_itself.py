@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from harness import Program, Site, supervisor_venv, wait_until
+from tests.harness import Program, Site, supervisor_venv, wait_until
 
 AUTO = {"auto": "true", "settle_secs": "0.5"}
 

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from harness import Observer, Program, Sample, Site, wait_until
+
+from tests.harness import Observer, Program, Sample, Site, wait_until
 
 WORKERS = 4
 HELD_SECS = 4.0

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from harness import Program, Site
+from tests.harness import Program, Site
 
 WORKERS = 4
 

@@ -10,7 +10,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Program, Site, wait_until
+from tests.harness import Program, Site, wait_until
 
 NO_CHDIR = "del chdir"
 

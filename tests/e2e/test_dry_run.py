@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Ran, Site
+
+from tests.harness import Program, Ran, Site
 
 WORKERS = 2
 

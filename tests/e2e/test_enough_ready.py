@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from harness import Program, Sample, Site
+
+from tests.harness import Program, Sample, Site
 
 WORKERS = 4
 IN_PLACE = ("--max-surge", "0", "--max-unavailable", "1")

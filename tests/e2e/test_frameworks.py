@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from harness import Program, Site, patience, wait_until
+
+from tests.harness import Program, Site, patience, wait_until
 
 HOST = "shop.example"  # the only one that the Django application answers to
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import Program, Site
+from tests.harness import Program, Site
 
 FIRST, SECOND = "web:web_00", "web:web_01"
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from harness import Load, Program, Site, free_port, wait_until
+
+from tests.harness import Load, Program, Site, free_port, wait_until
 
 BOOT_SECS = 1.5
 

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site, patience, unharmed, wait_until
+
+from tests.harness import Program, Site, patience, unharmed, wait_until
 
 WORKERS = 2
 

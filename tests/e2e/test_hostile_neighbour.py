@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, wait_until
+
+from tests.harness import Program, Site, wait_until
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 

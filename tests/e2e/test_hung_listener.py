@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from harness import Program, Site, wait_until
+from tests.harness import Program, Site, wait_until
 
 WORKERS = 8
 # The hooks wait for a listener for 2 s in all; the rest is for a slow machine.

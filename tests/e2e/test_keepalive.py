@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from harness import Load, Program, Site, free_port, gunicorn_venv, wait_until
+from tests.harness import Load, Program, Site, free_port, gunicorn_venv, wait_until
 
 MakeSite = Callable[..., Site]
 UVICORN = "uvicorn_worker.UvicornWorker"

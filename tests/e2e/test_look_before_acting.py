@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, patience, wait_until
+
+from tests.harness import Program, Site, patience, wait_until
 
 WORKERS = 3
 # A configuration that starts helpers beside the workers: one forked, and one that is executed.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from harness import Program, Site, patience, unharmed, wait_until
+
+from tests.harness import Program, Site, patience, unharmed, wait_until
 
 WORKERS = 3
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, wait_until
-from harness.processes import stamped
+
+from tests.harness import Program, Site, wait_until
+from tests.harness.processes import stamped
 
 WORKERS = 3
 PUT_BACK = "ln -sfn releases/v1 current"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import Inet, Program, Site, free_port
+from tests.harness import Inet, Program, Site, free_port
 
 WORKERS = 2
 

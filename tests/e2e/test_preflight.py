@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from harness import Observer, Program, Ran, Site, patience, wait_until
-from harness.processes import stamped
+
+from tests.harness import Observer, Program, Ran, Site, patience, wait_until
+from tests.harness.processes import stamped
 
 WORKERS = 2
 IN_PLACE = {"preflight": "true", "max_surge": "0", "max_unavailable": "1"}

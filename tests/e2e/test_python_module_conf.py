@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import Program, Site, wait_until
+from tests.harness import Program, Site, wait_until
 
 
 def test_the_hooks_themselves_as_the_configuration(make_site: Callable[..., Site]) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from harness import Program, Site, free_port, wait_until
 
-from supervisor_roll.listener.executed import Executed
-from supervisor_roll.listener.silence import FORKED_SECS
+from supervisor_roll.listener.edges.executed import Executed
+from supervisor_roll.listener.rollouts.silence import FORKED_SECS
+from tests.harness import Program, Site, free_port, wait_until
 
 _WRAPPED = (
     "sh -c '%(ENV_GUNICORN)s -c %(here)s/../web.conf.py -b unix:%(here)s/../run/web.sock"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site, wait_until
+
+from tests.harness import Program, Site, wait_until
 
 
 @pytest.mark.parametrize("how", ["link", "command"])

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Site, gunicorn_venv, wait_until
+
+from tests.harness import Program, Site, gunicorn_venv, wait_until
 
 WORKERS = 2
 

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from harness import Program, Site, free_port, gunicorn_venv, wait_until
-from harness.command import Command
-from harness.connections import connected
-from harness.websocket import WebSocket
+from tests.harness import Program, Site, free_port, gunicorn_venv, wait_until
+from tests.harness.command import Command
+from tests.harness.connections import connected
+from tests.harness.websocket import WebSocket
 
 #: Longer than any worker class takes to stop by itself, with the ``graceful_timeout`` below.
 STREAM_SECS = 9

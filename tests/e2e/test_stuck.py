@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Program, Site, wait_until
+
+from tests.harness import Program, Site, wait_until
 
 WORKERS = 2
 # Longer than Gunicorn itself would wait: it must not end the request first.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from harness import Program, Site
+from tests.harness import Program, Site
 
 
 def test_the_second_rollout_of_a_program_is_refused(make_site: Callable[..., Site]) -> None:

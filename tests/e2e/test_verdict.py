@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from harness import Program, Sample, Site, unharmed, wait_until
+
+from tests.harness import Program, Sample, Site, unharmed, wait_until
 
 WORKERS = 3
 

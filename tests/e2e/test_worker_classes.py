@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
-from harness import Load, Program, Ran, Site, gunicorn_venv, patience, wait_until
+
+from tests.harness import Load, Program, Ran, Site, gunicorn_venv, patience, wait_until
 
 WORKERS = 2
 STARTUP_SECS = 1.0

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from keeping_listener import Site
-from running_gunicorn import RunningGunicorn
+
+from tests.hooks.fake_listener import Site
+from tests.hooks.running_gunicorn import RunningGunicorn
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 
-from harness.folders import new_folder
-from harness.waiting import patience
-
-from supervisor_roll.listener.readiness_socket import ReadinessSocket
+from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.wire.datagram import ACK, SOCKET_VARIABLE, Message, decode
+from tests.harness.folders import new_folder
+from tests.harness.waiting import patience
 
 DEADLINE_SECS = 40.0
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from test_channel import RawListener, open_descriptors
 
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.wire.datagram import (
@@ -21,6 +20,7 @@ from supervisor_roll.wire.datagram import (
     Message,
     encode,
 )
+from tests.hooks.test_channel import RawListener, open_descriptors
 
 ANSWER = encode(Message(ACK, {"SOCKETS": "x"}))
 

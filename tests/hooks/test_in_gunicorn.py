@@ -7,10 +7,8 @@ import signal
 from collections.abc import Callable
 
 import psutil
-from harness.processes import is_gone
-from running_gunicorn import RunningGunicorn, acknowledge
 
-from supervisor_roll.listener.executed import is_marked
+from supervisor_roll.listener.edges.executed import is_marked
 from supervisor_roll.wire.datagram import (
     ACK,
     BOOTING,
@@ -26,6 +24,8 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
+from tests.harness.processes import is_gone
+from tests.hooks.running_gunicorn import RunningGunicorn, acknowledge
 
 INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
 HEALTH = {"HEALTH": "/_status", "HEALTH_HOST": "www.example.org"}

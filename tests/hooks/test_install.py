@@ -16,7 +16,7 @@ from gunicorn.config import KNOWN_SETTINGS, Config
 
 from supervisor_roll import hooks
 from supervisor_roll.hooks import install
-from supervisor_roll.hooks.installation import install_into
+from supervisor_roll.hooks.install import install_into
 
 OURS = (
     "on_starting",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from arbiter_rollouts import BIND, UNIX
-from pretend_site import Site, assert_none_left_open, open_descriptors, ready_site
+
+from tests.fakes.arbiter_rollouts import BIND, UNIX
+from tests.fakes.site import Site, assert_none_left_open, open_descriptors, ready_site
 
 
 @pytest.fixture

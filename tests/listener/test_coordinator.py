@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pretend_site import BOOT, PIDS, Program, Site, ready_site, saved
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.rollout.machine import CONFIRM_SECS
@@ -11,6 +10,7 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
+from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
 
 FACTS = {"AGE": "1", "CHANGES": "1", "WORKERS": "2", "GUNICORN": "27.0.1"}
 HEALTH = {
@@ -55,7 +55,7 @@ def test_a_worker_cannot_speak_as_its_arbiter() -> None:
     site, program = ready_site()
     site.hear(PIDS + 11, Message(dg.COUNTED, {"CHANGES": "99", "WORKERS": "1"}), answered=False)
     site.settle()
-    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.count == 2
 
@@ -91,7 +91,7 @@ def test_the_dead_are_not_heard() -> None:
     program.say(PIDS + 11, READY)
     site.die(PIDS + 11)
     site.settle()
-    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert {one.pid for one in arbiter.workers} == {PIDS + 12}
 
@@ -194,7 +194,7 @@ def test_a_worker_that_has_loaded_is_told_what_to_check() -> None:
 def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
     assert answer_to(site, program, PIDS + 11, READY).fields["HEALTH"] == "/_status"
-    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.ready == 0
     answer_to(site, program, PIDS + 11, READY, STATUS="200 OK")
@@ -204,7 +204,7 @@ def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
 def test_where_no_check_can_be_made_ready_is_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
     answer_to(site, program, PIDS + 11, READY, UNCHECKED="1")
-    arbiter = site.coordinator.knowledge.arbiter(program.id)
+    arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.ready == 1
 
@@ -299,7 +299,7 @@ def test_an_arbiter_is_believed_whom_its_workers_will_run_as_if_it_can_have_them
 ) -> None:
     site, program = ready_site(1)
     heard: list[int] = []
-    site.coordinator._hearing._serve = heard.extend
+    site.coordinator._messages._serve = heard.extend
     site.table.uids[program.id.pid] = runs_as
     site.hear(program.id.pid, Message(dg.RELOADED, {"UID": says}), answered=False)
     assert heard == served

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from pretend_site import BOOT, PIDS, Program, Site, ready_site, saved
 
-from supervisor_roll.listener.supervisord import Unreachable
+from supervisor_roll.listener.edges.supervisord import Unreachable
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED
+from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
 
 Rolled = tuple[Site, Program, str]
 

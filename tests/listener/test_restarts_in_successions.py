@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from arbiter_rollouts import BIND, NEW, OLD, kept, kinds, what_it_is, why
-from pretend_site import BOOT, Program, Site, open_descriptors, ready_site
 
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, UNREADY
-from supervisor_roll.wire.succession import NEEDS_ARBITER, Change, Reread
+from supervisor_roll.wire.successor import NEEDS_ARBITER, Change, Reread
+from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, kept, kinds, what_it_is, why
+from tests.fakes.site import BOOT, Program, Site, open_descriptors, ready_site
 
 FULL: dict[str, str] = {}
 GRADUAL = {"max_surge": "1"}

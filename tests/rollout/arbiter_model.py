@@ -4,7 +4,7 @@ It executes the rollout machine's actions and yields the events that the listene
 the machine. It is pure and does nothing by itself: a test says when a worker loads, becomes
 ready, drains or dies, when the arbiter gets to its signals, and when a message arrives.
 
-What it models, by Gunicorn's source and by supervisor_roll.hooks.arbiter:
+What it models, by Gunicorn's source and by supervisor_roll.hooks.arbiter.worker_count:
 
 - TTIN wants one worker more, which is forked although a drained one is still counted;
   TTOU wants one fewer (never below 1) and TERMs the oldest; a worker that dies is replaced
@@ -109,7 +109,7 @@ class Arbiter:
             if action.instance in self.workers:
                 self.exit(self.workers[action.instance], type(action).__name__)
         else:
-            assert isinstance(action, ev.Tell), action
+            assert isinstance(action, ev.Report), action
 
     def handle_signal(self) -> None:
         """Handle the oldest waiting signal, if there is one."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from arbiter_model import BOOTING, LOADED, Arbiter, Worker
-
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE
 from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
-from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.rollout.worker_rollout import WorkerRollout
+from tests.rollout.arbiter_model import BOOTING, LOADED, Arbiter, Worker
 
 MAX_ROUNDS = 400
 
@@ -40,7 +39,7 @@ class History:
         self.at_once = at_once
         self.surprised = False  # whether a worker that served has died or fallen ill by itself
         self.moves: list[str] = []  # what the machine did, in words, since last asked
-        self.tells: list[ev.Tell] = []
+        self.tells: list[ev.Report] = []
         self.told: list[Event] = []  # what the machine was told
         self.settled_alike = True  # whether the hook settled the worker that the machine did
         self.steps = 0
@@ -216,7 +215,7 @@ class History:
             assert len(rollout.instances.ready) >= rollout.floor, "too few left ready"
         adding = False
         for action in actions:
-            if isinstance(action, ev.Tell):
+            if isinstance(action, ev.Report):
                 self.tells.append(action)
                 continue
             if isinstance(action, ev.Look):
@@ -241,7 +240,7 @@ class History:
             )
         due = rollout.next_deadline
         assert due is None or due > self.now, "a deadline that has passed would spin"
-        ended = [one for one in actions if isinstance(one, ev.Tell) and one.kind in FINAL]
+        ended = [one for one in actions if isinstance(one, ev.Report) and one.kind in FINAL]
         assert [one.kind for one in ended] == ([rollout.state] if rollout.state in FINAL else [])
         if rollout.state in FINAL:
             assert due is None and rollout.ended == self.now

@@ -34,7 +34,7 @@ class Pair:
         self.alive = {False: True, True: False}
         self.now = 0.0
         self.moves: list[str] = []
-        self.tells: list[ev.Tell] = []
+        self.tells: list[ev.Report] = []
         self.obey = True
         self._next = {False: 101 + workers, True: 201}
         self.queue: list[Event] = []
@@ -116,7 +116,7 @@ class Pair:
     def _after(self, actions: list[Action]) -> list[str]:
         did = []
         for action in actions:
-            if isinstance(action, ev.Tell):
+            if isinstance(action, ev.Report):
                 self.tells.append(action)
                 continue
             if isinstance(action, ev.Look):

@@ -4,12 +4,12 @@ one that hangs in its boot does not hold up the end of a rollout that has turned
 from __future__ import annotations
 
 import pytest
-from pair_model import Pair, _id
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action
 from supervisor_roll.rollout.machine import COMPLETE, FAILED, STOP_GRACE_SECS
+from tests.rollout.pair_model import Pair, _id
 
 
 class _Configured(Pair):

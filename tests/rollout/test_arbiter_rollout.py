@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair_model import NEW, Pair
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
@@ -18,6 +17,7 @@ from supervisor_roll.rollout.machine import (
     PAUSED,
     PROGRESSING,
 )
+from tests.rollout.pair_model import NEW, Pair
 
 # --- complete ------------------------------------------------------------------------------------
 
@@ -138,8 +138,8 @@ def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
     ("event", "why"),
     [
         (ev.BootFailed(InstanceId(201, 201), "ImportError: x"), "failed to boot: ImportError: x"),
-        (ev.Measured(ev.Tally(100, 50), ev.Tally(100, 0)), "answer worse"),
-        (ev.Objected("supervisord: no"), "supervisord: no"),
+        (ev.Measured(ev.RequestCounts(100, 50), ev.RequestCounts(100, 0)), "answer worse"),
+        (ev.PrerequisiteFailed("supervisord: no"), "supervisord: no"),
     ],
 )
 def test_what_fails_a_rollout_discards_the_successor(event: ev.Event, why: str):
@@ -179,7 +179,7 @@ def test_a_start_that_supervisord_refuses_ends_it_at_once():
     pair = Pair(2)
     pair.obey = False
     assert pair.begin() == ["start"]
-    assert pair.tell(ev.Objected("can't find command '/no'")) == []
+    assert pair.tell(ev.PrerequisiteFailed("can't find command '/no'")) == []
     assert pair.rollout.state == FAILED
 
 
@@ -188,7 +188,7 @@ def test_a_promotion_that_is_refused_discards_the_successor():
     pair.begin()
     pair.obey = False
     assert pair.ready(201) == ["promote"]
-    assert pair.tell(ev.Objected("no")) == ["discard"]
+    assert pair.tell(ev.PrerequisiteFailed("no")) == ["discard"]
     assert pair.rollout.again() == [ev.Discard()]
     pair.end(successor=True)
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no")
@@ -330,7 +330,7 @@ def test_a_kept_successor_goes_where_the_rollout_is_aborted_once_more():
     pair = Pair(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
     pair.begin()
     pair.ready(201)
-    pair.tell(ev.Objected("it failed"))
+    pair.tell(ev.PrerequisiteFailed("it failed"))
     assert pair.wait(62) == []
     pair.floor = 1
     assert pair.tell(ev.Aborted("me")) == ["discard"]
@@ -471,7 +471,7 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
         elif step == "abort":
             pair.tell(ev.Aborted("me"))
         elif step == "fail" and not pair.rollout.promoted:
-            pair.tell(ev.Objected("it failed"))
+            pair.tell(ev.PrerequisiteFailed("it failed"))
         elif step == "end successor" and pair.alive[True] and not pair.rollout.promoted:
             # The workers of a successor that dies are lost with it: nobody can promise more.
             pair.floor = min(pair.floor, sum(pair.old.values()))

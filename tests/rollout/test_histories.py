@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arbiter_model import BOOTING, READY, UNREADY
-from history import History
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import COMPLETE, FAILED, FINAL
+from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
+from tests.rollout.history import History
 
 BRIEF = settings(
     deadline=None,

@@ -7,13 +7,13 @@ step, and that a rollout thawed from JSON acts alike.
 from __future__ import annotations
 
 import pytest
-from arbiter_model import BOOTING, READY, UNREADY
-from history import History
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import COMPLETE, PROGRESSING, STOP_GRACE_SECS
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.rollout.worker_rollout import WorkerRollout
+from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
+from tests.rollout.history import History
 
 
 def in_place(workers: int = 2, **values: str) -> History:
@@ -151,7 +151,7 @@ def test_percentages_round_as_in_kubernetes(
 
 def test_nothing_to_roll_is_complete_at_once():
     rollout = WorkerRollout(Settings(), [], 0, 0.0)
-    assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Tell)] == [
+    assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Report)] == [
         "began",
         "complete",
     ]

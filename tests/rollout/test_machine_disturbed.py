@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from history import History
-
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.machine import (
@@ -15,7 +13,8 @@ from supervisor_roll.rollout.machine import (
     STOP_GRACE_SECS,
 )
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.workers import SETTLE_SECS, WorkerRollout
+from supervisor_roll.rollout.worker_rollout import SETTLE_SECS, WorkerRollout
+from tests.rollout.history import History
 
 # --- what others do meanwhile ------------------------------------------------------------------
 

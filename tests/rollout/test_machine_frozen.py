@@ -6,7 +6,6 @@ import json
 import math
 
 import pytest
-from history import History
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
@@ -15,7 +14,8 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.machine import FAILED, LOOK_SECS
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import PLAIN_TYPES, freeze, thaw
-from supervisor_roll.rollout.workers import WorkerRollout
+from supervisor_roll.rollout.worker_rollout import WorkerRollout
+from tests.rollout.history import History
 
 
 @pytest.mark.parametrize(

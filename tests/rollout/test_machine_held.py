@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from arbiter_model import READY
-from history import History
-
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, PAUSED
+from tests.rollout.arbiter_model import READY
+from tests.rollout.history import History
 
 
 def test_nothing_moves_while_it_is_paused_and_all_goes_on_when_it_is_resumed():
@@ -74,10 +73,14 @@ def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
     history = History(2, canary="1", min_ready_secs="30")
     history.begin()
     history.ready(3)
-    history.tell(ev.Measured(ev.Tally(100, 2), ev.Tally(200, 0)))  # too few errors to say
-    history.tell(ev.Measured(ev.Tally(100, 20), ev.Tally(200, 20)))  # twice as many, not more
+    history.tell(
+        ev.Measured(ev.RequestCounts(100, 2), ev.RequestCounts(200, 0))
+    )  # too few errors to say
+    history.tell(
+        ev.Measured(ev.RequestCounts(100, 20), ev.RequestCounts(200, 20))
+    )  # twice as many, not more
     assert history.rollout.wanted == COMPLETE
-    history.tell(ev.Measured(ev.Tally(100, 30), ev.Tally(200, 20)))
+    history.tell(ev.Measured(ev.RequestCounts(100, 30), ev.RequestCounts(200, 20)))
     assert history._settled() == ["stop 3"]
     history.exit(3)
     assert history.rollout.state == FAILED

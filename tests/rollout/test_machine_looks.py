@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from history import History
-
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import (
     ABORTED,
@@ -13,6 +11,7 @@ from supervisor_roll.rollout.machine import (
     LOOK_SECS,
     REPEATS,
 )
+from tests.rollout.history import History
 
 
 def deaf(workers: int = 3, **values: str) -> History:

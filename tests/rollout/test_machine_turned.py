@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from history import History
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import ABORTED, FAILED, PROGRESSING, STOP_GRACE_SECS
-from supervisor_roll.rollout.workers import SETTLE_SECS
+from supervisor_roll.rollout.worker_rollout import SETTLE_SECS
+from tests.rollout.history import History
 
 
 def in_place(workers: int = 2, **values: str) -> History:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import supervisor_venv
-from succeeding import Succeeding
-from supervised import DEAF_LISTENER, Supervised
+
+from tests.harness import supervisor_venv
+from tests.rpc.succeeding import Succeeding
+from tests.rpc.supervised import DEAF_LISTENER, Supervised
 
 
 @pytest.fixture(scope="module")

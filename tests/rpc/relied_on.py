@@ -17,7 +17,7 @@ from supervisor.dispatchers import POutputDispatcher
 from supervisor.options import ServerOptions
 from supervisor.supervisord import Supervisor
 
-from supervisor_roll.rpc.internals import RELIED_ON
+from supervisor_roll.rpc.supervisor_internals import RELIED_ON
 
 
 def real_objects(config: str) -> list[Any]:

@@ -11,14 +11,9 @@ from xmlrpc.client import Fault
 
 import psutil
 import pytest
-from supervised import DEAF_LISTENER, PROGRAMS, Supervised, wait_for
 
-from supervisor_roll.wire.succession import (
-    Reread,
-    Succession,
-    decode_reread,
-    decode_succession,
-)
+from supervisor_roll.wire.successor import Reread, Succession, decode_reread, decode_succession
+from tests.rpc.supervised import DEAF_LISTENER, PROGRAMS, Supervised, wait_for
 
 RECORDER = (
     f"/bin/sh -c 'exec {sys.executable} {Path(__file__).with_name('recording_listener.py')}"

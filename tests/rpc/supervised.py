@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 from xmlrpc.client import Fault, ServerProxy
 
 import psutil
-from harness.folders import new_folder
-from harness.processes import die_with_parent
-from harness.waiting import patience, wait_until
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
+from tests.harness.folders import new_folder
+from tests.harness.processes import die_with_parent
+from tests.harness.waiting import patience, wait_until
 
 USER, PASSWORD = "operator", "secret"
 _SCRIPT = Path(__file__).with_name("scripted_listener.py")
@@ -166,7 +166,7 @@ class Supervised:
     def request(
         self, *names: str, kind: str = wire.ROLLOUT, server: Any = None, **values: str
     ) -> wire.Receipt:
-        text = wire.encode(wire.Ask(kind, list(names), values, "a test"))
+        text = wire.encode(wire.Command(kind, list(names), values, "a test"))
         return wire.decode_receipt((server or self.server).roll.request(text))
 
     def reports(self, job: str, since: int = 0, server: Any = None) -> wire.Reports:

@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from succeeding import PLAIN, UNCHANGED, Succeeding, fault, keys
-from supervised import wait_for
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire.succession import LIVE, NEEDS_ARBITER
+from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER
+from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, fault, keys
+from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
 # Each key with a value and another one.

@@ -6,11 +6,19 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from succeeding import PLAIN, UNCHANGED, Succeeding, descriptors, fault, gone, wait_executed
-from supervised import wait_for
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire.succession import Succession
+from supervisor_roll.wire.successor import Succession
+from tests.rpc.succeeding import (
+    PLAIN,
+    UNCHANGED,
+    Succeeding,
+    descriptors,
+    fault,
+    gone,
+    wait_executed,
+)
+from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, wait_executed
-from supervised import DEAF_LISTENER, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.succession import Succession, decode_succession
+from supervisor_roll.wire.successor import Succession, decode_succession
+from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, wait_executed
+from tests.rpc.supervised import DEAF_LISTENER, wait_for
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"

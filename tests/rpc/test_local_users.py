@@ -11,10 +11,10 @@ from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
 import pytest
-from supervised import DEAF_LISTENER, Supervised
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
+from tests.rpc.supervised import DEAF_LISTENER, Supervised
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 NOBODY, OTHERS = 65534, 65533

@@ -11,9 +11,9 @@ from supervisor_roll.rpc.mailbox import (
     Mailbox,
 )
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.mailbox import Ask, Exchange, Report, Request
+from supervisor_roll.wire.mailbox import Command, Exchange, Report, Request
 
-ASK = Ask(wire.ROLLOUT, ["myapp"])
+ASK = Command(wire.ROLLOUT, ["myapp"])
 
 
 def put(mailbox: Mailbox, now: float = 0.0) -> Request:

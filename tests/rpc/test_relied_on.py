@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.rpc.internals import RELIED_ON
+from supervisor_roll.rpc.supervisor_internals import RELIED_ON
 
 SCRIPT = Path(__file__).with_name("relied_on.py")
 CONFIGURATION = """

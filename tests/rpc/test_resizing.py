@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, group, keys
-from supervised import wait_for
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire.succession import NEEDS_ARBITER, NEEDS_UPDATE, Reread, Resize
+from supervisor_roll.wire.successor import NEEDS_ARBITER, NEEDS_UPDATE, Reread, Resize
+from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, group, keys
+from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 
 import pytest
-from succeeding import Succeeding, fault, gone
-from supervised import DEAF_LISTENER, AsListener, Supervised, environment, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import TOKEN_VARIABLE, Exchange
+from tests.rpc.succeeding import Succeeding, fault, gone
+from tests.rpc.supervised import DEAF_LISTENER, AsListener, Supervised, environment, wait_for
 
 PROGRAMS = f"""
 [program:myapp]

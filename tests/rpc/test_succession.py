@@ -8,7 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from succeeding import (
+from supervisor.xmlrpc import Faults
+
+from supervisor_roll.wire.successor import NEEDS_ARBITER, SUCCESSOR_VARIABLE, Succession
+from tests.rpc.succeeding import (
     PLAIN,
     RECORDER,
     UNCHANGED,
@@ -20,10 +23,7 @@ from succeeding import (
     umask,
     wait_executed,
 )
-from supervised import wait_for
-from supervisor.xmlrpc import Faults
-
-from supervisor_roll.wire.succession import NEEDS_ARBITER, SUCCESSOR_VARIABLE, Succession
+from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
 MYAPP = f"[program:myapp]\n{PLAIN}\n"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from xmlrpc.client import Fault
 
 import psutil
-from succeeding import PLAIN, UNCHANGED, Succeeding, descriptors, wait_executed
-from supervised import wait_for
+
+from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, descriptors, wait_executed
+from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
 ROUNDS = 100

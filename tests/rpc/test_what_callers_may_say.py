@@ -8,13 +8,13 @@ from typing import Any
 from xmlrpc.client import Fault
 
 import pytest
-from supervised import Supervised, wait_for
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl import arguments
 from supervisor_roll.rollout.settings import _RULES, ASKABLE
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import MAX_REQUEST_BYTES, Report
+from tests.rpc.supervised import Supervised, wait_for
 
 DEEP = "[" * 20_000 + "]" * 20_000
 

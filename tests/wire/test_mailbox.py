@@ -52,13 +52,13 @@ JOBS = st.builds(wire.Job, TEXT, TEXT, TEXTS, TEXT)
 MESSAGES: list[tuple[st.SearchStrategy[object], Callable[[object], object]]] = [
     (
         st.builds(
-            wire.Ask,
+            wire.Command,
             st.sampled_from([wire.ROLLOUT, wire.DRY_RUN]),
             st.lists(TEXT, min_size=1, max_size=3, unique=True),
             VALUES,
             TEXT.filter(str.isprintable),
         ),
-        wire.decode_ask,
+        wire.decode_command,
     ),
     (
         st.builds(wire.Receipt, TEXT, TEXTS, st.lists(st.tuples(TEXT, TEXT), max_size=3)),
@@ -163,9 +163,9 @@ def test_what_is_no_json_object_is_refused(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"names": ["a"]}', "Ask: missing kind"),
-        ('{"kind": "rollout", "names": "a"}', "Ask: names: 'a' is not a list"),
-        ('{"kind": "rollout", "names": [1]}', "Ask: names: 1 is not text"),
+        ('{"names": ["a"]}', "Command: missing kind"),
+        ('{"kind": "rollout", "names": "a"}', "Command: names: 'a' is not a list"),
+        ('{"kind": "rollout", "names": [1]}', "Command: names: 1 is not text"),
         ('{"kind": "rollout", "names": []}', "names is empty"),
         (
             '{"kind": "reboot", "names": ["a"]}',
@@ -179,7 +179,7 @@ def test_what_is_no_json_object_is_refused(
 )
 def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) -> None:
     with pytest.raises(BadMessage) as caught:
-        wire.decode_ask(text)
+        wire.decode_command(text)
     assert says in str(caught.value)
 
 

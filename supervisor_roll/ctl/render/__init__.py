@@ -1,0 +1,1 @@
+"""What supervisorctl prints, made from reports."""

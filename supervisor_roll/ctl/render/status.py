@@ -1,0 +1,157 @@
+"""What rollstatus shows: the programs' last rollouts, and the jobs under way. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from supervisor_roll.ctl.render.text import INDENT, clean, count, first_line, secs, with_why
+from supervisor_roll.ctl.selection import jobs_of
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.mailbox import Status
+
+_NAMES = 5
+
+
+def overview_lines(found: wire.Overview, names: list[str] | None, now: float) -> list[str]:
+    """What there is to say of ``names`` in detail, or of everything (None).
+
+    ``now`` is in seconds since the epoch, as below.
+    """
+    lines: list[str] = []
+    if names is not None:
+        for name in names:
+            one = found.programs.get(name)
+            lines += [f"{name}: never rolled"] if one is None else status_lines(name, one, now)
+    elif found.programs:
+        lines += status_table(found.programs, now)
+    else:
+        lines.append("no program has been rolled since supervisord's start")
+    for job in jobs_of(found.jobs, names):
+        lines += _job_lines(job, found.programs)
+    if found.listener is None:
+        lines.append("no listener has spoken yet: no rollout is possible")
+    elif found.listener.get("state") not in wire.LISTENING:
+        lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
+    elif found.listener.get("trouble"):
+        lines += with_why("the listener:", str(found.listener["trouble"]))
+    return lines
+
+
+def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
+    """All programs ever rolled, one a line under a heading.
+
+    Where two arbiters of a program run, a second line tells them apart.
+    """
+    rows = [("PROGRAM", "STATE", "SINCE", "REPLACED", "READY", "WHY")]
+    below: dict[int, str] = {}
+    for name, one in sorted(statuses.items()):
+        since = one.since if one.ended is None else one.ended
+        state = f"{one.state}, backing off" if one.backing_off else one.state
+        rows.append(
+            (
+                name,
+                state,
+                f"{_ago(now - since)} ago",
+                f"{_replaced(one)}/{one.total}",
+                f"{one.ready}/{one.desired}",
+                first_line(one.why or one.backing_off),
+            )
+        )
+        below[len(rows)] = arbiters_line(one)
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines: list[str] = []
+    for number, row in enumerate(rows, 1):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append(clean("  ".join([*cells, row[5]]).rstrip()))
+        if below.get(number):
+            lines.append(INDENT + below[number])
+    return lines
+
+
+def status_lines(name: str, one: Status, now: float) -> list[str]:
+    """One program's last rollout in detail."""
+    lines = [
+        f"{name}: {one.state}",
+        f"began     {_moment(one.since)} ({_ago(now - one.since)} ago)",
+    ]
+    if one.ended is not None:
+        lines.append(f"ended     {_moment(one.ended)} (after {secs(one.ended - one.since)})")
+    if one.by:
+        lines.append(f"asked by  {one.by}")
+    lines.append(f"replaced  {_replaced(one)} of {count(one.total, 'worker')}")
+    if one.strategy == wire.ARBITER and _replaced(one) > 0:
+        lines[-1] += ", with their arbiter"
+    if arbiters_line(one):
+        lines.append(arbiters_line(one))
+    lines.append(f"ready     {one.ready} of {one.desired}, never fewer than {one.min_ready}")
+    if one.outdated:
+        lines.append(f"outdated  {_workers(one.outdated, one.releases)}")
+    if one.fresh:
+        lines.append(f"fresh     {_workers(one.fresh, one.releases)}")
+    if one.backing_off:
+        lines += with_why("backing off", one.backing_off)
+    if one.why:
+        lines += with_why("why      ", one.why)
+    return [clean(lines[0]), *(clean("  " + line) for line in lines[1:])]
+
+
+def arbiters_line(one: Status) -> str:
+    """Which of a program's two arbiters is which; empty if there are not two."""
+    serves = f"arbiter {one.arbiter} serves" if one.arbiter else "no arbiter has its name"
+    if one.successor:
+        return (
+            f"{serves}, its successor {one.successor} starts:"
+            f" {one.done} of {count(one.desired, 'worker')} ready"
+        )
+    return f"{serves}, {one.retiring} finishes its requests" if one.retiring else ""
+
+
+def _job_lines(job: wire.Job, statuses: Mapping[str, Status]) -> list[str]:
+    """What is to be said of a job beside what its programs' statuses say."""
+    if job.kind == wire.UPDATE:
+        by = f", asked for by {job.by}" if job.by else ""
+        return [clean(f"an update of {_named(job.programs)} is under way{by}")]
+    return [
+        clean(f"{name}: rollout requested, not begun")
+        for name in job.programs
+        if name not in statuses or statuses[name].job != job.id
+    ]
+
+
+def _named(programs: list[str]) -> str:
+    if "all" in programs or not programs:
+        return "all programs"
+    more = len(programs) - _NAMES
+    return ", ".join(programs[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _replaced(one: Status) -> int:
+    # Of a successor that has not taken over yet, ``done`` counts the workers that are ready.
+    return 0 if one.successor else one.done
+
+
+def _workers(pids: list[int], releases: Mapping[str, str]) -> str:
+    """Pids, by what they run where that is known: ``4711 4712 (v2), 4713 (v3)``."""
+    by_release: dict[str, list[str]] = {}
+    for pid in pids:
+        by_release.setdefault(releases.get(str(pid), ""), []).append(str(pid))
+    return ", ".join(
+        " ".join(ones) + (f" ({release})" if release else "")
+        for release, ones in by_release.items()
+    )
+
+
+def _ago(secs: float) -> str:
+    secs = max(secs, 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if secs >= 2 * size:
+            return f"{secs / size:.0f} {unit}"
+    return f"{secs:.0f} s"
+
+
+def _moment(at: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    except (OverflowError, ValueError, OSError):
+        return f"{at:.0f} s after the epoch"

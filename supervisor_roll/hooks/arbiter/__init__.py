@@ -1,0 +1,1 @@
+"""Our part of the hooks that run in Gunicorn's arbiter."""

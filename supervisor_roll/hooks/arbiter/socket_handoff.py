@@ -1,0 +1,119 @@
+"""The listening sockets are kept by the listener: they are handed in, and paths stay on its word.
+
+While they are kept, an arbiter that crashed and is started again refuses no connection, and
+a successor accepts on the very same sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from supervisor_roll.hooks.arbiter.addresses import (
+    inherits,
+    is_socket,
+    text_of,
+    texts_of,
+    unix_paths,
+)
+from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.install import is_ours
+from supervisor_roll.wire.datagram import LISTENING, MAX_SOCKETS, STOPPING, Message
+
+
+def ready(server: Any) -> None:
+    """``when_ready``: the arbiter listens."""
+    state = ArbiterState.of(server)
+    if state.asked_for_sockets:
+        _hand_in(server, state)
+
+
+def reloaded(server: Any) -> None:
+    """``on_reload``: where the addresses have changed, Gunicorn has opened all of them anew."""
+    state = ArbiterState.of(server)
+    if state.handed_in and state.handed_in != server.LISTENERS:
+        _hand_in(server, state)
+
+
+def own_paths(server: Any, *, beside_another: bool) -> None:
+    """See to it that Gunicorn leaves the paths of its Unix sockets to us.
+
+    That it does if systemd gave it the sockets; the only other use of ``systemd`` is to
+    re-execute itself, with systemd's variables for what is from descriptor 3 on.
+    """
+    state = ArbiterState.of(server)
+    # Without our on_exit nobody would remove them. A successor never may.
+    if not beside_another and not is_ours(server.cfg.on_exit):
+        return
+    state.owns_paths = server.systemd = True
+    original = server.reexec
+
+    def reexec() -> None:
+        server.systemd = False
+        try:
+            original()
+        finally:
+            server.systemd = True
+
+    server.reexec = reexec
+
+
+def stopped(server: Any) -> None:
+    """``on_exit``: remove the paths of the Unix sockets, if nobody else is to serve there."""
+    state = ArbiterState.of(server)
+    # An arbiter that USR2 has started serves there, or served there before us.
+    if not state.owns_paths or server.reexec_pid or server.master_pid:
+        return
+    paths = unix_paths(server.cfg)
+    if not paths:
+        return
+    answer = state.channel.ask(Message(STOPPING, {"PATHS": "\n".join(paths)}))
+    state.channel.close()
+    if answer is None:
+        return
+    # Beside another arbiter those only that it is not configured with.
+    unused = answer.fields.get("REMOVE", "").splitlines()
+    for path in paths:
+        if (answer.fields.get("KEEP") == "0" or path in unused) and is_socket(path):
+            with suppress(FileNotFoundError):
+                Path(path).unlink()
+
+
+def descriptors(listeners: Sequence[Any]) -> list[tuple[str, int]]:
+    """The address and the descriptor of each of Gunicorn's sockets.
+
+    A worker reads them when it has just been forked: a gevent worker takes the descriptor out
+    of the object before its application is loaded.
+    """
+    return [(text_of(one.cfg_addr), one.fileno()) for one in listeners]
+
+
+def hand_in(channel: Channel, message: Message, sockets: Sequence[tuple[str, int]]) -> bool:
+    """Say LISTENING as ``message`` does, with the sockets; whether the listener has taken them."""
+    texts, fds = [text for text, _ in sockets], [fd for _, fd in sockets]
+    fields = {"SOCKETS": "\n".join(texts), "FDS": "\n".join(map(str, fds))}
+    return channel.ask(Message(LISTENING, {**message.fields, **fields}), fds) is not None
+
+
+def _hand_in(server: Any, state: ArbiterState) -> None:
+    state.handed_in = list(server.LISTENERS)
+    state.listening = len(server.LISTENERS) <= MAX_SOCKETS
+    # Those of fd:// are not ours.
+    if server.LISTENERS and state.listening and not inherits(server.cfg):
+        # Where no listener takes them yet, the first worker that one hears hands them in.
+        hand_in(
+            state.channel,
+            Message(
+                LISTENING,
+                {
+                    "BINDS": "\n".join(texts_of(server.cfg)),
+                    "ARBITER_PID": str(server.pid),
+                    "UID": str(server.cfg.uid),
+                },
+            ),
+            descriptors(server.LISTENERS),
+        )
+        state.channel.close()

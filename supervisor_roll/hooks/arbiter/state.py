@@ -1,0 +1,61 @@
+"""What the arbiter remembers between its hooks, on its own Arbiter object."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from supervisor_roll.hooks import places
+from supervisor_roll.hooks.arbiter.config_file import Configured
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.safely import safely
+from supervisor_roll.wire.places import Place
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.arbiter.fork_guard import Forking
+    from supervisor_roll.hooks.arbiter.takeover import Handover
+from supervisor_roll.hooks.shared_memory import ATTRIBUTE, ArbiterPage
+
+
+class ArbiterState:
+    """What our hooks remember in an arbiter. It hangs on the Arbiter and survives HUP."""
+
+    def __init__(self) -> None:
+        self.page = ArbiterPage()
+        self.surplus_births = 0  # TTINs whose worker is yet to be forked
+        self.hears_counts = False  # nworkers_changed is installed
+        self.lowering = False  # the count is being changed by ourselves
+        self.beginning = False  # and so it is before there are workers
+        # One for all that the arbiter waits for, so that its start is bounded as a whole.
+        self.channel = Channel()
+        self.configured = Configured()
+        self.places: list[Place] = []  # as of its start
+        self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others
+        self.listening = False  # when_ready is installed too
+        self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
+        self.handed_in: list[Any] = []  # Gunicorn's sockets, as the listener last had them
+        self.handover: Handover | None = None
+        self.forking: Forking | None = None
+
+    def lower(self, server: Any) -> None:
+        """A surplus worker is gone, or never came: it is not to be replaced."""
+        if server.num_workers > 1:
+            self.lowering = True
+            try:
+                server.num_workers -= 1
+            finally:
+                self.lowering = False
+
+    @classmethod
+    def of(cls, server: Any) -> ArbiterState:
+        state = getattr(server, ATTRIBUTE, None)
+        if state is None:
+            state = cls()
+            setattr(server, ATTRIBUTE, state)
+            # In a worker it is too late to say where the arbiter began.
+            if getattr(server, "pid", None) in (None, 0, os.getpid()):
+                safely(state.take_places, server)
+        return state
+
+    def take_places(self, server: Any) -> None:
+        self.places = places.of_arbiter(server)

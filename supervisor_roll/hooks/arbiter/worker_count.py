@@ -1,0 +1,117 @@
+"""Our part of the hooks that run in Gunicorn's arbiter.
+
+The arbiter is told how many workers to have by signals, which carry no reason. So the
+hooks keep what a rollout needs to be undone: a worker born of TTIN is *surplus* until a TTOU
+has retired an older one for it, and a surplus worker that exits is not replaced. That is
+how a rollout stops exactly what it started: TTOU alone would retire the oldest, a good one.
+
+Once a worker has been ready, a failed boot does not halt the arbiter any more (the guard; its
+other parts are in ``boot`` and ``forking``). A first start that fails does, so that supervisord
+sees it.
+
+Up to Gunicorn 23 ``child_exit`` runs inside the SIGCHLD handler: nothing here logs, locks
+or waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor_roll.hooks import places
+from supervisor_roll.hooks.arbiter import socket_handoff
+from supervisor_roll.hooks.arbiter.config_file import Configured
+from supervisor_roll.hooks.arbiter.fork_guard import Forking
+from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.shared_memory import ATTRIBUTE, WorkerPage, page_of
+from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
+
+NO_STATUS = -1
+
+
+def starting(server: Any) -> None:
+    """``on_starting``; or, without that hook, as soon as a worker is planned."""
+    state = ArbiterState.of(server)
+    if state.forking is None:
+        state.forking = Forking(server, state)
+
+
+def count_changed(server: Any, new: int, old: int | None) -> None:
+    """``nworkers_changed``: TTIN and TTOU change the count by one, HUP to what is configured."""
+    state = ArbiterState.of(server)
+    state.hears_counts = True
+    state.page.set_count(new)
+    if old is None or new == old or state.beginning:
+        return
+    if new == old + 1:
+        state.surplus_births += 1
+    elif new < old and not state.lowering:
+        _settle(server, state)
+    _tell(COUNTED, state)
+    # Gunicorn counts a worker that drains as one it has, so that the next one would not be
+    # forked before the last one is gone. The surplus it then sees is the very worker that
+    # drains, its oldest, which it merely TERMs again.
+    if new > old and len(server.WORKERS) >= new:
+        server.spawn_worker()
+
+
+def reloaded(server: Any) -> None:
+    """``on_reload``."""
+    state = ArbiterState.of(server)
+    _tell(RELOADED, state, UID=str(server.cfg.uid))
+    if state.handover is not None:
+        state.handover.reloaded()
+    socket_handoff.reloaded(server)
+    state.configured = Configured.of(server)
+    state.places = places.reloaded(server, state.places)
+
+
+def worker_planned(server: Any, worker: Any) -> None:
+    """``pre_fork``."""
+    state = ArbiterState.of(server)
+    state.page.set_count(server.num_workers)
+    starting(server)
+    if state.page.armed:
+        # Gunicorn halts, with all its healthy workers, when one leaves with either status
+        # (benoitc/gunicorn#2443). No exit status is below 0. (It may be None: for a signal.)
+        server.WORKER_BOOT_ERROR = server.APP_LOAD_ERROR = NO_STATUS
+    page = WorkerPage()
+    if state.surplus_births:
+        state.surplus_births -= 1
+        page.surplus = True
+    setattr(worker, ATTRIBUTE, page)
+
+
+def worker_exited(server: Any, worker: Any) -> None:
+    """``child_exit``."""
+    page = page_of(worker)
+    if page is None:
+        return
+    surplus, ready = page.surplus, page.ready
+    page.close()
+    state = ArbiterState.of(server)
+    if not ready and not surplus:
+        state.page.boot_failed()
+    if surplus:
+        state.lower(server)
+
+
+def _settle(server: Any, state: ArbiterState) -> None:
+    """One older worker leaves for a surplus one: a ready one, the oldest of them."""
+    if state.surplus_births:
+        state.surplus_births -= 1
+        return
+    surplus = []
+    for worker in list(server.WORKERS.values()):
+        page = page_of(worker)
+        if page is not None and page.surplus:
+            surplus.append((not page.ready, worker.age, page))
+    if surplus:
+        min(surplus, key=lambda one: one[:2])[2].surplus = False
+
+
+def _tell(kind: str, state: ArbiterState, **fields: str) -> None:
+    changes, count = state.page.count()
+    Channel(patience_secs=0).tell(
+        Message(kind, {"CHANGES": str(changes), "WORKERS": str(count), **fields})
+    )

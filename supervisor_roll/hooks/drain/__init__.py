@@ -1,0 +1,1 @@
+"""How a retired worker lets its clients go, for each worker class."""

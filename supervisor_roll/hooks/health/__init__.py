@@ -1,0 +1,1 @@
+"""The health check that a worker makes of itself, for each kind of application."""

@@ -1,0 +1,22 @@
+"""How a hook behaves as a guest: what goes wrong in it stays with us, and is said once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger("gunicorn.error")
+
+
+def safely(hook: Callable[..., None], *args: Any) -> None:
+    """Call our part of a hook. An Exception from it is logged, never raised into Gunicorn.
+
+    SystemExit passes: ``nworkers_changed`` may fork a worker, whose life ends with it.
+    """
+    try:
+        hook(*args)
+    except Exception:  # whatever it is, it must not end our host
+        log.warning(
+            "supervisor_roll: %s failed; Gunicorn goes on without it", hook.__name__, exc_info=True
+        )

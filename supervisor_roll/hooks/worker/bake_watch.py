@@ -1,0 +1,97 @@
+"""The acknowledged worker: it runs as if we were not there, unless a rollout watches.
+
+While the fresh workers of a rollout bake, all of an arbiter's workers tell at their heartbeats
+what they have answered, and a fresh one repeats its health check. That there is something to
+watch they know from the page that they share with their arbiter: the fresh worker that is
+told so by the listener writes it there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.health.check import passed
+from supervisor_roll.hooks.health.request_counts import RequestCounter
+from supervisor_roll.hooks.safely import safely
+from supervisor_roll.wire.datagram import COUNTED, MEASURED, UNREADY
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.worker.readiness import Voice
+
+EVERY_SECS = 1.0
+# One failed check may be a hiccup. As many in a row are not.
+FAILED_CHECKS = 2
+
+
+class BakeWatch:
+    """What is left of a worker's voice once its ready is acknowledged."""
+
+    def __init__(self, voice: Voice, secs: float) -> None:
+        now = time.monotonic()
+        self._voice = voice
+        self._next_at = now + EVERY_SECS
+        self._checked_until = now + secs
+        self._failed = 0
+        self._counts = False
+        self._tally = RequestCounter()
+        self._asked = False  # the count was said, and no answer has come yet
+        self._channel = Channel(patience_secs=0)  # a serving worker waits for nothing
+        if secs:
+            voice.arbiter.watch_until(now + secs)
+
+    def wrapped(self, original: Callable[[], None]) -> Callable[[], None]:
+        """The worker's ``notify`` from now on: ``original``, and a look at the clock."""
+
+        def notify() -> None:
+            original()
+            if time.monotonic() >= self._next_at:
+                safely(self.look)
+
+        return notify
+
+    def look(self) -> None:
+        now = time.monotonic()
+        self._next_at = now + EVERY_SECS
+        voice = self._voice
+        if self._asked or voice.arbiter.count_is_due(now):
+            self._say_count()
+        checker, check = voice.checker, voice.check
+        if now >= voice.arbiter.watched_until or voice.leaving:
+            if checker is not None and self._counts:
+                checker.count(None)
+            self._counts = False
+            return
+        tally = self._tally
+        if checker is not None and not self._counts:
+            checker.count(tally)
+        self._counts = True
+        voice.channel.tell(
+            voice.message(MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors))
+        )
+        if checker is not None:
+            checker.later(EVERY_SECS, lambda: safely(self.look))
+        if (
+            checker is not None
+            and check is not None
+            and not checker.busy
+            and now < self._checked_until
+        ):
+            checker.start(check, self._checked)
+
+    def _say_count(self) -> None:
+        """Say how many workers the arbiter wants, or take the answer from when that was said."""
+        answer = self._channel.ask(self._voice.message(COUNTED))
+        self._asked = answer is None and not self._asked
+        if answer is not None:
+            page = self._voice.arbiter
+            page.count_heard(int(answer.number("CHANGES", page.count()[0])))
+
+    def _checked(self) -> None:
+        checker = self._voice.checker
+        status = checker.status if checker is not None else ""
+        self._failed = 0 if passed(status) else self._failed + 1
+        if self._failed == FAILED_CHECKS:
+            self._voice.channel.tell(self._voice.message(UNREADY, STATUS=status))

@@ -1,0 +1,1 @@
+"""What the Gunicorns have told of themselves."""

@@ -1,0 +1,187 @@
+"""One arbiter and its workers, as they have described themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.shapes import built, fitting
+from supervisor_roll.wire.datagram import (
+    ABORTING,
+    BACKING_OFF,
+    FAILED,
+    LOADED,
+    READY,
+    UNREADY,
+    Message,
+)
+from supervisor_roll.wire.places import PLACES
+
+# Of each worker it is saved each time, and a line as a rule.
+MAX_TEXT = 300
+
+
+# No kernel lets a process have more children.
+MAX_WORKERS = 2**22
+
+
+@dataclass
+class Worker:
+    """One worker, as its own messages describe it."""
+
+    id: InstanceId
+    age: int
+    loaded: bool = False
+    ready: bool = False
+    sick: bool = False  # it serves, or would, but its health check fails
+    boot_secs: float = 0.0
+    health: str = ""
+    release: str = ""
+    held: bool = False  # it is kept from serving, since a rollout began with it
+    heard: bool = True  # False: only the process table shows it
+    leaving: str = ""  # why it is about to leave, as far as it said
+    uid: int = -1  # whom it said that as; -1: not known
+
+    @property
+    def serves_sick(self) -> bool:
+        """It fails its health check, and serves all the same: no rollout keeps it from that."""
+        return self.sick and self.loaded and bool(self.health) and not (self.held or self.leaving)
+
+
+@dataclass
+class Arbiter:
+    """One arbiter and its workers. ``facts`` are the fields of its workers' messages."""
+
+    id: InstanceId
+    namespec: str
+    count: int = 0
+    changes: int = -1
+    facts: dict[str, str] = field(default_factory=dict)
+    successor: bool = False  # it runs beside the one that has the program's name
+    stopping: bool = False  # it has stopped serving, and is about to end
+    sockets: list[tuple[str, int]] = field(default_factory=list)  # address, its descriptor
+    trouble: str = ""  # why boots have failed since a worker was last ready
+    workers: dict[InstanceId, Worker] = field(default_factory=dict)
+
+    def heard_count(self, message: Message, own: bool = False) -> bool:
+        """Take note of the wanted count, if it is news. Whether it was.
+
+        ``own``: the arbiter itself says so, and what it says comes in order.
+        """
+        changes = int(message.number("CHANGES", -1))
+        if "WORKERS" not in message.fields:
+            return False
+        count = int(message.number("WORKERS"))
+        if (changes, count) == (self.changes, self.count) or (changes < self.changes and not own):
+            return False
+        if not 0 <= count <= MAX_WORKERS:
+            raise BadMessage(f"{message.kind}: WORKERS={count}: not from 0 to {MAX_WORKERS}")
+        self.changes, self.count = changes, count
+        return True
+
+    def heard_worker(self, worker: InstanceId, message: Message) -> Worker:
+        """Take note of what a worker says of itself. Raises BadMessage."""
+        age = int(message.number("AGE"))
+        boot_secs = message.number("BOOT_SECS", 0.0)
+        known = self.workers.setdefault(worker, Worker(worker, age))
+        known.age, known.heard = age, True
+        known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
+        if message.kind == READY:
+            known.ready, known.boot_secs = True, max(0.0, boot_secs)
+            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
+        elif message.kind == UNREADY:
+            known.ready = False
+            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
+        elif message.kind == ABORTING:
+            known.leaving = (
+                "it was sent ABRT, as Gunicorn does when a worker shows no sign of "
+                "life for timeout seconds; a sync worker's log shows where it hung"
+            )
+        # One that waits after failed boots, or is about to leave after its own, decides nothing.
+        if message.kind in (UNREADY, FAILED, BACKING_OFF, READY):
+            known.sick = message.kind != READY
+        if message.kind == READY:
+            self.trouble = ""
+        self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
+        return known
+
+    def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:
+        """The workers known now, as the snapshot that a rollout begins with."""
+        return [
+            Instance(
+                one.id,
+                one.age,
+                fresh=False,
+                since=now - age_secs(one.id),
+                loaded=one.loaded,
+                ready_since=now if one.ready else None,
+                boot_secs=one.boot_secs,
+                health=one.health,
+            )
+            for one in self.workers.values()
+            if one.heard
+        ]
+
+    @property
+    def heard(self) -> int:
+        """How many of its workers have said something."""
+        return sum(one.heard for one in self.workers.values())
+
+    @property
+    def ready(self) -> int:
+        return sum(one.ready for one in self.workers.values())
+
+    @property
+    def undecided(self) -> list[InstanceId]:
+        """The workers that have said neither ready nor unready, so far as heard."""
+        return [one.id for one in self.workers.values() if not (one.ready or one.sick)]
+
+    @property
+    def gunicorn(self) -> tuple[int, ...]:
+        """The version as numbers, as far as it is made of numbers; empty if unknown."""
+        parts = []
+        for part in self.facts.get("GUNICORN", "").split("."):
+            if not (part.isascii() and part.isdecimal() and len(part) < 10):
+                break
+            parts.append(int(part))
+        return tuple(parts)
+
+    def frozen(self) -> dict[str, Any]:
+        return {
+            **dataclasses.asdict(self),
+            "workers": [dataclasses.asdict(one) for one in self.workers.values()],
+        }
+
+    @classmethod
+    def thawed(cls, frozen: dict[str, Any]) -> Arbiter:
+        """Raises BadMessage."""
+        workers = fitting(list[Worker], frozen.get("workers"), "workers")
+        return built(cls, frozen, workers={one.id: one for one in workers})
+
+
+_FACTS = frozenset(
+    {
+        "GUNICORN",
+        "CLASS",
+        "PRELOAD",
+        "REUSE_PORT",
+        "RELOAD",
+        "TIMEOUT",
+        "GRACEFUL_TIMEOUT",
+        "MISSING",
+        "UNCHECKED",
+        "STALE",
+        "PYTHONPATH",
+        "LISTENS",
+        "BINDS",
+        "CONF",
+        "CONF_DIGEST",
+        "CONFIGURED",
+        PLACES,
+    }
+)

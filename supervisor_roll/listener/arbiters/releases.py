@@ -1,0 +1,114 @@
+"""Which release each worker runs: what ``release=`` says of the very files that it has loaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
+from supervisor_roll.listener.edges import told_paths
+from supervisor_roll.listener.side_processes.process import NotPossible, Result
+from supervisor_roll.listener.side_processes.side_processes import SideProcesses
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.places import APP, CHDIR, CWD, RUNS, Place, decode
+from supervisor_roll.wire.program import Program
+
+log = logging.getLogger("supervisor_roll")
+
+# What a command may take to tell the release.
+COMMAND_SECS = 10.0
+MOST = 80
+_KEY = "release of "  # no namespec has a space
+
+
+class Releases:
+    """Notes the release on each worker; a command, which takes its time, runs beside."""
+
+    def __init__(self, sides: SideProcesses, program: Callable[[str], Program]) -> None:
+        self._sides, self._program = sides, program
+        self._asked: dict[str, Worker] = {}
+
+    def told_by(self, arbiter: Arbiter, worker: Worker, release: str, message: Message) -> None:
+        """``worker`` was forked, or has loaded its application; ``release`` is the setting."""
+        runs = decode(message.fields, RUNS)
+        found = release_at(release, runs)
+        if found is not None:
+            worker.release = found
+            return
+        key = f"{_KEY}{worker.id.pid}"
+        if worker.release or key in self._asked:
+            return
+        try:
+            program = self._program(arbiter.namespec)
+            here = next((one.real for one in runs if one.kind in (CHDIR, CWD)), "")
+            if here and Path(here).is_dir():
+                program = replace(program, directory=here)
+            # Where a worker is, it may have put anything: nothing of that runs with more rights.
+            self._sides.command(key, release, program, "", COMMAND_SECS, worker=worker)
+            self._asked[key] = worker
+        except NotPossible as error:
+            log.warning("%s: release: %s", arbiter.namespec, error)
+
+    def told(self, key: str, result: Result) -> bool:
+        """A process beside has ended: whether it was one of ours, whose answer is noted now."""
+        worker = self._asked.pop(key, None)
+        if worker is None:
+            return False
+        worker.release = last_line(result.output) if result.ok else "?"
+        if not result.ok:
+            log.warning("release: %s", result.text)
+        return True
+
+
+def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:
+    """The name of the target of a link, or the first line of a file.
+
+    ``runs`` are the places of a worker: what counts is where the link led when the worker came
+    by, not where it leads now. None if ``path`` is neither, and so is a command; "?" if it cannot
+    be read.
+    """
+    place = Path(path)
+    try:
+        if place.is_symlink():
+            return (_as_run(place, runs) or place.readlink()).name[:MOST]
+        if place.is_file():
+            # What is in a worker's release is its user's as a rule: it may be a link elsewhere.
+            text = told_paths.contents(str(_as_run(place, runs) or place), 4096, follow=False)
+            return text.decode(errors="replace").partition("\n")[0].strip()[:MOST]
+    except (OSError, ValueError):
+        return "?"
+    return None
+
+
+def _as_run(path: Path, runs: Sequence[Place]) -> Path | None:
+    """``path`` through the releases' folder that the worker is in; None if that is not known.
+
+    Releases lie beside each other: where a link on the way leads to one now, and the worker is in
+    another, it is that one.
+    """
+    own = [one for one in runs if one.kind == APP and "site-packages" not in one.real]
+    own += [one for one in runs if one.kind in (CHDIR, CWD)]
+    for link in reversed([path, *path.parents]):
+        if not link.is_symlink():
+            continue
+        try:
+            target = Path(told_paths.led_to(str(link))[0])
+        except (OSError, ValueError):
+            continue  # it leads nowhere
+        for one in own:
+            real = Path(os.path.normpath(one.real))
+            if real.is_relative_to(target):
+                return None
+            if real.is_relative_to(target.parent) and real != target.parent:
+                release = target.parent / real.relative_to(target.parent).parts[0]
+                return release / path.relative_to(link)
+    return None
+
+
+def last_line(output: str) -> str:
+    """What a command that tells the release has printed last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:MOST] if lines else "?"

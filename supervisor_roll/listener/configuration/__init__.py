@@ -1,0 +1,1 @@
+"""supervisord's configuration files, as far as a rollout needs them."""

@@ -1,0 +1,1 @@
+"""The outside, each part behind a narrow object that is passed in."""

@@ -1,0 +1,149 @@
+"""supervisord, as the listener needs it: its mailbox, its processes' pids, signals through it."""
+
+from __future__ import annotations
+
+import socket
+import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any, TypeVar
+
+from supervisor.options import make_namespec
+from supervisor.xmlrpc import SupervisorTransport
+
+from supervisor_roll.rollout.errors import BadMessage, RollError
+from supervisor_roll.wire.successor import Reread, Succession, decode_reread, decode_succession
+
+_T = TypeVar("_T")
+
+# supervisord answers a plain call within its loop's pass; one that takes longer is hung.
+TIMEOUT_SECS = 10.0
+
+
+class Unreachable(RollError):
+    """supervisord did not do what it was asked; the text says why."""
+
+
+class Refused(Unreachable):
+    """supervisord answered with a fault; ``code`` is its number, ``text`` the rest of it."""
+
+    def __init__(self, method: str, fault: xmlrpc.client.Fault) -> None:
+        # supervisor.xmlrpc.RPCError: the code's name, and what is to be said, if anything.
+        self.code = fault.faultCode
+        self.text = fault.faultString.partition(": ")[2] or fault.faultString
+        super().__init__(f"supervisord refused {method}: {fault.faultString}")
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """One of supervisord's processes: its namespec, pid (0 if it has none) and state's name.
+
+    ``log``: which of its logs has its standard error, as ``supervisorctl tail`` names it.
+    """
+
+    namespec: str
+    pid: int
+    state: str
+    log: str = ""
+
+
+class Supervisord:
+    """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
+
+    def __init__(
+        self, serverurl: str, username: str | None, password: str | None, token: str
+    ) -> None:
+        """``token`` is what supervisord gave this listener, and no other process."""
+        self._token = token
+        # SupervisorTransport has no timeout of its own. This process is ours alone.
+        socket.setdefaulttimeout(TIMEOUT_SECS)
+        self._transport = SupervisorTransport(username, password, serverurl)
+        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
+
+    def pid(self) -> int:
+        """supervisord's own pid."""
+        return int(self._call("supervisor.getPID"))
+
+    def exchange(self, text: str) -> str:
+        """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
+        return str(self._call("roll.exchange", self._token, text))
+
+    def program(self, namespec: str, changed: bool = False) -> str:
+        """How it would spawn the process (wire.program); ``changed``: by what it last reread."""
+        more = (True,) if changed else ()
+        return str(self._call("roll.program", self._token, namespec, *more))
+
+    def reread(self) -> Reread:
+        """Have it read its configuration files, and tell how they differ from what runs."""
+        return self._decoded(decode_reread, "roll.reread")
+
+    def succeed(self, namespec: str) -> Succession:
+        """Start the process's successor, from the configuration that was last reread."""
+        return self._decoded(decode_succession, "roll.succeed", namespec)
+
+    def promote(self, namespec: str, drain_secs: float) -> Succession:
+        """Give the successor the process's name, and retire the old one within ``drain_secs``."""
+        return self._decoded(decode_succession, "roll.promote", namespec, drain_secs)
+
+    def discard(self, namespec: str) -> Succession:
+        """Stop the successor."""
+        return self._decoded(decode_succession, "roll.discard", namespec)
+
+    def succession(self, namespec: str) -> Succession:
+        """What there is of the process and its successor."""
+        return self._decoded(decode_succession, "roll.succession", namespec)
+
+    def adopt(self, namespec: str) -> None:
+        """Have it heed, from now on, the changes of the process that need no restart."""
+        self._call("roll.adopt", self._token, namespec)
+
+    def resize(self, group: str) -> None:
+        """Start the processes that the configuration has added to the group, stop the dropped."""
+        self._call("roll.resize", self._token, group)
+
+    def add(self, group: str) -> None:
+        """Take up a new group, as it was last reread."""
+        self._call("supervisor.addProcessGroup", group)
+
+    def stop_group(self, group: str) -> None:
+        """Ask all of a group's processes to stop, and do not wait."""
+        self._call("supervisor.stopProcessGroup", group, False)
+
+    def remove(self, group: str) -> None:
+        """Forget a group whose processes have stopped."""
+        self._call("supervisor.removeProcessGroup", group)
+
+    def signal(self, namespec: str, name: str) -> None:
+        """Have supervisord send the signal, by name, to the process itself."""
+        self._call("supervisor.signalProcess", namespec, name)
+
+    def processes(self) -> list[ProcessInfo]:
+        infos: Any = self._call("supervisor.getAllProcessInfo")
+        return [
+            ProcessInfo(
+                make_namespec(info["group"], info["name"]),
+                info["pid"],
+                info["statename"],
+                # With redirect_stderr it is in the other one.
+                next((one for one in ("stderr", "stdout") if info.get(f"{one}_logfile")), ""),
+            )
+            for info in infos
+        ]
+
+    def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str | float) -> _T:
+        try:
+            return decode(self._call(method, self._token, *arguments))
+        except BadMessage as error:
+            raise Unreachable(f"{method}: {error}") from error
+
+    def _call(self, method: str, *arguments: str | bool | float) -> Any:
+        try:
+            return getattr(self._proxy, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            raise Refused(method, fault) from fault
+        except xmlrpc.client.ProtocolError as error:
+            raise Unreachable(f"{method}: HTTP {error.errcode} {error.errmsg}") from error
+        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            self._transport.close()
+            raise Unreachable(f"{method}: {error}") from error

@@ -1,0 +1,223 @@
+"""What hooks say, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from supervisor_roll.listener.arbiters.arbiter import MAX_TEXT, Arbiter
+from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.edges.process_table import ProcessTable
+from supervisor_roll.listener.edges.received import Datagram
+from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.rollouts import deployed
+from supervisor_roll.listener.rollouts.eligibility import RELOADS
+from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import Message
+
+# A boot is near Gunicorn's timeout from this share of it on.
+NEAR_TIMEOUT = 0.7
+# (uid_t) -1, to the kernel: leave it as it is.
+_NO_USER = 2**32 - 1
+_FROM_BOTH = (dg.LISTENING, dg.DRAINING)
+
+
+class MessageHandler:
+    """Tells the knowledge and the rollouts of each message."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        registry: ArbiterRegistry,
+        table: ProcessTable,
+        jobs: Jobs,
+        serve: Callable[[list[int]], None],
+    ) -> None:
+        self._outbox, self._knowledge, self._table, self._jobs = outbox, registry, table, jobs
+        self._serve = serve
+
+    def heard(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
+        """The answer, with the descriptors that go with it.
+
+        ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
+
+        None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
+        RollError for a message that cannot be used.
+        """
+        from_arbiter = message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH
+        if from_arbiter and not (message.kind == dg.COUNTED and "AGE" in message.fields):
+            return self._heard_of_arbiter(datagram.sender.pid, message, datagram.fds)
+        return self._heard_of_worker(datagram, message), []
+
+    def _heard_of_worker(self, datagram: Datagram, message: Message) -> Message | None:
+        child = self._table.child(datagram.sender.pid)
+        arbiter = self._knowledge.arbiter(child.parent) if child else None
+        if child is None or arbiter is None or not self._table.watch(child.id):
+            return None
+        return self._heard_worker(arbiter, child.id, datagram.uid, message)
+
+    def _heard_of_arbiter(
+        self, pid: int, message: Message, fds: list[int]
+    ) -> tuple[Message | None, list[int]]:
+        """What an arbiter says, or on its behalf one of its workers: the answer to it."""
+        sender = self._table.identity(pid)
+        arbiter = self._knowledge.arbiter(sender) if sender else None
+        if arbiter is not None:
+            self._serve_user(arbiter, message)
+        if arbiter is None and message.kind in _FROM_BOTH:
+            child = self._table.child(pid)
+            arbiter = self._knowledge.arbiter(child.parent) if child else None
+        if arbiter is None:
+            return None, []
+        if message.kind == dg.DRAINING:
+            secs = self._jobs.drain_secs(arbiter)
+            return Message(dg.ACK, {} if secs is None else {"DRAIN_SECS": f"{secs:g}"}), []
+        successors = self._jobs.successors
+        self._outbox.unsaved = True
+        if message.kind == dg.STARTING:
+            return successors.starting(arbiter, message)
+        if message.kind == dg.LISTENING:
+            taken = successors.listening(arbiter, message, fds, own=arbiter.id == sender)
+            return Message(dg.ACK) if taken else None, []
+        if message.kind == dg.STOPPING:
+            return successors.stopping(arbiter, message), []
+        self._heard_arbiter(arbiter, message)
+        return None, []
+
+    def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
+        """An arbiter says whom its workers are going to run as: that it may if it could do so."""
+        uid = int(message.number("UID", -1))
+        if 0 <= uid < _NO_USER and self._table.uid(arbiter.id) in (0, uid):
+            self._serve([uid])
+
+    def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
+        self._outbox.unsaved = True
+        if message.kind == dg.RELOADED:
+            self._jobs.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
+        if message.kind == dg.FORK_FAILED:
+            why = message.fields.get("ERROR", "a worker could not be started")
+            if message.fields.get("SURPLUS") != "1":
+                arbiter.trouble = why[:MAX_TEXT]
+            self._jobs.feed(arbiter, ev.ForkFailed(why, self._jobs.succeeds(arbiter)))
+        self._heard_count(arbiter, message, own=True)
+
+    def _heard_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
+        """What an arbiter says of its count is so. A worker may only say what is to be seen."""
+        before = arbiter.changes, arbiter.count
+        if not arbiter.heard_count(message, own):
+            return
+        leaving = self._jobs.leaving(arbiter)
+        known = own or before[0] < 0
+        if not known and not self._knowledge.confirms(arbiter, arbiter.count, leaving):
+            arbiter.changes, arbiter.count = before
+        else:
+            self._jobs.feed(arbiter, ev.Counted(arbiter.count, self._jobs.succeeds(arbiter)))
+
+    def _heard_worker(
+        self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
+    ) -> Message:
+        self._outbox.unsaved = True
+        settings = self._jobs.settings(arbiter.namespec)
+        if (
+            message.kind == dg.READY
+            and settings.health is not None
+            and "STATUS" not in message.fields
+            and message.fields.get("UNCHECKED") != "1"
+        ):
+            # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
+            message = Message(dg.LOADED, message.fields)
+        known = arbiter.heard_worker(worker, message)
+        known.uid = uid
+        self._jobs.feed(
+            arbiter,
+            self._jobs.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
+        )
+        self._heard_count(arbiter, message, own=False)
+        if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
+            self._jobs.releases.told_by(arbiter, known, settings.release, message)
+        if message.fields.get("RELOAD") == "1" and self._jobs.succeeds(arbiter):
+            self._jobs.feed(arbiter, ev.BootFailed(worker, RELOADS))
+        fresh = self._jobs.fresh(arbiter, worker)
+        if fresh is not None and message.kind in (dg.LOADED, dg.READY):
+            self._verify(arbiter, worker, message)
+        # A successor is to keep what was added to it.
+        surplus = fresh is not None and fresh.surplus and not self._jobs.succeeds(arbiter)
+        if message.kind == dg.LOADED:
+            self._jobs.feed(arbiter, ev.Loaded(worker))
+        elif message.kind == dg.UNREADY:
+            self._jobs.feed(arbiter, ev.BecameUnready(worker, known.health))
+        elif message.kind == dg.MEASURED:
+            self._jobs.measured(
+                arbiter, worker, int(message.number("REQUESTS")), int(message.number("ERRORS"))
+            )
+        elif message.kind == dg.FAILED:
+            if fresh is None:
+                arbiter.trouble = message.fields.get("ERROR", "a boot failed")[:MAX_TEXT]
+            self._jobs.feed(
+                arbiter,
+                ev.BootFailed(
+                    worker,
+                    "\n".join(
+                        filter(
+                            None,
+                            (message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", "")),
+                        )
+                    ),
+                ),
+            )
+        elif message.kind == dg.READY:
+            self._warn_of_timeout(arbiter, known.boot_secs)
+            self._jobs.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
+        fields = {"SURPLUS": str(int(surplus)), "CHANGES": str(arbiter.changes)}
+        if message.kind == dg.LOADED:
+            fields.update(_check_fields(settings))
+        # A fresh one whose check fails is kept from serving while others serve; also after
+        # the rollout has failed. A cold start or a crashed one's replacement never is.
+        if fresh is not None and message.kind == dg.UNREADY and not known.ready:
+            known.held = True
+        serving = any(one.ready for one in self._knowledge.siblings(arbiter.namespec))
+        holds = serving and (fresh is not None or known.held)
+        if message.kind == dg.READY:
+            fields["DRAIN_SECS"] = f"{settings.drain_timeout_secs:g}"
+        if message.kind == dg.READY and fresh is not None:
+            fields["WATCH_SECS"] = str(self._jobs.watch_secs(arbiter.namespec))
+        if message.kind in (dg.LOADED, dg.READY) and self._jobs.successors.wants_sockets(arbiter):
+            fields["WANT_SOCKETS"] = "1"
+        fields["HOLD"] = str(int(holds))
+        fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
+        return Message(dg.ACK, fields)
+
+    def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> None:
+        """End the rollout if a fresh worker does not run what is deployed now."""
+        program = self._knowledge.program(arbiter.namespec, self._jobs.succeeds(arbiter))
+        why = deployed.strays(message.fields) or deployed.elsewhere(message.fields, program)
+        if why:
+            text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
+            self._jobs.feed(arbiter, ev.PrerequisiteFailed(text))
+
+    def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
+        timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
+        if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
+            self._jobs.warn(
+                arbiter.namespec,
+                (
+                    f"workers boot in {boot_secs:.1f} s, and Gunicorn "
+                    f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
+                    "raise timeout"
+                ),
+            )
+
+
+def _check_fields(settings: Settings) -> dict[str, str]:
+    health = settings.health
+    if health is None:
+        return {}
+    return {
+        "HEALTH": health.path,
+        "HEALTH_HOST": health.host,
+        "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
+        "HEALTH_TIMEOUT_SECS": str(health.timeout_secs),
+    }

@@ -1,0 +1,1 @@
+"""What is configured against what runs, and what to do about it."""

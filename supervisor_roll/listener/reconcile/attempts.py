@@ -1,0 +1,85 @@
+"""What has been tried with a process: what it was last rolled with, and what failed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Attempt:
+    """What there is to roll: a change, by its digest, and watched paths' fingerprints."""
+
+    digest: str = ""
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Attempts:
+    """``attempt`` was handed out to be rolled, or is under way."""
+
+    digest: str = ""  # of the change that was last rolled, or failed
+    rolled: dict[str, str] = field(default_factory=dict)  # what it was rolled with; first seen
+    failed: dict[str, str] = field(default_factory=dict)  # what with that failed since
+    attempt: Attempt | None = None
+
+    def new(self, paths: Mapping[str, str]) -> list[str]:
+        """Those to roll it for. Where nothing stands there is nothing to roll to."""
+        there = {path: one for path, one in paths.items() if one}
+        if all(self.failed.get(path) == one for path, one in there.items()):
+            return []
+        return [path for path, one in there.items() if self.rolled.get(path) != one]
+
+    def settle(self, changed: bool, paths: Mapping[str, str]) -> bool:
+        """What has been taken back may be tried again. Whether that forgets something."""
+        before = self.digest, self.failed
+        if not changed:
+            self.digest = ""
+        if all(self.rolled.get(path) == one for path, one in paths.items()):
+            self.failed = {}
+        return before != (self.digest, self.failed)
+
+    def ended(self, ok: bool) -> None:
+        """The attempt's rollout is complete (``ok``), or it is not and never will be."""
+        attempt, self.attempt = self.attempt or Attempt(), None
+        self.digest = attempt.digest
+        self.failed = {} if ok else attempt.paths
+        if ok:
+            self.rolled |= attempt.paths
+
+
+def thawed(frozen: object) -> dict[str, Attempts]:
+    """As far as what an earlier listener saved can be used; the rest is as if never tried."""
+    return {
+        name: Attempts(
+            _text(one, "digest"),
+            _texts(one, "rolled"),
+            _texts(one, "failed"),
+            Attempt(_text(one["attempt"], "digest"), _texts(one["attempt"], "paths"))
+            if isinstance(one.get("attempt"), dict)
+            else None,
+        )
+        for name, one in mapping(frozen).items()
+        if isinstance(one, dict)
+    }
+
+
+def lists(value: object) -> dict[str, list[str]]:
+    return {
+        name: [one for one in found if isinstance(one, str)]
+        for name, found in mapping(value).items()
+        if isinstance(found, list)
+    }
+
+
+def mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(one: dict[str, object], key: str) -> str:
+    found = one.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _texts(one: dict[str, object], key: str) -> dict[str, str]:
+    return {path: text for path, text in mapping(one.get(key)).items() if isinstance(text, str)}

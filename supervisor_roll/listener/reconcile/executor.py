@@ -1,0 +1,152 @@
+"""Rollouts for the configuration's sake: those that nobody asks for, and ``rollupdate``.
+
+What is to be done is for ``Reconciler`` to say; here it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING
+
+from supervisor.xmlrpc import Faults
+
+from supervisor_roll.listener.configuration.sections import BadConfiguration
+from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.reconcile.operations import (
+    ADD,
+    ADOPT,
+    REMOVE,
+    RESIZE,
+    ROLL,
+    Operation,
+)
+from supervisor_roll.listener.reconcile.reconciler import Reconciler
+from supervisor_roll.listener.reconcile.requested import UNKNOWN
+from supervisor_roll.listener.rollouts.run import Job
+from supervisor_roll.wire.mailbox import NOTE, REFUSED, WARNING, Request
+
+if TYPE_CHECKING:
+    from supervisor_roll.listener.rollouts.jobs import Jobs
+
+log = logging.getLogger("supervisor_roll")
+
+REMOVE_SECS = 1.0
+_SAYS = {
+    ADOPT: "supervisord heeds from now on what has changed",
+    RESIZE: "its processes are as many as configured now",
+    ADD: "added, and started as it is configured",
+    REMOVE: "it is configured no more: it stops, and is removed then",
+}
+
+
+class OperationExecutor:
+    """Carries out what ``Reconciler`` decides."""
+
+    def __init__(self, jobs: Jobs, supervisord: Supervisord) -> None:
+        self._jobs, self._supervisord = jobs, supervisord
+        self.reconciler = Reconciler(
+            jobs.configuration, supervisord.reread, self._state, self._is_busy
+        )
+        self._turns: list[Operation] = []  # handed out, and not yet begun with
+        self._removing: dict[str, float] = {}  # group -> when to look again
+
+    def tick(self) -> None:
+        """Begin with what is due by itself. Raises Unreachable."""
+        now = self._jobs.clock()
+        if not self._turns:
+            self._turns = self.reconciler.tick(now)
+        for problem in self.reconciler.problems:
+            log.error("%s", problem)
+        self.reconciler.problems.clear()
+        while self._turns:
+            turn = self._turns[0]
+            log.info("%s: %s", ", ".join(turn.names), turn.reason)
+            job = f"auto-{uuid.uuid4().hex[:12]}"
+            if turn.kind == ROLL:
+                self._roll(job, turn.names, f"the listener, since {turn.reason}")
+            else:
+                self._apply(job, turn)
+                self._jobs.outbox.done.append(job)
+            del self._turns[0]
+        if self.reconciler.unsaved:
+            self.reconciler.unsaved, self._jobs.outbox.unsaved = False, True
+        for group, when in list(self._removing.items()):
+            if now >= when:
+                self._remove(group)
+
+    def asked(self, request: Request) -> None:
+        """``rollupdate``: do all that the configuration has changed. Raises Unreachable."""
+        try:
+            turns, left = self.reconciler.update(request.programs)
+        except (BadConfiguration, Refused) as error:
+            why = error.text if isinstance(error, Refused) else str(error)
+            self._jobs.outbox.report(
+                request.id, "", REFUSED, {"why": f"the configuration is invalid: {why}"}
+            )
+            self._jobs.outbox.done.append(request.id)
+            return
+        names: list[str] = []
+        for turn in turns:
+            if turn.kind == ROLL:
+                names += turn.names
+            else:
+                self._apply(request.id, turn)
+        for text in left:
+            if text.endswith(UNKNOWN):
+                self._jobs.outbox.report(request.id, "", REFUSED, {"why": text})
+            else:
+                self._jobs.outbox.report(request.id, "", NOTE, {"text": text})
+        self._roll(request.id, names, request.by)
+
+    def next_deadline(self) -> float | None:
+        deadlines = [self.reconciler.next_deadline(self._jobs.clock()), *self._removing.values()]
+        return min((one for one in deadlines if one is not None), default=None)
+
+    def _roll(self, job: str, names: list[str], by: str) -> None:
+        self._jobs.begin(Job(job, names, {}, by, self._jobs.outbox.wall()))
+
+    def _apply(self, job: str, turn: Operation) -> None:
+        """Do what takes no rollout. A refusal is told, and is no reason to try again."""
+        for name in turn.names:
+            kind, text = NOTE, f"{_SAYS[turn.kind]} ({turn.reason})"
+            try:
+                if turn.kind == ADOPT:
+                    self._supervisord.adopt(name)
+                elif turn.kind == RESIZE:
+                    self._supervisord.resize(name)
+                elif turn.kind == ADD:
+                    self._supervisord.add(name)
+                else:
+                    self._supervisord.stop_group(name)
+                    self._removing[name] = self._jobs.clock()
+            except Refused as fault:
+                kind, text = WARNING, f"{turn.reason}, which cannot be applied: {fault.text}"
+            log.info("%s: %s", name, text)
+            self._jobs.outbox.report(job, name, kind, {"text": text})
+            if turn.kind == ADOPT:
+                self.reconciler.ended(name, kind == NOTE)
+
+    def _remove(self, group: str) -> None:
+        try:
+            self._supervisord.remove(group)
+            del self._removing[group]
+        except Refused as fault:
+            if fault.code == Faults.STILL_RUNNING:
+                self._removing[group] = self._jobs.clock() + REMOVE_SECS
+            else:
+                del self._removing[group]
+        except Unreachable:
+            self._removing[group] = self._jobs.clock() + REMOVE_SECS
+            raise
+
+    def _is_busy(self, namespec: str) -> bool:
+        """Whether it is being rolled, or is yet to be by a job under way."""
+        return any(
+            namespec in (run.namespec, *run.job.programs[run.job.index :])
+            for run in self._jobs.runs.values()
+        )
+
+    def _state(self, namespec: str) -> str:
+        info = self._jobs.registry.info(namespec)
+        return info.state if info is not None else ""

@@ -1,0 +1,1 @@
+"""Jobs, and each program's turn in them from admission to its end."""

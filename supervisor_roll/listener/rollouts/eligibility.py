@@ -1,0 +1,54 @@
+"""Why a program cannot be rolled worker by worker, in words that say what to do about it."""
+
+from __future__ import annotations
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.rollouts.silence import HOOK_LINE
+from supervisor_roll.rollout.settings import Settings
+
+# Gunicorn's worker with ``reload`` serves the traceback in place of an application that has a
+# SyntaxError, and is as ready as any.
+RELOADS = (
+    "it has reload: a worker whose release does not load may serve the error in place of the "
+    "application, and each would take what is deployed by itself; turn reload off, in its "
+    "gunicorn.conf.py or its command (--reload)"
+)
+
+
+def objection(arbiter: Arbiter, settings: Settings) -> str:
+    """What stands against rolling this arbiter's workers; empty if nothing does."""
+    facts = arbiter.facts
+    version = facts.get("GUNICORN", "?")
+    if facts.get("MISSING"):
+        return (
+            f"its Gunicorn runs without the hooks {facts['MISSING']}; "
+            f"end its gunicorn.conf.py with: {HOOK_LINE}"
+        )
+    if facts.get("PRELOAD") == "1":
+        return (
+            "it has preload_app: each worker that its arbiter forks runs the code that the "
+            "arbiter loaded, so replacing workers changes nothing; use --strategy arbiter"
+        )
+    if facts.get("STALE"):
+        return (
+            f"its arbiter has imported modules of the application itself: {facts['STALE']}; "
+            "each worker that it forks runs them as they were then, so replacing workers "
+            "would not change them; use --strategy arbiter"
+        )
+    if facts.get("REUSE_PORT") == "1" and arbiter.gunicorn >= (24, 0):
+        return (
+            f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
+            "socket of its own, and the connections waiting there are lost with it; "
+            "turn reuse_port off"
+        )
+    return unchecked(arbiter, settings)
+
+
+def unchecked(arbiter: Arbiter, settings: Settings) -> str:
+    """Why the health check that is asked for cannot be made; empty if it can, or none is."""
+    if settings.health is not None and arbiter.facts.get("UNCHECKED") == "1":
+        return (
+            f"health={settings.health.path} cannot be checked inside a worker of class "
+            f"{arbiter.facts.get('CLASS', '?')}; remove it from the program's [roll:] section"
+        )
+    return ""

@@ -1,0 +1,142 @@
+"""What was asked for (jobs) and what is being done about it (runs)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
+from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
+from supervisor_roll.rollout.settings import check_asked
+from supervisor_roll.rollout.shapes import built
+from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.wire.mailbox import Status
+from supervisor_roll.wire.successor import Change
+
+
+@dataclass
+class Job:
+    """One request: its programs are rolled in their order, one after the other."""
+
+    id: str
+    programs: list[str]
+    values: dict[str, str]
+    by: str
+    at: float
+    wildcard: bool = False
+    dry_run: bool = False
+    index: int = 0
+    unserved: str = ""  # why the programs that are left will not be rolled
+
+    @property
+    def namespec(self) -> str:
+        return self.programs[self.index]
+
+    @property
+    def over(self) -> bool:
+        return self.index >= len(self.programs)
+
+
+@dataclass
+class Watched:
+    """What one worker has answered: when it was first heard of in this run, and now."""
+
+    id: InstanceId
+    fresh: bool
+    before: tuple[int, int]  # requests, errors
+    now: tuple[int, int]
+
+
+@dataclass
+class Run:
+    """One program's turn in a job: first it gathers what runs now, then it rolls."""
+
+    job: Job
+    namespec: str
+    since: float  # epoch seconds, for people
+    gathers_since: float  # on the clock
+    arbiter: InstanceId | None = None
+    rollout: Rollout | None = None
+    warnings: list[str] = field(default_factory=list)
+    failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
+    repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
+    watched: list[Watched] = field(default_factory=list)
+    reread: bool = False  # what its section has changed is known
+    change: Change | None = None
+    reasons: list[str] = field(default_factory=list)  # why this strategy
+
+    @property
+    def rolling(self) -> Rollout | None:
+        """Its rollout, unless that has ended: what is left then is its aftermath."""
+        return None if self.rollout is None or self.rollout.state in FINAL else self.rollout
+
+    def measured(self, worker: InstanceId, answered: tuple[int, int]) -> Measured | None:
+        """A worker told its requests and errors: what that makes of all; None if of no account."""
+        instance = self.rolling.instances.get(worker) if self.rolling else None
+        if instance is None or instance.asked or instance.kept:
+            return None
+        known = next((one for one in self.watched if one.id == worker), None)
+        if known is None:
+            # From now on, fresh or outdated: only the same seconds can be compared.
+            known = Watched(worker, instance.fresh, answered, answered)
+            self.watched.append(known)
+        known.now = answered
+        return Measured(self._tally(True), self._tally(False))
+
+    def _tally(self, fresh: bool) -> RequestCounts:
+        ones = [one for one in self.watched if one.fresh == fresh]
+        return RequestCounts(
+            sum(one.now[0] - one.before[0] for one in ones),
+            sum(one.now[1] - one.before[1] for one in ones),
+        )
+
+    def status(self) -> Status:
+        """What rollstatus shows of it."""
+        rollout = self.rollout
+        if rollout is None:
+            return Status(PROGRESSING, self.since, self.job.by, self.job.id)
+        status = Status(
+            rollout.state,
+            self.since,
+            self.job.by,
+            self.job.id,
+            rollout.why,
+            rollout.replaced,
+            rollout.total,
+            len(rollout.instances.ready),
+            rollout.desired,
+            rollout.min_ready,
+            strategy=rollout.strategy,
+            outdated=[one.id.pid for one in rollout.instances if not one.fresh],
+            fresh=[one.id.pid for one in rollout.instances if one.fresh],
+        )
+        if not isinstance(rollout, ArbiterRollout):
+            return status
+        old = self.arbiter.pid if self.arbiter and not rollout.old_gone else 0
+        new = rollout.successor.pid if rollout.successor else 0
+        done = min(rollout.became_available, rollout.goal) if new else 0
+        status = replace(status, done=done, total=rollout.goal)
+        if rollout.promoted:
+            return replace(status, arbiter=new, retiring=old)
+        return replace(status, arbiter=old, successor=new)
+
+    def frozen(self) -> dict[str, Any]:
+        return {
+            **dataclasses.asdict(dataclasses.replace(self, rollout=None)),
+            "rollout": None if self.rollout is None else freeze(self.rollout),
+        }
+
+    @classmethod
+    def thawed(cls, frozen: dict[str, Any]) -> Run:
+        """Raises BadMessage."""
+        rollout = frozen.get("rollout")
+        run = built(cls, frozen, rollout=None if rollout is None else thaw(rollout))
+        if not 0 <= run.job.index < len(run.job.programs):
+            raise BadMessage(f"a job of {len(run.job.programs)} programs is at {run.job.index}")
+        if run.job.namespec != run.namespec:
+            raise BadMessage(f"{run.namespec!r:.80} is not what its job is at")
+        check_asked(run.job.values)
+        return run

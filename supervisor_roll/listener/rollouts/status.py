@@ -1,0 +1,59 @@
+"""What rollstatus shows: runs under way, the verdicts on those that were, and what resists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.mailbox import ARBITER, IDLE, Status
+
+
+def _beside(run: Run | None) -> set[InstanceId]:
+    """The arbiter that runs beside the one that has the program's name."""
+    rollout = run.rolling if run is not None else None
+    if run is None or not isinstance(rollout, ArbiterRollout):
+        return set()
+    one = run.arbiter if rollout.promoted else rollout.successor
+    return {one} if one is not None else set()
+
+
+def overview(
+    statuses: Mapping[str, Status],
+    runs: Mapping[str, Run],
+    arbiters: Iterable[Arbiter],
+    wall: float,
+) -> dict[str, Status]:
+    """A status for each program that was rolled or that resists, as of its workers now.
+
+    ``statuses`` are the last verdicts, ``wall`` is in seconds since the epoch.
+    """
+    shown = dict(statuses)
+    shown.update({name: run.status() for name, run in runs.items() if not run.job.dry_run})
+    for arbiter in arbiters:
+        if arbiter.id in _beside(runs.get(arbiter.namespec)):
+            continue
+        name, workers = arbiter.namespec, arbiter.workers.values()
+        pids = [one.id.pid for one in workers]
+        status = shown.get(name)
+        if status is None and not arbiter.trouble:
+            continue
+        status = status or Status(IDLE, wall)
+        if name in runs and status.strategy == ARBITER:
+            shown[name] = replace(status, backing_off=arbiter.trouble)  # it speaks of both arbiters
+            continue
+        outdated = [pid for pid in status.outdated if pid in pids]
+        shown[name] = replace(
+            status,
+            backing_off=arbiter.trouble,
+            outdated=outdated,
+            arbiter=arbiter.id.pid,
+            fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
+            ready=arbiter.ready,
+            desired=status.desired if name in runs else arbiter.count,
+            releases={str(one.id.pid): one.release for one in workers if one.release},
+        )
+    return shown

@@ -1,0 +1,1 @@
+"""Processes that the listener runs beside: on_failure, release, preflight."""

@@ -1,0 +1,182 @@
+"""What a successor writes, inside supervisord: where to, and its end is kept.
+
+Two loggers on one file would both rotate it, each without knowing of the other. So of two
+processes with the same file only one logger writes at a time: the serving one's until the
+successor is promoted, and from then on what the successor's configuration asks for.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from supervisor.datatypes import Automatic
+from supervisor.loggers import SyslogHandler
+
+TAIL_BYTES = 16384
+_CHANNELS = ("stdout", "stderr")
+# With the same log file: what else must be the same for one logger to serve both for good.
+_LOG_KEYS = ("logfile_maxbytes", "logfile_backups", "syslog")
+
+
+def resolved(config: Any, former: Any) -> Any:
+    """A copy whose automatic log files are what the former configuration has, be it none."""
+    config = copy.copy(config)
+    for channel in _CHANNELS:
+        key = f"{channel}_logfile"
+        if getattr(config, key) is Automatic:
+            setattr(config, key, getattr(former, key))
+    return config
+
+
+def with_logs(config: Any, former: Any) -> tuple[Any, list[str]]:
+    """As ``resolved``, but automatic log files are made where there have been none: their paths.
+
+    Raises ChildProcessError if they, or those that are named, cannot be opened: supervisor itself
+    would tell no more than an error's name then, and leave pipes open.
+    """
+    copied = resolved(config, former)
+    keys = [f"{channel}_logfile" for channel in _CHANNELS]
+    made = [
+        key for key in keys if getattr(config, key) is Automatic and getattr(former, key) is None
+    ]
+    for key in keys:
+        if getattr(copied, key):
+            _check_log(key, Path(getattr(copied, key)))
+    for key in made:
+        setattr(copied, key, Automatic)
+    try:
+        copied.create_autochildlogs()
+    except OSError as error:
+        raise ChildProcessError(f"no log file can be made: {error}") from None
+    return copied, [getattr(copied, key) for key in made]
+
+
+def remove_logs(paths: list[str]) -> None:
+    """Remove log files that nobody has come to use."""
+    for path in paths:
+        try:
+            Path(path).unlink()
+        except OSError:
+            pass
+
+
+def dispatchers(process: Any) -> list[Any]:
+    """Those of what the process writes."""
+    return [one for one in process.dispatchers.values() if hasattr(one, "record_output")]
+
+
+class SuccessorLogs:
+    """Of a successor that was just spawned, until it is promoted or has ended. ``name`` is that of
+    its program."""
+
+    def __init__(self, process: Any, serving: Any, name: str) -> None:
+        self._tail = bytearray()
+        self._dispatchers = dispatchers(process)
+        # By channel: the logger that the successor shares, and its own, closed, if it needs one.
+        self._shared: dict[str, Any] = {}
+        self._own: dict[str, Any] = {}
+        for dispatcher in self._dispatchers:
+            for handler in getattr(dispatcher.normallog, "handlers", ()):
+                if isinstance(handler, SyslogHandler):
+                    handler.setFormat(f"{name} %(message)s")  # as supervisor has it
+            self._share(dispatcher, process.config, serving)
+            _tap(dispatcher, self._tail)
+
+    @property
+    def tail(self) -> str:
+        """The end of what was written to both channels, in the order in which it was read."""
+        return self._tail.decode(errors="replace")
+
+    def settle(self, serving: Any) -> None:
+        """The successor takes the place of ``serving``, which writes to its logs from now on.
+
+        Raises OSError if a log file cannot be opened; nothing has changed then.
+        """
+        try:
+            for logger in self._own.values():
+                for handler in logger.handlers:
+                    handler.reopen()
+        except OSError:
+            for logger in self._own.values():
+                logger.close()
+            raise
+        for dispatcher in self._dispatchers:
+            channel = dispatcher.channel
+            if channel in self._shared:
+                logger = self._own.get(channel, self._shared[channel])
+                for one in (dispatcher, _twin(dispatcher, serving)):
+                    # The serving one may have been started again, with a logger of its own.
+                    if one is not None and one.normallog is not logger:
+                        _write_to(one, logger)
+        self.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        for dispatcher in self._dispatchers:
+            # It refers to its dispatcher, whose log files are to be closed with that.
+            dispatcher.__dict__.pop("record_output", None)
+        self._dispatchers = []
+
+    def _share(self, dispatcher: Any, config: Any, serving: Any) -> None:
+        channel, twin = dispatcher.channel, _twin(dispatcher, serving)
+        logfile = getattr(config, f"{channel}_logfile")
+        if (
+            twin is None
+            or twin.normallog is None
+            or not logfile
+            or logfile != getattr(serving.config, f"{channel}_logfile")
+        ):
+            return
+        if any(
+            getattr(config, f"{channel}_{key}") != getattr(serving.config, f"{channel}_{key}")
+            for key in _LOG_KEYS
+        ):
+            self._own[channel] = dispatcher.normallog
+        self._shared[channel] = twin.normallog
+        _write_to(dispatcher, twin.normallog)
+
+
+def _check_log(key: str, path: Path) -> None:
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return  # a terminal or a pipe, whose opening may do something
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise ChildProcessError(f"{key}={path}: {error.strerror}") from None
+
+
+def _twin(dispatcher: Any, process: Any) -> Any:
+    """The other process's dispatcher of the same channel, or None."""
+    return next((one for one in dispatchers(process) if one.channel == dispatcher.channel), None)
+
+
+def _write_to(dispatcher: Any, logger: Any) -> None:
+    """Exchange the dispatcher's logger, and close the one that it had."""
+    former, dispatcher.normallog = dispatcher.normallog, logger
+    if dispatcher.childlog is former:  # and not the one that captures
+        dispatcher.childlog = logger
+    if former is not None:
+        former.close()
+
+
+def _tap(dispatcher: Any, tail: bytearray) -> None:
+    original = type(dispatcher).record_output
+    seen, within = 0, False
+
+    def record_output() -> None:
+        nonlocal seen, within
+        if within:  # it calls itself where it captures
+            original(dispatcher)
+            return
+        tail.extend(dispatcher.output_buffer[seen:])
+        del tail[:-TAIL_BYTES]
+        within = True
+        try:
+            original(dispatcher)
+        finally:
+            within, seen = False, len(dispatcher.output_buffer)  # it keeps what may be a token
+
+    dispatcher.record_output = record_output

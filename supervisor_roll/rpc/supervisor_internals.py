@@ -1,0 +1,369 @@
+"""What we touch of supervisord's internals, so that two processes of one program can run.
+
+supervisor has no way to do that, to give a process another configuration, or to change a
+group in place. So this is done on its objects as they are in supervisor 4.2 and 4.3: here,
+in ``outputs`` (what a process writes) and in ``rereading``. What is relied on is listed in
+``RELIED_ON``, and a test fails by name where a release of supervisor no longer has it.
+"""
+
+from __future__ import annotations
+
+import copy
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from supervisor.datatypes import Automatic
+from supervisor.options import ProcessConfig, decode_wait_status
+from supervisor.process import EventListenerPool
+from supervisor.states import ProcessStates
+
+from supervisor_roll.rpc.successor_logs import SuccessorLogs
+from supervisor_roll.wire.successor import RETIRE
+
+# On a process that is not its program's own, or not for long: what it is.
+_ROLE = "roll_role"
+SUCCESSOR, RETIRING, DROPPED = "successor", "retiring", "dropped"
+_OUTPUTS = "roll_outputs"
+# What a process must be in to have a child that can end.
+# Gunicorn itself ends what is left of an arbiter that retires; supervisord a little later.
+_MARGIN_SECS = 3
+_ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
+
+# Class or module of supervisor's: what we use of it, with the parameters of what we call or
+# replace; ``Supervisor`` and the other objects themselves are what ``supervisord`` leads to.
+RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
+    "datatypes": {"Automatic": None},
+    "events": {"ProcessStateStartingEvent": None, "subscribe": ("type", "callback")},
+    "options": {"decode_wait_status": ("sts",)},
+    "options.ProcessConfig": {
+        "make_process": ("self", "group"),
+        "create_autochildlogs": ("self",),
+        "make_dispatchers": ("self", "proc"),
+        "req_param_names": None,
+        "optional_param_names": None,
+        "__eq__": ("self", "other"),
+    },
+    "options.FastCGIProcessConfig": {"make_process": ("self", "group")},
+    "options.ProcessGroupConfig": {
+        "__init__": ("self", "options", "name", "priority", "process_configs")
+    },
+    "options.FastCGIGroupConfig": {
+        "__init__": ("self", "options", "name", "priority", "process_configs", "socket_config")
+    },
+    "options.EventListenerPoolConfig": {
+        "__init__": (
+            "self",
+            "options",
+            "name",
+            "priority",
+            "process_configs",
+            "buffer_size",
+            "pool_events",
+            "result_handler",
+        )
+    },
+    "options.ServerOptions": {
+        "process_config": ("self", "do_usage"),
+        "process_group_configs": None,
+        "configfile": None,
+        "parse_infos": None,
+        "mood": None,
+    },
+    "supervisord.Supervisor": {
+        "reap": ("self", "once", "recursionguard"),
+        "process_groups": None,
+        "options": None,
+    },
+    "process.EventListenerPool": {},
+    "process.ProcessGroupBase": {"__init__": ("self", "config"), "config": None, "processes": None},
+    "process.Subprocess": {
+        "spawn": ("self",),
+        "stop": ("self",),
+        "signal": ("self", "sig"),
+        "finish": ("self", "pid", "sts"),
+        "_spawn_as_child": ("self", "filename", "argv"),
+        "get_state": ("self",),
+        "get_execv_args": ("self",),
+        "pid": None,
+        "spawnerr": None,
+        "dispatchers": None,
+        "config": None,
+        "group": None,
+        "administrative_stop": None,
+        "delay": None,
+    },
+    "process.FastCGISubprocess": {"spawn": ("self",), "finish": ("self", "pid", "sts")},
+    "dispatchers.POutputDispatcher": {
+        "record_output": ("self",),
+        "channel": None,
+        "normallog": None,
+        "childlog": None,
+        "output_buffer": None,
+    },
+    "loggers.Logger": {"close": ("self",), "handlers": None},
+    "loggers.FileHandler": {"reopen": ("self",), "close": ("self",)},
+    "loggers.SyslogHandler": {"setFormat": ("self", "fmt"), "reopen": ("self",)},
+}
+
+
+def role(process: Any) -> str:
+    """SUCCESSOR, RETIRING or DROPPED; empty for a program's own process."""
+    return str(getattr(process, _ROLE, ""))
+
+
+def programs(group: Any) -> dict[str, Any]:
+    """The group's processes by name, but for those that have a role beside the program's own."""
+    return {name: process for name, process in group.processes.items() if not role(process)}
+
+
+def is_pool(group: Any) -> bool:
+    return isinstance(group, EventListenerPool)
+
+
+def new_groups(supervisord: Any) -> dict[str, Any]:
+    """The group configurations that were last read, by name."""
+    return {config.name: config for config in supervisord.options.process_group_configs}
+
+
+def renewed(supervisord: Any, process: Any) -> Any:
+    """A process that is never spawned, made from the configuration that was last read."""
+    group = process.group
+    new_group = new_groups(supervisord).get(group.config.name)
+    new = next(
+        (
+            one
+            for one in getattr(new_group, "process_configs", ())
+            if one.name == process.config.name
+        ),
+        process.config,
+    )
+    return new.make_process(group)
+
+
+def parameters(config: Any) -> dict[str, Any]:
+    """What a process's configuration is compared by."""
+    names = (*ProcessConfig.req_param_names, *ProcessConfig.optional_param_names)
+    return {name: getattr(config, name) for name in names}
+
+
+def is_automatic(value: Any) -> bool:
+    return value is Automatic
+
+
+def beside(config: Any, name: str, environment: Mapping[str, str]) -> Any:
+    """A copy for a process that runs beside the program's own, and is never started again."""
+    config = copy.copy(config)
+    config.name = name
+    config.environment = {**(config.environment or {}), **environment}
+    config.autostart, config.autorestart, config.startretries = False, False, 0
+    return config
+
+
+def start_beside(
+    group: Any, config: Any, own_name: str, serving: Any, ended: Callable[[int, str, str], None]
+) -> Any:
+    """Spawn a successor of ``serving`` in the group. Raises ChildProcessError with the reason.
+
+    Its child is told ``own_name`` as its process's name. ``ended`` gets the pid, how it ended
+    in words, and the tail of what it wrote; it is in the group no more then.
+    """
+    key = config.name
+    process = config.make_process(group)
+    setattr(process, _ROLE, SUCCESSOR)
+
+    def spawn_as_child(filename: Any, argv: Any) -> Any:
+        config.name = own_name  # in the forked child, so nobody else sees it
+        return type(process)._spawn_as_child(process, filename, argv)
+
+    process._spawn_as_child = spawn_as_child
+    group.processes[key] = process
+    try:
+        pid = process.spawn()
+    except BaseException:
+        _drop(group, key, process)
+        raise
+    finally:
+        process.__dict__.pop("_spawn_as_child", None)
+    if not pid:
+        _drop(group, key, process)
+        process.dispatchers = {}
+        raise ChildProcessError(process.spawnerr or "it could not be started")
+    outputs = SuccessorLogs(process, serving, own_name)
+    setattr(process, _OUTPUTS, outputs)
+    _last_to_stop(serving, process)
+
+    def gone(pid: int, how: str) -> None:
+        serving.__dict__.pop("get_state", None)
+        _drop(group, key, process)
+        outputs.close()
+        ended(pid, how, outputs.tail)
+
+    _when_finished(process, gone)
+    return process
+
+
+def take_place(
+    group: Any,
+    name: str,
+    process: Any,
+    config: Any,
+    old_key: str,
+    drain_secs: float,
+    old_gone: Callable[[], None],
+) -> bool:
+    """Give ``process`` the name, and ``config`` as its own; rename the old one and retire it.
+
+    Whether the old one runs on, until it has stopped, which may take ``drain_secs``. Raises
+    OSError, and has changed nothing then, if a log file cannot be opened.
+    """
+    old = group.processes[name]
+    getattr(process, _OUTPUTS).settle(old)
+    old.__dict__.pop("get_state", None)
+    for attribute in ("finish", _OUTPUTS, _ROLE):
+        process.__dict__.pop(attribute, None)
+    for key in [key for key, one in group.processes.items() if one is process]:
+        del group.processes[key]
+    group.processes[name] = process
+    process.config = config
+    replace_config(group, config)
+    if old.get_state() not in _ALIVE:
+        return False
+    stop_secs = old.config.stopwaitsecs
+    # It must not be started again.
+    old.config = copy.copy(old.config)
+    old.config.name, old.config.autorestart, old.config.autostart = old_key, False, False
+    setattr(old, _ROLE, RETIRING)
+    group.processes[old_key] = old
+
+    def gone() -> None:
+        for attribute in ("get_state", "stop"):
+            process.__dict__.pop(attribute, None)
+        old_gone()
+
+    _last_to_stop(process, old)
+    _stop_for_good(group, old_key, old, gone, drain_secs + _MARGIN_SECS)
+
+    def stop_both() -> Any:
+        # Who stops the program waits for no longer than stopwaitsecs, as ever.
+        if old.get_state() == ProcessStates.STOPPING:
+            old.delay = min(old.delay, time.time() + stop_secs)
+        return type(process).stop(process)
+
+    process.stop = stop_both
+    return True
+
+
+def drop(group: Any, name: str) -> None:
+    """Stop a process as supervisor does; it leaves the group when it has ended."""
+    process = group.processes[name]
+    setattr(process, _ROLE, DROPPED)
+    _stop_for_good(group, name, process, lambda: None)
+
+
+def stop(process: Any) -> None:
+    """Stop a process as supervisor does, unless it is being stopped."""
+    if process.get_state() in (ProcessStates.RUNNING, ProcessStates.STARTING):
+        process.stop()
+
+
+def retire(process: Any, within_secs: float | None = None) -> None:
+    """Stop an arbiter that another one serves in place of, unless it is being stopped.
+
+    TERM is what has Gunicorn finish its requests, whatever stopsignal is. It may take
+    ``within_secs``; else stopwaitsecs, as ever.
+    """
+    if process.get_state() not in (ProcessStates.RUNNING, ProcessStates.STARTING):
+        return
+    config = process.config = copy.copy(process.config)
+    # Only the arbiter: it tells its workers. But none of them is to outlive it.
+    config.stopsignal, config.stopasgroup, config.killasgroup = signal.SIGTERM, False, True
+    if within_secs is not None:
+        config.stopwaitsecs = within_secs
+    process.signal(getattr(signal, f"SIG{RETIRE}"))
+    process.stop()
+
+
+def add(group: Any, configs: list[Any]) -> None:
+    """More processes; supervisord starts them by itself, if they are configured so.
+
+    Raises OSError, and has added none then, if automatic log files cannot be made.
+    """
+    for config in configs:
+        config.create_autochildlogs()
+    for config in configs:
+        group.processes[config.name] = config.make_process(group)
+
+
+def replace_config(group: Any, config: Any) -> None:
+    """Put a process's configuration in the place of the one of the same name."""
+    group.config.process_configs = [
+        config if one.name == config.name else one for one in group.config.process_configs
+    ]
+
+
+def arrange(group: Any, configs: list[Any]) -> None:
+    """The order of ``configs``, which supervisor compares, for the group's own of those names."""
+    order = {config.name: number for number, config in enumerate(configs)}
+    group.config.process_configs = sorted(
+        group.config.process_configs, key=lambda config: order.get(config.name, len(order))
+    )
+
+
+def _drop(group: Any, key: str, process: Any) -> None:
+    if group.processes.get(key) is process:
+        del group.processes[key]
+
+
+def _last_to_stop(process: Any, other: Any) -> None:
+    """While ``other`` is being stopped beside it, a program that is stopped has not stopped yet.
+
+    Or an update, which waits for what it has to stop, would find the group still running then,
+    and leave the program down.
+    """
+
+    def get_state() -> Any:
+        state = type(process).get_state(process)
+        stopping = type(other).get_state(other) == ProcessStates.STOPPING
+        return ProcessStates.STOPPING if stopping and state == ProcessStates.STOPPED else state
+
+    process.get_state = get_state
+
+
+def _stop_for_good(
+    group: Any,
+    key: str,
+    process: Any,
+    gone: Callable[[], None],
+    drain_secs: float | None = None,
+) -> None:
+    """Stop it, or retire it where ``drain_secs`` are given, and take it out of the group."""
+
+    def finished(pid: int, how: str) -> None:
+        _drop(group, key, process)
+        gone()
+
+    if process.get_state() not in _ALIVE:
+        _drop(group, key, process)
+        gone()
+        return
+    _when_finished(process, finished)
+    if drain_secs is None:
+        stop(process)
+    else:
+        retire(process, drain_secs)
+
+
+def _when_finished(process: Any, then: Callable[[int, str], None]) -> None:
+    # supervisord reaps outside of any loop over the group, so that it may change then.
+    original = type(process).finish
+
+    def finish(pid: int, status: int) -> Any:
+        process.__dict__.pop("finish", None)
+        try:
+            return original(process, pid, status)
+        finally:
+            then(pid, str(decode_wait_status(status)[1]))
+
+    process.finish = finish

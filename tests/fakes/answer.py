@@ -1,0 +1,39 @@
+"""The sender's end of an answer, in a fake site. See fakes/site.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from supervisor_roll.wire.datagram import Message
+
+if TYPE_CHECKING:
+    from tests.fakes.site import Site
+
+
+class PretendAnswer:
+    """The sender's end, for one answer."""
+
+    def __init__(self, site: Site, pid: int, message: Message) -> None:
+        self._site, self.pid, self.message = site, pid, message
+        self.sent: Message | None = None
+        self.dropped = False
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        self._site.point(f"answer {self.message.kind} {self.pid}", lambda: self._got(message, fds))
+
+    def drop(self) -> None:
+        """Who asked sees that there will be no answer."""
+        if self.sent is None and not self.dropped:
+            self.dropped = True
+            self._site.answered(self, None, [])
+
+    def _got(self, message: Message, fds: Sequence[int]) -> None:
+        try:
+            came = [os.dup(fd) for fd in fds]
+        except OSError:
+            self.drop()  # as the real one, to which a descriptor that is closed is an error too
+            return
+        self.sent = message
+        self._site.answered(self, message, came)

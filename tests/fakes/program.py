@@ -1,0 +1,324 @@
+"""A fake Gunicorn: it does with signals what a real one with our hooks does, and its workers
+say what real ones say. See fakes/site.py."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from supervisor_roll.wire.datagram import (
+    BOOTING,
+    COUNTED,
+    FORK_FAILED,
+    LISTENING,
+    LOADED,
+    READY,
+    STARTING,
+    STOPPING,
+    Message,
+)
+
+if TYPE_CHECKING:
+    from tests.fakes.site import Site
+
+BOOT = (BOOTING, LOADED, READY)
+# No process of this machine can have these (a pid is at most 2**22), so that whoever looks
+# one up in /proc finds nothing.
+PIDS = 5_000_000
+SUPERVISORD_PID = PIDS + 1
+# How long a successor asks for its sockets, and how often.
+ASKS_SECS, ASKS_EVERY_SECS = 15.0, 0.2
+
+
+@dataclass
+class Worker:
+    pid: int
+    age: int
+    surplus: bool
+    ready: bool = False
+    draining: bool = False
+
+
+class Program:
+    """One Gunicorn under supervisord. ``boots`` says what a worker of an age says at its start;
+    one that says None exits instead.
+
+    One with ``binds`` has the hooks that ask for kept sockets and hand them in. Its listening
+    sockets are real ones, by their addresses, but no address is what it says. ``output`` is
+    what it has written; one that ``is_broken`` ends at its start; and the workers of one that is
+    ``busy`` drain until ``drained``.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        namespec: str,
+        pid: int,
+        facts: Mapping[str, str],
+        binds: Sequence[str] = (),
+    ) -> None:
+        self._site, self.namespec = site, namespec
+        self.id = site.fork(pid, SUPERVISORD_PID, f"gunicorn: master [{namespec}]")
+        self.facts = {
+            "GUNICORN": "27.0.1",
+            "TIMEOUT": "30",
+            "PRELOAD": "0",
+            "REUSE_PORT": "0",
+            "MISSING": "",
+            **facts,
+        }
+        self.binds = list(binds)
+        if binds:
+            self.facts = {**self.facts, "LISTENS": "1", "BINDS": "\n".join(binds)}
+        self.boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT
+        self.workers: dict[int, Worker] = {}
+        self.sockets: dict[str, int] = {}
+        self.configured = self.num_workers = self.changes = self.ages = 0
+        self._asks_until = 0.0
+        self.is_successor = self.is_broken = self.stopping = self.ended = False
+        self.has_handlers = self.is_stopped = False  # before those, a TTIN or TTOU stops it (T)
+        self.busy = False
+        self.no_forks = ""  # why no worker can be started, if so
+        self.keeps_paths: bool | None = None  # what it was told about its Unix sockets at its end
+        self.output = ""
+
+    # --- its beginning and its end ---------------------------------------------------------------
+
+    def begin(self, workers: int) -> None:
+        """supervisord has just spawned it, with so many workers in its configuration."""
+        self.num_workers, self.changes, self.configured = workers, 1, workers
+        self.facts["CONFIGURED"] = str(workers)
+        if self.ended:
+            return
+        if self.is_broken:
+            self._site.inbox.append(lambda: self.end("exit status 3"))
+        elif self.binds:
+            self._asks_until = self._site.now + ASKS_SECS
+            self._ask_for_sockets()
+        else:
+            self.has_handlers = True
+            self._fork_all()
+
+    def answered(self, pid: int, kind: str, answer: Message | None, fds: list[int]) -> None:
+        """Who asked has its answer, or will have none (None)."""
+        fields = answer.fields if answer is not None else {}
+        if self.ended or self.is_stopped or (pid != self.id.pid and pid not in self.workers):
+            close(fds)
+        elif kind == STARTING:
+            if answer is None and self.is_successor and self._site.now < self._asks_until:
+                self._site.after(ASKS_EVERY_SECS, self._ask_for_sockets)
+            else:
+                self._got_sockets(fields, fds)
+        elif kind == STOPPING:
+            self.keeps_paths = fields.get("KEEP") != "0"
+            self._gone("exit status 0")
+        elif kind == LISTENING:
+            if pid == self.id.pid:
+                self._fork_all()
+        elif fields.get("WANT_SOCKETS") == "1":
+            self.hand_in(pid)
+        if (
+            kind == READY
+            and answer is not None
+            and fields.get("SURPLUS") != "1"
+            and (pid in self.workers)
+        ):
+            self.workers[pid].surplus = False
+
+    def hand_in(self, pid: int) -> None:
+        """The arbiter, or a worker, hands in what the arbiter listens on."""
+        self.say(
+            pid,
+            LISTENING,
+            list(self.sockets.values()),
+            SOCKETS="\n".join(self.sockets),
+            FDS="\n".join(map(str, self.sockets.values())),
+        )
+
+    def stop(self) -> None:
+        """supervisord asks it to stop."""
+        if self.stopping or self.ended:
+            return
+        self.stopping = True
+        key = next(key for key, one in self._site.programs.items() if one is self)
+        self._site.supervisord.put(key, self.id.pid, "STOPPING")
+        for worker in list(self.workers.values()):
+            self.drain(worker)
+        if not self.has_handlers:
+            self._site.inbox.append(lambda: self.end("terminated by SIGTERM"))
+        elif not self.workers:
+            self._site.inbox.append(self._stopped)
+
+    def halt(self, how: str = "exit status 1") -> None:
+        """The arbiter exits with all its workers, and supervisord says so."""
+        self.end(how)
+        self._site.coordinator.rung(processes_changed=True)
+
+    def end(self, how: str) -> None:
+        """The arbiter is gone at once, and its workers with it."""
+        pids = list(self.workers)
+        self.workers.clear()
+        self._gone(how)
+        for pid in pids:
+            self._site.die(pid)
+
+    def close(self) -> None:
+        close(self.sockets.values())
+        self.sockets = {}
+
+    def _ask_for_sockets(self) -> None:
+        self.say(self.id.pid, STARTING, CONFIGURED=str(self.configured))
+
+    def _got_sockets(self, fields: Mapping[str, str], fds: list[int]) -> None:
+        kept = dict(zip(fields.get("SOCKETS", "").splitlines(), fds, strict=True))
+        refused = fields.get(
+            "REFUSED",
+            ""
+            if fields.get("SUCCESSOR") == "1" and (kept or not self._own_binds)
+            else "the listener gave no sockets",
+        )
+        if self.is_successor and refused:
+            close(fds)
+            self.output += f"cannot start beside the arbiter that serves: {refused}\n"
+            self._site.inbox.append(lambda: self.end("exit status 1"))
+            return
+        self.num_workers = int(fields.get("WORKERS", "0")) or self.num_workers
+        self.sockets = {address: kept.pop(address, -1) for address in self._own_binds}
+        self.sockets = {
+            address: open_socket() if fd < 0 else fd for address, fd in self.sockets.items()
+        }
+        close(kept.values())
+        self.has_handlers = True
+        if self.sockets:
+            self.hand_in(self.id.pid)
+        else:
+            self._fork_all()
+
+    @property
+    def _own_binds(self) -> list[str]:
+        return [one for one in self.binds if not one.startswith("fd://")]
+
+    def _fork_all(self) -> None:
+        if self.no_forks and len(self.workers) < self.num_workers:
+            self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="0")
+            return
+        while len(self.workers) < self.num_workers and not self.stopping:
+            self.fork()
+
+    def _stopped(self) -> None:
+        """The last worker has left an arbiter that stops: ``on_exit``."""
+        if any(one.startswith("unix:") for one in self.binds):
+            self.say(self.id.pid, STOPPING, PATHS="\n".join(self.binds))
+        else:
+            self._gone("exit status 0")
+
+    def _gone(self, how: str) -> None:
+        if not self.ended:
+            self.ended = True
+            self.close()
+            self._site.die(self.id.pid)
+            self._site.supervisord.ended(self, how)
+
+    # --- what it says ---------------------------------------------------------------------------
+
+    def want(self, count: int) -> None:
+        self.num_workers = count
+        self.changes += 1
+        self.say(self.id.pid, COUNTED)
+
+    def say(self, pid: int, kind: str, fds: Sequence[int] = (), **fields: str) -> None:
+        """Put a message of the arbiter or a worker into the inbox."""
+        worker = self.workers.get(pid)
+        about = (
+            {"BINDS": "\n".join(self.binds)}
+            if worker is None
+            else {**self.facts, "AGE": str(worker.age), "SURPLUS": str(int(worker.surplus))}
+        )
+        about |= {"BOOT_SECS": "1.5"} if kind == READY else {}
+        message = Message(
+            kind,
+            {**about, "CHANGES": str(self.changes), "WORKERS": str(self.num_workers), **fields},
+        )
+        asked = worker is not None and kind != BOOTING
+        self._site.say(pid, message, asked or kind in (STARTING, LISTENING, STOPPING), fds)
+
+    # --- its workers ----------------------------------------------------------------------------
+
+    def fork(self, surplus: bool = False) -> Worker:
+        self.ages += 1
+        worker = Worker(self.id.pid + self.ages, self.ages, surplus)
+        self._site.fork(worker.pid, self.id.pid, "gunicorn: worker", marked=True)
+        self.workers[worker.pid] = worker
+        for kind in self.boots(worker.age):
+            if kind is None:
+                self._site.inbox.append(lambda: self.exit(worker.pid))
+            else:
+                self.say(worker.pid, kind)
+        return worker
+
+    def signal(self, name: str) -> None:
+        """What the hooks and Gunicorn make of a signal to the arbiter."""
+        self.is_stopped = self.is_stopped or not self.has_handlers
+        if self.is_stopped:
+            return
+        if name == "TTIN":
+            self.want(self.num_workers + 1)
+            if self.no_forks:
+                self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="1")
+                self.want(self.num_workers - 1)
+            else:
+                self.fork(surplus=True)
+        elif name == "TTOU" and self.num_workers > 1:
+            surplus = [one for one in self.workers.values() if one.surplus]
+            if surplus:
+                min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
+            self.want(self.num_workers - 1)
+            for worker in sorted(self.workers.values(), key=lambda one: one.age)[
+                : len(self.workers) - self.num_workers
+            ]:
+                self.drain(worker)
+
+    def drain(self, worker: Worker) -> None:
+        if not worker.draining:
+            worker.draining = True
+            if not self.busy:
+                self._site.inbox.append(lambda: self.exit(worker.pid))
+
+    def drained(self) -> None:
+        """The workers that were asked to leave have answered their last request."""
+        for worker in list(self.workers.values()):
+            if worker.draining:
+                self.exit(worker.pid)
+
+    def exit(self, pid: int) -> None:
+        """The worker is gone, is reaped, and is replaced if the arbiter wants it so."""
+        worker = self.workers.pop(pid, None)
+        if worker is None:
+            return
+        if worker.surplus and self.num_workers > 1:
+            self.want(self.num_workers - 1)
+        self._site.die(pid)
+        self._fork_all()
+        if self.stopping and not self.workers:
+            self._stopped()
+
+    @property
+    def serving(self) -> list[int]:
+        """The ages of the workers that are ready and stay."""
+        return sorted(one.age for one in self.workers.values() if one.ready and not one.draining)
+
+
+def open_socket() -> int:
+    """A real socket that listens, at an address of the kernel's choice."""
+    made = socket.socket(socket.AF_UNIX)
+    made.bind("")
+    made.listen()
+    return made.detach()
+
+
+def close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

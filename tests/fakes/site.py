@@ -1,0 +1,376 @@
+"""A supervisord with Gunicorns under it, of which only the listener's coordinator is real.
+
+Pretended are the narrow objects that the coordinator is given: supervisord (with the real
+mailbox in it), the process table, the clocks. Its Gunicorns do with signals what real ones
+with our hooks do, and their workers say what real ones say. Nothing happens by itself: what
+a process says waits in ``inbox`` until ``settle`` delivers it, one message at a time.
+
+``log`` has what the coordinator did, in order: "exchange", "TTIN myapp", "SIGTERM 5000011",
+"answer READY 5000011". Before and after each of these is a point at which ``killed_at`` can end
+the listener; with ``killed_again_after`` each further one ends after so many points.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.coordinator import Coordinator
+from supervisor_roll.listener.edges.received import Datagram
+from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
+from supervisor_roll.wire.successor import program_of, successor_of
+from tests.fakes.answer import PretendAnswer
+from tests.fakes.process_table import TICKS, PretendSides, PretendTable, Process
+from tests.fakes.program import BOOT, PIDS, SUPERVISORD_PID, Program, close
+from tests.fakes.supervisord import EPOCH, PretendSupervisord
+from tests.harness.waiting import wait_until
+
+__all__ = [
+    "BOOT",
+    "EPOCH",
+    "PIDS",
+    "Killed",
+    "Program",
+    "Site",
+    "open_descriptors",
+    "ready_site",
+    "saved",
+    "site_with",
+]
+
+
+class Killed(BaseException):
+    """The listener was sent SIGKILL."""
+
+
+class Site:
+    """All of it. ``now`` is the monotonic clock, in seconds."""
+
+    def __init__(self, **sections: Mapping[str, str]) -> None:
+        """``sections`` are [roll:NAME] sections."""
+        self.now = 1000.0
+        self.log: list[str] = []
+        self.inbox: deque[Callable[[], None]] = deque()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.answers: list[PretendAnswer] = []
+        self.programs: dict[str, Program] = {}
+        self.bad: dict[str, BadSetting] = {}
+        self.invalid: BadConfiguration | None = None
+        self.path = "/etc/supervisord.conf"
+        self.configures: dict[str, str] = {}  # its processes, if not those that run
+        self.settings = {name: Settings.parsed(values) for name, values in sections.items()}
+        self.supervisord = PretendSupervisord(self)
+        self.table = PretendTable(self)
+        self.sides = PretendSides()
+        self.fork(SUPERVISORD_PID, 0, "supervisord")
+        self.successor: Callable[[Program], None] = lambda program: None
+        self.successors = 0
+        self.configured: dict[str, int] = {}  # how many workers a successor is to have
+        self.killed_at = self.killed_again_after = -1
+        self.points = 0
+        self.deaf = False  # whether what processes say is lost
+        self.least_serving: dict[str, int] = {}
+        self.most_staying: dict[str, int] = {}
+        self.coordinator = self.make_coordinator()
+
+    def make_coordinator(self) -> Coordinator:
+        supervisord: Any = self.supervisord
+        table: Any = self.table
+        sides: Any = self.sides
+        return Coordinator(
+            PIDS + 99,
+            supervisord,
+            table,
+            self._configuration,
+            sides,
+            lambda: self.now,
+            lambda: EPOCH + self.now,
+        )
+
+    def start(
+        self,
+        namespec: str,
+        workers: int = 2,
+        pid: int = PIDS + 10,
+        boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT,
+        binds: Sequence[str] = (),
+        **facts: str,
+    ) -> Program:
+        """A Gunicorn that supervisord has just started, with its first workers."""
+        program = self.programs[namespec] = Program(self, namespec, pid, facts, binds)
+        program.boots = boots
+        self.supervisord.put(namespec, pid, "RUNNING")
+        program.begin(workers)
+        return program
+
+    def start_beside(self, namespec: str) -> Program:
+        """A successor of it, which has not begun."""
+        old = self.programs[namespec]
+        self.successors += 1
+        program = self.programs[successor_of(namespec)] = Program(
+            self, namespec, PIDS + 1000 * self.successors, {}, old.binds
+        )
+        program.is_successor = True
+        self.supervisord.put(successor_of(namespec), program.id.pid, "STARTING")
+        return program
+
+    def start_other(self, namespec: str, pid: int, command_line: str, below: str = "") -> None:
+        """A program that is none of ours, perhaps with a child."""
+        self.fork(pid, SUPERVISORD_PID, command_line)
+        if below:
+            self.fork(pid + 1, pid, below)
+        self.supervisord.put(namespec, pid, "RUNNING")
+
+    # --- the operator --------------------------------------------------------------------------
+
+    def ask(
+        self, *programs: str, kind: str = wire.ROLLOUT, wildcard: bool = False, **values: str
+    ) -> str:
+        """Put a request into the mailbox, ring, and let all happen that follows; its id."""
+        request = self.supervisord.mailbox.put(
+            wire.Command(kind, list(programs), values, "the operator"),
+            list(programs),
+            wildcard,
+            self.now,
+            EPOCH + self.now,
+        )
+        self.coordinator.rung(processes_changed=False)
+        self.settle()
+        return request.id
+
+    def reports(self, job: str) -> list[tuple[str, str]]:
+        """The job's reports so far: program and kind."""
+        return [(one.program, one.kind) for one in self.found(job)[0]]
+
+    def facts(self, job: str, kind: str) -> dict[str, Any]:
+        """The facts of the job's last report of that kind."""
+        return [one.facts for one in self.found(job)[0] if one.kind == kind][-1]
+
+    def is_done(self, job: str) -> bool:
+        return self.found(job)[1]
+
+    def found(self, job: str) -> tuple[list[wire.Report], bool]:
+        """All of a job's reports, as who follows it reads them, and whether it is done."""
+        reports: list[wire.Report] = []
+        while True:
+            found = self.supervisord.mailbox.reports(job, reports[-1].seq if reports else 0)
+            assert found is not None
+            reports += found[0]
+            if not found[0] or found[1]:
+                return reports, found[1]
+
+    # --- time, and what happens in it ----------------------------------------------------------
+
+    def settle(self) -> None:
+        """Pump, and deliver what is said, until nothing more is. A killed listener is restarted."""
+        while True:
+            try:
+                self.coordinator.pump()
+                self._observe()
+                if not self.inbox:
+                    return
+                self.inbox.popleft()()
+                self._observe()
+            except Killed:
+                self._restart_at_last()
+
+    def pass_time(self, secs: float) -> None:
+        """Let time pass, from deadline to deadline, and all happen that is due."""
+        until = self.now + secs
+        while True:
+            deadlines = [when for when, _ in self.timers]
+            deadline = self.coordinator.next_deadline()
+            deadlines += [] if deadline is None else [deadline]
+            if not deadlines or min(deadlines) > until:
+                break
+            self.now = max(self.now, min(deadlines))
+            due = [effect for when, effect in self.timers if when <= self.now]
+            self.timers = [(when, effect) for when, effect in self.timers if when > self.now]
+            self.inbox.extend(due)
+            self.settle()
+        self.now = until
+        self.settle()
+
+    def after(self, secs: float, effect: Callable[[], None]) -> None:
+        self.timers.append((self.now + secs, effect))
+
+    def restart(self) -> None:
+        """A new listener, as supervisord starts one. A worker without an answer says it again."""
+        self.killed_at = (
+            -1 if self.killed_again_after < 0 else (self.points + self.killed_again_after)
+        )
+        unanswered = [one for one in self.answers if one.sent is None and not one.dropped]
+        self.answers = [one for one in self.answers if one not in unanswered]
+        self.table.watched.clear()
+        self.close_listener()
+        self.coordinator = self.make_coordinator()
+        for one in unanswered:
+            if one.message.kind in FROM_ARBITERS or one.message.kind == LISTENING:
+                self.answered(one, None, [])
+            else:
+                self.say(one.pid, one.message, answered=True)
+        self.coordinator.restore()
+
+    def _restart_at_last(self) -> None:
+        while True:
+            try:
+                return self.restart()
+            except Killed:
+                continue
+
+    def close_listener(self) -> None:
+        """Close what a listener that is gone had open."""
+        store = self.coordinator.jobs.successors.store
+        for namespec in store.programs:
+            store.release(namespec)
+        for _, _, fds in self.coordinator.outbox.answers:
+            close(fds)
+        self.coordinator.outbox.answers.clear()
+
+    def close(self) -> None:
+        """Close all that is open here."""
+        self.close_listener()
+        for program in self.programs.values():
+            program.close()
+
+    def point(self, what: str, effect: Callable[[], Any] = lambda: None) -> None:
+        """The coordinator does something that is seen from outside, unless it is killed before
+        or right after."""
+        before, after = self.points, self.points + 1
+        self.points += 2
+        if self.killed_at == before:
+            raise Killed
+        self.log.append(what)
+        effect()
+        if self.killed_at == after:
+            raise Killed
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def fork(
+        self, pid: int, parent: int, command_line: str, marked: bool | None = False
+    ) -> InstanceId:
+        self.now += 0.001
+        instance = InstanceId(pid, round(self.now * TICKS))
+        self.table.processes[pid] = Process(instance, parent, command_line, marked)
+        return instance
+
+    def die(self, pid: int) -> None:
+        process = self.table.processes.pop(pid, None)  # it may be a zombie already
+        if process is not None and process.id in self.table.watched:
+            self.table.watched.discard(process.id)
+            self.coordinator.exited(process.id)
+
+    def say(self, pid: int, message: Message, answered: bool, fds: Sequence[int] = ()) -> None:
+        self.inbox.append(lambda: self.hear(pid, message, answered, fds))
+
+    def hear(
+        self, pid: int, message: Message, answered: bool = True, fds: Sequence[int] = ()
+    ) -> PretendAnswer | None:
+        """The coordinator gets the message now, unless its sender has gone meanwhile."""
+        if pid not in self.table.processes or self.deaf:
+            return None
+        for program in self.programs.values():
+            if pid in program.workers and message.kind == READY:
+                program.workers[pid].ready = True
+        answer = PretendAnswer(self, pid, message) if answered else None
+        if answer is not None:
+            self.answers.append(answer)
+        given: Any = answer
+        sender = self.table.processes[pid].id
+        self.coordinator.heard(Datagram(sender, encode(message), given, [os.dup(fd) for fd in fds]))
+        return answer
+
+    def answered(self, answer: PretendAnswer, message: Message | None, fds: list[int]) -> None:
+        """An answer has come, with these descriptors, or will never come (None)."""
+        for program in list(self.programs.values()):
+            if answer.pid == program.id.pid or answer.pid in program.workers:
+                program.answered(answer.pid, answer.message.kind, message, fds)
+                return
+        close(fds)
+
+    def struck(self, pid: int, signum: Signals) -> None:
+        program = next(one for one in self.programs.values() if pid in one.workers)
+        if signum == Signals.SIGTERM:
+            program.drain(program.workers[pid])
+        else:
+            self.inbox.append(lambda: program.exit(pid))
+
+    @property
+    def signals(self) -> list[str]:
+        return [one for one in self.log if one != "exchange" and not one.startswith("answer")]
+
+    def _configuration(self) -> Configuration:
+        if isinstance(self.invalid, BadConfiguration):
+            raise self.invalid
+        return Configuration(
+            self.path,
+            self.settings,
+            self.bad,
+            self.configures or {name: name for name in self.programs if program_of(name) == name},
+            (self.path,),
+        )
+
+    def _observe(self) -> None:
+        serving: dict[str, int] = {}
+        staying: dict[str, int] = {}
+        for key, program in self.programs.items():
+            name = program_of(key)
+            serving[name] = serving.get(name, 0) + len(program.serving)
+            staying[name] = staying.get(name, 0) + sum(
+                not one.draining for one in program.workers.values()
+            )
+        for name in serving:
+            self.least_serving[name] = min(self.least_serving.get(name, 10**6), serving[name])
+            self.most_staying[name] = max(self.most_staying.get(name, 0), staying[name])
+
+    def forget_observations(self) -> None:
+        self.least_serving, self.most_staying = {}, {}
+        self._observe()
+
+
+def site_with(**programs: int) -> Site:
+    """A site with a Gunicorn of that many workers for each name, all ready."""
+    site = Site()
+    for number, (name, workers) in enumerate(programs.items(), start=1):
+        site.start(name, workers, pid=PIDS + 100 * number)
+    site.settle()
+    site.forget_observations()
+    site.log.clear()
+    return site
+
+
+def ready_site(
+    workers: int = 2, binds: Sequence[str] = (), **sections: dict[str, str]
+) -> tuple[Site, Program]:
+    site = Site(**sections)
+    program = site.start("myapp", workers, binds=binds)
+    site.settle()
+    site.forget_observations()
+    site.log.clear()
+    site.points = 0
+    return site, program
+
+
+def saved(site: Site) -> dict[str, object]:
+    """What a listener that started now would be given."""
+    return json.loads(site.supervisord.mailbox.state)  # type: ignore[no-any-return]
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def assert_none_left_open(before: int) -> None:
+    """No more descriptors are open than ``before``; the listener closes some in a thread."""
+    wait_until(lambda: open_descriptors() <= before, 30, f"no more than {before} are open")

@@ -1,0 +1,290 @@
+"""A real supervisord with Gunicorn programs, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from tests.harness import processes
+from tests.harness.command import Command, Ran
+from tests.harness.configuration import Inet, Program
+from tests.harness.load import Load
+from tests.harness.observe import ArbitersTable, Observer, Sample, WorkerTable
+from tests.harness.site_folder import SiteFolder
+from tests.harness.waiting import patience, wait_until
+
+_BIN = Path(sys.executable).parent
+
+
+class Site(SiteFolder):
+    """``programs`` under a supervisord of their own, with our parts in it unless ``roll`` is False.
+
+    supervisord listens on a Unix socket, or instead of it where ``inet`` says. It is the one in
+    the folder ``supervisor``.
+    As a context manager it starts, stops, and removes its folder.
+    """
+
+    def __init__(
+        self,
+        *programs: Program,
+        roll: bool = True,
+        inet: Inet | None = None,
+        supervisor: Path = _BIN,
+    ) -> None:
+        super().__init__(programs, roll, inet)
+        self._bin = supervisor
+        self._roll = roll
+        self._inet = inet
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._commands: list[Command] = []
+
+    # ---- supervisord ----
+
+    def start(self, deadline_secs: float = 30.0) -> Site:
+        """Start supervisord, and wait until all is well: our listener is known to it, every
+        process is RUNNING, and all workers are ready."""
+        self.start_supervisord()
+        if self._roll:
+            self.wait_listener(deadline_secs=deadline_secs)
+        self.start_programs()
+        for program in self.programs.values():
+            for namespec in program.processes:
+                self.wait_ready(namespec, program.workers, deadline_secs)
+                self.wait_state(namespec, "RUNNING", deadline_secs)
+        return self
+
+    def start_programs(self) -> None:
+        """Have supervisord start every program that does not run, and return at once.
+
+        Where the listener is not there yet to hear what a worker says, an idle worker says it
+        again at its next heartbeat: half its timeout later, 15 s by default. No test wants to
+        wait for that unless it is about that.
+        """
+        self.rpc.supervisor.startAllProcesses(False)
+
+    def start_supervisord(self, deadline_secs: float = 15.0) -> None:
+        """Start supervisord, and wait until it answers; it starts no program of ours."""
+        environment = {
+            **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TZ")},
+            # Gunicorn's control socket goes into the home of its user.
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
+            processes.STAMP: str(self.folder),
+        }
+        with (self.folder / "logs" / "supervisord.out").open("ab") as out:
+            self._daemon = subprocess.Popen(
+                [self._bin / "supervisord", "-c", self.config],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal is for us alone
+                preexec_fn=processes.die_with_parent,
+            )
+        wait_until(self._answers, deadline_secs, "supervisord answers")
+
+    def stop(self, deadline_secs: float = 15.0) -> None:
+        """End supervisord as its operator would, then KILL whatever is left of the site."""
+        for command in self._commands:
+            command.kill()
+        if self._daemon is not None:
+            if self._daemon.poll() is None:
+                self._daemon.terminate()
+            deadline = time.monotonic() + deadline_secs * patience()
+            while self._daemon.poll() is None and time.monotonic() < deadline:
+                self._nudge()
+                time.sleep(0.05)
+            if self._daemon.poll() is None:
+                self._daemon.kill()
+                self._daemon.wait()
+            self._daemon = None
+        processes.kill(processes.stamped(str(self.folder)))
+
+    def __enter__(self) -> Site:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.remove()
+
+    @property
+    def supervisord_pid(self) -> int:
+        assert self._daemon is not None, "not started"
+        return self._daemon.pid
+
+    @property
+    def rpc(self) -> Any:
+        """A proxy of supervisord's XML-RPC: ``site.rpc.supervisor.getState()``."""
+        if self._inet is None:
+            transport = SupervisorTransport(None, None, f"unix://{self.folder}/run/supervisor.sock")
+        else:
+            user, password = self._inet.username, self._inet.password
+            transport = SupervisorTransport(user, password, self._inet.url)
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport, allow_none=True)
+
+    def ctl_command(self, *args: str) -> list[str]:
+        """The command line of ``supervisorctl args``, for who wants to run it otherwise."""
+        return [str(self._bin / "supervisorctl"), "-c", str(self.config), *args]
+
+    def ctl(self, *args: str, deadline_secs: float = 90.0) -> Ran:
+        """Run ``supervisorctl args`` to its end."""
+        ran = subprocess.run(
+            self.ctl_command(*args),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=deadline_secs * patience(),
+        )
+        return Ran(ran.returncode, ran.stdout)
+
+    def ctl_start(self, *args: str) -> Command:
+        """Start ``supervisorctl args`` and return at once."""
+        self._commands.append(Command(self.ctl_command(*args)))
+        return self._commands[-1]
+
+    def pid(self, namespec: str) -> int:
+        """The pid that supervisord has for a process: a program's arbiter. 0 if it has none."""
+        return self.rpc.supervisor.getProcessInfo(namespec)["pid"]
+
+    def state(self, namespec: str) -> str:
+        """The state that supervisord has for a process, such as RUNNING."""
+        return self.rpc.supervisor.getProcessInfo(namespec)["statename"]
+
+    @property
+    def listener_pid(self) -> int:
+        """The pid of our listener that supervisord heard last. 0 if there is none now."""
+        listener = json.loads(self.rpc.roll.status())["listener"]
+        return listener["pid"] if listener else 0
+
+    def rollout(self, namespec: str) -> dict[str, Any]:
+        """What `rollstatus` knows of the process's last rollout; empty if there was none."""
+        return json.loads(self.rpc.roll.status())["programs"].get(namespec, {})
+
+    def wait_listener(self, other_than: int = 0, deadline_secs: float = 30.0) -> int:
+        """Wait until our listener runs and is known, if need be one with another pid; its pid."""
+        wait_until(
+            lambda: self._has_listener() and self.listener_pid not in (0, other_than),
+            deadline_secs,
+            "our listener is known to supervisord",
+        )
+        return self.listener_pid
+
+    def _nudge(self) -> None:
+        """Wake supervisord's loop, which else notices the end of a child up to 1 s later."""
+        if self._inet is not None:
+            family, address = socket.AF_INET, ("127.0.0.1", self._inet.port)
+        else:
+            family, address = socket.AF_UNIX, f"{self.folder}/run/supervisor.sock"
+        with socket.socket(family) as nudge:
+            nudge.settimeout(0.5)
+            try:
+                nudge.connect(address)
+            except OSError:
+                pass  # it has closed its server already
+
+    def _answers(self) -> bool:
+        assert self._daemon is not None
+        if self._daemon.poll() is not None:
+            raise AssertionError(f"supervisord left:\n{self.log_tails()}")
+        try:
+            return self.rpc.supervisor.getState()["statename"] == "RUNNING"
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def _has_listener(self) -> bool:
+        listener = json.loads(self.rpc.roll.status())["listener"]
+        return listener is not None and listener["state"] == "RUNNING"
+
+    # ---- its workers and its load ----
+
+    def workers(self, namespec: str) -> Sample:
+        """The workers of a process as the kernel shows them right now."""
+        return WorkerTable(self.pid(namespec)).sample()
+
+    def wait_state(self, namespec: str, state: str, deadline_secs: float = 30.0) -> None:
+        """Wait until supervisord has a process in ``state``."""
+        wait_until(lambda: self.state(namespec) == state, deadline_secs, f"{namespec} is {state}")
+
+    def wait_ready(self, namespec: str, workers: int, deadline_secs: float = 30.0) -> Sample:
+        """Wait until a process has exactly ``workers`` children and all are ready."""
+
+        def settled() -> Sample | None:
+            pid = self.pid(namespec)
+            sample = WorkerTable(pid).sample() if pid else None
+            if sample and len(sample.children) == len(sample.ready) == workers:
+                return sample
+            return None
+
+        return wait_until(settled, deadline_secs, f"{namespec} has {workers} ready workers", 0.05)
+
+    def wait_booting(self, namespec: str, workers: int, deadline_secs: float = 30.0) -> Sample:
+        """Wait until exactly ``workers`` children of a process are not ready yet."""
+
+        def booting() -> Sample | None:
+            sample = self.workers(namespec)
+            return sample if len(sample.booting) == workers else None
+
+        return wait_until(booting, deadline_secs, f"{workers} of {namespec}'s workers boot")
+
+    def wait_replaced(self, namespec: str, old: Sample, deadline_secs: float = 30.0) -> Sample:
+        """Wait until as many ready workers as ``old`` had run, and none of the old ones."""
+
+        def replaced() -> Sample | None:
+            sample = self.workers(namespec)
+            gone = not sample.children & old.children
+            settled = len(sample.children) == len(sample.ready) == len(old.children)
+            return sample if gone and settled else None
+
+        return wait_until(replaced, deadline_secs, f"{namespec}'s workers are replaced", 0.05)
+
+    def observe(self, namespec: str, every_secs: float = 0.05) -> Observer:
+        """An observer of the process's present arbiter, to be used as a context manager."""
+        return Observer(WorkerTable(self.pid(namespec)), every_secs)
+
+    def arbiters(self, name: str) -> list[int]:
+        """The arbiters of a program, by what supervisord's children are: the successor, too."""
+        conf = f"{self.folder}/{name}.conf.py"
+        return [
+            one.pid
+            for one in psutil.Process(self.supervisord_pid).children()
+            if conf in _command_line(one)
+        ]
+
+    def all_workers(self, name: str) -> Sample:
+        """The workers of all the arbiters of a program, right now."""
+        return ArbitersTable(lambda: self.arbiters(name)).sample()
+
+    def assert_alone(self, name: str) -> None:
+        """A program's group has one process, and supervisord no child of it but that."""
+        self.wait_state(name, "RUNNING")  # a promoted one may be STARTING for less than startsecs
+        found = [
+            one["name"] for one in self.rpc.supervisor.getAllProcessInfo() if one["group"] == name
+        ]
+        assert (found, self.arbiters(name)) == ([name], [self.pid(name)])
+
+    def observe_all(self, name: str, every_secs: float = 0.05) -> Observer:
+        """An observer of all the arbiters that a program ever has, as a context manager."""
+        return Observer(ArbitersTable(lambda: self.arbiters(name)), every_secs)
+
+    def load(self, namespec: str, **options: Any) -> Load:
+        """Load on a process, not started yet; ``options`` are those of ``Load``."""
+        return Load(self.address(namespec), **options)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has ended

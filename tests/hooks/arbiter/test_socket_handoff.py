@@ -1,0 +1,269 @@
+"""Sockets are handed in when there are any, when they change, and when the listener asks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from supervisor_roll.wire.datagram import (
+    BOOTING,
+    LISTENING,
+    LOADED,
+    READY,
+    RELOADED,
+    STARTING,
+    STOPPING,
+    Message,
+)
+from tests.harness.waiting import wait_until
+from tests.hooks.fake_listener import (
+    DEADLINE_SECS,
+    HOOKS,
+    VERSIONS,
+    Gunicorn,
+    Site,
+    answering,
+    free_port,
+)
+
+ALL = pytest.mark.parametrize("version", VERSIONS)
+CLASSES = pytest.mark.parametrize("worker_class", ["sync", "gthread"])
+
+
+def names(site: Site) -> list[object]:
+    return sorted(os.readlink(f"/proc/self/fd/{fd}") for _, fd in site.listener.kept)  # noqa: PTH115
+
+
+def last_said(site: Site, kind: str, pid: int) -> Message:
+    return wait_until(lambda: site.listener.said(kind, pid)[-1:], DEADLINE_SECS, kind)[0]
+
+
+@ALL
+def test_an_arbiter_says_where_it_listens_and_hands_its_sockets_in(
+    site: Site, version: str
+) -> None:
+    binds = [f"127.0.0.1:{free_port()}", f"unix:{site.folder}/http"]
+    gunicorn = site.start(version, f"bind = [{binds[0]!r}, 'unix:http']\n{HOOKS}").wait_ready()
+    (starting,) = site.listener.said(STARTING)
+    assert starting.fields["BINDS"].split("\n") == binds
+    ((pid, listening),) = [one for one in site.listener.heard if one[1].kind == LISTENING]
+    assert pid == gunicorn.pid
+    assert listening.fields["ARBITER_PID"] == str(gunicorn.pid)
+    assert listening.fields["SOCKETS"].split("\n") == binds
+    numbers = listening.fields["FDS"].split("\n")
+    theirs = [os.readlink(f"/proc/{gunicorn.pid}/fd/{number}") for number in numbers]  # noqa: PTH115
+    assert sorted(theirs) == names(site)
+
+
+@ALL
+@CLASSES
+@pytest.mark.parametrize("kind", [LOADED, READY])
+def test_a_worker_hands_in_its_arbiters_sockets_when_it_is_asked(
+    site: Site, version: str, kind: str, worker_class: str
+) -> None:
+    """As when the listener has restarted, and keeps nothing."""
+    site.listener.wants_sockets_after = {kind}
+    gunicorn = site.start(
+        version,
+        f"bind = ['unix:http', '127.0.0.1:{free_port()}']\n"
+        f"worker_class = {worker_class!r}\nthreads = 2\n{HOOKS}",
+    ).wait_ready()
+    (worker,) = gunicorn.workers()
+    by_worker = last_said(site, LISTENING, worker)
+    (by_arbiter,) = site.listener.said(LISTENING, gunicorn.pid)
+    for key in ("SOCKETS", "FDS", "ARBITER_PID", "BINDS"):
+        assert by_worker.fields[key] == by_arbiter.fields[key]
+    assert len(site.listener.kept) == 2
+    assert answering(f"unix:{site.folder}/http") == gunicorn.pid
+    assert len(site.listener.said(READY, worker)) == 1  # and that was all
+
+
+@pytest.mark.parametrize("version", ["20.1.0", "23.0.0", "25.3.0", "27.0.1"])
+def test_a_gevent_worker_hands_in_what_it_was_forked_with(site: Site, version: str) -> None:
+    """It takes the descriptors out of its arbiter's sockets, from Gunicorn 25 on.
+
+    The arbiter's own hand-in is lost, as when it has started before its listener.
+    """
+    site.listener.hand_ins_lost = 1
+    site.listener.wants_sockets_after = {READY}
+    bind = f"127.0.0.1:{free_port()}"
+    gunicorn = site.start(
+        version,
+        f"bind = ['unix:http', {bind!r}]\nworker_class = 'gevent'\n{HOOKS}",
+        packages=["gevent", "packaging"],
+    ).wait_ready()
+    (worker,) = gunicorn.workers()
+    assert last_said(site, LISTENING, worker).fields["FDS"].count("\n") == 1
+    wait_until(lambda: len(site.listener.kept) == 2, DEADLINE_SECS, "both sockets")
+    assert [text for text, _ in site.listener.kept] == [f"unix:{site.folder}/http", bind]
+    assert answering(bind) == gunicorn.pid
+
+
+def test_a_hand_in_that_is_lost_is_said_again(site: Site) -> None:
+    site.listener.hand_ins_lost = 3  # the arbiter's, and two of its worker's
+    site.listener.wants_sockets_after = {READY}
+    gunicorn = site.start("27.0.1", f"bind = 'unix:http'\n{HOOKS}").wait_ready()
+    wait_until(lambda: site.listener.kept, DEADLINE_SECS, "the sockets")
+    (worker,) = gunicorn.workers()
+    assert len(site.listener.said(LISTENING, worker)) == 3
+    assert "has not taken the listening sockets" not in gunicorn.log
+
+
+def test_a_worker_gives_it_up_to_hand_in_its_sockets(site: Site) -> None:
+    site.listener.hand_ins_lost = 99
+    site.listener.wants_sockets_after = {READY}
+    gunicorn = site.start(
+        "27.0.1",
+        "import supervisor_roll.hooks.worker.readiness as _worker\n_worker.HAND_INS = 2\n"
+        f"bind = 'unix:http'\n{HOOKS}",
+    ).wait_ready()
+    wait_until(
+        lambda: "has not taken the listening sockets" in gunicorn.log, DEADLINE_SECS, "the warning"
+    )
+    (worker,) = gunicorn.workers()
+    assert len(site.listener.said(LISTENING, worker)) == 2
+
+
+@ALL
+def test_a_reload_that_changes_the_binds_hands_the_new_ones_in(site: Site, version: str) -> None:
+    gunicorn = site.start(version, f"bind = 'unix:one'\n{HOOKS}", name="conf").wait_ready()
+    before = names(site)
+    gunicorn.send(signal.SIGHUP)
+    wait_until(lambda: len(site.listener.said(RELOADED)) == 1, DEADLINE_SECS, "a reload")
+    gunicorn.wait_ready()
+    assert len(site.listener.said(LISTENING)) == 1
+
+    conf = site.folder / "conf.py"
+    # With another size: Python would take what it compiled of a file of the same second and size.
+    conf.write_text(conf.read_text().replace("unix:one", "unix:two") + "# changed\n")
+    gunicorn.send(signal.SIGHUP)
+    wait_until(lambda: len(site.listener.said(LISTENING)) == 2, DEADLINE_SECS, "the new sockets")
+    assert [text for text, _ in site.listener.kept] == [f"unix:{site.folder}/two"]
+    assert names(site) != before
+    worker = wait_until(
+        lambda: [
+            pid
+            for pid in gunicorn.workers()
+            if site.listener.said(READY, pid)[0].fields["BINDS"] == f"unix:{site.folder}/two"
+        ],
+        DEADLINE_SECS,
+        "a new worker",
+    )[0]
+    assert site.listener.said(BOOTING, worker)[0].fields["BINDS"] == f"unix:{site.folder}/two"
+    assert answering(f"unix:{site.folder}/two") == gunicorn.pid
+    site.listener.keep_paths = False
+    assert gunicorn.end() == 0
+    assert not (site.folder / "two").exists()
+
+
+# --- the facts of a worker -----------------------------------------------------------------------
+
+
+def facts(site: Site, gunicorn: Gunicorn) -> dict[str, str]:
+    """Those of its youngest worker, at its fork."""
+    workers = gunicorn.wait_ready().workers()
+    said = [site.listener.said(BOOTING, pid)[0].fields for pid in workers]
+    return dict(max(said, key=lambda one: int(one["AGE"])))
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@ALL
+def test_a_worker_says_which_configuration_its_arbiter_has_read(site: Site, version: str) -> None:
+    gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}", name="conf")
+    conf = site.folder / "conf.py"
+    said = facts(site, gunicorn)
+    assert (said["CONF"], said["CONF_DIGEST"]) == (str(conf), digest(conf))
+    assert (said["LISTENS"], said["BINDS"]) == ("1", f"unix:{site.folder}/http")
+
+    # A file that has changed since is not what the arbiter has read, until it reads it.
+    read = digest(conf)
+    conf.write_text(conf.read_text() + "# new\n")
+    gunicorn.send(signal.SIGTTIN)
+    gunicorn.wait_ready(2)
+    assert facts(site, gunicorn)["CONF_DIGEST"] == read
+    gunicorn.send(signal.SIGHUP)
+    wait_until(lambda: facts(site, gunicorn)["CONF_DIGEST"] == digest(conf), DEADLINE_SECS, "HUP")
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("arguments", "conf"),
+    [
+        (["-c", "file:conf.py"], "conf.py"),
+        (["-c", "link/conf.py"], "link/conf.py"),
+        (["--chdir", "elsewhere"], "gunicorn.conf.py"),
+        (["-c", "python:supervisor_roll.hooks", "-b", "unix:http"], ""),
+    ],
+)
+def test_a_configuration_goes_by_the_name_that_it_was_given(
+    site: Site, version: str, arguments: list[str], conf: str
+) -> None:
+    """A link stays one; the name counts from where Gunicorn was started."""
+    (site.folder / "elsewhere").mkdir()
+    (site.folder / "link").symlink_to("elsewhere")
+    (site.folder / "elsewhere" / "app.py").write_text((site.folder / "app.py").read_text())
+    for name in ("conf.py", "gunicorn.conf.py", "link/conf.py"):
+        (site.folder / name).write_text(f"bind = 'unix:{site.folder}/http'\n{HOOKS}# {name}")
+    said = facts(site, site.start_with(version, *arguments))
+    assert said["CONF"] == (str(site.folder / conf) if conf else "")
+    assert said["CONF_DIGEST"] == (digest(site.folder / conf) if conf else "")
+
+
+@ALL
+@pytest.mark.parametrize("missing", ["on_starting", "when_ready", "on_exit"])
+def test_with_a_hook_too_few_an_arbiter_says_so_and_removes_its_path_itself(
+    site: Site, version: str, missing: str
+) -> None:
+    gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}\ndel {missing}\n")
+    assert facts(site, gunicorn)["LISTENS"] == "0"
+    site.listener.keep_paths = False
+    assert gunicorn.end() == 0
+    assert not (site.folder / "http").exists()
+
+
+@ALL
+def test_a_users_own_hooks_run_beside_ours(site: Site, version: str) -> None:
+    own = "".join(
+        f"def {name}(server):\n    server.log.info('the own {name}')\n"
+        for name in ("on_starting", "when_ready", "on_exit")
+    )
+    gunicorn = site.start(version, f"bind = 'unix:http'\n{own}{HOOKS}")
+    assert facts(site, gunicorn)["LISTENS"] == "1"
+    assert gunicorn.end() == 0
+    for name in ("on_starting", "when_ready", "on_exit"):
+        assert f"the own {name}" in gunicorn.log
+    assert site.listener.said(STOPPING)
+
+
+@ALL
+@pytest.mark.parametrize("state", ["deaf", "a file there", "nothing there"])
+def test_a_path_is_removed_only_on_the_listeners_word_and_if_it_is_a_socket(
+    site: Site, version: str, state: str
+) -> None:
+    gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}").wait_ready()
+    path = site.folder / "http"
+    site.listener.keep_paths = False
+    if state == "deaf":
+        site.listener.mute = True
+    else:
+        path.unlink()
+    if state == "a file there":
+        path.write_text("precious")
+    assert gunicorn.end() == 0
+    assert path.exists() == (state != "nothing there")
+    assert "Traceback" not in gunicorn.log
+
+
+def test_with_reuse_port_the_sockets_are_left_to_gunicorn(site: Site) -> None:
+    gunicorn = site.start("27.0.1", f"bind = '127.0.0.1:{free_port()}'\nreuse_port = True\n{HOOKS}")
+    said = facts(site, gunicorn)
+    assert (said["REUSE_PORT"], said["LISTENS"]) == ("1", "0")
+    assert gunicorn.end() == 0
+    assert not {STARTING, LISTENING, STOPPING} & {one.kind for _, one in site.listener.heard}

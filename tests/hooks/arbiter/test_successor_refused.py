@@ -1,0 +1,229 @@
+"""A successor that cannot have the sockets ends, and the arbiter that serves never notices."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervisor_roll.hooks.channel import PATIENCE_SECS
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, STARTING
+from tests.harness.waiting import wait_until
+from tests.hooks.fake_listener import (
+    DEADLINE_SECS,
+    HOOKS,
+    VERSIONS,
+    Gunicorn,
+    Site,
+    answering,
+    free_port,
+)
+
+ALL = pytest.mark.parametrize("version", VERSIONS)
+
+
+def drop_one(site: Site) -> None:
+    site.listener.starting["SOCKETS"] = "\n".join(
+        [text for text, _ in site.listener.kept] + ["127.0.0.1:9"]
+    )
+
+
+WHYS: dict[str, Callable[[Site], object]] = {
+    "its rollout has ended": lambda site: site.listener.starting.update(
+        REFUSED="its rollout has ended"
+    ),
+    "the listener knows of no rollout": lambda site: site.listener.starting.update(SUCCESSOR="0"),
+    "the listener keeps no sockets": lambda site: site.listener.forget(),
+    "descriptors came for": drop_one,
+}
+
+
+@pytest.fixture
+def serving(site: Site, version: str) -> Gunicorn:
+    return site.start(
+        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}", name="old"
+    ).wait_ready()
+
+
+def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
+    assert answering(f"unix:{site.folder}/http") == serving.pid
+    assert (site.folder / "http").stat().st_ino == inode
+    assert (site.folder / "pid").read_text().strip() == str(serving.pid)
+    assert not (site.folder / "pid.2").exists()
+
+
+@ALL
+@pytest.mark.parametrize("why", WHYS)
+def test_why_it_ends_is_said_and_nothing_is_touched(
+    site: Site, version: str, serving: Gunicorn, why: str
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    WHYS[why](site)
+    successor = site.start(
+        version,
+        f"bind = ['unix:{site.folder}/http', '127.0.0.1:{free_port()}']\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
+    assert successor.exit_status() == 1
+    assert "cannot start beside the arbiter that serves" in successor.log
+    assert why in successor.log
+    assert "Listening at" not in successor.log
+    assert_untouched(site, serving, inode)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("configuration", "environment", "why"),
+    [
+        ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
+        ("reuse_port = True\n", {}, "reuse_port is set"),
+        ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
+    ],
+)
+def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_be_shared(
+    site: Site,
+    version: str,
+    serving: Gunicorn,
+    configuration: str,
+    environment: dict[str, str],
+    why: str,
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
+        successor_of=serving.pid,
+        environment=environment,
+    )
+    assert successor.exit_status() == 1
+    assert why in successor.log
+    assert "Traceback" not in successor.log
+    assert_untouched(site, serving, inode)
+
+
+@pytest.mark.parametrize("version", VERSIONS[-1:])
+@pytest.mark.parametrize("state", ["gone", "mute"])
+def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ever(
+    site: Site, version: str, serving: Gunicorn, state: str
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    site.listener.mute = state == "mute"
+    environment = {SOCKET_VARIABLE: "/nonexistent/s"} if state == "gone" else {}
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+        environment=environment,
+    )
+    assert successor.exit_status() == 1
+    assert "the listener gave no answer" in successor.log
+    assert "Traceback" not in successor.log
+    asked = len(site.listener.said(STARTING, successor.pid))
+    assert asked == 0 if state == "gone" else asked > 1
+    assert_untouched(site, serving, inode)
+
+
+@ALL
+def test_one_that_is_being_restarted_is_waited_for(
+    site: Site, version: str, serving: Gunicorn
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    site.listener.mute = True
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
+    wait_until(lambda: site.listener.said(STARTING, successor.pid), DEADLINE_SECS, "it asks")
+    site.listener.mute = False
+    successor.wait_ready()
+    assert (site.folder / "http").stat().st_ino == inode
+    assert serving.end() == 0
+    assert answering(f"unix:{site.folder}/http") == successor.pid
+
+
+@ALL
+def test_a_path_where_somebody_serves_is_never_opened_anew(
+    site: Site, version: str, serving: Gunicorn
+) -> None:
+    """The listener keeps something else of it: that path would be taken from the old arbiter."""
+    inode = (site.folder / "http").stat().st_ino
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        site.listener.forget()
+        port = other.getsockname()[1]
+        site.listener.kept = [(f"127.0.0.1:{port}", os.dup(other.fileno()))]
+        successor = site.start(
+            version,
+            f"bind = ['127.0.0.1:{port}', 'unix:{site.folder}/http']\npidfile = 'pid'\n{HOOKS}",
+            successor_of=serving.pid,
+        )
+        assert successor.exit_status() == 1
+    assert f"somebody serves on {site.folder}/http" in successor.log
+    assert_untouched(site, serving, inode)
+
+
+@ALL
+def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
+    site: Site, version: str, serving: Gunicorn
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    successor = site.start(
+        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n", successor_of=serving.pid
+    )
+    assert successor.exit_status() == 1
+    assert "KeyError: 'GUNICORN_FD'" in successor.log
+    assert not site.listener.said(STARTING, successor.pid)
+    assert answering(f"unix:{site.folder}/http") == serving.pid
+    assert (site.folder / "http").stat().st_ino == inode
+    assert (site.folder / "pid").read_text().strip() == str(serving.pid)
+
+
+@ALL
+def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_all(
+    site: Site, version: str, serving: Gunicorn
+) -> None:
+    inode = (site.folder / "http").stat().st_ino
+    (site.folder / "app.py").write_text("import nosuch\n")
+    successor = site.start(
+        version,
+        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
+        successor_of=serving.pid,
+    )
+    assert successor.exit_status() == 3
+    assert_untouched(site, serving, inode)
+
+
+@ALL
+@pytest.mark.parametrize("state", ["hung", "none", "without the new fields"])
+def test_any_other_start_goes_on_whatever_the_listener_says_and_waits_for_it_once(
+    site: Site, version: str, state: str
+) -> None:
+    environment = {}
+    hung = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    if state == "hung":
+        (site.folder / "hung").mkdir()
+        hung.bind(str(site.folder / "hung" / str(os.geteuid())))
+        environment = {SOCKET_VARIABLE: str(site.folder / "hung")}
+    elif state == "none":
+        environment = {SOCKET_VARIABLE: str(site.folder / "nothing")}
+    timed = (
+        "import pathlib, time\n"
+        "_began = time.monotonic()\n"
+        "def when_ready(server):\n"
+        "    pathlib.Path('took').write_text(str(time.monotonic() - _began))\n"
+    )
+    gunicorn = site.start(
+        version, f"bind = 'unix:{site.folder}/http'\n{timed}{HOOKS}", environment=environment
+    )
+    took = site.folder / "took"
+    wait_until(lambda: took.exists() and took.read_text(), DEADLINE_SECS, "that it listens")
+    assert answering(f"unix:{site.folder}/http") == gunicorn.pid
+    if state == "hung":
+        # Asked at its start and again once it listens: yet it has waited but once.
+        assert PATIENCE_SECS * 0.9 < float(took.read_text()) < PATIENCE_SECS * 1.9
+    hung.close()
+    assert Path(site.folder / "http").is_socket()
+    assert gunicorn.end() == 0

@@ -1,0 +1,237 @@
+"""What the listener keeps of what hooks say: the newest, and nothing of what does not belong."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
+from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.edges.supervisord import ProcessInfo
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, UNREADY, Message
+from tests.fakes.program import SUPERVISORD_PID
+from tests.fakes.site import PIDS, Site
+
+ARBITER, FIRST, SECOND = InstanceId(10, 1), InstanceId(11, 2), InstanceId(12, 3)
+
+
+def arbiter() -> Arbiter:
+    return Arbiter(ARBITER, "myapp")
+
+
+def counted(changes: object, workers: object) -> Message:
+    return Message(COUNTED, {"CHANGES": str(changes), "WORKERS": str(workers)})
+
+
+def registry(site: Site) -> ArbiterRegistry:
+    return site.coordinator.registry
+
+
+# --- an arbiter's count -----------------------------------------------------------------------
+
+
+def test_the_count_is_what_was_said_last_and_not_what_came_last() -> None:
+    one = arbiter()
+    assert one.heard_count(counted(1, 3))
+    assert one.heard_count(counted(3, 5))
+    assert not one.heard_count(counted(2, 4))  # overtaken on its way
+    assert not one.heard_count(counted(3, 5))  # each worker repeats it
+    assert one.count == 5
+
+
+@pytest.mark.parametrize(
+    "message",
+    [counted("many", 3), counted(1, "many"), counted(1, ""), counted("nan", 1), counted(1, "inf")],
+)
+def test_a_count_that_is_no_number_changes_nothing(message: Message) -> None:
+    one = arbiter()
+    with pytest.raises(BadMessage):
+        one.heard_count(message)
+    assert (one.count, one.changes) == (0, -1)
+
+
+def test_a_message_without_a_count_says_nothing_of_it() -> None:
+    assert not arbiter().heard_count(Message(COUNTED, {"CHANGES": "1"}))
+
+
+# --- a worker's words -------------------------------------------------------------------------
+
+
+def test_a_worker_is_known_by_what_it_says_in_turn() -> None:
+    one = arbiter()
+    one.heard_worker(FIRST, Message(BOOTING, {"AGE": "4"}))
+    assert one.workers[FIRST] == Worker(FIRST, 4)
+    assert one.undecided == [FIRST]
+    one.heard_worker(FIRST, Message(LOADED, {"AGE": "4"}))
+    assert one.workers[FIRST].loaded
+    one.heard_worker(FIRST, Message(UNREADY, {"AGE": "4", "STATUS": "503 No"}))
+    assert (one.ready, one.undecided, one.workers[FIRST].health) == (0, [], "503 No")
+    one.heard_worker(FIRST, Message(READY, {"AGE": "4", "BOOT_SECS": "1.25", "STATUS": "200 OK"}))
+    assert one.workers[FIRST] == Worker(
+        FIRST, 4, loaded=True, ready=True, boot_secs=1.25, health="200 OK"
+    )
+    assert one.ready == 1
+
+
+def test_a_worker_heard_late_is_known_all_the_same() -> None:
+    one = arbiter()
+    one.heard_worker(FIRST, Message(READY, {"AGE": "7"}))
+    assert one.workers[FIRST] == Worker(FIRST, 7, loaded=True, ready=True)
+
+
+@pytest.mark.parametrize("fields", [{}, {"AGE": "old"}, {"AGE": "1", "BOOT_SECS": "long"}])
+def test_a_worker_that_talks_nonsense_is_not_made_known(fields: dict[str, str]) -> None:
+    one = arbiter()
+    with pytest.raises(BadMessage):
+        one.heard_worker(FIRST, Message(READY, fields))
+    assert one.workers == {}
+
+
+def test_only_facts_about_the_arbiter_are_kept_as_such() -> None:
+    one = arbiter()
+    one.heard_worker(
+        FIRST,
+        Message(
+            BOOTING,
+            {"AGE": "1", "GUNICORN": "27.0.1", "PRELOAD": "1", "WHATEVER": "x", "STATUS": "y"},
+        ),
+    )
+    assert one.facts == {"GUNICORN": "27.0.1", "PRELOAD": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("27.0.1", (27, 0, 1)),
+        ("20.1.0", (20, 1, 0)),
+        ("21.2", (21, 2)),
+        ("23.0.0.dev1", (23, 0, 0)),
+        ("24rc1", ()),
+        ("", ()),
+        ("?", ()),
+    ],
+)
+def test_a_version_is_read_as_far_as_it_is_numbers(text: str, numbers: tuple[int, ...]) -> None:
+    assert Arbiter(ARBITER, "myapp", facts={"GUNICORN": text}).gunicorn == numbers
+
+
+def test_a_rollout_begins_with_all_known_workers_as_outdated() -> None:
+    one = arbiter()
+    one.heard_worker(FIRST, Message(READY, {"AGE": "1", "BOOT_SECS": "2"}))
+    one.heard_worker(SECOND, Message(BOOTING, {"AGE": "2"}))
+    first, second = one.outdated(now=50.0, age_secs=lambda _: 2.0)
+    assert (first.id, first.age, first.fresh, first.loaded, first.ready_since) == (
+        FIRST,
+        1,
+        False,
+        True,
+        50.0,
+    )
+    assert (second.id, second.loaded, second.ready_since) == (SECOND, False, None)
+
+
+# --- saved and taken up again -----------------------------------------------------------------
+
+
+def full_arbiter() -> Arbiter:
+    one = arbiter()
+    one.heard_count(counted(5, 2))
+    one.heard_worker(FIRST, Message(READY, {"AGE": "1", "GUNICORN": "27.0.1"}))
+    one.heard_worker(SECOND, Message(UNREADY, {"AGE": "2", "STATUS": "503"}))
+    return one
+
+
+def test_what_is_saved_comes_back_the_same() -> None:
+    one = full_arbiter()
+    assert Arbiter.thawed(json.loads(json.dumps(one.frozen()))) == one
+
+
+def test_what_another_version_saved_comes_back_as_far_as_it_is_known() -> None:
+    frozen = json.loads(json.dumps(full_arbiter().frozen()))
+    frozen["mood"] = "fine"
+    frozen["workers"][0]["mood"] = "fine"
+    del frozen["facts"], frozen["workers"][1]["health"]
+    thawed = Arbiter.thawed(frozen)
+    assert thawed.workers[FIRST] == full_arbiter().workers[FIRST]
+    assert thawed.workers[SECOND].health == ""
+    assert (thawed.count, thawed.changes, thawed.facts) == (2, 5, {})
+
+
+# --- which processes count --------------------------------------------------------------------
+
+
+def test_an_arbiter_is_a_process_that_supervisord_runs() -> None:
+    site = Site()
+    program = site.start("myapp", workers=1)
+    found = registry(site).arbiter(program.id)
+    assert found is not None
+    assert found.namespec == "myapp"
+    assert registry(site).arbiter(program.id) is found
+    assert program.id in site.table.watched
+    stranger = site.fork(PIDS + 500, PIDS + 400, "gunicorn")
+    assert registry(site).arbiter(stranger) is None
+    assert stranger not in site.table.watched
+
+
+def test_an_arbiter_that_was_started_since_is_found() -> None:
+    site = Site()
+    assert registry(site).info("myapp") is None
+    program = site.start("myapp", workers=1)
+    assert registry(site).arbiter(program.id) is None  # strangers are not looked up that often
+    site.now += 1.0
+    assert registry(site).arbiter(program.id) is not None
+    assert registry(site).info("myapp") == ProcessInfo("myapp", PIDS + 10, "RUNNING")
+
+
+def test_a_later_process_with_the_same_pid_is_another_one() -> None:
+    site = Site()
+    program = site.start("myapp", workers=1)
+    assert registry(site).arbiter(InstanceId(program.id.pid, program.id.started - 1)) is None
+
+
+def test_supervisord_is_asked_again_only_after_its_processes_have_changed() -> None:
+    site = Site()
+    site.start("myapp", workers=1)
+    assert registry(site).info("myapp") is not None
+    site.supervisord.infos = []
+    assert registry(site).info("myapp") is not None
+    registry(site).stale()
+    assert registry(site).info("myapp") is None
+
+
+def test_a_process_that_ended_is_forgotten_and_watched_no_more() -> None:
+    site = Site()
+    program = site.start("myapp", workers=2)
+    site.settle()
+    known = registry(site).arbiter(program.id)
+    first, second = known.workers if known else ()
+    assert registry(site).exited(first) == (known, False, "")
+    assert registry(site).exited(first) == (None, False, "")
+    assert first not in site.table.watched
+    assert registry(site).exited(program.id) == (known, True, "")
+    assert second not in site.table.watched
+    assert registry(site).arbiters == {}
+
+
+def test_supervisord_that_does_not_answer_is_no_error_here() -> None:
+    site = Site()
+    program = site.start("myapp", workers=1)
+    site.supervisord.unreachable = True
+    assert registry(site).info("myapp") is None
+    assert registry(site).arbiter(program.id) is None
+    site.supervisord.unreachable = False
+    assert registry(site).arbiter(program.id) is not None
+
+
+def test_what_runs_beside_the_rollouts_is_no_worker_of_the_listener() -> None:
+    site = Site()
+    site.fork(os.getpid(), SUPERVISORD_PID, "listener")
+    site.supervisord.put("roll", os.getpid(), "RUNNING")
+    site.fork(PIDS + 900, os.getpid(), "a preflight")
+    site.hear(PIDS + 900, Message(LOADED, {"AGE": "1"}))
+    assert not registry(site).arbiters
+    site.close()

@@ -1,0 +1,71 @@
+"""Who a process is does not depend on the clock, nor on what it calls itself."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from supervisor_roll.listener.edges.process_stat import TICKS, age_secs, all_stats, stat_of
+from supervisor_roll.listener.edges.process_table import ProcessTable
+from supervisor_roll.rollout.events import InstanceId
+
+
+def kernel_shows(proc: Path, pid: int, started: int, parent: int = 1, name: str = "x") -> None:
+    """A process in a /proc of our own."""
+    folder = proc / str(pid)
+    folder.mkdir(exist_ok=True)
+    rest = " ".join(["0"] * 17)
+    (folder / "stat").write_text(f"{pid} ({name}) S {parent} {rest} {started} 0 0\n")
+
+
+def test_a_step_of_the_wall_clock_makes_nobody_another(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("btime 1800000000\n")
+    kernel_shows(tmp_path, 7, 12345)
+    with selectors.DefaultSelector() as selector:
+        table = ProcessTable(selector, tmp_path)
+        before = table.identity(7)
+        (tmp_path / "stat").write_text("btime 1800003600\n")
+        assert table.identity(7) == before == InstanceId(7, 12345)
+        assert isinstance(before.started, int)
+
+
+@pytest.mark.parametrize("name", ["a) S 4 4 4", "((", "x\ny", "", ") Z 1"])
+def test_what_a_process_calls_itself_misleads_nobody(name: str, tmp_path: Path) -> None:
+    kernel_shows(tmp_path, 7, 5, parent=3, name=name)
+    found = stat_of(7, tmp_path)
+    assert found is not None
+    assert (found.id, found.parent, found.gone) == (InstanceId(7, 5), 3, False)
+
+
+@pytest.mark.parametrize("text", ["", "7 (x)", "7 (x) S", "7 x S 1", "7 (x) S one " + "0 " * 20])
+def test_what_cannot_be_read_is_nobody(text: str, tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text(text)
+    kernel_shows(tmp_path, 8, 1)
+    (tmp_path / "self").mkdir()
+    assert stat_of(7, tmp_path) is None
+    assert [one.id.pid for one in all_stats(tmp_path)] == [8]
+    assert list(all_stats(tmp_path / "missing")) == []
+
+
+def test_the_kernels_own_entry_is_read() -> None:
+    found = stat_of(os.getpid())
+    assert found is not None
+    assert (found.id.pid, found.parent, found.gone) == (os.getpid(), os.getppid(), False)
+
+
+def test_an_age_is_from_the_start_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        found = stat_of(process.pid)
+        assert found is not None
+        began = time.monotonic()
+        assert 0 <= age_secs(found.id) < 60
+        while age_secs(found.id) <= 1 / TICKS:
+            assert time.monotonic() < began + 30
+        process.communicate(b"\n")

@@ -1,0 +1,576 @@
+"""The sockets that hooks write to: one for each user, and the kernel says who wrote."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.listener.edges import share
+from supervisor_roll.listener.edges.process_stat import stat_of
+from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
+from supervisor_roll.listener.edges.received import Answer, Descriptors
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.datagram import (
+    ACK,
+    MAX_BYTES,
+    READY,
+    SOCKET_VARIABLE,
+    Message,
+    decode,
+    encode,
+)
+
+UID = os.geteuid()
+DEADLINE_SECS = 30.0
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="roll") as directory:
+        yield Path(directory) / "s"
+
+
+@pytest.fixture
+def readiness(path: Path) -> Iterator[ReadinessSocket]:
+    readiness = ReadinessSocket(str(path))
+    yield readiness
+    readiness.close()
+
+
+@pytest.fixture
+def sender(readiness: ReadinessSocket) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(DEADLINE_SECS)
+        sender.connect(f"{readiness.path}/{UID}")
+        yield sender
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def send(path: Path, data: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.sendto(data, f"{path}/{UID}")
+
+
+@pytest.fixture(autouse=True)
+def timeout() -> Iterator[None]:
+    """As in the listener, whose XML-RPC has no other way to be bounded."""
+    socket.setdefaulttimeout(DEADLINE_SECS)
+    yield
+    socket.setdefaulttimeout(None)
+
+
+# --- who wrote ----------------------------------------------------------------------------------
+
+
+def test_it_says_who_wrote_by_the_kernels_word(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    sender.send(b"mine")
+    program = (
+        "import socket, sys\n"
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "s.sendto(b'pid=1', sys.argv[1])\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, f"{readiness.path}/{UID}"], stdin=subprocess.PIPE
+    ) as child:
+        found = []
+        wait_until(lambda: bool(found.extend(readiness.receive()) or len(found) == 2))
+        child.communicate(b"")
+    assert [(one.sender.pid, one.data) for one in found] == [
+        (os.getpid(), b"mine"),
+        (child.pid, b"pid=1"),
+    ]
+    own = stat_of(os.getpid())
+    assert own is not None
+    assert found[0].sender == own.id
+
+
+def test_a_pid_that_was_given_anew_since_is_not_the_senders(path: Path) -> None:
+    """Its process began after the message was sent: the one that sent it has ended."""
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    later = InstanceId(os.getpid(), int((began + 1000) * os.sysconf("SC_CLK_TCK")))
+    readiness = ReadinessSocket(str(path), lambda pid: later)
+    send(path, b"READY=1")
+    assert readiness.receive() == []
+    readiness.close()
+
+
+def test_what_is_of_no_program_is_dropped_unread_and_not_worth_a_line(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    readiness = ReadinessSocket(str(path), lambda pid: None)
+    before = open_descriptors()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(f"{path}/{UID}")
+        for _ in range(200):
+            socket.send_fds(sender, [b"secret text"], [sender.fileno()] * 64)
+    wait_until(lambda: readiness.receive() == [] and open_descriptors() <= before)
+    lines = [one.getMessage() for one in caplog.records if "ignored" in one.getMessage()]
+    assert len(lines) == 1
+    assert f"pid {os.getpid()} of user {UID}" in lines[0]
+    assert "secret" not in caplog.text
+    readiness.close()
+
+
+def test_one_message_that_fails_costs_no_other(path: Path) -> None:
+    failing = [True]
+
+    def known(pid: int) -> InstanceId | None:
+        if failing.pop() if failing else False:
+            raise OSError("Too many open files")
+        return InstanceId(pid, 0)
+
+    readiness = ReadinessSocket(str(path), known)
+    send(path, b"one")
+    send(path, b"two")
+    assert [one.data for one in readiness.receive()] == [b"two"]
+    readiness.close()
+
+
+def test_what_is_said_is_heard_whole_and_in_order(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    sender.setblocking(False)
+    sent, heard = 0, []
+    while sent < 40:
+        try:
+            sender.send(b"%d" % sent)
+            sent += 1
+        except BlockingIOError:
+            heard += readiness.receive()
+    while len(heard) < sent:
+        heard += readiness.receive()
+    assert [int(one.data) for one in heard] == list(range(sent))
+
+
+def test_a_flood_by_a_programs_own_process_is_thinned_out(
+    readiness: ReadinessSocket, sender: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = time.monotonic()
+    for _ in range(600):
+        sender.send(b"x")
+    heard = readiness.receive()
+    for _ in range(10):
+        heard += readiness.receive()
+    seconds = int(time.monotonic() - began) + 2
+    assert 50 <= len(heard) <= 50 * seconds
+    assert len(caplog.records) == 1
+
+
+def test_whose_messages_took_long_has_them_heard_later(
+    readiness: ReadinessSocket, sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, "BURST_SECS", 0.1)
+    monkeypatch.setattr(share, "SHARE", 0.0)
+    sender.send(b"takes long")
+    (datagram,) = readiness.receive()
+    with datagram.share.spend():
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+    for _ in range(20):
+        sender.send(b"x")
+    wait_until(lambda: readiness.held_back)
+    # Nobody else has said anything, so that it goes on, a few at a time.
+    heard = readiness.receive()
+    assert 1 <= len(heard) <= 8
+
+    def all_heard() -> bool:
+        heard.extend(readiness.receive())
+        return len(heard) == 20
+
+    wait_until(all_heard)
+    assert not readiness.held_back
+
+
+def test_nothing_more_to_receive_is_no_wait(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    began = time.monotonic()
+    for _ in range(20):
+        sender.send(b"x")
+        assert len(readiness.receive()) == 1
+        assert readiness.receive() == []
+    assert time.monotonic() < began + 15
+
+
+# --- the directory ------------------------------------------------------------------------------
+
+
+def test_only_its_user_may_write_to_a_socket(readiness: ReadinessSocket, path: Path) -> None:
+    assert mode_of(path) == 0o755
+    assert [(one.name, mode_of(one)) for one in path.iterdir()] == [(str(UID), 0o600)]
+    assert path.stat().st_uid == UID
+
+
+@pytest.mark.skipif(UID != 0, reason="only root serves other users")
+def test_each_user_has_a_socket_of_its_own(readiness: ReadinessSocket, path: Path) -> None:
+    readiness.serve([65534, 0])
+    readiness.serve([65534])
+    found = {one.name: (one.stat().st_uid, mode_of(one)) for one in path.iterdir()}
+    assert found == {"0": (0, 0o600), "65534": (65534, 0o600)}
+
+
+def as_nobody(what: Callable[[], object]) -> int:
+    """Do it in a child that has become another user; its exit status."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setgroups([])
+            os.setuid(65534)
+            what()
+            os._exit(0)
+        except PermissionError:
+            os._exit(13)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(UID != 0, reason="only root serves other users")
+def test_a_worker_that_has_become_another_user_writes_to_that_users_socket(
+    readiness: ReadinessSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(path))
+    readiness.serve([65534])
+    for folder in path.parents:
+        if folder != Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+        if folder.parent == Path("/tmp"):
+            break
+    channel = Channel(patience_secs=DEADLINE_SECS)  # of its arbiter's user, as yet
+    ended, end = os.pipe()
+
+    def say() -> None:
+        os.close(end)
+        channel.tell(Message(READY, {"AGE": "1"}))
+        os.read(ended, 1)
+
+    heard: list[bytes] = []
+
+    def hear() -> None:
+        wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard))
+        os.close(end)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    assert as_nobody(say) == 0
+    thread.join()
+    os.close(ended)
+    assert [decode(data) for data in heard] == [Message(READY, {"AGE": "1"})]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        assert as_nobody(lambda: one.sendto(b"x", f"{path}/65534")) == 0
+        assert as_nobody(lambda: one.sendto(b"x", f"{path}/0")) == 13
+
+
+@pytest.mark.skipif(UID != 0, reason="needs another user")
+def test_a_folder_that_a_user_may_not_pass_is_named(readiness: ReadinessSocket, path: Path) -> None:
+    readiness.serve([65534])
+    path.parent.chmod(0o700)
+    with subprocess.Popen(
+        ["/bin/sleep", "60"], user=65534, group=65534, extra_groups=[], cwd="/"
+    ) as other:
+        why = readiness.barrier(other.pid)
+        other.kill()
+    assert "user 65534" in why
+    assert str(path) in why
+    assert "chmod o+x" in why
+    assert readiness.barrier(os.getpid()) == ""
+
+
+def test_a_new_listener_takes_the_path_over(readiness: ReadinessSocket, path: Path) -> None:
+    new = ReadinessSocket(str(path))
+    send(path, b"x")
+    assert readiness.receive() == []
+    assert [one.data for one in new.receive()] == [b"x"]
+    assert [one.name for one in path.iterdir()] == [str(UID)]
+    new.close()
+
+
+def test_a_socket_of_an_earlier_version_makes_way(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as old:
+        old.bind(str(path))
+    ReadinessSocket(str(path)).close()
+    assert path.is_dir()
+
+
+def test_a_path_as_long_as_may_be_is_fine() -> None:
+    with tempfile.TemporaryDirectory(prefix="roll") as directory:
+        path = f"{directory}/{'s' * 200}"[:96]
+        readiness = ReadinessSocket(path)
+        send(Path(path), b"x")
+        assert len(readiness.receive()) == 1
+        readiness.close()
+
+
+def test_a_parent_that_is_missing_is_an_error() -> None:
+    with pytest.raises(OSError):
+        ReadinessSocket("/nonexistent/s")
+
+
+def test_a_directory_that_others_may_write_is_refused(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+    with pytest.raises(OSError, match="may be written by others"):
+        ReadinessSocket(str(path))
+
+
+@pytest.mark.skipif(UID != 0, reason="needs another user")
+def test_a_directory_of_another_user_is_refused(path: Path) -> None:
+    path.mkdir()
+    os.chown(path, 65534, -1)
+    with pytest.raises(OSError, match="belongs to user 65534"):
+        ReadinessSocket(str(path))
+
+
+def _removed(path: Path) -> None:
+    (path / str(UID)).unlink()
+    path.rmdir()
+
+
+def _moved(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+
+
+def _replaced_by_a_file(path: Path) -> None:
+    _moved(path)
+    path.write_text("precious")
+
+
+def _replaced_by_a_link(path: Path) -> None:
+    _moved(path)
+    path.symlink_to("moved")
+
+
+def _replaced_by_a_fifo(path: Path) -> None:
+    _moved(path)
+    os.mkfifo(path)
+
+
+def _replaced_by_a_directory(path: Path) -> None:
+    _moved(path)
+    path.mkdir()
+
+
+def _socket_removed(path: Path) -> None:
+    (path / str(UID)).unlink()
+
+
+def _socket_replaced(path: Path) -> None:
+    _socket_removed(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(f"{path}/{UID}")
+
+
+def _socket_is_a_directory(path: Path) -> None:
+    _socket_removed(path)
+    (path / str(UID) / "full").mkdir(parents=True)
+
+
+def _socket_opened(path: Path) -> None:
+    (path / str(UID)).chmod(0o666)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        _removed,
+        _moved,
+        _replaced_by_a_file,
+        _replaced_by_a_link,
+        _replaced_by_a_fifo,
+        _replaced_by_a_directory,
+        _socket_removed,
+        _socket_replaced,
+        _socket_is_a_directory,
+        _socket_opened,
+    ],
+)
+def test_what_is_lost_is_bound_anew(
+    lose: Callable[[Path], None],
+    readiness: ReadinessSocket,
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    readiness.check()
+    assert caplog.text == ""
+    send(path, b"before")
+    lose(path)
+    readiness.check()
+    assert readiness.wrong == ""
+    assert len([one for one in caplog.records if "anew" in one.getMessage()]) >= 1
+    send(path, b"after")
+    heard: list[bytes] = []
+    wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard[1:]))
+    assert heard == [b"before", b"after"]
+    assert (mode_of(path), mode_of(path / str(UID))) == (0o755, 0o600)
+    kept = path.with_name("s.old")
+    assert lose is not _replaced_by_a_file or kept.read_text() == "precious"
+
+
+def test_while_it_cannot_be_bound_it_says_why_and_once(
+    readiness: ReadinessSocket, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.chmod(0o777)
+    assert readiness.check()
+    assert "may be written by others" in readiness.wrong
+    assert f"chmod 755 {path}" in readiness.wrong
+    lines = len(caplog.records)
+    assert not readiness.check()
+    assert len(caplog.records) == lines
+    assert readiness.barrier(os.getpid()) == readiness.wrong
+    path.chmod(0o755)
+    assert readiness.check()
+    assert readiness.wrong == ""
+    send(path, b"x")
+    assert len(readiness.receive()) == 1
+
+
+def test_a_parent_that_has_gone_is_told_and_its_return_is_enough(
+    readiness: ReadinessSocket, path: Path
+) -> None:
+    parent = path.parent
+    parent.rename(f"{parent}.gone")
+    readiness.check()
+    assert str(path) in readiness.wrong
+    Path(f"{parent}.gone").rename(parent)
+    readiness.check()
+    assert readiness.wrong == ""
+    send(path, b"x")
+    assert len(readiness.receive()) == 1
+
+
+# --- answers and descriptors ----------------------------------------------------------------------
+
+
+def test_a_hook_is_answered(
+    readiness: ReadinessSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(path))
+    channel = Channel(patience_secs=0.01)
+    assert channel.ask(Message(READY, {"AGE": "1"})) is None
+    (datagram,) = readiness.receive()
+    assert decode(datagram.data) == Message(READY, {"AGE": "1"})
+    assert datagram.answer is not None
+    datagram.answer.send(Message(ACK, {"SURPLUS": "0"}))
+    assert channel.ask(Message(READY)) == Message(ACK, {"SURPLUS": "0"})
+
+
+def test_an_answer_is_given_once() -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    answer = Answer(theirs.detach(), Descriptors())
+    answer.send(Message(ACK))
+    answer.send(Message(ACK))
+    answer.drop()
+    with mine:
+        assert mine.recv(1000) == encode(Message(ACK))
+        assert mine.recv(1000) == b""
+
+
+def test_a_sender_that_has_gone_or_does_not_read_is_no_error() -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    answer = Answer(theirs.detach(), Descriptors())
+    mine.close()
+    answer.send(Message(ACK))
+
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine:
+        theirs.setblocking(False)
+        try:
+            while True:
+                theirs.send(b"x" * 1000)
+        except BlockingIOError:
+            pass
+        theirs.setblocking(True)
+        Answer(theirs.detach(), Descriptors()).send(Message(ACK))  # returns
+
+
+def test_descriptors_that_come_uncalled_for_are_closed(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    before = open_descriptors()
+    with socket.socket() as one, socket.socket() as two, Path(__file__).open() as file:
+        socket.send_fds(sender, [b"many"], [one.fileno(), two.fileno(), one.fileno()])
+        socket.send_fds(sender, [b"no socket"], [file.fileno()])
+        socket.send_fds(sender, [b"too many"], [one.fileno()] * 250)
+        socket.send_fds(sender, [b""], [one.fileno()])
+    found = readiness.receive()
+    assert [one.data for one in found] == [b"many", b"no socket", b"too many", b""]
+    for datagram in found:
+        datagram.close()
+        assert datagram.answer is not None
+        datagram.answer.send(Message(ACK))
+    wait_until(lambda: open_descriptors() <= before)
+
+
+def test_more_descriptors_than_are_taken_at_once_cost_their_answers_alone(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    before = open_descriptors()
+    with socket.socket() as one:
+        for _ in range(8):
+            socket.send_fds(sender, [b"x"], [one.fileno()] * 100)
+    found = readiness.receive()
+    assert len(found) == 8
+    assert open_descriptors() < before + 500
+    assert found[-1].answer is None
+    for datagram in found:
+        datagram.close()
+        if datagram.answer is not None:
+            datagram.answer.drop()
+    wait_until(lambda: open_descriptors() <= before)
+
+
+def test_a_datagram_that_is_too_long_is_seen_to_be(
+    readiness: ReadinessSocket, sender: socket.socket
+) -> None:
+    sender.send(b"READY=1\nX=" + b"x" * MAX_BYTES)
+    (datagram,) = readiness.receive()
+    with pytest.raises(BadMessage):
+        decode(datagram.data)
+
+
+def test_an_answer_goes_to_nobody_else_whom_its_socket_leads_to(tmp_path: Path) -> None:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        with (
+            socket.socket(socket.AF_UNIX, kind) as other,
+            socket.socket(socket.AF_UNIX, kind) as to,
+        ):
+            other.bind(f"\0{tmp_path}")
+            if kind == socket.SOCK_SEQPACKET:
+                other.listen()
+            to.connect(f"\0{tmp_path}")
+            Answer(to.detach(), Descriptors()).send(Message(ACK))
+            there = other.accept()[0] if kind == socket.SOCK_SEQPACKET else other
+            there.setblocking(False)
+            with there, suppress(BlockingIOError):
+                assert not there.recv(1000)

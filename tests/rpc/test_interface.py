@@ -1,0 +1,208 @@
+"""Who may ask for what, and what becomes of it: against a real supervisord."""
+
+from __future__ import annotations
+
+import json
+from xmlrpc.client import Fault
+
+import pytest
+from supervisor.xmlrpc import Faults
+
+from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.mailbox import Report, Status
+from tests.rpc.supervised import Supervised, wait_for
+
+IDLE = ("idle", "not running: it is STOPPED")
+
+
+@pytest.mark.parametrize(
+    ("names", "programs", "skipped", "wildcard"),
+    [
+        (["myapp"], ["myapp"], [], False),
+        (["myapp:myapp"], ["myapp"], [], False),
+        (["web:two", "web:one", "web:two"], ["web:two", "web:one"], [], False),
+        (["web:*"], ["web:one", "web:two"], [], True),
+        (["web:"], ["web:one", "web:two"], [], True),
+        (["myapp", "web:*", "web:one"], ["myapp", "web:one", "web:two"], [], True),
+        (["idle:*"], [], [IDLE], True),
+        (["all"], ["myapp", "web:one", "web:two"], [IDLE], True),
+    ],
+)
+def test_names_are_expanded_as_supervisorctl_reads_them(
+    site: Supervised,
+    names: list[str],
+    programs: list[str],
+    skipped: list[tuple[str, str]],
+    wildcard: bool,
+) -> None:
+    receipt = site.request(*names, max_surge="2")
+    assert sorted(receipt.programs) == sorted(programs)
+    assert receipt.skipped == skipped
+    if "all" not in names:
+        assert receipt.programs == programs
+    pending = {request.id: request for request in site.exchange().requests}
+    assert (receipt.id in pending) == bool(programs)
+    if programs:
+        request = pending[receipt.id]
+        assert (request.kind, request.programs, request.values, request.by, request.wildcard) == (
+            wire.ROLLOUT,
+            receipt.programs,
+            {"max_surge": "2"},
+            "a test",
+            wildcard,
+        )
+        assert request.at > 1e9
+    else:
+        assert site.reports(receipt.id).done
+    site.exchange(taken=list(pending), done=list(pending))
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "says"),
+    [
+        (["nosuch"], Faults.BAD_NAME, "nosuch: ERROR (no such process)"),
+        (["myapp", "nosuch"], Faults.BAD_NAME, "nosuch: ERROR (no such process)"),
+        (["web"], Faults.BAD_NAME, "web: ERROR (no such process)"),
+        (["web:three"], Faults.BAD_NAME, "web:three: ERROR (no such process)"),
+        (["nosuch:*"], Faults.BAD_NAME, "nosuch:*: ERROR (no such group)"),
+        (["idle"], Faults.NOT_RUNNING, "idle: ERROR (not running: it is STOPPED)"),
+        (["a\x00\x1b[2J\ud800"], Faults.BAD_NAME, "a??[2J?: ERROR (no such process)"),
+        ([], Faults.BAD_ARGUMENTS, "names is empty"),
+    ],
+)
+def test_a_name_that_cannot_be_rolled_is_a_fault(
+    site: Supervised, names: list[str], code: int, says: str
+) -> None:
+    with pytest.raises(Fault) as caught:
+        site.request(*names)
+    assert caught.value.faultCode == code
+    assert says in caught.value.faultString
+    assert site.exchange().requests == []
+
+
+def test_an_abort_is_for_a_program_whether_it_runs_or_not(site: Supervised) -> None:
+    receipt = site.request("idle", "all", kind=wire.ABORT)
+    assert sorted(receipt.programs) == ["idle", "myapp", "web:one", "web:two"]
+    assert receipt.skipped == []
+    [request] = site.exchange().requests
+    assert request.kind == wire.ABORT
+    site.exchange(taken=[request.id], done=[request.id])
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "code"),
+    [
+        ("request", ["{"], Faults.BAD_ARGUMENTS),
+        ("request", [3], Faults.BAD_ARGUMENTS),
+        ("request", ['{"kind": "reboot", "names": ["myapp"]}'], Faults.BAD_ARGUMENTS),
+        ("request", [], Faults.INCORRECT_PARAMETERS),
+        ("reports", ["nosuch", 0], Faults.BAD_NAME),
+        ("reports", [["nosuch"], 0], Faults.BAD_ARGUMENTS),
+        ("_listener", [], Faults.UNKNOWN_METHOD),
+    ],
+)
+def test_a_malformed_call_is_a_fault(
+    site: Supervised, method: str, arguments: list[object], code: int
+) -> None:
+    with pytest.raises(Fault) as caught:
+        getattr(site.server.roll, method)(*arguments)
+    assert caught.value.faultCode == code
+
+
+def test_a_request_is_handed_out_until_it_is_taken_and_never_again(site: Supervised) -> None:
+    job = site.request("myapp").id
+    assert [request.id for request in site.exchange().requests] == [job]
+    assert [request.id for request in site.exchange(hello=True).requests] == [job]
+    assert site.exchange(taken=[job]).requests == []
+    assert site.exchange(hello=True).requests == []
+    site.exchange(done=[job])
+
+
+def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Supervised) -> None:
+    job = site.request("myapp").id
+    site.exchange(
+        taken=[job],
+        reports=[
+            Report(job, "myapp", wire.WARNING, {"text": f"number {n}: \x1b \u2603"}) for n in (1, 2)
+        ],
+    )
+    found = site.reports(job)
+    assert [(one.seq, one.facts["text"]) for one in found.reports] == [
+        (1, "number 1: \x1b \u2603"),
+        (2, "number 2: \x1b \u2603"),
+    ]
+    assert (found.done, found.listener) == (False, "RUNNING")
+    site.exchange(reports=[Report(job, "myapp", wire.COMPLETE)], done=[job])
+    later = site.reports(job, since=2)
+    assert [(one.seq, one.kind) for one in later.reports] == [(3, wire.COMPLETE)]
+    assert later.done
+
+
+def test_a_listener_that_says_hello_gets_what_an_earlier_one_left(site: Supervised) -> None:
+    job = site.request("web:one").id
+    site.exchange(taken=[job], state='{"x": "\u2603"}')
+    site.exchange()
+    assert site.exchange().state == ""
+    hello = site.exchange(hello=True)
+    assert (hello.state, hello.config, hello.jobs) == ('{"x": "\u2603"}', str(site.conf), [job])
+    site.exchange(done=[job], state="")
+    assert site.exchange(hello=True).jobs == []
+
+
+def test_statuses_are_what_was_said_last_without_programs_that_are_gone(site: Supervised) -> None:
+    site.exchange(statuses={"myapp": Status(wire.COMPLETE, 1.0)})
+    site.exchange(
+        statuses={"web:one": Status(wire.FAILED, 2.0, why="no"), "gone": Status(wire.FAILED, 1.0)}
+    )
+    overview = wire.decode_overview(site.server.roll.status())
+    assert overview.programs == {"web:one": Status(wire.FAILED, 2.0, why="no")}
+    assert overview.listener == {"pid": site.info("roll")["pid"], "state": "RUNNING"}
+
+
+def test_a_rollout_that_the_listener_began_by_itself_can_be_followed(site: Supervised) -> None:
+    site.exchange(reports=[Report("watched-1", "myapp", wire.BEGAN)])
+    overview = wire.decode_overview(site.server.roll.status())
+    assert [(job.id, job.programs) for job in overview.jobs] == [("watched-1", ["myapp"])]
+    site.exchange(done=["watched-1"])
+    assert site.reports("watched-1").done
+
+
+def test_all_http_servers_share_one_mailbox(site: Supervised) -> None:
+    job = site.request("myapp", server=site.inet_server).id
+    assert [request.id for request in site.exchange().requests] == [job]
+    site.exchange(
+        server=site.inet_server,
+        taken=[job],
+        done=[job],
+        reports=[Report(job, "myapp", wire.COMPLETE)],
+    )
+    assert [one.kind for one in site.reports(job).reports] == [wire.COMPLETE]
+
+
+def test_a_request_waits_for_a_listener_that_starts_again_and_not_for_a_stopped_one(
+    site: Supervised,
+) -> None:
+    site.server.supervisor.stopProcess("roll")
+    with pytest.raises(Fault) as caught:
+        site.request("myapp")
+    assert caught.value.faultCode == Faults.FAILED
+    assert "listener roll is STOPPED" in caught.value.faultString
+    assert "supervisorctl start roll" in caught.value.faultString
+    site.server.supervisor.startProcess("roll")
+    wait_for(lambda: site.info("roll")["statename"] == "RUNNING")
+    job = site.request("myapp").id
+    assert [request.id for request in site.exchange(hello=True).requests] == [job]
+    site.exchange(taken=[job], done=[job])
+
+
+def test_the_methods_describe_themselves(site: Supervised) -> None:
+    methods = [
+        name.removeprefix("roll.")
+        for name in site.server.system.listMethods()
+        if name.startswith("roll.")
+    ]
+    assert len(methods) == 12
+    for method in methods:
+        signature = site.server.system.methodSignature(f"roll.{method}")
+        assert signature[0] == "string"
+        assert json.dumps(site.server.system.methodHelp(f"roll.{method}"))
