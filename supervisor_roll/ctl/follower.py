@@ -73,8 +73,8 @@ class Follower:
         for program, outcome in self.outcomes.items():
             if outcome not in wire.FINAL:
                 self._screen.say(
-                    f"{program}: the listener ended this rollout without a word on"
-                    " its outcome: see rollstatus and the listener's log"
+                    f"{program}: the listener ended this rollout without reporting"
+                    " an outcome: see rollstatus and the listener's log"
                 )
         if update and set(self.outcomes.values()) <= {wire.SKIPPED}:
             self._screen.say("nothing was rolled" if self._noted else "no changes")
@@ -145,9 +145,9 @@ class Follower:
             deaf.renewed()
         else:
             deaf.tried(
-                f"the listener is {state or 'no longer configured'}, so nobody carries this"
-                " rollout on; what serves keeps serving. Once the listener runs again it takes"
-                " it up: follow with `rollstatus --follow`"
+                f"the listener is {state or 'no longer configured'}, so this rollout"
+                " is on hold; what serves keeps serving. The listener carries on once it runs"
+                " again: follow with `rollstatus --follow`"
             )
 
 

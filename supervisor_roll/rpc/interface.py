@@ -234,8 +234,9 @@ class RollRPCInterface:
         if namespec is None:
             raise RPCError(
                 Faults.FAILED,
-                f"process {said.pid} is no event listener that this supervisord started; the"
-                " command of [eventlistener:roll] must exec it, as in conf.d/roll.conf",
+                f"process {said.pid} claims to be the listener but was not started by this"
+                " supervisord; the command of [eventlistener:roll] must exec it, as in"
+                " conf.d/roll.conf",
             )
         self._mailbox.listener = (said.pid, namespec)
         answer = self._mailbox.exchange(said, time.monotonic(), time.time())
@@ -272,7 +273,7 @@ class RollRPCInterface:
             )
 
     def _no_listener(self) -> str:
-        """What to do if no listener has spoken, or the one that has is configured no more."""
+        """What to do if no listener has connected, or the one that had is no longer configured."""
         pools = [
             group
             for group in self._supervisord.process_groups.values()

@@ -152,7 +152,7 @@ class Mailbox:
         for id, (request, since) in list(self._pending.items()):
             if now - since > PENDING_SECS:
                 del self._pending[id]
-                why = f"no listener took it within {PENDING_SECS:g} s; ask again"
+                why = f"no listener picked this up within {PENDING_SECS:g} s; try again"
                 for program in request.programs:
                     self._jobs[id].add(Report(id, program, wire.REFUSED, {"why": why}, at))
                 self._jobs[id].done = True

@@ -91,7 +91,7 @@ class Successors:
         """
         if not _is_secs(drain_secs):
             raise RPCError(Faults.BAD_ARGUMENTS, f"drain_secs: more than 0, not {drain_secs!r:.40}")
-        supervisord.reap()  # one that has just ended is none to promote
+        supervisord.reap()  # a successor that has just exited must not be promoted
         namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.config is None:

@@ -61,7 +61,7 @@ PROGRESSING, PAUSED, IDLE = "progressing", "paused", "idle"
 LISTENING = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 # How a fault begins that says that there is no listener, and how if one is on its way.
 NO_LISTENER = "no listener"
-NO_LISTENER_YET = "no listener has spoken yet"
+NO_LISTENER_YET = "the listener has not connected yet"
 
 # What the listener alone has in its environment, and shows with what it alone may ask for.
 TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"

@@ -151,7 +151,7 @@ def test_a_strategy_that_is_none_is_a_wrong_usage(site: Supervised) -> None:
         (
             "broken",
             {"why": "the successor exited with status 1", "pid": 0},
-            "BROKEN: the successor exited with status 1",
+            "FAILING: the successor exited with status 1",
         ),
     ],
 )

@@ -85,6 +85,6 @@ def test_without_a_listener_it_says_what_to_include(make_site: Callable[..., Sup
         0,
         (
             "no program has been rolled since supervisord's start\n"
-            "no listener has spoken yet: no rollout is possible\n"
+            "the listener has not connected yet: no rollout is possible\n"
         ),
     )

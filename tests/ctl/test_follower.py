@@ -79,7 +79,7 @@ def test_a_listener_that_starts_again_is_endured_and_one_that_stays_away_is_not(
     follow(
         Client(some(listener="BACKOFF"), some(wire.COMPLETE, done=True)), "myapp", patience_secs=0.0
     )
-    with pytest.raises(Lost, match="the listener is FATAL, so nobody carries this rollout on"):
+    with pytest.raises(Lost, match="the listener is FATAL, so this rollout is on hold"):
         follow(Client(away), "myapp", patience_secs=0.0)
 
 
@@ -128,7 +128,7 @@ def test_a_note_on_a_program_that_nobody_named_owes_no_outcome() -> None:
         "myapp",
     )
     assert follower.succeeded
-    assert "without a word" not in text
+    assert "without reporting" not in text
 
 
 @pytest.mark.parametrize(

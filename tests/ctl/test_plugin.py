@@ -105,7 +105,7 @@ def test_a_failed_rollout_says_why_and_what_serves(site: Supervised) -> None:
         1,
         """\
 myapp: rolling 2 workers (surge 1, unavailable 0)
-myapp: BROKEN: worker 11 failed to boot:
+myapp: FAILING: worker 11 failed to boot:
     Traceback (most recent call last):
       File "app.py"
     Oops
@@ -142,7 +142,7 @@ def test_several_programs_end_with_one_line_on_all(site: Supervised) -> None:
         ),
         (
             [["done"]],
-            "myapp: the listener ended this rollout without a word on its outcome: see"
+            "myapp: the listener ended this rollout without reporting an outcome: see"
             " rollstatus and the listener's log\n",
         ),
     ],

@@ -60,8 +60,8 @@ def test_with_names_it_is_asked_for_these(site: Supervised) -> None:
         ([skipped("myapp")], "myapp: skipped: its configuration has not changed\nno changes\n"),
         ([note("", SECTIONLESS)], f"{SECTIONLESS}\nnothing was rolled\n"),
         (
-            [note("myapp", "supervisord heeds from now on: stopwaitsecs")],
-            "myapp: supervisord heeds from now on: stopwaitsecs\nnothing was rolled\n",
+            [note("myapp", "now in effect: stopwaitsecs")],
+            "myapp: now in effect: stopwaitsecs\nnothing was rolled\n",
         ),
         ([["report", "myapp", "invented", {}]], "myapp: invented {}\nnothing was rolled\n"),
     ],
@@ -88,7 +88,7 @@ def test_nothing_to_do_is_no_error(site: Supervised, steps: list[Any], says: str
             [["report", "myapp", "began", BEGAN]],
             "myapp: rolling 2 workers (surge 1, unavailable 0)\n"
             "myapp: the listener ended this rollout"
-            " without a word on its outcome: see rollstatus and the listener's log\n",
+            " without reporting an outcome: see rollstatus and the listener's log\n",
         ),
         (
             [["report", "myapp", "failed", {"why": "Oops"}], skipped("web:one", "not rolled")],

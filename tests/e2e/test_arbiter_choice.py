@@ -64,7 +64,7 @@ def test_only_what_supervisord_itself_heeds_has_changed(site: Site) -> None:
     )
     assert site.rpc.supervisor.reloadConfig() == [[[], ["web"], []]]
     said = _rolls_workers(site)
-    assert "supervisord heeds from now on: priority, startretries, stopsignal, stopwaitsecs" in said
+    assert "now in effect: priority, startretries, stopsignal, stopwaitsecs" in said
     assert site.rpc.supervisor.reloadConfig() == UNCHANGED
     assert "web: stopped" in site.ctl("stop", "web").output
     assert "Handling signal: quit" in site.log("web")

@@ -37,7 +37,7 @@ def test_no_bad_release_takes_a_good_one_down(
             site.deploy(boot)
             ran = site.ctl("rollrestart", "web")
             assert ran.status == 1, f"{boot}: {ran.output}"
-            for text in ("BROKEN", "2 outdated, 0 fresh", *said):
+            for text in ("FAILING", "2 outdated, 0 fresh", *said):
                 assert text in ran.output, f"{boot}: {ran.output}"
             assert site.wait_ready("web", WORKERS).children == before.children, boot
             assert site.boots("web") == forks + 1, boot

@@ -27,7 +27,7 @@ def test_a_release_that_answers_worse_is_found_out(
     with site.load("web", path="/_status"):
         ran = site.ctl("rollrestart", "web")
     assert ran.status == 1, ran.output
-    assert "BROKEN: the fresh workers answer worse: " in ran.output
+    assert "FAILING: the fresh workers answer worse: " in ran.output
     assert site.wait_ready("web", WORKERS).children == before.children
 
 

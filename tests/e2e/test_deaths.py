@@ -21,7 +21,7 @@ def test_an_outdated_worker_is_killed_in_the_middle(make_site: Callable[..., Sit
     site.wait_booting("web", 1)
     victim = max(before.children)
     os.kill(victim, signal.SIGKILL)
-    roll.wait_says(f"worker {victim} left by itself")
+    roll.wait_says(f"worker {victim} exited on its own")
     site.open_gate("v2")
     ran = roll.wait()
     assert ran.status == 0, ran.output

@@ -88,7 +88,7 @@ def test_nothing_is_heard_any_more_and_what_was_added_is_taken_back(
         with nothing_heard(site):
             ran = site.ctl(*roll, "--ready-timeout=3", "web")
             assert ran.status == 1, ran.output
-            assert f"BROKEN: {why}" in re.sub(r"\d{2,}", "N", ran.output)
+            assert f"FAILING: {why}" in re.sub(r"\d{2,}", "N", ran.output)
             settled(site)
             begun = site.ctl_start(*roll, "--ready-timeout=60", "web")
             wait_until(lambda: processes(site) > 1 + WORKERS, 30, "one more runs")

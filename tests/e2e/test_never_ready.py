@@ -27,7 +27,7 @@ def test_a_hanging_import_times_out_and_is_killed(site: Site) -> None:
         (hanging,) = site.wait_booting("web", 1).booting
         ran = roll.wait()
     assert ran.status == 1, ran.output
-    assert f"BROKEN: worker {hanging} was not ready within 2 s" in ran.output
+    assert f"FAILING: worker {hanging} was not ready within 2 s" in ran.output
     assert f"worker {hanging} has not left after" in ran.output
     assert "sent it KILL" in ran.output
     assert not psutil.pid_exists(hanging)

@@ -42,7 +42,7 @@ def test_it_is_put_back_and_the_fresh_one_is_rolled_back(make_site: Callable[...
     assert ran.status == 1, ran.output
     for said in (
         f"1/{WORKERS}  worker ",
-        "BROKEN: ",
+        "FAILING: ",
         "ImportError: this release boots only once",
         f"failed; running on_failure: {PUT_BACK}",
         "on_failure has run (",

@@ -55,7 +55,7 @@ def test_a_release_that_cannot_be_loaded_touches_no_worker(
     site.add_release("bad", boot=boot)
     site.deploy("bad")
     ran = _untouched(site)
-    for text in ("BROKEN: preflight: ", "2 outdated, 0 fresh", *FAILURES[boot]):
+    for text in ("FAILING: preflight: ", "2 outdated, 0 fresh", *FAILURES[boot]):
         assert text in ran.output, ran.output
 
 

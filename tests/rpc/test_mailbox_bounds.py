@@ -73,7 +73,7 @@ def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
     found, done = mailbox.reports(old, 0) or ([], False)
     assert done
     assert [(one.program, one.kind) for one in found] == [("myapp", wire.REFUSED)]
-    assert "ask again" in found[0].facts["why"]
+    assert "try again" in found[0].facts["why"]
 
 
 def test_a_request_taken_late_is_not_refused() -> None:

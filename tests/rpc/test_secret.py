@@ -126,6 +126,6 @@ def test_a_process_that_is_no_listener_of_ours_cannot_speak_as_one(site: Supervi
     for pid in (site.info("myapp")["pid"], os.getpid(), 1):
         code, text = fault(site.listener.exchange, wire.encode(Exchange(pid, hello=True)))
         assert code == Faults.FAILED
-        assert f"process {pid} is no event listener that this supervisord started" in text
+        assert f"process {pid} claims to be the listener but was not started" in text
         assert "must exec it" in text
     assert site.exchange(hello=True).config == str(site.conf)

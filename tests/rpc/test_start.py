@@ -21,7 +21,7 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     assert environment["SUPERVISOR_ROLL_SOCKET"] == str(site.folder / "s_roll.sock")
     assert environment["SUPERVISOR_ROLL_PYTHON"] == sys.executable
     assert environment["SUPERVISOR_ROLL_CONFIG"] == str(site.conf)
-    with pytest.raises(Fault, match="FAILED: no listener has spoken yet"):
+    with pytest.raises(Fault, match="FAILED: the listener has not connected yet"):
         site.request("myapp")
     site.exchange(hello=True, state="old")
     old = site.request("myapp").id

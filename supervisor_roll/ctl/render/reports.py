@@ -80,7 +80,7 @@ def _promoted(facts: Facts, told: str) -> list[str]:
 
 
 def _left(facts: Facts, told: str) -> list[str]:
-    return with_why(f"worker {facts.count('pid')} left by itself", facts.text("why"), ": ")
+    return with_why(f"worker {facts.count('pid')} exited on its own", facts.text("why"), ": ")
 
 
 def _stuck(facts: Facts, told: str) -> list[str]:
@@ -101,7 +101,7 @@ def _warning(facts: Facts, told: str) -> list[str]:
 
 
 def _broken(facts: Facts, told: str) -> list[str]:
-    return with_why("BROKEN:", facts.text("why"))
+    return with_why("FAILING:", facts.text("why"))
 
 
 def _complete(facts: Facts, told: str) -> list[str]:

@@ -30,7 +30,7 @@ def overview_lines(found: wire.Overview, names: list[str] | None, now: float) ->
     for job in jobs_of(found.jobs, names):
         lines += _job_lines(job, found.programs)
     if found.listener is None:
-        lines.append("no listener has spoken yet: no rollout is possible")
+        lines.append(f"{wire.NO_LISTENER_YET}: no rollout is possible")
     elif found.listener.get("state") not in wire.LISTENING:
         lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
     elif found.listener.get("trouble"):

@@ -105,7 +105,7 @@ class ReadinessSocket:
             lost = self._lost()
             if lost:
                 if not before:
-                    log.warning("%s %s: it is made anew", self.path, lost)
+                    log.warning("%s %s: it is created again", self.path, lost)
                 old, self._directory = self._directory, -1
                 if old >= 0:
                     os.close(old)
@@ -173,7 +173,7 @@ class ReadinessSocket:
             if one is not None and not lost:
                 continue
             if lost and not self.wrong:
-                log.warning("%s/%d %s: it is bound anew", self.path, uid, lost)
+                log.warning("%s/%d %s: it is bound again", self.path, uid, lost)
             try:
                 self._sockets[uid] = UserSocket(self._directory, uid, self._known, self._wake)
             except OSError as error:

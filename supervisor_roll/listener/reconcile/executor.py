@@ -33,10 +33,10 @@ log = logging.getLogger("supervisor_roll")
 
 REMOVE_SECS = 1.0
 _SAYS = {
-    ADOPT: "supervisord heeds from now on what has changed",
-    RESIZE: "its processes are as many as configured now",
+    ADOPT: "what has changed is now in effect",
+    RESIZE: "it now has as many processes as configured",
     ADD: "added, and started as it is configured",
-    REMOVE: "it is configured no more: it stops, and is removed then",
+    REMOVE: "it is no longer configured: it stops, and is then removed",
 }
 
 

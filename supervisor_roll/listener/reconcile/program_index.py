@@ -1,4 +1,4 @@
-"""Which program each process is of. Once it is configured no more, nobody but us knows that."""
+"""Which program each process belongs to. We remember it: supervisord forgets removed ones."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class RequestedUpdate:
     def _resize(self, resize: Resize) -> None:
         lacking = self.owners.of(resize) - self.configuration.sections
         if lacking:
-            self._leave(resize.group, "has other processes now", lacking, resize.group)
+            self._leave(resize.group, "now has other processes", lacking, resize.group)
         elif resize.refused:
             self.left.append(f"{resize.group}: {resize.refused}")
         else:
@@ -106,7 +106,7 @@ class RequestedUpdate:
         return not why
 
     def _whole_groups(self) -> None:
-        """The groups that are new, and those that are configured no more."""
+        """The groups that are new, and those that are no longer configured."""
         before = {group: self.owners.in_group(group) for group in self.found.removed}
         moved: set[str] = set()
         added, removed = [], []
@@ -136,10 +136,10 @@ class RequestedUpdate:
             if group in moved or not self._wanted_group(group, before[group]):
                 continue
             if group in self.owners.groups:
-                removed.append(Operation(REMOVE, [group], "it is configured no more"))
+                removed.append(Operation(REMOVE, [group], "it is no longer configured"))
             else:
                 self.left.append(
-                    f"{group} is configured no more and had no [roll:] section: "
+                    f"{group} is no longer configured and had no [roll:] section: "
                     f"supervisorctl update {group}"
                 )
         self.turns += added + removed

@@ -68,7 +68,7 @@ def admit(
         young = registry.table.age_secs(identity) < settings.ready_timeout_secs
         barrier = registry.barrier(identity) if found.gunicorn else ""
         if barrier:
-            return Refusal(f"its Gunicorn (pid {identity.pid}) has not been heard: {barrier}")
+            return Refusal(f"nothing heard from its Gunicorn (pid {identity.pid}): {barrier}")
         if found.awaits and young and waits:
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
@@ -86,7 +86,7 @@ def admit(
     few = heard < max(arbiter.count, 1) and not registry.corrected(arbiter, now)
     # One that still boots, or that we have not heard yet, is not to be counted as lost.
     if waits and few:
-        return Waiting(f"a word of all of its workers: {heard} of {arbiter.count} heard so far")
+        return Waiting(f"all of its workers to report: {heard} of {arbiter.count} so far")
     pids = ", ".join(
         str(one.pid)
         for one in arbiter.undecided
@@ -97,11 +97,9 @@ def admit(
     if few:
         barrier = registry.barrier(identity)
         if barrier:
-            return Refusal(
-                f"only {heard} of its {arbiter.count} workers have been heard: {barrier}"
-            )
+            return Refusal(f"only {heard} of its {arbiter.count} workers reported: {barrier}")
         return Refusal(
-            f"only {heard} of its {arbiter.count} workers have been heard within "
+            f"only {heard} of its {arbiter.count} workers reported within "
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
             "have as many as it wants, or they have been idle since this listener started"
         )

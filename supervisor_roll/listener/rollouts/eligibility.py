@@ -10,7 +10,7 @@ from supervisor_roll.rollout.settings import Settings
 # SyntaxError, and is as ready as any.
 RELOADS = (
     "it has reload: a worker whose release does not load may serve the error in place of the "
-    "application, and each would take what is deployed by itself; turn reload off, in its "
+    "application, and each would load a new release on its own; turn reload off, in its "
     "gunicorn.conf.py or its command (--reload)"
 )
 

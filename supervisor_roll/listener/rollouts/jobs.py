@@ -156,7 +156,7 @@ class Jobs:
             raise
         except Exception as error:
             log.exception("%s", run.namespec)
-            why = f"what it tells of itself could not be used: {error!r:.200}"
+            why = f"what it reports could not be used: {error!r:.200}"
             self.over(run, REFUSED, {"why": why})
 
     def restored(self, run: Run) -> None:
@@ -268,7 +268,7 @@ class Jobs:
                 request.id,
                 namespec,
                 REFUSED,
-                {"why": "it has failed, and on_failure runs: that ends by itself"},
+                {"why": "it has failed, and on_failure is running, which ends on its own"},
             )
         elif request.kind == ABORT:
             self.over(run, ABORTED, {"why": f"aborted by {request.by} before anything was touched"})

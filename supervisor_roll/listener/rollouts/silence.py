@@ -85,8 +85,8 @@ def silence(table: ProcessTable, identity: InstanceId, spoke: bool) -> Silence:
     if spoke:
         return Silence(
             True,
-            f"its arbiter (pid {pid}) has been heard, and none of its workers: they fail to boot, "
-            "or hang there; the program's log says why",
+            f"its arbiter (pid {pid}) has reported, but none of its workers has: they fail to "
+            "boot, or hang there; the program's log says why",
             "its first worker",
         )
     return Silence(
@@ -115,12 +115,11 @@ def _unhooked(pid: int, own: Executed, forked: bool) -> Silence:
         )
     return Silence(
         True,
-        f"its Gunicorn (pid {pid}) has not been heard: it runs without the hooks, or its command "
-        "does not pass on the environment (env -i, sudo), or it was started while this listener "
-        f"was not running and has been idle since; end its gunicorn.conf.py with: {HOOK_LINE} -- "
-        "and restart it once",
-        "a first word of its Gunicorn, which comes once a worker has loaded the application, and "
-        "never if the hooks are missing",
+        f"nothing heard from its Gunicorn (pid {pid}): the hooks are not installed, or its command "
+        "does not pass on the environment (env -i, sudo), or it started before this listener and "
+        f"has been idle since; end its gunicorn.conf.py with: {HOOK_LINE} -- and restart it once",
+        "the first report of its Gunicorn, which comes once a worker has loaded the application, "
+        "and never if the hooks are missing",
     )
 
 

@@ -104,7 +104,7 @@ class RolloutStarter:
                     run.namespec,
                     (
                         "supervisord runs an earlier version of supervisor_roll: restart it once, "
-                        "to have the configuration looked at"
+                        "so that changes of the configuration are noticed"
                     ),
                 )
             elif settings.strategy == WORKERS:
@@ -161,10 +161,10 @@ class RolloutStarter:
         try:
             self._jobs.supervisord.adopt(run.namespec)
             self._jobs.outbox.report(
-                run.job.id, run.namespec, NOTE, {"text": f"supervisord heeds from now on: {keys}"}
+                run.job.id, run.namespec, NOTE, {"text": f"now in effect: {keys}"}
             )
         except Unreachable as error:
-            self._jobs.warn(run.namespec, f"the changes of {keys} are not in force: {error}")
+            self._jobs.warn(run.namespec, f"the changes of {keys} are not in effect: {error}")
 
     def preflight(
         self, run: Run, settings: Settings, arbiter: Arbiter, changed: bool = False

@@ -48,8 +48,8 @@ def lines(kind: str, told: str = "", **facts: Any) -> list[str]:
             {"old": 4712, "new": 4790, "boot_secs": 3.051, "health": "", "done": 1, "total": 4},
             "1/4  worker 4712 -> 4790  booted in 3.05 s",
         ),
-        ("left", {"pid": 7, "why": "exit status 3"}, "worker 7 left by itself: exit status 3"),
-        ("left", {"pid": 7, "why": ""}, "worker 7 left by itself"),
+        ("left", {"pid": 7, "why": "exit status 3"}, "worker 7 exited on its own: exit status 3"),
+        ("left", {"pid": 7, "why": ""}, "worker 7 exited on its own"),
         (
             "stuck",
             {"pid": 7, "secs": 60.0, "signal": "ABRT"},
@@ -62,7 +62,7 @@ def lines(kind: str, told: str = "", **facts: Any) -> list[str]:
             "worker 7 has not left after 65 s: sent it KILL",
         ),
         ("warning", {"text": "preload_app is on"}, "warning: preload_app is on"),
-        ("broken", {"why": "worker 7 died", "pid": 7}, "BROKEN: worker 7 died"),
+        ("broken", {"why": "worker 7 died", "pid": 7}, "FAILING: worker 7 died"),
         (
             "complete",
             {**ENDED, "secs": 123.4, "replaced": 4, "min_ready": 3},
@@ -104,7 +104,7 @@ def test_where_nothing_serves_that_is_said() -> None:
 def test_a_traceback_is_indented_and_only_its_middle_is_left_out() -> None:
     why = "\n".join(["cannot boot:", *(f"  line {n}" for n in range(100)), "KeyError: 'x'\n"])
     got = lines("broken", why=why, pid=7)
-    assert got[0] == "myapp: BROKEN: cannot boot:"
+    assert got[0] == "myapp: FAILING: cannot boot:"
     assert got[1:3] == ["    ...", "      line 63"]
     assert got[-1] == "    KeyError: 'x'"
     assert len(got) == 40

@@ -427,7 +427,7 @@ def test_what_is_lost_is_bound_anew(
     lose(path)
     readiness.check()
     assert readiness.wrong == ""
-    assert len([one for one in caplog.records if "anew" in one.getMessage()]) >= 1
+    assert len([one for one in caplog.records if ": it is " in one.getMessage()]) >= 1
     send(path, b"after")
     heard: list[bytes] = []
     wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard[1:]))

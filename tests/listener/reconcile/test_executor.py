@@ -122,7 +122,7 @@ def test_what_supervisord_heeds_at_once_is_adopted_by_itself(site: Site) -> None
     [job] = jobs(site)
     assert site.reports(job) == [("myapp", NOTE)]
     assert texts(site, job) == [
-        "supervisord heeds from now on what has changed (its configuration has changed: stopsignal)"
+        "what has changed is now in effect (its configuration has changed: stopsignal)"
     ]
     assert site.is_done(job)
     assert site.signals == ["adopt myapp"]
@@ -281,7 +281,7 @@ def test_all_that_takes_no_rollout_is_done_and_told(manual_site: Site) -> None:
     job = update(manual_site)
     assert manual_site.signals == ["resize myapp", "add other"]
     assert site_texts(manual_site, job) == {
-        "myapp": "its processes are as many as configured now (its processes have changed: "
+        "myapp": "it now has as many processes as configured (its processes have changed: "
         "myapp:more added)",
         "other": "added, and started as it is configured (it is new)",
     }
@@ -309,5 +309,5 @@ def test_what_is_configured_no_more_is_stopped_and_then_removed(manual_site: Sit
     assert manual_site.signals == ["stop myapp", "remove myapp"]
     assert manual_site.coordinator.next_deadline() is None
     assert program.id.pid == OLD
-    assert site_texts(manual_site, job)["myapp"].startswith("it is configured no more")
+    assert site_texts(manual_site, job)["myapp"].startswith("it is no longer configured")
     assert REPLACED not in kinds(manual_site, job)

@@ -194,7 +194,7 @@ def test_a_changed_number_of_processes(site: Supervision) -> None:
     many(site, 3, None)
     assert site.reconciler.update(["many"]) == (
         [],
-        ["many has other processes now and has no [roll:many] section: supervisorctl update many"],
+        ["many now has other processes and has no [roll:many] section: supervisorctl update many"],
     )
 
 
@@ -216,8 +216,8 @@ def test_a_removed_group_is_removed_if_all_of_it_was_ours(site: Supervision) -> 
     for name in ("api", "redis", "site", "one", "two"):
         remove(site, name)
     site.restart()
-    left = "redis is configured no more and had no [roll:] section: supervisorctl update redis"
-    reason = "it is configured no more"
+    left = "redis is no longer configured and had no [roll:] section: supervisorctl update redis"
+    reason = "it is no longer configured"
     assert site.reconciler.update(["all"]) == (
         [Operation(REMOVE, ["api"], reason), Operation(REMOVE, ["site"], reason)],
         [left],
@@ -232,7 +232,7 @@ def test_a_group_that_was_ours_in_part_is_left(site: Supervision) -> None:
     for name in ("site", "one", "two"):
         remove(site, name)
     [left] = site.reconciler.update(["site"])[1]
-    assert left.startswith("site is configured no more")
+    assert left.startswith("site is no longer configured")
 
 
 def test_a_program_that_moves_into_another_group_is_left(site: Supervision) -> None:

@@ -218,7 +218,7 @@ def test_what_supervisord_heeds_at_once_takes_workers_and_comes_into_force(site:
     changed(site, {"stopwaitsecs": LIVE, "autorestart": LIVE})
     job = site.ask("myapp")
     assert kinds(site, job) == [BEGAN, NOTE, REPLACED, REPLACED, COMPLETE]
-    assert texts(site, job, NOTE) == ["supervisord heeds from now on: autorestart, stopwaitsecs"]
+    assert texts(site, job, NOTE) == ["now in effect: autorestart, stopwaitsecs"]
     assert [one for one in site.signals if one.startswith("adopt")] == ["adopt myapp"]
     assert site.facts(job, BEGAN)["changes"] == {"stopwaitsecs": LIVE, "autorestart": LIVE}
 
@@ -228,7 +228,7 @@ def test_what_does_not_come_into_force_is_warned_of(site: Site) -> None:
     site.supervisord.faults["adopt"] = (Faults.FAILED, "myapp: no")
     job = site.ask("myapp")
     assert kinds(site, job)[-1] == COMPLETE
-    assert "the changes of priority are not in force" in texts(site, job, WARNING)[0]
+    assert "the changes of priority are not in effect" in texts(site, job, WARNING)[0]
 
 
 def test_what_only_an_update_applies_is_not_touched(site: Site) -> None:
@@ -281,8 +281,8 @@ def test_a_supervisord_that_runs_an_earlier_version_is_only_warned_of(site: Site
     job = site.ask("myapp")
     assert kinds(site, job) == [WARNING, BEGAN, REPLACED, REPLACED, COMPLETE]
     assert texts(site, job, WARNING) == [
-        "supervisord runs an earlier version of supervisor_roll: restart it once, to have the "
-        "configuration looked at"
+        "supervisord runs an earlier version of supervisor_roll: restart it once, so that "
+        "changes of the configuration are noticed"
     ]
 
 
