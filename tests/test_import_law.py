@@ -5,6 +5,8 @@
 - ``wire`` has of ours ``rollout.errors`` and its own modules.
 - A host (``hooks``, ``listener``, ``rpc``, ``ctl``) has the ground and itself, never another host.
 - ``hooks`` runs in other people's processes: the standard library, Gunicorn and ours only.
+- Inside a host the folders and files stand on floors: no import runs back up, and there is no
+  circle of modules, be it for the sake of types only.
 """
 
 from __future__ import annotations
@@ -21,6 +23,38 @@ import supervisor_roll
 PACKAGE = "supervisor_roll"
 GROUND = frozenset({"rollout", "wire"})
 HOSTS = frozenset({"hooks", "listener", "rpc", "ctl"})
+# The parts of a host (its folders, and its files beside them), highest first. What is not named
+# stands below all others. An import leads down, or stays in its part.
+FLOORS: dict[str, list[set[str]]] = {
+    "listener": [
+        {"__main__"},
+        {"coordinator"},
+        {"messages", "reconcile"},
+        {"rollouts"},
+        {"arbiters"},
+        {"side_processes", "outbox"},
+        {"configuration"},
+        {"edges"},
+    ],
+    "hooks": [{"__init__"}, {"worker"}, {"arbiter"}, {"health", "drain"}],
+}
+# Climbs and circles that are yet to be cut; circles as sets of modules below the host.
+KNOWN_CLIMBS: dict[str, list[str]] = {"listener": ["rollouts.jobs imports reconcile.executor"]}
+KNOWN_CIRCLES: dict[str, list[set[str]]] = {
+    "listener": [
+        {
+            "reconcile.executor",
+            "rollouts.jobs",
+            "rollouts.rollback",
+            "rollouts.start",
+            "rollouts.succession",
+        }
+    ],
+    "hooks": [
+        {"arbiter.fork_guard", "arbiter.state"},
+        {"worker.bake_watch", "worker.boot_guard", "worker.readiness"},
+    ],
+}
 IMPURE = frozenset(
     {
         "os",
@@ -109,6 +143,96 @@ def _forbidden_of_ours(folder: str, inside: list[str]) -> str:
     if folder in HOSTS and target in HOSTS - {folder}:
         return "a host never imports another host"
     return ""
+
+
+def graph(root: Path, host: str) -> dict[str, set[str]]:
+    """Which modules of the host import which others of it, by their names below the host."""
+    paths = {}
+    for path in sorted((root / host).rglob("*.py")):
+        name = ".".join(path.relative_to(root / host).with_suffix("").parts)
+        paths[name.removesuffix(".__init__")] = path
+    found: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        package = ".".join([PACKAGE, *path.relative_to(root).parts[:-1]])
+        prefix = f"{PACKAGE}.{host}."
+        found[module] = set()
+        for _, name in imports(path.read_text(encoding="utf-8"), package):
+            inside = name.removeprefix(prefix) if name.startswith(prefix) else ""
+            target = inside if inside in paths else inside.rpartition(".")[0]
+            if target in paths and target != module:
+                found[module].add(target)
+    return found
+
+
+def climbs(found: dict[str, set[str]], floors: list[set[str]]) -> list[str]:
+    """The imports that do not lead down."""
+    height = {part: -number for number, floor in enumerate(floors) for part in floor}
+    lowest = -len(floors)
+    return [
+        f"{module} imports {target}"
+        for module, targets in found.items()
+        for target in sorted(targets)
+        if (above := module.split(".")[0]) != (below := target.split(".")[0])
+        and height.get(above, lowest) <= height.get(below, lowest)
+        and {above, below} & height.keys()
+    ]
+
+
+def circles(found: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of modules each of which leads to all others of its set."""
+
+    def reach(module: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [module]
+        while ahead:
+            new = found[ahead.pop()] - seen
+            seen |= new
+            ahead += new
+        return seen
+
+    reached = {module: reach(module) for module in found}
+    sets = [
+        {one for one in reached[module] if module in reached[one]}
+        for module in found
+        if module in reached[module]
+    ]
+    return [one for number, one in enumerate(sets) if one not in sets[:number]]
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_inside_a_host_no_import_runs_back_up(host: str):
+    found = graph(Path(supervisor_roll.__file__).parent, host)
+    assert any(found.values()), "there is nothing to check"
+    assert climbs(found, FLOORS.get(host, [])) == KNOWN_CLIMBS.get(host, [])
+    assert circles(found) == KNOWN_CIRCLES.get(host, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("from supervisor_roll.listener.rollouts import jobs", "climb"),
+        ("from supervisor_roll.listener.rollouts.jobs import Jobs", "climb"),
+        ("from ..rollouts.jobs import Jobs", "climb"),
+        ("def f():\n    import supervisor_roll.listener.rollouts.jobs", "climb"),
+        ("if TYPE_CHECKING:\n    from supervisor_roll.listener.coordinator import C", "climb"),
+        ("from supervisor_roll.listener.arbiters.releases import Releases", "circle"),
+        ("from . import releases", "circle"),
+    ],
+)
+def test_what_runs_back_up_is_found(tmp_path: Path, source: str, why: str):
+    files = {
+        "coordinator": "",
+        "rollouts/jobs": "",
+        "arbiters/releases": "from supervisor_roll.listener.arbiters.registry import Registry",
+        "arbiters/registry": source,
+    }
+    for name, text in files.items():
+        file = tmp_path / "listener" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    found = graph(tmp_path, "listener")
+    assert len(climbs(found, FLOORS["listener"])) == (why == "climb")
+    assert circles(found) == ([{"arbiters.registry", "arbiters.releases"}] * (why == "circle"))
 
 
 def test_the_package_keeps_the_law():

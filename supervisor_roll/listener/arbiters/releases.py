@@ -47,7 +47,9 @@ class Releases:
             if here and Path(here).is_dir():
                 program = replace(program, directory=here)
             # Where a worker is, it may have put anything: nothing of that runs with more rights.
-            self._sides.command(key, release, program, "", COMMAND_SECS, worker=worker)
+            self._sides.command(
+                key, release, program, "", COMMAND_SECS, worker=worker.id.pid, uid=worker.uid
+            )
             self._asked[key] = worker
         except NotPossible as error:
             log.warning("%s: release: %s", arbiter.namespec, error)

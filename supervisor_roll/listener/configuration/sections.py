@@ -19,6 +19,11 @@ from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.settings import Settings
 
 
+def group_of(namespec: str) -> str:
+    group: str = split_namespec(namespec)[0]
+    return group
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What the configuration file, with the files that it includes, says about rollouts.

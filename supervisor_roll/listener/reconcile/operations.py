@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from supervisor_roll.listener.reconcile.program_index import group_of
+from supervisor_roll.listener.configuration.sections import group_of
 from supervisor_roll.rollout.settings import WORKERS, Settings
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Resize
 

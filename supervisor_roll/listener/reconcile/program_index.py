@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from supervisor.options import split_namespec
-
-from supervisor_roll.listener.configuration.sections import Configuration
+from supervisor_roll.listener.configuration.sections import Configuration, group_of
 from supervisor_roll.wire.successor import Reread, Resize
-
-
-def group_of(namespec: str) -> str:
-    group: str = split_namespec(namespec)[0]
-    return group
 
 
 class ProgramIndex:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from supervisor_roll.listener.configuration.sections import Configuration
+from supervisor_roll.listener.configuration.sections import Configuration, group_of
 from supervisor_roll.listener.reconcile.operations import (
     ADD,
     REMOVE,
@@ -19,7 +19,7 @@ from supervisor_roll.listener.reconcile.operations import (
     resizing,
     turns,
 )
-from supervisor_roll.listener.reconcile.program_index import ProgramIndex, group_of
+from supervisor_roll.listener.reconcile.program_index import ProgramIndex
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.successor import Change, Reread, Resize
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
-from supervisor_roll.listener.configuration.sections import BadConfiguration
+from supervisor_roll.listener.configuration.sections import BadConfiguration, group_of
 from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
-from supervisor_roll.listener.reconcile.program_index import group_of
 from supervisor_roll.listener.rollouts.admission import Admission, Refusal, Waiting, admit
 from supervisor_roll.listener.rollouts.dry_run import plan_facts
 from supervisor_roll.listener.rollouts.run import Run
@@ -176,10 +175,12 @@ class RolloutStarter:
         )
         if why:
             raise NotPossible(why)
+        worker = next(iter(arbiter.workers.values()))
         self._jobs.sides.preflight(
             run.namespec,
             program,
-            next(iter(arbiter.workers.values())),
+            worker.id.pid,
+            worker.uid,
             arbiter.facts.get("PYTHONPATH", ""),
             settings.ready_timeout_secs,
         )

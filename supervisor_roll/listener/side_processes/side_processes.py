@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from selectors import EVENT_READ, BaseSelector
 
-from supervisor_roll.listener.arbiters.arbiter import Worker
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.listener.side_processes.output import command_explained
 from supervisor_roll.listener.side_processes.process import (
@@ -34,12 +33,21 @@ class SideProcesses:
         self._running: dict[str, SideProcess] = {}
 
     def preflight(
-        self, namespec: str, program: Program, worker: Worker, pythonpath: str, timeout_secs: float
+        self,
+        namespec: str,
+        program: Program,
+        worker: int,
+        uid: int,
+        pythonpath: str,
+        timeout_secs: float,
     ) -> None:
-        """Load the application as ``worker``'s user does. Raises NotPossible."""
+        """Load the application as the process ``worker``, which spoke as ``uid``, does.
+
+        Raises NotPossible.
+        """
         self._add(
             namespec,
-            SideProcess.start(program, _as(worker), pythonpath, timeout_secs, self._clock),
+            SideProcess.start(program, _as(worker, uid), pythonpath, timeout_secs, self._clock),
         )
 
     def command(
@@ -49,14 +57,15 @@ class SideProcesses:
         program: Program,
         why: str,
         timeout_secs: float,
-        worker: Worker | None = None,
+        worker: int = 0,
+        uid: int = -1,
     ) -> None:
         """Run a shell command in the program's directory, as this listener's or ``worker``'s user.
 
         It finds SUPERVISOR_ROLL_PROGRAM and SUPERVISOR_ROLL_WHY in its environment, beside the
         program's own. What it leaves in the background ends with it. Raises NotPossible.
         """
-        user = user_arguments(_as(worker)) if worker is not None else {}
+        user = user_arguments(_as(worker, uid)) if worker else {}
         try:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
@@ -111,11 +120,9 @@ class SideProcesses:
         self._selector.register(side.fileno(), EVENT_READ, SIDE)
 
 
-def _as(worker: Worker) -> Credentials:
-    """As whom the worker runs. Raises NotPossible."""
-    found = Credentials.of_worker(worker.id.pid, worker.uid)
+def _as(worker: int, uid: int) -> Credentials:
+    """As whom the worker that spoke as ``uid`` (-1: not known) runs. Raises NotPossible."""
+    found = Credentials.of_worker(worker, uid)
     if found is None:
-        raise NotPossible(
-            f"worker {worker.id.pid} has gone, or acts as another user than it spoke as"
-        )
+        raise NotPossible(f"worker {worker} has gone, or acts as another user than it spoke as")
     return found

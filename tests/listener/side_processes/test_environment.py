@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.arbiters.arbiter import Worker
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.listener.side_processes.process import NotPossible, Result, SideProcess
@@ -73,10 +72,10 @@ def test_what_tells_the_release_runs_as_the_worker_who_named_the_folder(tmp_path
             stat = stat_of(one.pid)
             assert stat is not None
             sides = SideProcesses(selector)
-            sides.command("key", "id -u; id -G", PROGRAM, "", 20, Worker(stat.id, 1, uid=65534))
+            sides.command("key", "id -u; id -G", PROGRAM, "", 20, stat.id.pid, 65534)
             assert ended(sides).output.split() == ["65534", "65534"]
             with pytest.raises(NotPossible):
-                sides.command("key", "id -u", PROGRAM, "", 20, Worker(stat.id, 1, uid=65533))
+                sides.command("key", "id -u", PROGRAM, "", 20, stat.id.pid, 65533)
         finally:
             one.kill()
 
