@@ -217,13 +217,13 @@ def _overhead(_options: argparse.Namespace) -> int:
 def _nanoseconds_a_beat() -> float:
     """What the hooks add to a heartbeat once the worker's ready is acknowledged."""
     page = ArbiterPage()
-    voice: Any = SimpleNamespace(arbiter=page, leaving=False, checker=None, check=None)
+    reporter: Any = SimpleNamespace(arbiter=page, leaving=False)
 
     def notify() -> None:
         pass
 
     costs = []
-    for one in (notify, bake_watch.BakeWatch(voice, 0.0).wrapped(notify)):
+    for one in (notify, bake_watch.BakeWatch(reporter, None, None, 0.0).wrapped(notify)):
         times = []
         for _ in range(5):
             began = time.perf_counter_ns()

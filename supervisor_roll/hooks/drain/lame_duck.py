@@ -32,7 +32,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any, Protocol
 
 from supervisor_roll.hooks.safely import log, safely
@@ -47,18 +46,6 @@ RESTARTS = 1012
 # What a tornado worker takes to stop once the drain is over.
 STOP_SECS = 2.5
 TICK_SECS = 0.1
-_DUCK = "_supervisor_roll_lameduck"
-
-# Which drain is for a worker, by the module of its class or of one that it inherits from.
-_DRAINS = {
-    "gunicorn.workers.gthread": "gthread.GthreadDrain",
-    "gunicorn.workers.ggevent": "gevent.GeventDrain",
-    "gunicorn.workers.geventlet": "gevent.GeventDrain",
-    "gunicorn.workers.gasgi": "asyncio_workers.AsgiDrain",
-    "gunicorn.workers.gtornado": "asyncio_workers.TornadoDrain",
-    "uvicorn.workers": "asyncio_workers.UvicornDrain",
-    "uvicorn_worker._workers": "asyncio_workers.UvicornDrain",
-}
 
 
 class Allowed(Protocol):
@@ -67,28 +54,6 @@ class Allowed(Protocol):
     def nothing(self) -> bool: ...
 
     def until(self) -> float: ...
-
-
-def prepare(worker: Any, allowed: Allowed) -> None:
-    """In ``post_fork``: give the worker the drain of its class, if there is one."""
-    for one in type(worker).__mro__:
-        if one.__module__ in _DRAINS and worker.cfg.graceful_timeout > 0:
-            module, _, name = _DRAINS[one.__module__].partition(".")
-            made = getattr(import_module(f"supervisor_roll.hooks.drain.{module}"), name)
-            duck: LameDuck = made(worker, allowed)
-            duck.prepare()
-            setattr(worker, _DUCK, duck)
-            return
-
-
-def arm(worker: Any) -> None:
-    """At a heartbeat: from the first one on, a TERM begins the drain. Later ones change nothing.
-
-    Not before: only then has every class installed its own handler of the signal.
-    """
-    duck: LameDuck | None = worker.__dict__.pop(_DUCK, None)
-    if duck is not None:
-        duck.arm()
 
 
 class LameDuck:

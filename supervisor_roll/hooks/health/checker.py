@@ -17,7 +17,7 @@ from supervisor_roll.hooks.health.request_counts import RequestCounter
 
 
 class StartupGate(Protocol):
-    """What a checker asks of the worker's Voice before the worker accepts."""
+    """What a checker asks of the worker's Readiness before the worker accepts."""
 
     @property
     def leaving(self) -> bool:

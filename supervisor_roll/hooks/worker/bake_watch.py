@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.hooks.health.check import passed
+from supervisor_roll.hooks.health.check import Check, passed
+from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.health.request_counts import RequestCounter
 from supervisor_roll.hooks.safely import safely
+from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.wire.datagram import COUNTED, MEASURED, UNREADY
-
-if TYPE_CHECKING:
-    from supervisor_roll.hooks.worker.readiness import Voice
 
 EVERY_SECS = 1.0
 # One failed check may be a hiccup. As many in a row are not.
@@ -27,11 +25,13 @@ FAILED_CHECKS = 2
 
 
 class BakeWatch:
-    """What is left of a worker's voice once its ready is acknowledged."""
+    """What is left of us in a worker once its ready is acknowledged."""
 
-    def __init__(self, voice: Voice, secs: float) -> None:
+    def __init__(
+        self, reporter: WorkerReporter, checker: Checker | None, check: Check | None, secs: float
+    ) -> None:
         now = time.monotonic()
-        self._voice = voice
+        self._reporter, self._checker, self._check = reporter, checker, check
         self._next_at = now + EVERY_SECS
         self._checked_until = now + secs
         self._failed = 0
@@ -40,7 +40,7 @@ class BakeWatch:
         self._asked = False  # the count was said, and no answer has come yet
         self._channel = Channel(patience_secs=0)  # a serving worker waits for nothing
         if secs:
-            voice.arbiter.watch_until(now + secs)
+            reporter.arbiter.watch_until(now + secs)
 
     def wrapped(self, original: Callable[[], None]) -> Callable[[], None]:
         """The worker's ``notify`` from now on: ``original``, and a look at the clock."""
@@ -55,11 +55,10 @@ class BakeWatch:
     def look(self) -> None:
         now = time.monotonic()
         self._next_at = now + EVERY_SECS
-        voice = self._voice
-        if self._asked or voice.arbiter.count_is_due(now):
+        reporter, checker, check = self._reporter, self._checker, self._check
+        if self._asked or reporter.arbiter.count_is_due(now):
             self._say_count()
-        checker, check = voice.checker, voice.check
-        if now >= voice.arbiter.watched_until or voice.leaving:
+        if now >= reporter.arbiter.watched_until or reporter.leaving:
             if checker is not None and self._counts:
                 checker.count(None)
             self._counts = False
@@ -68,9 +67,7 @@ class BakeWatch:
         if checker is not None and not self._counts:
             checker.count(tally)
         self._counts = True
-        voice.channel.tell(
-            voice.message(MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors))
-        )
+        reporter.tell(MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors))
         if checker is not None:
             checker.later(EVERY_SECS, lambda: safely(self.look))
         if (
@@ -83,15 +80,13 @@ class BakeWatch:
 
     def _say_count(self) -> None:
         """Say how many workers the arbiter wants, or take the answer from when that was said."""
-        answer = self._channel.ask(self._voice.message(COUNTED))
+        answer = self._channel.ask(self._reporter.message(COUNTED))
         self._asked = answer is None and not self._asked
         if answer is not None:
-            page = self._voice.arbiter
-            page.count_heard(int(answer.number("CHANGES", page.count()[0])))
+            self._reporter.count_heard(answer)
 
     def _checked(self) -> None:
-        checker = self._voice.checker
-        status = checker.status if checker is not None else ""
+        status = self._checker.status if self._checker is not None else ""
         self._failed = 0 if passed(status) else self._failed + 1
         if self._failed == FAILED_CHECKS:
-            self._voice.channel.tell(self._voice.message(UNREADY, STATUS=status))
+            self._reporter.tell(UNREADY, STATUS=status)

@@ -12,13 +12,11 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from supervisor_roll.hooks.safely import log
+from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.wire.datagram import BACKING_OFF, FAILED
-
-if TYPE_CHECKING:
-    from supervisor_roll.hooks.worker.readiness import Voice
 
 FIRST_WAIT_SECS, LONGEST_WAIT_SECS = 0.5, 10.0
 # An arbiter up to Gunicorn 23 must have noted a child's pid before the child is gone, or it
@@ -28,7 +26,7 @@ TRACEBACK_LINES = 12
 _STEP_SECS = 0.5
 
 
-def back_off(server: Any, worker: Any, voice: Voice) -> None:
+def back_off(server: Any, reporter: WorkerReporter) -> None:
     """Wait, if boots have failed since a worker was last ready. TERM ends the wait, and us.
 
     A surplus worker never waits: it is an operator's or a rollout's next try.
@@ -36,8 +34,8 @@ def back_off(server: Any, worker: Any, voice: Voice) -> None:
     # In the arbiter these say not to halt; here they are the statuses to leave with.
     for name in ("WORKER_BOOT_ERROR", "APP_LOAD_ERROR"):
         server.__dict__.pop(name, None)
-    failures = voice.arbiter.failures
-    if not failures or voice.page.surplus:
+    failures = reporter.arbiter.failures
+    if not failures or reporter.page.surplus:
         return
     wait = min(FIRST_WAIT_SECS * 2 ** min(failures - 1, 10), LONGEST_WAIT_SECS)
     log.warning(
@@ -45,29 +43,30 @@ def back_off(server: Any, worker: Any, voice: Voice) -> None:
         failures,
         wait,
     )
-    voice.channel.tell(voice.message(BACKING_OFF, FAILURES=str(failures), WAIT_SECS=f"{wait:g}"))
+    reporter.tell(BACKING_OFF, FAILURES=str(failures), WAIT_SECS=f"{wait:g}")
     until = time.monotonic() + wait
-    while (left := until - time.monotonic()) > 0 and os.getppid() == worker.ppid:
-        voice.keep_alive()
+    while (left := until - time.monotonic()) > 0 and os.getppid() == reporter.worker.ppid:
+        reporter.keep_alive()
         time.sleep(min(left, _STEP_SECS))
-    voice.born = time.monotonic()
+    reporter.born = time.monotonic()
 
 
-def guard(worker: Any, voice: Voice) -> None:
+def guard(reporter: WorkerReporter) -> None:
     """Tell what ends the worker before it is ready; catch it if its arbiter has had a ready one."""
+    worker = reporter.worker
     original = worker.init_process
 
     def guarded() -> None:
         try:
             original()
-            if worker.alive and not voice.page.ready:
+            if worker.alive and not reporter.page.ready:
                 # An ASGI server returns from run() where the application's start-up failed.
                 raise RuntimeError("the worker left before it was ready; its log may say why")
         except BaseException as error:
-            if voice.page.ready or not worker.alive:
+            if reporter.page.ready or not worker.alive:
                 raise
-            _tell(voice, error)
-            if not voice.arbiter.armed:
+            _tell(reporter, error)
+            if not reporter.arbiter.armed:
                 raise
             log.error("supervisor_roll: the worker failed to boot", exc_info=True)
             time.sleep(PARK_SECS)
@@ -77,11 +76,9 @@ def guard(worker: Any, voice: Voice) -> None:
     worker.init_process = guarded
 
 
-def _tell(voice: Voice, error: BaseException) -> None:
+def _tell(reporter: WorkerReporter, error: BaseException) -> None:
     # An ASGI server leaves with a status where the application's start-up failed.
     why = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
     summary = f"{type(why).__name__}: {why}"
     lines = "".join(traceback.format_exception(why)).rstrip().splitlines()
-    voice.channel.ask(
-        voice.message(FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:]))
-    )
+    reporter.ask(FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:]))

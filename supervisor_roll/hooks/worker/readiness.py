@@ -7,7 +7,7 @@ ready for ASGI. A worker that is being stopped (``alive`` is False) says nothing
 whose application says that its start-up failed.
 
 Ready is said at each heartbeat until the listener has acknowledged it. What is left of us in the
-heartbeat then is ``watch``: a look at the clock.
+heartbeat then is ``bake_watch``: a look at the clock.
 """
 
 from __future__ import annotations
@@ -17,22 +17,19 @@ import signal
 import time
 from typing import Any
 
-from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import socket_handoff
-from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
+from supervisor_roll.hooks.arbiter.addresses import inherits
 from supervisor_roll.hooks.arbiter.retiring import Allowance
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.hooks.drain import lame_duck
-from supervisor_roll.hooks.health.by_worker_class import checker_for
+from supervisor_roll.hooks.by_worker_class import checker_for, drain_for
+from supervisor_roll.hooks.drain.lame_duck import LameDuck
 from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import Checker
-from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.safely import log, safely
-from supervisor_roll.hooks.shared_memory import WorkerPage, mark, page_of
+from supervisor_roll.hooks.shared_memory import mark
 from supervisor_roll.hooks.worker import boot_guard
 from supervisor_roll.hooks.worker.bake_watch import BakeWatch
-from supervisor_roll.hooks.worker.stale_code import stale_modules
+from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.wire.datagram import (
     ABORTING,
     BOOTING,
@@ -42,7 +39,6 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
-from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
@@ -51,7 +47,7 @@ BEAT_SECS = 1.0
 UNCLAIMED_SECS = 300.0
 # So often the sockets are handed in before a worker gives it up.
 HAND_INS = 10
-_VOICE = "_supervisor_roll_voice"
+_READINESS = "_supervisor_roll_readiness"
 _MARK = "_supervisor_roll_mark"
 
 
@@ -61,12 +57,13 @@ def forked(server: Any, worker: Any) -> None:
     # into a copy of the arbiter's queue, where it is lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     safely(_mark, worker)
-    voice = Voice(server, worker)
-    setattr(worker, _VOICE, voice)
-    boot_guard.back_off(server, worker, voice)
-    voice.channel.tell(voice.message(BOOTING))
-    boot_guard.guard(worker, voice)
-    lame_duck.prepare(worker, Allowance(worker, voice.arbiter))
+    reporter = WorkerReporter(server, worker)
+    readiness = Readiness(server, reporter)
+    setattr(worker, _READINESS, readiness)
+    boot_guard.back_off(server, reporter)
+    reporter.tell(BOOTING)
+    boot_guard.guard(reporter)
+    readiness.prepare_drain()
 
 
 def _mark(worker: Any) -> None:
@@ -75,15 +72,15 @@ def _mark(worker: Any) -> None:
 
 def initialized(worker: Any) -> None:
     """``post_worker_init``."""
-    voice: Voice | None = getattr(worker, _VOICE, None)
-    if voice is None:
+    readiness: Readiness | None = getattr(worker, _READINESS, None)
+    if readiness is None:
         log.warning(
             "supervisor_roll: the hook post_fork is not installed; "
             "this worker will not say when it is ready"
         )
     else:
         if worker.alive:
-            voice.loaded()
+            readiness.loaded()
         if not worker.alive:
             # It was TERMed. Tornado's run() would make it alive again, and it would serve.
             raise SystemExit(0)
@@ -91,9 +88,9 @@ def initialized(worker: Any) -> None:
 
 def aborted(worker: Any) -> None:
     """``worker_abort``."""
-    voice: Voice | None = getattr(worker, _VOICE, None)
-    if voice is not None:
-        voice.channel.tell(voice.message(ABORTING))
+    readiness: Readiness | None = getattr(worker, _READINESS, None)
+    if readiness is not None:
+        readiness.reporter.tell(ABORTING)
 
 
 def leaving(worker: Any) -> None:
@@ -104,125 +101,75 @@ def leaving(worker: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class Voice:
-    """What one worker has to say, from its fork to its acknowledged ready."""
+class Readiness:
+    """Sees one worker from its loaded application to its acknowledged ready."""
 
-    def __init__(self, server: Any, worker: Any) -> None:
-        from gunicorn import __version__, version_info
-
-        self.worker = worker
-        self.channel = Channel()
-        self.born = time.monotonic()
-        state = ArbiterState.of(server)
-        self.arbiter = state.page
-        missing = [] if state.hears_counts else ["nworkers_changed"]
-        missing += [] if page_of(worker) else ["pre_fork"]
-        self.page = page_of(worker) or WorkerPage()
-        self.check: Check | None = None
-        self.checker: Checker | None = None
+    def __init__(self, server: Any, reporter: WorkerReporter) -> None:
+        self.reporter = reporter
+        self._worker = worker = reporter.worker
+        self._check: Check | None = None
+        self._checker: Checker | None = None
+        self._drain: LameDuck | None = None
         self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
         self._acknowledged = False
         self._boot_secs = 0.0
-        # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
-        # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self.beats_while_booting = tuple(version_info[:2]) < (22, 0)
-        cfg = worker.cfg
         # As they are now: a later HUP may change the arbiter's, and the worker what it has.
-        ours = state.listening and not inherits(cfg)
+        ours = ArbiterState.of(server).listening and not inherits(worker.cfg)
         self._sockets = socket_handoff.descriptors(server.LISTENERS) if ours else []
         self._hand_ins_left = HAND_INS
-        self._facts = {
-            "AGE": str(worker.age),
-            "GUNICORN": __version__,
-            "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
-            "PRELOAD": str(int(bool(cfg.preload_app))),
-            "REUSE_PORT": str(int(bool(cfg.reuse_port))),
-            "RELOAD": str(int(bool(cfg.reload))),
-            "TIMEOUT": str(cfg.timeout),
-            "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
-            "MISSING": " ".join(missing),
-            "STALE": " ".join(stale_modules(worker)),
-            "BINDS": "\n".join(texts_of(cfg)),
-            "CONFIGURED": str(cfg.workers),
-            "CONF": state.configured.path,
-            "CONF_DIGEST": state.configured.digest,
-            "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
-            PLACES: encode(state.places),
-            # Gunicorn's --check-config, which a preflight uses, forgets it.
-            "PYTHONPATH": ",".join(
-                os.path.abspath(path)  # noqa: PTH100
-                for path in (cfg.pythonpath or "").split(",")
-                if path
-            ),
-        }
-        self._at_fork: tuple[Place, dict[str, str]] | None = None
-        safely(self._follow, state.places)
-        safely(self._tell_places)
 
-    def _follow(self, started: list[Place]) -> None:
-        self._at_fork = places.follow(self.worker, started), places.import_path()
-
-    def _tell_places(self) -> None:
-        if self._at_fork is not None:
-            self._facts[RUNS] = encode(places.of_worker(self.worker, *self._at_fork))
-
-    def message(self, kind: str, **fields: str) -> Message:
-        changes, count = self.arbiter.count()
-        return Message(
-            kind,
-            {
-                **self._facts,
-                "CHANGES": str(changes),
-                "WORKERS": str(count),
-                "SURPLUS": str(int(self.page.surplus)),
-                **fields,
-            },
-        )
-
-    def keep_alive(self) -> None:
-        """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
-        if self.beats_while_booting:
-            self.worker.tmp.notify()
+    def prepare_drain(self) -> None:
+        """Before the application is loaded: prepare the drain of the worker's class."""
+        self._drain = drain_for(self._worker, Allowance(self._worker, self.reporter.arbiter))
+        if self._drain is not None:
+            self._drain.prepare()
 
     @property
     def leaving(self) -> bool:
         """The worker has been asked to leave."""
-        return not self.worker.alive
+        return self.reporter.leaving
 
     @property
     def may_fail(self) -> bool:
         """A failed boot would not halt the arbiter: the guard is up."""
-        return self.arbiter.armed and not self.page.ready
+        return self.reporter.arbiter.armed and not self.reporter.page.ready
 
     def loaded(self) -> None:
         """The application is loaded: check it as the listener says, and see to the ready."""
-        if self.worker.timeout:
+        worker, reporter = self._worker, self.reporter
+        if worker.timeout:
             # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
             # other classes beat every second, and make no use of this.
-            self.worker.timeout = min(self.worker.timeout, BEAT_SECS)
-        safely(self._tell_places)
-        self.checker = checker_for(self.worker)
-        if self.checker is None:
-            self._facts["UNCHECKED"] = "1"
-        answer = self.channel.ask(self.message(LOADED))
+            worker.timeout = min(worker.timeout, BEAT_SECS)
+        safely(reporter.note_places)
+        self._checker = checker_for(worker)
+        if self._checker is None:
+            reporter.facts["UNCHECKED"] = "1"
+        answer = reporter.ask(LOADED)
         if answer is not None:
-            self.check = Check.from_answer(answer)
+            self._check = Check.from_answer(answer)
             self._holds = answer.fields.get("HOLD") == "1"
             self._hold_secs = answer.number("HOLD_SECS", 0.0)
             self._heard = time.monotonic()
             self._hand_in_sockets(answer)
-        if self.checker is not None:
-            self.keep_alive()
-            self.checker.before_accept(self.check, self)
-        original = self.worker.notify
+        if self._checker is not None:
+            reporter.keep_alive()
+            self._checker.before_accept(self._check, self)
+        original = worker.notify
 
         def notify() -> None:
             original()
-            safely(lame_duck.arm, self.worker)
+            safely(self._arm_drain)
             safely(self._beat)
 
-        self.worker.notify = notify
+        worker.notify = notify
+
+    def _arm_drain(self) -> None:
+        """At the first heartbeat: only then has every class installed its handler of SIGTERM."""
+        drain, self._drain = self._drain, None
+        if drain is not None:
+            drain.arm()
 
     def _hand_in_sockets(self, answer: Message) -> bool:
         """The listener has restarted, say, and wants what the arbiter listens on.
@@ -231,8 +178,9 @@ class Voice:
         """
         if answer.fields.get("WANT_SOCKETS") != "1" or not self._sockets:
             return True
-        message = self.message(LISTENING, ARBITER_PID=str(self.worker.ppid))
-        if socket_handoff.hand_in(self.channel, message, self._sockets):
+        reporter = self.reporter
+        message = reporter.message(LISTENING, ARBITER_PID=str(self._worker.ppid))
+        if socket_handoff.hand_in(reporter.channel, message, self._sockets):
             return True
         self._hand_ins_left -= 1
         if self._hand_ins_left:
@@ -250,10 +198,10 @@ class Voice:
         any other reason is checked once, and serves whatever comes of it. A listener that
         falls silent holds nobody for longer than HOLD_SECS.
         """
-        self.keep_alive()
+        self.reporter.keep_alive()
         if passed(status):
             return None
-        answer = self.channel.ask(self.message(UNREADY, STATUS=status))
+        answer = self.reporter.ask(UNREADY, STATUS=status)
         now = time.monotonic()
         if answer is not None:
             self._heard, self._holds = now, answer.fields.get("HOLD") == "1"
@@ -264,10 +212,10 @@ class Voice:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        checker = self.checker
+        checker = self._checker
         if (
             self._acknowledged
-            or self.leaving
+            or self.reporter.leaving
             or now < self._next_try
             or (checker is not None and checker.busy)
         ):
@@ -278,58 +226,56 @@ class Voice:
             return
         checker.later(RETRY_SECS, self._beat)
         if checker.failure:
-            self._say_unready(f"start-up failed: {checker.failure}")
-        elif self.check is not None and not passed(checker.status):
-            checker.start(self.check, self._checked)
+            self.reporter.ask(UNREADY, STATUS=f"start-up failed: {checker.failure}")
+        elif self._check is not None and not passed(checker.status):
+            checker.start(self._check, self._checked)
         else:
             self._become_ready()
 
     def _checked(self) -> None:
         """A check in the serving worker has its status."""
-        if self.leaving or self.checker is None:
+        if self.reporter.leaving or self._checker is None:
             return
-        if passed(self.checker.status):
+        if passed(self._checker.status):
             self._become_ready()
         else:
-            self._say_unready(self.checker.status)
-
-    def _say_unready(self, status: str) -> None:
-        self.channel.ask(self.message(UNREADY, STATUS=status))
+            self.reporter.ask(UNREADY, STATUS=self._checker.status)
 
     def _become_ready(self) -> None:
-        if not self.page.ready:
-            self._boot_secs = time.monotonic() - self.born
-            self.page.ready = True
-            self.arbiter.became_ready()
+        reporter = self.reporter
+        if not reporter.page.ready:
+            self._boot_secs = time.monotonic() - reporter.born
+            reporter.page.ready = True
+            reporter.arbiter.became_ready()
         self._say_ready()
 
     def _say_ready(self) -> None:
+        reporter = self.reporter
         fields = {"BOOT_SECS": f"{self._boot_secs:.3f}"}
-        checked = self.checker.status if self.checker is not None else ""
+        checked = self._checker.status if self._checker is not None else ""
         if checked:
             fields["STATUS"] = checked
-        answer = self.channel.ask(self.message(READY, **fields))
+        answer = reporter.ask(READY, **fields)
         if answer is None:
-            if not self.channel.path or time.monotonic() > (
-                self.born + self._boot_secs + UNCLAIMED_SECS
-            ):
-                self.page.surplus = False
+            unclaimed_at = reporter.born + self._boot_secs + UNCLAIMED_SECS
+            if not reporter.channel.path or time.monotonic() > unclaimed_at:
+                reporter.page.surplus = False
             return
         handed_in = self._hand_in_sockets(answer)
         check = Check.from_answer(answer)
-        if check is not None and not checked and self.checker is not None:
+        if check is not None and not checked and self._checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
-            self.check = check
+            self._check = check
             self._next_try = 0.0
             return
         if answer.fields.get("SURPLUS") != "1":
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
-            self.page.surplus = False
-        self.arbiter.count_heard(int(answer.number("CHANGES", self.arbiter.count()[0])))
+            reporter.page.surplus = False
+        reporter.count_heard(answer)
         if not handed_in:
             return
         self._acknowledged = True
-        self.worker.__dict__.pop("notify", None)
-        self.channel.close()
-        watch = BakeWatch(self, answer.number("WATCH_SECS", 0.0))
-        self.worker.notify = watch.wrapped(self.worker.notify)
+        self._worker.__dict__.pop("notify", None)
+        reporter.channel.close()
+        watch = BakeWatch(reporter, self._checker, self._check, answer.number("WATCH_SECS", 0.0))
+        self._worker.notify = watch.wrapped(self._worker.notify)

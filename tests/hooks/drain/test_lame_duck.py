@@ -15,14 +15,15 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.sock import TCPSocket
 
+from supervisor_roll.hooks.by_worker_class import drain_for
 from supervisor_roll.hooks.drain.asyncio_workers import asking
+from supervisor_roll.hooks.drain.gthread import GthreadDrain
 from supervisor_roll.hooks.drain.lame_duck import (
     CLOSING_SECS,
     LONGEST_SECS,
     MARGIN_SECS,
     LameDuck,
     arbiter_stops,
-    prepare,
 )
 
 
@@ -226,14 +227,10 @@ def test_a_drain_that_fails_does_not_keep_the_worker() -> None:
 
 
 def test_no_drain_for_classes_that_we_do_not_know_or_without_a_graceful_timeout() -> None:
-    unknown = worker()
-    prepare(unknown, Allowed(1))
+    assert drain_for(worker(), Allowed(1)) is None
     threads = type("ThreadWorker", (SimpleNamespace,), {"__module__": "gunicorn.workers.gthread"})
-    hasty = threads(**vars(worker(graceful_timeout=0)))
-    prepare(hasty, Allowed(1))
-    known = threads(**vars(worker()))
-    prepare(known, Allowed(1))
-    assert vars(unknown).keys() == vars(hasty).keys() < vars(known).keys()
+    assert drain_for(threads(**vars(worker(graceful_timeout=0))), Allowed(1)) is None
+    assert isinstance(drain_for(threads(**vars(worker())), Allowed(1)), GthreadDrain)
 
 
 # ---- whether the arbiter stops ----

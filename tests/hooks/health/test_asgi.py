@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from supervisor_roll.hooks.by_worker_class import checker_for
 from supervisor_roll.hooks.health.asgi import call_asgi
 from supervisor_roll.hooks.health.asgi_lifespan import COMPLETE, FAILED, AsgiChecker, StartupFailed
-from supervisor_roll.hooks.health.by_worker_class import checker_for
 from supervisor_roll.hooks.health.check import Check
 
 CHECK = Check(

@@ -13,9 +13,9 @@ from wsgiref.validate import validator
 
 import pytest
 
-from supervisor_roll.hooks.health.by_worker_class import is_wsgi
+from supervisor_roll.hooks.by_worker_class import checker_for
 from supervisor_roll.hooks.health.check import Check, passed
-from supervisor_roll.hooks.health.wsgi import call_wsgi
+from supervisor_roll.hooks.health.wsgi import WsgiChecker, call_wsgi
 from supervisor_roll.wire.datagram import ACK, Message
 
 CHECK = Check("/_status", "www.example.org", (), 30.0)
@@ -286,6 +286,10 @@ def test_an_answer_without_a_path_asks_for_no_check(fields: dict[str, str]) -> N
     assert Check.from_answer(Message(ACK, fields)) is None
 
 
+def is_wsgi(worker: Any) -> bool:
+    return isinstance(checker_for(worker), WsgiChecker)
+
+
 def test_only_a_wsgi_application_is_called_as_one() -> None:
     assert is_wsgi(Worker(ok))
     assert not is_wsgi(Worker(None))
@@ -306,6 +310,9 @@ def test_a_native_tornado_application_is_no_wsgi(monkeypatch: pytest.MonkeyPatch
     web = ModuleType("tornado.web")
     web.Application = Application  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tornado.web", web)
+    package = ModuleType("tornado")
+    package.version_info = (6, 5)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tornado", package)
     tornado = type("TornadoWorker", (Worker,), {"__module__": "gunicorn.workers.gtornado"})
     assert not is_wsgi(tornado(Application()))
     assert is_wsgi(tornado(ok))  # a WSGI application runs in it as well

@@ -1,0 +1,90 @@
+"""What each worker class needs: how its application is checked, and how it drains."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from supervisor_roll.hooks.drain.lame_duck import Allowed, LameDuck
+from supervisor_roll.hooks.health.checker import Checker
+from supervisor_roll.hooks.health.wsgi import WsgiChecker
+
+# By the module of a worker's class or of one that it inherits from, or the package of that
+# module. Sync workers, and those of classes that nobody here knows, have no kind.
+_KINDS = {
+    "gunicorn.workers.gthread": "gthread",
+    "gunicorn.workers.ggevent": "gevent",
+    "gunicorn.workers.geventlet": "gevent",
+    "gunicorn.workers.gasgi": "asgi",
+    "gunicorn.workers.gtornado": "tornado",
+    "uvicorn": "uvicorn",
+    "uvicorn_worker": "uvicorn",
+    "aiohttp": "aiohttp",
+}
+
+# Imported only where they are used: asyncio takes some MiB, which a sync worker can do without.
+
+
+def checker_for(worker: Any) -> Checker | None:
+    """Return the checker for a worker that has loaded its application; None if nothing can ask it.
+
+    uvicorn's workers keep an ASGI application in ``worker.wsgi``, and what Tornado's HTTP server
+    takes itself cannot be called with an environ.
+    """
+    kind = _kind_of(worker)
+    if hasattr(worker, "asgi") or kind == "uvicorn":
+        from supervisor_roll.hooks.health.asgi_lifespan import AsgiChecker
+
+        return AsgiChecker(worker)
+    application = getattr(worker, "wsgi", None)
+    if _is_tornado(application):
+        from supervisor_roll.hooks.health.tornado import TornadoChecker, is_served
+
+        return TornadoChecker(worker) if is_served() else None
+    return WsgiChecker(worker) if callable(application) and kind != "aiohttp" else None
+
+
+def drain_for(worker: Any, allowed: Allowed) -> LameDuck | None:
+    """Return the drain for a worker that was just forked; None if its class needs none."""
+    if worker.cfg.graceful_timeout <= 0:
+        return None
+    match _kind_of(worker):
+        case "gthread":
+            from supervisor_roll.hooks.drain.gthread import GthreadDrain
+
+            return GthreadDrain(worker, allowed)
+        case "gevent":
+            from supervisor_roll.hooks.drain.gevent import GeventDrain
+
+            return GeventDrain(worker, allowed)
+        case "asgi":
+            from supervisor_roll.hooks.drain.asyncio_workers import AsgiDrain
+
+            return AsgiDrain(worker, allowed)
+        case "tornado":
+            from supervisor_roll.hooks.drain.asyncio_workers import TornadoDrain
+
+            return TornadoDrain(worker, allowed)
+        case "uvicorn":
+            from supervisor_roll.hooks.drain.asyncio_workers import UvicornDrain
+
+            return UvicornDrain(worker, allowed)
+    return None
+
+
+def _kind_of(worker: Any) -> str:
+    for base in type(worker).__mro__:
+        module = base.__module__
+        kind = _KINDS.get(module) or _KINDS.get(module.partition(".")[0])
+        if kind:
+            return kind
+    return ""
+
+
+def _is_tornado(application: Any) -> bool:
+    """Whether it is what Tornado's HTTP server takes itself."""
+    natives = [("tornado.web", "Application"), ("tornado.wsgi", "WSGIContainer")]
+    return any(
+        isinstance(application, getattr(sys.modules.get(module), name, ()))
+        for module, name in natives
+    )

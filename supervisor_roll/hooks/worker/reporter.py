@@ -1,0 +1,108 @@
+"""What a worker reports to the listener, and how."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from supervisor_roll.hooks import places
+from supervisor_roll.hooks.arbiter.addresses import texts_of
+from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.install import is_ours
+from supervisor_roll.hooks.safely import safely
+from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
+from supervisor_roll.hooks.worker.stale_code import stale_modules
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
+
+
+class WorkerReporter:
+    """Reports of one worker, from its fork on. To be made before the worker loads anything."""
+
+    def __init__(self, server: Any, worker: Any) -> None:
+        from gunicorn import __version__, version_info
+
+        self.worker = worker
+        self.channel = Channel()
+        self.born = time.monotonic()
+        state = ArbiterState.of(server)
+        self.arbiter = state.page
+        missing = [] if state.hears_counts else ["nworkers_changed"]
+        missing += [] if page_of(worker) else ["pre_fork"]
+        self.page = page_of(worker) or WorkerPage()
+        # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
+        # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
+        self._beats_while_booting = tuple(version_info[:2]) < (22, 0)
+        cfg = worker.cfg
+        self.facts = {
+            "AGE": str(worker.age),
+            "GUNICORN": __version__,
+            "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
+            "PRELOAD": str(int(bool(cfg.preload_app))),
+            "REUSE_PORT": str(int(bool(cfg.reuse_port))),
+            "RELOAD": str(int(bool(cfg.reload))),
+            "TIMEOUT": str(cfg.timeout),
+            "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
+            "MISSING": " ".join(missing),
+            "STALE": " ".join(stale_modules(worker)),
+            "BINDS": "\n".join(texts_of(cfg)),
+            "CONFIGURED": str(cfg.workers),
+            "CONF": state.configured.path,
+            "CONF_DIGEST": state.configured.digest,
+            "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
+            PLACES: encode(state.places),
+            # Gunicorn's --check-config, which a preflight uses, forgets it.
+            "PYTHONPATH": ",".join(
+                os.path.abspath(path)  # noqa: PTH100
+                for path in (cfg.pythonpath or "").split(",")
+                if path
+            ),
+        }
+        self._at_fork: tuple[Place, dict[str, str]] | None = None
+        safely(self._follow, state.places)
+        safely(self.note_places)
+
+    def _follow(self, started: list[Place]) -> None:
+        self._at_fork = places.follow(self.worker, started), places.import_path()
+
+    def note_places(self) -> None:
+        """Have the next messages say where the worker runs from, as far as it has loaded."""
+        if self._at_fork is not None:
+            self.facts[RUNS] = encode(places.of_worker(self.worker, *self._at_fork))
+
+    def message(self, kind: str, **fields: str) -> Message:
+        changes, count = self.arbiter.count()
+        return Message(
+            kind,
+            {
+                **self.facts,
+                "CHANGES": str(changes),
+                "WORKERS": str(count),
+                "SURPLUS": str(int(self.page.surplus)),
+                **fields,
+            },
+        )
+
+    def tell(self, kind: str, **fields: str) -> None:
+        """Say it, and want no answer."""
+        self.channel.tell(self.message(kind, **fields))
+
+    def ask(self, kind: str, **fields: str) -> Message | None:
+        """Say it, and return the answer, or None (``Channel.ask``)."""
+        return self.channel.ask(self.message(kind, **fields))
+
+    def count_heard(self, answer: Message) -> None:
+        """Take note of which count of workers the listener knows, by its answer."""
+        self.arbiter.count_heard(int(answer.number("CHANGES", self.arbiter.count()[0])))
+
+    def keep_alive(self) -> None:
+        """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
+        if self._beats_while_booting:
+            self.worker.tmp.notify()
+
+    @property
+    def leaving(self) -> bool:
+        """The worker has been asked to leave."""
+        return not self.worker.alive
