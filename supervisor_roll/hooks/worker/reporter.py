@@ -14,7 +14,7 @@ from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
 from supervisor_roll.hooks.worker.stale_code import stale_modules
-from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.datagram import DESCRIBING, Message
 from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 
 
@@ -37,7 +37,6 @@ class WorkerReporter:
         self._beats_while_booting = tuple(version_info[:2]) < (22, 0)
         cfg = worker.cfg
         self.facts = {
-            "AGE": str(worker.age),
             "GUNICORN": __version__,
             "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
             "PRELOAD": str(int(bool(cfg.preload_app))),
@@ -77,7 +76,8 @@ class WorkerReporter:
         return Message(
             kind,
             {
-                **self.facts,
+                "AGE": str(self.worker.age),
+                **(self.facts if kind in DESCRIBING else {}),
                 "CHANGES": str(changes),
                 "WORKERS": str(count),
                 "SURPLUS": str(int(self.page.surplus)),

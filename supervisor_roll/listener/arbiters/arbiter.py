@@ -14,6 +14,7 @@ from supervisor_roll.rollout.shapes import built, fitting
 from supervisor_roll.wire.datagram import (
     ABORTING,
     BACKING_OFF,
+    DESCRIBING,
     FAILED,
     LOADED,
     READY,
@@ -55,7 +56,7 @@ class Worker:
 
 @dataclass
 class Arbiter:
-    """One arbiter and its workers. ``facts`` are the fields of its workers' messages."""
+    """One arbiter and its workers. ``facts`` are what its workers said last of it."""
 
     id: InstanceId
     namespec: str
@@ -107,7 +108,8 @@ class Arbiter:
             known.sick = message.kind != READY
         if message.kind == READY:
             self.trouble = ""
-        self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
+        if message.kind in DESCRIBING:
+            self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
         return known
 
     def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:

@@ -12,7 +12,15 @@ from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.edges.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.datagram import (
+    BOOTING,
+    COUNTED,
+    LOADED,
+    MEASURED,
+    READY,
+    UNREADY,
+    Message,
+)
 from tests.fakes.program import SUPERVISORD_PID
 from tests.fakes.site import PIDS, Site
 
@@ -100,6 +108,9 @@ def test_only_facts_about_the_arbiter_are_kept_as_such() -> None:
             {"AGE": "1", "GUNICORN": "27.0.1", "PRELOAD": "1", "WHATEVER": "x", "STATUS": "y"},
         ),
     )
+    assert one.facts == {"GUNICORN": "27.0.1", "PRELOAD": "1"}
+    # What a worker that serves says each second does not repeat them.
+    one.heard_worker(FIRST, Message(MEASURED, {"AGE": "1", "REQUESTS": "5", "ERRORS": "0"}))
     assert one.facts == {"GUNICORN": "27.0.1", "PRELOAD": "1"}
 
 
