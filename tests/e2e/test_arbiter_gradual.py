@@ -133,7 +133,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back(
         summary = load.stop()
     assert ran.status == 1, ran.output
     assert "2/4  worker" in ran.output
-    assert "3/4  worker" not in ran.output
+    assert "4/4  worker" not in ran.output  # the fourth may be ready before the third has failed
     assert "failed to boot: RuntimeError: the third is not to be" in ran.output
     assert f"arbiter {old} serves on with {WORKERS} workers" in ran.output
     assert not summary.failed, summary

@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness import Program, Site, wait_until
 
-HOSTILE = Path(__file__).with_name("hostile.py")
+HOSTILE = Path(__file__).parents[1] / "harness" / "hostile.py"
 
 
 @contextmanager

@@ -64,7 +64,12 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
         )
         successor.wait_ready()
         assert pid_in(site.folder / "pid") == serving.pid
-        assert pid_in(site.folder / "pid.2") == successor.pid
+        # The reload is told before Gunicorn has written it anew.
+        wait_until(
+            lambda pid=successor.pid: pid_in(site.folder / "pid.2") == pid,  # type: ignore[misc]
+            DEADLINE_SECS,
+            "the successor's pidfile",
+        )
         assert serving.end() == 0
         wait_for_pidfile(site, successor)
         serving = successor

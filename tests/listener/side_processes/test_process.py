@@ -237,9 +237,9 @@ def test_it_ends_with_the_listener(folder: Path) -> None:
         ),
     )
     script = (
-        "import signal\nfrom supervisor_roll.listener.side_processes.process import Preflight\n"
+        "import signal\nfrom supervisor_roll.listener.side_processes.process import SideProcess\n"
         "from supervisor_roll.wire.program import Program\n"
-        f"Preflight.start({running!r})\nsignal.pause()\n"
+        f"SideProcess.start({running!r})\nsignal.pause()\n"
     )
     listener = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
