@@ -36,7 +36,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"configuration"},
         {"edges"},
     ],
-    "hooks": [{"__init__"}, {"worker"}, {"arbiter"}, {"health", "drain"}],
+    "hooks": [{"__init__"}, {"worker"}, {"arbiter"}, {"by_worker_class"}, {"health", "drain"}],
 }
 # Climbs and circles that are yet to be cut; circles as sets of modules below the host.
 KNOWN_CLIMBS: dict[str, list[str]] = {"listener": ["rollouts.jobs imports reconcile.executor"]}
@@ -49,10 +49,6 @@ KNOWN_CIRCLES: dict[str, list[set[str]]] = {
             "rollouts.start",
             "rollouts.succession",
         }
-    ],
-    "hooks": [
-        {"arbiter.fork_guard", "arbiter.state"},
-        {"worker.bake_watch", "worker.boot_guard", "worker.readiness"},
     ],
 }
 IMPURE = frozenset(

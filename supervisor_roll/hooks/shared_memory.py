@@ -5,12 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from supervisor_roll.wire.datagram import WORKER_MARK
-
-if TYPE_CHECKING:
-    pass
 
 ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")

@@ -11,14 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log, safely
 from supervisor_roll.wire.datagram import FORK_FAILED, Message
-
-if TYPE_CHECKING:
-    from supervisor_roll.hooks.arbiter.state import ArbiterState
 
 FIRST_PAUSE_SECS, LONGEST_PAUSE_SECS = 0.5, 10.0
 _CURES = {

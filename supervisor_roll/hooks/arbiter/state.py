@@ -9,12 +9,11 @@ from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.config_file import Configured
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import safely
+from supervisor_roll.hooks.shared_memory import ATTRIBUTE, ArbiterPage
 from supervisor_roll.wire.places import Place
 
 if TYPE_CHECKING:
-    from supervisor_roll.hooks.arbiter.fork_guard import Forking
     from supervisor_roll.hooks.arbiter.takeover import Handover
-from supervisor_roll.hooks.shared_memory import ATTRIBUTE, ArbiterPage
 
 
 class ArbiterState:
@@ -35,7 +34,7 @@ class ArbiterState:
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
         self.handed_in: list[Any] = []  # Gunicorn's sockets, as the listener last had them
         self.handover: Handover | None = None
-        self.forking: Forking | None = None
+        self.guards_forks = False  # fork_guard covers the arbiter's spawn_worker
 
     def lower(self, server: Any) -> None:
         """A surplus worker is gone, or never came: it is not to be replaced."""

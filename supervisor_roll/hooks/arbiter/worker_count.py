@@ -32,8 +32,9 @@ NO_STATUS = -1
 def starting(server: Any) -> None:
     """``on_starting``; or, without that hook, as soon as a worker is planned."""
     state = ArbiterState.of(server)
-    if state.forking is None:
-        state.forking = Forking(server, state)
+    if not state.guards_forks:
+        state.guards_forks = True
+        Forking(server, state)
 
 
 def count_changed(server: Any, new: int, old: int | None) -> None:
