@@ -13,6 +13,7 @@ from typing import Any
 from xmlrpc.client import Fault
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 
 POLL_SECS = 0.15
 # How long a listener that was just started may take until it speaks.
@@ -34,7 +35,7 @@ class RollClient:
         told = False
         while True:
             try:
-                return wire.decode_receipt(self._call("request", wire.encode(ask)))
+                return from_json(wire.Receipt, self._call("request", to_json(ask)))
             except Fault as fault:
                 if wire.NO_LISTENER_YET not in fault.faultString or time.monotonic() > deadline:
                     raise
@@ -44,10 +45,10 @@ class RollClient:
             time.sleep(POLL_SECS)
 
     def reports(self, job: str, since: int) -> wire.Reports:
-        return wire.decode_reports(self._call("reports", job, since))
+        return from_json(wire.Reports, self._call("reports", job, since))
 
     def overview(self) -> wire.Overview:
-        return wire.decode_overview(self._call("status"))
+        return from_json(wire.Overview, self._call("status"))
 
     def process_names(self) -> list[tuple[str, str]]:
         """The group and the name of each process of supervisord."""

@@ -37,13 +37,12 @@ from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.shapes import fitting
 from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import (
     Delivery,
     Exchange,
     Request,
     Status,
-    decode_delivery,
-    encode,
 )
 from supervisor_roll.wire.program import Program, decode_program
 from supervisor_roll.wire.successor import program_of, successor_of
@@ -275,7 +274,7 @@ class Coordinator:
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:
-            return decode_delivery(self.supervisord.exchange(encode(exchange)))
+            return from_json(Delivery, self.supervisord.exchange(to_json(exchange)))
         except BadMessage as error:
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
 

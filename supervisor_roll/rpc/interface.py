@@ -25,8 +25,8 @@ from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.methods import for_all, for_the_listener
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.program import encode_program
-from supervisor_roll.wire.successor import encode
 
 DOORBELL = "supervisor_roll"
 
@@ -75,7 +75,7 @@ class RollRPCInterface:
         )
         if request.programs:
             notify(RemoteCommunicationEvent(DOORBELL, request.id))
-        return wire.encode(wire.Receipt(request.id, request.programs, expansion.skipped))
+        return to_json(wire.Receipt(request.id, request.programs, expansion.skipped))
 
     @for_all
     def reports(self, id: str, since: int) -> str:
@@ -92,7 +92,7 @@ class RollRPCInterface:
             raise RPCError(Faults.BAD_NAME, f"no job {program_names.shown(id[:80])}")
         reports, done = found
         process = self._listener()
-        return wire.encode(
+        return to_json(
             wire.Reports(
                 reports, done, program_names.state_name(process) if process is not None else ""
             )
@@ -110,7 +110,7 @@ class RollRPCInterface:
             listener = {"pid": process.pid, "state": program_names.state_name(process)}
             if self._mailbox.trouble:
                 listener["trouble"] = self._mailbox.trouble
-        return wire.encode(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
+        return to_json(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
     @for_the_listener
     def program(self, name: str, changed: bool = False) -> str:
@@ -146,7 +146,7 @@ class RollRPCInterface:
             new = reread.reread(self._supervisord, self._config)
         except ValueError as error:
             raise RPCError(Faults.CANT_REREAD, program_names.shown(str(error))) from None
-        return encode(config_changes.reread(self._supervisord.process_groups, new))
+        return to_json(config_changes.reread(self._supervisord.process_groups, new))
 
     @for_the_listener
     def succeed(self, name: str) -> str:
@@ -156,7 +156,7 @@ class RollRPCInterface:
         @param string name    The process's name, or group:name
         @return string result JSON: pid, state, successor, successor_state, retiring, ended, tail
         """
-        return encode(self._successors.succeed(self._supervisord, name))
+        return to_json(self._successors.succeed(self._supervisord, name))
 
     @for_the_listener
     def promote(self, name: str, drain_secs: float = 60.0) -> str:
@@ -167,7 +167,7 @@ class RollRPCInterface:
         @param double drain_secs  How long the old process may take to finish its requests
         @return string result JSON: as succeed
         """
-        return encode(self._successors.promote(self._supervisord, name, drain_secs))
+        return to_json(self._successors.promote(self._supervisord, name, drain_secs))
 
     @for_the_listener
     def discard(self, name: str) -> str:
@@ -177,7 +177,7 @@ class RollRPCInterface:
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
         """
-        return encode(self._successors.discard(self._supervisord, name))
+        return to_json(self._successors.discard(self._supervisord, name))
 
     @for_the_listener
     def succession(self, name: str) -> str:
@@ -187,7 +187,7 @@ class RollRPCInterface:
         @param string name    The process's name, or group:name
         @return string result JSON: as succeed
         """
-        return encode(self._successors.shown(self._supervisord, name))
+        return to_json(self._successors.shown(self._supervisord, name))
 
     @for_the_listener
     def adopt(self, name: str) -> str:
@@ -208,7 +208,7 @@ class RollRPCInterface:
         @param string name    The group's name
         @return string result JSON: group, added, dropped
         """
-        return encode(self._successors.resize(self._supervisord, name))
+        return to_json(self._successors.resize(self._supervisord, name))
 
     @for_the_listener
     def exchange(self, text: str) -> str:
@@ -216,10 +216,10 @@ class RollRPCInterface:
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string text    JSON: pid, hello, state, reports, statuses, taken, done
-        @return string result JSON: requests, state, config, jobs
+        @return string result JSON: requests, state, jobs
         """
         try:
-            said = wire.decode_exchange(text)
+            said = from_json(wire.Exchange, text, wire.MAX_EXCHANGE_BYTES)
         except BadMessage as error:
             raise _bad_arguments(error) from None
         everyone = dict(program_names.all_processes(self._supervisord.process_groups))
@@ -242,7 +242,7 @@ class RollRPCInterface:
         answer = self._mailbox.exchange(said, time.monotonic(), time.time())
         if said.statuses is not None:
             self._mailbox.forget_others(everyone)
-        return wire.encode(wire.Delivery(answer.requests, answer.state, self._config, answer.jobs))
+        return to_json(answer)
 
     def _listener(self) -> Any:
         """The process of the listener that spoke last, or None."""

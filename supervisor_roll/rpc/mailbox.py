@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
 
 MAX_PENDING = 100
@@ -39,7 +40,7 @@ class _Job:
     def add(self, report: Report) -> None:
         self.seq += 1
         report = replace(report, seq=self.seq)
-        size = len(wire.encode(report))
+        size = len(to_json(report))
         self.reports.append((report, size))
         self.chars += size
         while len(self.reports) > MAX_REPORTS or self.chars > MAX_JOB_CHARS:

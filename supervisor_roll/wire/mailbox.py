@@ -3,21 +3,19 @@
 supervisorctl puts in an ``Command``; supervisord makes a ``Request`` of it, which the listener
 takes in an ``Exchange``. The listener's ``Report`` and ``Status`` come back the same way.
 
-A decoder ignores keys that it does not know, and only insists on those without a default:
-after an upgrade of this package supervisord still runs the old code while the listener and
-supervisorctl run the new. All text is ASCII (JSON escapes the rest), so that no control
-character can break the XML around it.
+After an upgrade of this package supervisord still runs the old code while the listener and
+supervisorctl run the new: wire.codec ignores the keys that it does not know, and only insists on
+fields without a default.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.wire.codec import from_json
 
 # What is asked.
 ROLLOUT, DRY_RUN = "rollout", "dry-run"
@@ -73,8 +71,6 @@ MAX_BY_CHARS = 80
 MAX_NAME_CHARS = 1024
 # The listener's alone: it holds the saved state of all programs, some 300 bytes a worker.
 MAX_EXCHANGE_BYTES = 16 * 1024 * 1024
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ class Exchange:
     itself.
     """
 
-    pid: int
+    pid: Annotated[int, range(1, 2**31)]
     hello: bool = False
     state: str | None = None
     reports: list[Report] = field(default_factory=list)
@@ -179,7 +175,6 @@ class Delivery:
 
     requests: list[Request] = field(default_factory=list)
     state: str = ""
-    config: str = ""
     jobs: list[str] = field(default_factory=list)
 
 
@@ -211,15 +206,9 @@ class Overview:
     jobs: list[Job] = field(default_factory=list)
 
 
-def encode(value: object) -> str:
-    """The JSON text of any of the dataclasses here."""
-    # Not asdict, which copies all: supervisord does nothing else meanwhile.
-    return json.dumps(value, default=vars)
-
-
 def decode_command(text: object) -> Command:
-    """Raises BadMessage, as do all decoders here. Each name is there once."""
-    ask = _decoded(Command, text, MAX_REQUEST_BYTES)
+    """Return a command in which each name is there once. Raises BadMessage."""
+    ask = from_json(Command, text, MAX_REQUEST_BYTES)
     if ask.kind not in ASKED:
         raise BadMessage(f"kind {ask.kind[:80]!r} is none of {', '.join(ASKED)}")
     if not ask.names:
@@ -235,188 +224,3 @@ def decode_command(text: object) -> Command:
 def one_line(by: str) -> str:
     """Who asked, as it may stand in a log and on a terminal."""
     return "".join(char if char.isprintable() else "?" for char in by[:MAX_BY_CHARS])
-
-
-def decode_receipt(text: object) -> Receipt:
-    return _decoded(Receipt, text)
-
-
-def decode_exchange(text: object) -> Exchange:
-    exchange = _decoded(Exchange, text, MAX_EXCHANGE_BYTES)
-    if exchange.pid <= 0:
-        raise BadMessage(f"pid {exchange.pid} is no process")
-    return exchange
-
-
-def decode_delivery(text: object) -> Delivery:
-    return _decoded(Delivery, text)
-
-
-def decode_reports(text: object) -> Reports:
-    return _decoded(Reports, text)
-
-
-def decode_overview(text: object) -> Overview:
-    return _decoded(Overview, text)
-
-
-def _decoded(shape: type[_Value], text: object, most_bytes: int | None = None) -> _Value:
-    name = shape.__name__
-    if not isinstance(text, str):
-        raise BadMessage(f"{name}: {type(text).__name__} is not JSON text")
-    # Characters first: there are never more of these than bytes.
-    if most_bytes and (len(text) > most_bytes or len(text.encode(errors="replace")) > most_bytes):
-        raise BadMessage(f"{name}: it has more than {most_bytes} bytes, which is the most allowed")
-    try:
-        return _built(shape, json.loads(text))
-    except RecursionError:
-        raise BadMessage(f"{name}: it is nested too deeply") from None
-    except ValueError as error:
-        raise BadMessage(f"{name}: not JSON: {error}") from None
-
-
-def _built(shape: type[_Value], data: object) -> _Value:
-    if not isinstance(data, dict):
-        raise BadMessage(f"{shape.__name__}: {type(data).__name__} is not an object")
-    rules = _RULES[shape]
-    fields = {}
-    for key in rules.keys() & data.keys():
-        try:
-            fields[key] = rules[key](data[key])
-        except (TypeError, ValueError) as error:
-            raise BadMessage(f"{shape.__name__}: {key}: {error}") from None
-    missing = [
-        one.name
-        for one in dataclasses.fields(shape)  # type: ignore[arg-type]
-        if one.default is MISSING and one.default_factory is MISSING and one.name not in fields
-    ]
-    if missing:
-        raise BadMessage(f"{shape.__name__}: missing {', '.join(missing)}")
-    return shape(**fields)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is not text")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r:.80} is neither true nor false")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**53:
-        raise TypeError(f"{value!r:.80} is not a whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e15:
-        raise TypeError(f"{value!r:.80} is not a number")
-    return float(value)
-
-
-def _free(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r:.80} is not an object")
-    return value
-
-
-def _or_none(rule: Callable[[object], _Value]) -> Callable[[object], _Value | None]:
-    return lambda value: None if value is None else rule(value)
-
-
-def _list_of(rule: Callable[[object], _Value]) -> Callable[[object], list[_Value]]:
-    def parsed(value: object) -> list[_Value]:
-        if not isinstance(value, list):
-            raise TypeError(f"{value!r:.80} is not a list")
-        return [rule(one) for one in value]
-
-    return parsed
-
-
-def _map_of(rule: Callable[[object], _Value]) -> Callable[[object], dict[str, _Value]]:
-    return lambda value: {key: rule(one) for key, one in _free(value).items()}
-
-
-def _value_of(shape: type[_Value]) -> Callable[[object], _Value]:
-    return lambda value: _built(shape, value)
-
-
-def _pair(value: object) -> tuple[str, str]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise TypeError(f"{value!r:.80} is not a pair")
-    return _text(value[0]), _text(value[1])
-
-
-_texts = _list_of(_text)
-_RULES: dict[type, dict[str, Callable[[object], object]]] = {
-    Command: {"kind": _text, "names": _texts, "values": _map_of(_text), "by": _text},
-    Receipt: {"id": _text, "programs": _texts, "skipped": _list_of(_pair)},
-    Request: {
-        "id": _text,
-        "kind": _text,
-        "programs": _texts,
-        "values": _map_of(_text),
-        "by": _text,
-        "at": _number,
-        "wildcard": _flag,
-    },
-    Report: {
-        "job": _text,
-        "program": _text,
-        "kind": _text,
-        "facts": _free,
-        "at": _number,
-        "seq": _whole,
-    },
-    Status: {
-        "state": _text,
-        "since": _number,
-        "by": _text,
-        "job": _text,
-        "why": _text,
-        "done": _whole,
-        "total": _whole,
-        "ready": _whole,
-        "desired": _whole,
-        "min_ready": _whole,
-        "ended": _or_none(_number),
-        "outdated": _list_of(_whole),
-        "fresh": _list_of(_whole),
-        "releases": _map_of(_text),
-        "backing_off": _text,
-        "strategy": _text,
-        "arbiter": _whole,
-        "successor": _whole,
-        "retiring": _whole,
-    },
-    Job: {"id": _text, "kind": _text, "programs": _texts, "by": _text},
-}
-_RULES |= {
-    Exchange: {
-        "pid": _whole,
-        "hello": _flag,
-        "state": _or_none(_text),
-        "reports": _list_of(_value_of(Report)),
-        "statuses": _or_none(_map_of(_value_of(Status))),
-        "taken": _texts,
-        "done": _texts,
-        "trouble": _text,
-    },
-    Delivery: {
-        "requests": _list_of(_value_of(Request)),
-        "state": _text,
-        "config": _text,
-        "jobs": _texts,
-    },
-    Reports: {"reports": _list_of(_value_of(Report)), "done": _flag, "listener": _text},
-    Overview: {
-        "programs": _map_of(_value_of(Status)),
-        "listener": _or_none(_free),
-        "jobs": _list_of(_value_of(Job)),
-    },
-}

@@ -7,12 +7,9 @@ arbiter that it replaces is then *retiring*, under a name of its own as well.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
 
-from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.wire.codec import Count
 
 SUCCESSOR_SUFFIX = ".successor"
 RETIRING_SUFFIX = ".retiring"
@@ -25,8 +22,6 @@ RETIRE = "URG"
 LIVE = "live"  # nothing: supervisord heeds it from now on
 NEEDS_ARBITER = "arbiter"  # an arbiter that was started since
 NEEDS_UPDATE = "refused"  # supervisorctl update, with its downtime
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -74,36 +69,13 @@ class Succession:
     it wrote to its standard output and error.
     """
 
-    pid: int = 0
+    pid: Count = 0
     state: str = ""
-    successor: int = 0
+    successor: Count = 0
     successor_state: str = ""
-    retiring: int = 0
+    retiring: Count = 0
     ended: str = ""
     tail: str = ""
-
-
-def encode(value: Reread | Resize | Succession) -> str:
-    """ASCII JSON: no control character can break the XML around it."""
-    return json.dumps(asdict(value))
-
-
-def decode_reread(text: object) -> Reread:
-    """Raises BadMessage, as does the other decoder. Keys that are not known are ignored."""
-    data = _object(text, "Reread")
-    return _built(
-        Reread,
-        {
-            "changes": [_built(Change, one) for one in _list(data, "changes")],
-            "resized": [_built(Resize, one) for one in _list(data, "resized")],
-            "added": _list(data, "added"),
-            "removed": _list(data, "removed"),
-        },
-    )
-
-
-def decode_succession(text: object) -> Succession:
-    return _built(Succession, _object(text, "Succession"))
 
 
 def program_of(namespec: str) -> str:
@@ -120,52 +92,3 @@ def successor_of(namespec: str) -> str:
     """The namespec of the program's successor, whether there is one or not."""
     group, _, name = namespec.partition(":")
     return f"{group}:{name or group}{SUCCESSOR_SUFFIX}"
-
-
-def _object(text: object, name: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError) as error:
-        raise BadMessage(f"{name}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise BadMessage(f"{name}: {text!r:.80} is not an object")
-    return data
-
-
-def _list(data: dict[str, Any], key: str) -> list[Any]:
-    found = data.get(key, [])
-    if not isinstance(found, list):
-        raise BadMessage(f"{key}: {found!r:.80} is not a list")
-    return found
-
-
-def _built(shape: type[_Value], data: object) -> _Value:
-    if not isinstance(data, dict):
-        raise BadMessage(f"{shape.__name__}: {data!r:.80} is not an object")
-    fields = {}
-    for key, hint in shape.__annotations__.items():
-        if key in data:
-            if not _RULES[hint](data[key]):
-                raise BadMessage(f"{shape.__name__}: {key}: {data[key]!r:.80} cannot be used")
-            fields[key] = data[key]
-    try:
-        return shape(**fields)
-    except TypeError as error:
-        raise BadMessage(f"{shape.__name__}: {error}") from None
-
-
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-_RULES: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
-    "list[str]": _texts,
-    "dict[str, str]": lambda value: (
-        isinstance(value, dict)
-        and all(isinstance(one, str) for pair in value.items() for one in pair)
-    ),
-    "list[Change]": lambda value: isinstance(value, list),
-    "list[Resize]": lambda value: isinstance(value, list),
-}

@@ -15,6 +15,7 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.listener.edges.supervisord import ProcessInfo, Refused, Unreachable
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.successor import (
     RETIRING_SUFFIX,
     SUCCESSOR_SUFFIX,
@@ -62,7 +63,7 @@ class PretendSupervisord:
 
     def exchange(self, text: str) -> str:
         self._check("exchange")
-        said = wire.decode_exchange(text)
+        said = from_json(wire.Exchange, text, wire.MAX_EXCHANGE_BYTES)
         deliveries: list[wire.Delivery] = []
 
         def put() -> None:
@@ -70,7 +71,7 @@ class PretendSupervisord:
             deliveries.append(self.mailbox.exchange(said, self._site.now, EPOCH + self._site.now))
 
         self._site.point("exchange", put)
-        return wire.encode(deliveries[0])
+        return to_json(deliveries[0])
 
     def signal(self, namespec: str, name: str) -> None:
         self._check("signal")

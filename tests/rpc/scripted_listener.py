@@ -18,6 +18,7 @@ from xmlrpc.client import ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 
 
 def wait_until(path: Path) -> None:
@@ -33,15 +34,15 @@ class Listener:
         self.server: Any = ServerProxy("http://localhost", transport=transport)
 
     def exchange(self, **said: Any) -> wire.Delivery:
-        text = wire.encode(wire.Exchange(os.getpid(), **said))
-        return wire.decode_delivery(
-            self.server.roll.exchange(os.environ["SUPERVISOR_ROLL_TOKEN"], text)
+        text = to_json(wire.Exchange(os.getpid(), **said))
+        return from_json(
+            wire.Delivery, self.server.roll.exchange(os.environ["SUPERVISOR_ROLL_TOKEN"], text)
         )
 
     def look(self, event: str) -> None:
         for request in self.exchange().requests:
             self.exchange(taken=[request.id])
-            line = json.dumps({**json.loads(wire.encode(request)), "event": event})
+            line = json.dumps({**json.loads(to_json(request)), "event": event})
             with (self.folder / "requests").open("a") as out:
                 out.write(line + "\n")
             if request.kind == wire.ABORT:

@@ -12,7 +12,8 @@ from xmlrpc.client import Fault
 import psutil
 import pytest
 
-from supervisor_roll.wire.successor import Reread, Succession, decode_reread, decode_succession
+from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.successor import Reread, Succession
 from tests.rpc.supervised import DEAF_LISTENER, PROGRAMS, Supervised, wait_for
 
 RECORDER = (
@@ -61,19 +62,19 @@ class Succeeding(Supervised):
     # --- the methods ------------------------------------------------------------------------
 
     def reread(self) -> Reread:
-        return decode_reread(self.listener.reread())
+        return from_json(Reread, self.listener.reread())
 
     def succeed(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.listener.succeed(name))
+        return from_json(Succession, self.listener.succeed(name))
 
     def promote(self, name: str = "myapp", drain_secs: float = 60) -> Succession:
-        return decode_succession(self.listener.promote(name, drain_secs))
+        return from_json(Succession, self.listener.promote(name, drain_secs))
 
     def discard(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.listener.discard(name))
+        return from_json(Succession, self.listener.discard(name))
 
     def succession(self, name: str = "myapp") -> Succession:
-        return decode_succession(self.listener.succession(name))
+        return from_json(Succession, self.listener.succession(name))
 
     def replace(self, name: str = "myapp") -> Succession:
         """A round: the successor is there, is promoted, and the old process is gone."""

@@ -19,6 +19,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 from tests.harness.folders import new_folder
 from tests.harness.processes import die_with_parent
 from tests.harness.waiting import patience, wait_until
@@ -160,23 +161,23 @@ class Supervised:
     def exchange(self, server: Any = None, **said: Any) -> wire.Delivery:
         """Speak as the process of [eventlistener:roll] does."""
         said.setdefault("pid", self.info("roll")["pid"])
-        text = wire.encode(wire.Exchange(**said))
-        return wire.decode_delivery((server or self.server).roll.exchange(self.token, text))
+        text = to_json(wire.Exchange(**said))
+        return from_json(wire.Delivery, (server or self.server).roll.exchange(self.token, text))
 
     def request(
         self, *names: str, kind: str = wire.ROLLOUT, server: Any = None, **values: str
     ) -> wire.Receipt:
-        text = wire.encode(wire.Command(kind, list(names), values, "a test"))
-        return wire.decode_receipt((server or self.server).roll.request(text))
+        text = to_json(wire.Command(kind, list(names), values, "a test"))
+        return from_json(wire.Receipt, (server or self.server).roll.request(text))
 
     def reports(self, job: str, since: int = 0, server: Any = None) -> wire.Reports:
-        return wire.decode_reports((server or self.server).roll.reports(job, since))
+        return from_json(wire.Reports, (server or self.server).roll.reports(job, since))
 
     # --- the scripted listener --------------------------------------------------------------
 
     def listens(self) -> bool:
         """Whether a listener has spoken and runs."""
-        listener = wire.decode_overview(self.server.roll.status()).listener
+        listener = from_json(wire.Overview, self.server.roll.status()).listener
         return listener is not None and listener["state"] == "RUNNING"
 
     def script(self, *steps: list[Any]) -> None:

@@ -9,7 +9,8 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.successor import Succession, decode_succession
+from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.successor import Succession
 from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, wait_executed
 from tests.rpc.supervised import DEAF_LISTENER, wait_for
 
@@ -66,7 +67,7 @@ def test_stop_of_all_stops_both(begin: Begin, name: str) -> None:
     assert gone(old)
     assert gone(new)
     assert (
-        decode_succession(listener.succession("myapp")).ended
+        from_json(Succession, listener.succession("myapp")).ended
         == f"(pid {new}) ended: terminated by SIGTERM"
     )
     assert site.ctl("start", name)[0] == 0
@@ -240,7 +241,7 @@ def test_wildcards_of_a_request_pass_by_what_is_beside_a_program(begin: Begin) -
             assert (code, text) == (Faults.BAD_NAME, f"BAD_NAME: {name}: ERROR (no such process)")
     statuses = {name: wire.Status(wire.COMPLETE, 1.0) for name in ("myapp", "other", "gone")}
     site.exchange(statuses=statuses)
-    overview = wire.decode_overview(site.server.roll.status())
+    overview = from_json(wire.Overview, site.server.roll.status())
     assert sorted(overview.programs) == ["myapp", "other"]
 
 

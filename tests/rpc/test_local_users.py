@@ -14,6 +14,7 @@ import pytest
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json, to_json
 from tests.rpc.supervised import DEAF_LISTENER, Supervised
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
@@ -96,11 +97,11 @@ def test_a_stranger_does_not_reach_the_socket(site: Supervised) -> None:
 def test_who_is_let_in_may_ask_for_rollouts_and_for_what_becomes_of_them(
     site: Supervised, call: Callable[..., Any]
 ) -> None:
-    receipt = wire.decode_receipt(call("request", json.dumps(ROLLOUT)))
+    receipt = from_json(wire.Receipt, call("request", json.dumps(ROLLOUT)))
     assert receipt.programs == ["myapp"]
     assert [one.kind for one in site.exchange().requests] == [wire.ROLLOUT]
-    assert wire.decode_overview(call("status")).jobs
-    assert wire.decode_reports(call("reports", receipt.id, 0)).reports == []
+    assert from_json(wire.Overview, call("status")).jobs
+    assert from_json(wire.Reports, call("reports", receipt.id, 0)).reports == []
     site.exchange(taken=[receipt.id], done=[receipt.id])
 
 
@@ -117,7 +118,7 @@ def test_who_is_let_in_gets_no_command_run_and_no_path_read(
 def test_who_is_let_in_cannot_speak_as_the_listener_nor_read_what_it_keeps(
     site: Supervised, call: Callable[..., Any]
 ) -> None:
-    hello = wire.encode(wire.Exchange(site.info("roll")["pid"], hello=True, state="{}"))
+    hello = to_json(wire.Exchange(site.info("roll")["pid"], hello=True, state="{}"))
     site.exchange(state="kept")
     for method, *arguments in (
         ["exchange", hello],

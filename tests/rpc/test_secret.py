@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import TOKEN_VARIABLE, Exchange
 from tests.rpc.succeeding import Succeeding, fault, gone
 from tests.rpc.supervised import DEAF_LISTENER, AsListener, Supervised, environment, wait_for
@@ -32,7 +32,7 @@ startsecs=0
 OURS = f"[eventlistener:second]\ncommand={DEAF_LISTENER}\nevents=TICK_5\nstartsecs=0\n"
 # All that wants the token, with arguments that are good but for that.
 ALONE = {
-    "exchange": [wire.encode(Exchange(1, hello=True))],
+    "exchange": [to_json(Exchange(1, hello=True))],
     "reread": [],
     "program": ["myapp"],
     **{name: ["myapp"] for name in ("succeed", "promote", "discard", "succession", "adopt")},
@@ -124,7 +124,7 @@ def test_all_that_is_not_for_everybody_is_tried_here(site: Supervised) -> None:
 
 def test_a_process_that_is_no_listener_of_ours_cannot_speak_as_one(site: Supervised) -> None:
     for pid in (site.info("myapp")["pid"], os.getpid(), 1):
-        code, text = fault(site.listener.exchange, wire.encode(Exchange(pid, hello=True)))
+        code, text = fault(site.listener.exchange, to_json(Exchange(pid, hello=True)))
         assert code == Faults.FAILED
         assert f"process {pid} claims to be the listener but was not started" in text
         assert "must exec it" in text

@@ -10,6 +10,7 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json
 from tests.rpc.supervised import DEAF_LISTENER, Supervised, wait_for
 
 
@@ -59,7 +60,7 @@ def test_without_an_event_listener_the_fault_says_what_to_include(
     site = make_site("").start()
     with pytest.raises(Fault, match=r"FAILED: no listener: there is no \[eventlistener:roll\]"):
         site.request("myapp")
-    overview = wire.decode_overview(site.server.roll.status())
+    overview = from_json(wire.Overview, site.server.roll.status())
     assert (overview.listener, overview.programs, overview.jobs) == (None, {}, [])
 
 

@@ -13,6 +13,7 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.ctl import arguments
 from supervisor_roll.rollout.settings import _RULES, ASKABLE
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import MAX_REQUEST_BYTES, Report
 from tests.rpc.supervised import Supervised, wait_for
 
@@ -108,13 +109,13 @@ def test_who_asks_is_one_short_line(site: Supervised) -> None:
     receipt = json.loads(site.server.roll.request(ask(by="o\x1b[2J\n\ud800" + "x" * 1000)))
     [request] = site.exchange().requests
     assert request.by == "o?[2J??" + "x" * 73
-    [job] = wire.decode_overview(site.server.roll.status()).jobs
+    [job] = from_json(wire.Overview, site.server.roll.status()).jobs
     assert job.by == request.by
     site.exchange(taken=[receipt["id"]], done=[receipt["id"]])
 
 
 def test_names_are_expanded_once_however_often_they_are_given(site: Supervised) -> None:
-    receipt = wire.decode_receipt(site.server.roll.request(ask(names=["all"] * 8_000)))
+    receipt = from_json(wire.Receipt, site.server.roll.request(ask(names=["all"] * 8_000)))
     assert sorted(receipt.programs) == ["myapp", "web:one", "web:two"]
     site.exchange(taken=[receipt.id], done=[receipt.id])
 

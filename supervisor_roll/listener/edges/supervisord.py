@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import xmlrpc.client
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, TypeVar
@@ -13,7 +12,8 @@ from supervisor.options import make_namespec
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.rollout.errors import BadMessage, RollError
-from supervisor_roll.wire.successor import Reread, Succession, decode_reread, decode_succession
+from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.successor import Reread, Succession
 
 _T = TypeVar("_T")
 
@@ -76,23 +76,23 @@ class Supervisord:
 
     def reread(self) -> Reread:
         """Have it read its configuration files, and tell how they differ from what runs."""
-        return self._decoded(decode_reread, "roll.reread")
+        return self._decoded(Reread, "roll.reread")
 
     def succeed(self, namespec: str) -> Succession:
         """Start the process's successor, from the configuration that was last reread."""
-        return self._decoded(decode_succession, "roll.succeed", namespec)
+        return self._decoded(Succession, "roll.succeed", namespec)
 
     def promote(self, namespec: str, drain_secs: float) -> Succession:
         """Give the successor the process's name, and retire the old one within ``drain_secs``."""
-        return self._decoded(decode_succession, "roll.promote", namespec, drain_secs)
+        return self._decoded(Succession, "roll.promote", namespec, drain_secs)
 
     def discard(self, namespec: str) -> Succession:
         """Stop the successor."""
-        return self._decoded(decode_succession, "roll.discard", namespec)
+        return self._decoded(Succession, "roll.discard", namespec)
 
     def succession(self, namespec: str) -> Succession:
         """What there is of the process and its successor."""
-        return self._decoded(decode_succession, "roll.succession", namespec)
+        return self._decoded(Succession, "roll.succession", namespec)
 
     def adopt(self, namespec: str) -> None:
         """Have it heed, from now on, the changes of the process that need no restart."""
@@ -131,9 +131,9 @@ class Supervisord:
             for info in infos
         ]
 
-    def _decoded(self, decode: Callable[[object], _T], method: str, *arguments: str | float) -> _T:
+    def _decoded(self, shape: type[_T], method: str, *arguments: str | float) -> _T:
         try:
-            return decode(self._call(method, self._token, *arguments))
+            return from_json(shape, self._call(method, self._token, *arguments))
         except BadMessage as error:
             raise Unreachable(f"{method}: {error}") from error
 
