@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from docutils.utils import Reporter
 from supervisor_roll.ctl import help as texts
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.hooks import _HOOKS
+from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire.datagram import KINDS
 
@@ -39,12 +41,10 @@ def rendered(page: Path) -> nodes.document:
     )
 
 
-def table_under(title: str) -> dict[str, list[str]]:
-    """The rows of the first table of README's section, by their first cells."""
-    section = next(
-        one for one in rendered(README).findall(nodes.section) if one[0].astext() == title
-    )
-    rows = next(iter(section.findall(nodes.tbody))).findall(nodes.row)
+def table_under(title: str, page: Path = README, number: int = 0) -> dict[str, list[str]]:
+    """The rows of a table of the page's section, by their first cells."""
+    section = next(one for one in rendered(page).findall(nodes.section) if one[0].astext() == title)
+    rows = list(section.findall(nodes.tbody))[number].findall(nodes.row)
     cells = [[cell.astext() for cell in row.findall(nodes.entry)] for row in rows]
     return {first: rest for first, *rest in cells}
 
@@ -103,6 +103,23 @@ def test_the_hooks_to_import_one_by_one_are_all_of_them() -> None:
 def test_the_protocol_tells_of_every_kind_of_message() -> None:
     text = (ROOT / "docs" / "protocol.rst").read_text()
     assert [kind for kind in sorted(KINDS) if f"\n{kind} " not in text] == []
+
+
+def test_the_protocol_tells_of_every_kind_of_report_and_its_facts() -> None:
+    shapes: dict[str, type] = {
+        **reports.KINDS,
+        "plan.memory": reports.Memory,
+        "plan.processes": reports.Processes,
+        "plan.preflight": reports.Preflight,
+    }
+    told = table_under("RPC methods", ROOT / "docs" / "protocol.rst")
+    assert {kind: [" ".join(cell.split()) for cell in cells] for kind, cells in told.items()} == {
+        kind: [
+            ", ".join(field.name for field in dataclasses.fields(shape)),
+            str(shape.__doc__).split("\n")[0].replace("``", ""),
+        ]
+        for kind, shape in shapes.items()
+    }
 
 
 def test_the_package_shows_the_readme() -> None:

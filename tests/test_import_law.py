@@ -2,7 +2,7 @@
 
 - ``rollout``, the ground, is pure: nothing of ours outside it, and nothing that does I/O,
   reads a clock, logs, or knows our hosts.
-- ``wire`` has of ours ``rollout.errors`` and its own modules.
+- ``wire`` has of ours the ground's words (errors, reports, words) and its own modules.
 - A host (``hooks``, ``listener``, ``rpc``, ``ctl``) has the ground and itself, never another host.
 - ``hooks`` runs in other people's processes: the standard library, Gunicorn and ours only.
 - Inside a host the folders and files stand on floors: no import runs back up, and there is no
@@ -51,6 +51,7 @@ KNOWN_CIRCLES: dict[str, list[set[str]]] = {
         }
     ],
 }
+WORDS = frozenset({"rollout.errors", "rollout.reports", "rollout.words"})
 IMPURE = frozenset(
     {
         "os",
@@ -132,8 +133,8 @@ def _forbidden_of_ours(folder: str, inside: list[str]) -> str:
     target = inside[0] if inside else ""
     if folder == "rollout" and target != "rollout":
         return "rollout imports nothing of ours outside it"
-    if folder == "wire" and target != "wire" and inside[:2] != ["rollout", "errors"]:
-        return "wire imports of ours rollout.errors only"
+    if folder == "wire" and target != "wire" and ".".join(inside[:2]) not in WORDS:
+        return f"wire imports of ours {', '.join(sorted(WORDS))} only"
     if folder == "" and target in GROUND | HOSTS:
         return "the package itself imports no part of it: each host would get all"
     if folder in HOSTS and target in HOSTS - {folder}:

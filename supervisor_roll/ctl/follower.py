@@ -9,9 +9,21 @@ from xmlrpc.client import Fault
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl.client import POLL_SECS, RollClient, Unreachable
-from supervisor_roll.ctl.render import reports
 from supervisor_roll.ctl.render.dry_run import plan_objects
+from supervisor_roll.ctl.render.reports import report_lines
 from supervisor_roll.ctl.screen import Screen
+from supervisor_roll.rollout.reports import (
+    ENDS,
+    Arrived,
+    Began,
+    Broken,
+    Plan,
+    Promoted,
+    Replaced,
+    Skipped,
+    Succeeded,
+)
+from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Report
 
@@ -20,17 +32,7 @@ PATIENCE_SECS = 10.0
 
 
 # A report of these kinds says that its program's turn has come: it is to have an outcome.
-_UNDER_WAY = frozenset(
-    {
-        wire.QUEUED,
-        wire.BEGAN,
-        wire.REPLACED,
-        wire.SUCCEEDED,
-        wire.ARRIVED,
-        wire.PROMOTED,
-        wire.BROKEN,
-    }
-)
+_UNDER_WAY = (Began, Replaced, Succeeded, Arrived, Promoted, Broken)
 
 
 class Lost(Exception):
@@ -71,12 +73,12 @@ class Follower:
         self._follow(job, programs, only)
         self._screen.close()
         for program, outcome in self.outcomes.items():
-            if outcome not in wire.FINAL:
+            if outcome not in ENDS:
                 self._screen.say(
                     f"{program}: the listener ended this rollout without reporting"
                     " an outcome: see rollstatus and the listener's log"
                 )
-        if update and set(self.outcomes.values()) <= {wire.SKIPPED}:
+        if update and set(self.outcomes.values()) <= {Skipped.kind}:
             self._screen.say("nothing was rolled" if self._noted else "no changes")
         self.outcomes = {**before, **self.outcomes}
 
@@ -103,7 +105,7 @@ class Follower:
                     if not only or report.program in programs or not report.program:
                         self._take(report)
                 if found.done or (
-                    only and all(self.outcomes.get(program) in wire.FINAL for program in programs)
+                    only and all(self.outcomes.get(program) in ENDS for program in programs)
                 ):
                     return
                 self._check_listener(found.listener, deaf)
@@ -117,25 +119,26 @@ class Follower:
         Of an update: also if there was nothing to do. Of a dry run: whether nothing was found
         that speaks against the rollout.
         """
-        kinds = set(self.outcomes.values()) - {wire.SKIPPED}
+        kinds = set(self.outcomes.values()) - {Skipped.kind}
         if not kinds:
             return not self._awaited
-        return kinds in ({wire.COMPLETE}, {wire.PLAN}) and not self.objected
+        return kinds in ({COMPLETE}, {Plan.kind}) and not self.objected
 
     def _take(self, report: Report) -> None:
-        if report.kind in wire.FINAL:
+        if report.kind in ENDS:
             self._screen.follow(report)
-        for line in reports.report_lines(report, self._told.get(report.program, "")):
+        for line in report_lines(report, self._told.get(report.program, "")):
             self._screen.say(line)
-        if report.kind == wire.PLAN and plan_objects(report.facts):
+        facts = report.content
+        if isinstance(facts, Plan) and plan_objects(facts):
             self.objected.add(report.program)
-        if report.kind == wire.BROKEN:
-            self._told[report.program] = str(report.facts.get("why", ""))
-        if report.kind not in wire.FINAL:
+        if isinstance(facts, Broken):
+            self._told[report.program] = facts.why
+        if report.kind not in ENDS:
             self._screen.follow(report)
-        if report.kind in wire.FINAL:
+        if report.kind in ENDS:
             self.outcomes[report.program] = report.kind
-        elif report.kind in _UNDER_WAY:
+        elif isinstance(facts, _UNDER_WAY):
             self.outcomes.setdefault(report.program, "")
         else:
             self._noted = True

@@ -38,6 +38,7 @@ from supervisor_roll.ctl.help import (
 from supervisor_roll.ctl.render import reports, status
 from supervisor_roll.ctl.screen import ReaderLeft, Screen
 from supervisor_roll.ctl.selection import being_rolled, following, jobs_of, programs_of
+from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
 
 INTERRUPTED = 130  # as a shell counts a command that SIGINT ended
@@ -121,7 +122,7 @@ class RollPlugin(ControllerPluginBase):
             for line in shown:
                 screen.say(line)
             states = {found.programs[name].state for name in names if name in found.programs}
-            if given.follow and names and states != {wire.COMPLETE}:
+            if given.follow and names and states != {COMPLETE}:
                 self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
         except Fault as fault:
             self._show_fault(screen, fault)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from supervisor_roll.ctl.render.text import clean
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.rollout.reports import ENDS, Arrived, Began, Replaced
+from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire.mailbox import Report
 
 if TYPE_CHECKING:
@@ -51,16 +52,15 @@ class Screen:
 
     def follow(self, report: Report) -> None:
         """Let the bar show what ``report`` says of its program's progress."""
-        if report.kind == wire.BEGAN and self._terminal:
+        facts = report.content
+        if isinstance(facts, Began) and self._terminal:
             # Imported here since every supervisorctl command loads this plugin.
             from supervisor_roll.ctl.progress_bar import Bar
 
             self.close()
             # A successor has as many workers as are wanted, whatever runs now.
-            arbiter = report.facts.get("strategy") == wire.ARBITER
-            total = report.facts.get("desired" if arbiter else "workers")
             self._bar = Bar(
-                total=total if isinstance(total, int) else None,
+                total=facts.desired if facts.strategy == ARBITER else facts.workers,
                 desc=report.program,
                 file=self._stdout,
                 leave=False,
@@ -68,11 +68,10 @@ class Screen:
                 mininterval=0,
                 bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}",
             )
-        elif report.kind in (wire.REPLACED, wire.ARRIVED) and self._bar is not None:
-            done = report.facts.get("done")
-            self._bar.n = done if isinstance(done, int) else self._bar.n + 1
+        elif isinstance(facts, Replaced | Arrived) and self._bar is not None:
+            self._bar.n = facts.done
             self._bar.refresh()
-        elif report.kind in wire.FINAL:
+        elif report.kind in ENDS:
             self.close()
 
     def tick(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from supervisor_roll.listener.edges.received import Answer
 from supervisor_roll.rollout.events import Action
+from supervisor_roll.rollout.reports import Facts
 from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.mailbox import Report
 
@@ -26,9 +26,9 @@ class Outbox:
     # With descriptors that are closed once they are sent.
     answers: list[tuple[Answer, Message, list[int]]] = field(default_factory=list)
 
-    def report(self, job: str, namespec: str, kind: str, facts: dict[str, Any]) -> None:
-        """Tell whoever follows the job (the kinds are wire.mailbox's)."""
-        self.reports.append(Report(job, namespec, kind, facts, self.wall()))
+    def report(self, job: str, namespec: str, facts: Facts) -> None:
+        """Tell whoever follows the job."""
+        self.reports.append(Report(job, namespec, facts.kind, vars(facts), self.wall()))
         self.unsaved = True
 
     @property

@@ -25,13 +25,10 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, STOP
 from supervisor_roll.rollout.machine import (
-    ABORTED,
-    COMPLETE,
     CONFIRM_SECS,
-    FAILED,
-    PROGRESSING,
     REPEATS,
 )
+from supervisor_roll.rollout.reports import Note
 from supervisor_roll.rollout.succession import (
     DISCARD,
     PROMOTE,
@@ -40,6 +37,7 @@ from supervisor_roll.rollout.succession import (
     Succession,
     signal_of,
 )
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PROGRESSING
 
 # How long an arbiter that halts may take until it is gone.
 HALT_SECS = 2.0
@@ -242,7 +240,7 @@ class ArbiterRollout(Succession):
                 "the successor's serve on beside it until it does: repair the release, or abort "
                 "once more to stop the successor all the same"
             )
-            return [ev.Report("note", {"text": text})]
+            return [Note(text)]
         if not self._due(self._kept_since + self.settings.ready_timeout_secs):
             return []
         self._kept_since = self._turned_at = self.now

@@ -1,12 +1,14 @@
 """What happened to a rollout (events) and what to do about it (actions).
 
-Events are past participles, actions are imperatives. All are frozen values.
+Events are past participles, actions are imperatives, or facts to report. All are frozen values.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
+
+from supervisor_roll.rollout.reports import Facts
 
 
 class InstanceId(NamedTuple):
@@ -266,14 +268,6 @@ class Look:
     successor: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
-    """Tell the operator: ``kind`` is one of wire.mailbox's report kinds, ``facts`` its fields."""
-
-    kind: str
-    facts: dict[str, object] = field(default_factory=dict)
-
-
 Action = (
     AddInstance
     | RemoveOldest
@@ -284,5 +278,5 @@ Action = (
     | Promote
     | Discard
     | Look
-    | Report
+    | Facts
 )

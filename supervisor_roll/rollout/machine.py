@@ -32,11 +32,9 @@ from supervisor_roll.rollout import verdict
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, Instance, Instances
+from supervisor_roll.rollout.reports import OUTCOMES, Began, Broken, Note, Stuck
 from supervisor_roll.rollout.settings import Settings
-
-PROGRESSING, PAUSED = "progressing", "paused"
-COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
-FINAL = frozenset({COMPLETE, FAILED, ABORTED})
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, FINAL, PAUSED, PROGRESSING
 
 # An arbiter handles a signal within a second unless it is busy; since Gunicorn 25 a HUP
 # keeps it busy until its old workers have drained.
@@ -120,18 +118,15 @@ class Rollout:
 
     def begin(self) -> list[Action]:
         """The first actions. Called once."""
-        tell = ev.Report(
-            "began",
-            {
-                "strategy": self.strategy,
-                "workers": self.total,
-                "desired": self.desired,
-                "ready": self.min_ready,
-                "max_surge": self.budget.surge,
-                "max_unavailable": self.budget.unavailable,
-                "canary": self._canaries,
-                "min_ready_secs": self.settings.min_ready_secs,
-            },
+        tell = Began(
+            strategy=self.strategy,
+            workers=self.total,
+            desired=self.desired,
+            ready=self.min_ready,
+            max_surge=self.budget.surge,
+            max_unavailable=self.budget.unavailable,
+            canary=self._canaries,
+            min_ready_secs=self.settings.min_ready_secs,
         )
         return [tell, *self._plan()]
 
@@ -251,13 +246,13 @@ class Rollout:
         if self.state == PAUSED:
             return []
         self.state = PAUSED
-        return [ev.Report("note", {"text": f"paused by {event.by}"})]
+        return [Note(f"paused by {event.by}")]
 
     def _resumed(self, event: ev.Resumed) -> list[Action]:
         if self.state == PROGRESSING:
             return []
         self.state = PROGRESSING
-        return [ev.Report("note", {"text": f"resumed by {event.by}"})]
+        return [Note(f"resumed by {event.by}")]
 
     def _cleared(self, event: ev.PreflightPassed) -> list[Action]:
         self.cleared = True
@@ -304,7 +299,7 @@ class Rollout:
         if self.wanted != COMPLETE:
             return []
         self.wanted, self.why, self._turned_at = wanted, why, self.now
-        return [ev.Report("broken", {"why": why, "pid": pid})] if wanted == FAILED else []
+        return [Broken(why, pid)] if wanted == FAILED else []
 
     def _append_why(self, why: str) -> None:
         self.why = f"{self.why}; {why}" if self.why else why
@@ -313,20 +308,17 @@ class Rollout:
         self.state, self.ended = state, self.now
         self._deadlines = []
         return [
-            ev.Report(
-                state,
-                {
-                    "strategy": self.strategy,
-                    "why": self.why,
-                    "secs": round(self.now - self.began, 3),
-                    "replaced": self.replaced,
-                    "total": self.total,
-                    "min_ready": self.min_ready,
-                    "desired": self.desired,
-                    "count": self.count,
-                    "outdated": [one.id.pid for one in self.instances.outdated],
-                    "fresh": [one.id.pid for one in self.instances.fresh],
-                },
+            OUTCOMES[state](
+                strategy=self.strategy,
+                why=self.why,
+                secs=round(self.now - self.began, 3),
+                replaced=self.replaced,
+                total=self.total,
+                min_ready=self.min_ready,
+                desired=self.desired,
+                count=self.count,
+                outdated=[one.id.pid for one in self.instances.outdated],
+                fresh=[one.id.pid for one in self.instances.fresh],
             )
         ]
 
@@ -368,13 +360,10 @@ class Rollout:
                 one.asked_at + patience + one.escalations * STOP_GRACE_SECS
             ):
                 actions.append(
-                    ev.Report(
-                        "stuck",
-                        {
-                            "pid": one.id.pid,
-                            "secs": round(self.now - one.asked_at, 3),
-                            "signal": "ABRT" if len(steps) - one.escalations == 2 else "KILL",
-                        },
+                    Stuck(
+                        one.id.pid,
+                        round(self.now - one.asked_at, 3),
+                        "ABRT" if len(steps) - one.escalations == 2 else "KILL",
                     )
                 )
                 actions.append(steps[one.escalations])

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.words import ARBITER, WORKERS
 
-AUTO, WORKERS, ARBITER = "auto", "workers", "arbiter"
+AUTO = "auto"
 STRATEGIES = (AUTO, WORKERS, ARBITER)
 
 

@@ -10,9 +10,12 @@ from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.machine import FINAL, PAUSED, PROGRESSING, Rollout
+from supervisor_roll.rollout.machine import (
+    Rollout,
+)
 from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.shapes import built, fitting
+from supervisor_roll.rollout.words import FINAL, PAUSED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 
 _STRATEGIES: dict[str, type[WorkerRollout] | type[ArbiterRollout]] = {

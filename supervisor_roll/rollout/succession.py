@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout import settings
 from supervisor_roll.rollout.events import Action, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, Instance
-from supervisor_roll.rollout.machine import COMPLETE, FAILED, Rollout
+from supervisor_roll.rollout.machine import (
+    Rollout,
+)
+from supervisor_roll.rollout.reports import Arrived, Note, Promoted, Succeeded
 from supervisor_roll.rollout.settings import Budget, Settings
+from supervisor_roll.rollout.words import ARBITER, COMPLETE, FAILED
 
 START, PROMOTE, DISCARD = "start", "promote", "discard"
 ACTIONS: dict[str, Callable[[], Action]] = {
@@ -39,7 +42,7 @@ SIGNALS = {
 class Succession(Rollout):
     """What is observed while an arbiter is replaced. ``full``: two full sets of workers may run."""
 
-    strategy: ClassVar[str] = settings.ARBITER
+    strategy: ClassVar[str] = ARBITER
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Rollout.PLAIN,
         "goal",
@@ -95,7 +98,7 @@ class Succession(Rollout):
         if self._asked == START:
             self._asked = ""
         self._unmet_since = self.now
-        return [ev.Report("succeeded", {"new": event.arbiter.pid})]
+        return [Succeeded(new=event.arbiter.pid)]
 
     def _configured(self, event: ev.Configured) -> list[Action]:
         goal = max(1, event.count)
@@ -105,12 +108,7 @@ class Succession(Rollout):
         self.first = self._beginning()
         if self.successor is not None:
             self.successor_count = self.first
-        return [
-            ev.Report(
-                "note",
-                {"text": f"the successor is configured with another number of workers: {goal}"},
-            )
-        ]
+        return [Note(f"the successor is configured with another number of workers: {goal}")]
 
     def _promoted(self, event: ev.Promoted) -> list[Action]:
         if self.promoted:
@@ -119,7 +117,7 @@ class Succession(Rollout):
         for one in self.instances.outdated:
             self._mark(one, RETIRE)
         self.count, self.replaced = self.successor_count, self.total
-        return [ev.Report("promoted", {"new": self.successor.pid if self.successor else 0})]
+        return [Promoted(new=self.successor.pid if self.successor else 0)]
 
     def _counted(self, event: ev.Counted) -> list[Action]:
         before = self.successor_count if event.successor else self.count
@@ -159,12 +157,7 @@ class Succession(Rollout):
 
     def _aborted(self, event: ev.Aborted) -> list[Action]:
         if self.promoted:
-            return [
-                ev.Report(
-                    "note",
-                    {"text": "too late to abort: the successor serves, and the old arbiter drains"},
-                )
-            ]
+            return [Note("too late to abort: the successor serves, and the old arbiter drains")]
         self._forced = self._kept_since is not None
         return super()._aborted(event)
 
@@ -211,18 +204,7 @@ class Succession(Rollout):
         done = self.became_available - len(self._news)
         for pid, boot_secs, health in self._news:
             done += 1
-            actions.append(
-                ev.Report(
-                    "arrived",
-                    {
-                        "pid": pid,
-                        "boot_secs": boot_secs,
-                        "health": health,
-                        "done": min(done, self.goal),
-                        "total": self.goal,
-                    },
-                )
-            )
+            actions.append(Arrived(pid, boot_secs, health, min(done, self.goal), self.goal))
         self._news = []
         return actions
 

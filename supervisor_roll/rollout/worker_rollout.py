@@ -17,20 +17,18 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout import settings, worker_plan
+from supervisor_roll.rollout import worker_plan
 from supervisor_roll.rollout.events import Action, InstanceId
 from supervisor_roll.rollout.instances import RETIRE, STOP, Instance
 from supervisor_roll.rollout.machine import (
-    ABORTED,
-    COMPLETE,
     CONFIRM_SECS,
-    FAILED,
-    PROGRESSING,
     REPEATS,
     STOP_GRACE_SECS,
     Rollout,
 )
+from supervisor_roll.rollout.reports import Left, Replaced
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PROGRESSING, WORKERS
 from supervisor_roll.rollout.worker_plan import Move, Standing
 
 # How long the count may take to come back after the last instance left.
@@ -42,7 +40,7 @@ STEADY_SECS = 2.0
 class WorkerRollout(Rollout):
     """One replacement of an arbiter's workers."""
 
-    strategy: ClassVar[str] = settings.WORKERS
+    strategy: ClassVar[str] = WORKERS
     PLAIN: ClassVar[tuple[str, ...]] = (
         *Rollout.PLAIN,
         "_short_since",
@@ -138,7 +136,7 @@ class WorkerRollout(Rollout):
 
     def _outdated_exited(self, instance: Instance, why: str) -> list[Action]:
         self._olds.append(instance.id.pid)
-        return [ev.Report("left", {"pid": instance.id.pid, "why": why})]
+        return [Left(instance.id.pid, why)]
 
     def _plan(self) -> list[Action]:
         self._deadlines = []
@@ -165,19 +163,7 @@ class WorkerRollout(Rollout):
         while self._olds and self._news:
             old, (new, boot_secs, health) = self._olds.pop(0), self._news.pop(0)
             self.replaced += 1
-            actions.append(
-                ev.Report(
-                    "replaced",
-                    {
-                        "old": old,
-                        "new": new,
-                        "boot_secs": boot_secs,
-                        "health": health,
-                        "done": self.replaced,
-                        "total": self.total,
-                    },
-                )
-            )
+            actions.append(Replaced(old, new, boot_secs, health, self.replaced, self.total))
         return actions
 
     def _compare(self) -> list[Action]:

@@ -107,9 +107,9 @@ class RollRPCInterface:
         process = self._listener()
         listener = None
         if process is not None:
-            listener = {"pid": process.pid, "state": program_names.state_name(process)}
-            if self._mailbox.trouble:
-                listener["trouble"] = self._mailbox.trouble
+            listener = wire.Listener(
+                process.pid, program_names.state_name(process), self._mailbox.trouble
+            )
         return to_json(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
     @for_the_listener

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from supervisor_roll.rollout.reports import Refused
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
@@ -155,5 +156,5 @@ class Mailbox:
                 del self._pending[id]
                 why = f"no listener picked this up within {PENDING_SECS:g} s; try again"
                 for program in request.programs:
-                    self._jobs[id].add(Report(id, program, wire.REFUSED, {"why": why}, at))
+                    self._jobs[id].add(Report(id, program, Refused.kind, {"why": why}, at))
                 self._jobs[id].done = True

@@ -8,6 +8,7 @@ around it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -76,6 +77,15 @@ def from_data(shape: type[_Value], data: object) -> _Value:
     except RecursionError:
         raise BadMessage(f"{name}: it is nested too deeply") from None
     return value
+
+
+def fitting(shape: Any, data: dict[str, Any]) -> Any:
+    """Return the dataclass ``shape`` with what fits of ``data``, and defaults for the rest."""
+    found = {}
+    for name, (parse, _) in _fields(shape).items():
+        with contextlib.suppress(_Misfit, KeyError):
+            found[name] = parse(data[name])
+    return shape(**found)
 
 
 @functools.cache

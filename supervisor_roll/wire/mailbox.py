@@ -1,6 +1,6 @@
 """What crosses the mailbox inside supervisord, as values and as JSON text.
 
-supervisorctl puts in an ``Command``; supervisord makes a ``Request`` of it, which the listener
+supervisorctl puts in a ``Command``; supervisord makes a ``Request`` of it, which the listener
 takes in an ``Exchange``. The listener's ``Report`` and ``Status`` come back the same way.
 
 After an upgrade of this package supervisord still runs the old code while the listener and
@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.codec import from_json
+from supervisor_roll.rollout.reports import KINDS, Facts
+from supervisor_roll.rollout.words import WORKERS
+from supervisor_roll.wire.codec import fitting, from_json
 
 # What is asked.
 ROLLOUT, DRY_RUN = "rollout", "dry-run"
@@ -23,37 +25,7 @@ UPDATE = "update"  # roll what the configuration has changed; names are programs
 ABORT, PAUSE, RESUME = "abort", "pause", "resume"
 ASKED = (ROLLOUT, DRY_RUN, UPDATE, ABORT, PAUSE, RESUME)
 
-# How a program is replaced.
-WORKERS, ARBITER = "workers", "arbiter"
-
-# A report's kinds, with the facts that each carries.
-QUEUED = "queued"  # behind
-# With strategy arbiter also: reasons (texts), changes (key -> effect, as in wire.succession)
-BEGAN = "began"  # workers, desired, ready, max_surge, max_unavailable, arbiter, strategy
-REPLACED = "replaced"  # old, new, boot_secs, health, done, total
-# Of strategy arbiter alone:
-SUCCEEDED = "succeeded"  # old, new: the pid of the arbiter that serves, and of its successor
-ARRIVED = "arrived"  # pid, boot_secs, health, done, total: a worker of the successor is available
-PROMOTED = "promoted"  # old, new: the successor has the program's name; the old arbiter drains
-LEFT = "left"  # pid, why
-STUCK = "stuck"  # pid, secs, signal
-WARNING = "warning"  # text
-NOTE = "note"  # text; nothing to worry about
-BROKEN = "broken"  # why, pid
-# These end a program's part: why, secs, replaced, total, min_ready, desired, count, outdated, fresh
-COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
-REFUSED, SKIPPED = "refused", "skipped"  # why; nothing was touched
-# What a rollout would do, as asked by a dry run; it ends the program's part, and nothing was
-# touched: workers, desired, ready, max_surge, max_unavailable, strategy, boot_secs,
-# estimated_secs, preflight (ok, secs, text, or null), memory (per_worker_bytes, extra_bytes,
-# available_bytes, fits, text, or null), processes (extra, available, fits, text, or null: they are
-# not limited), health, reasons (texts: why this strategy), changes
-# (key -> effect, as in wire.succession), refused (why a rollout would be refused, or "")
-PLAN = "plan"
-FINAL = frozenset({COMPLETE, FAILED, ABORTED, REFUSED, SKIPPED, PLAN})
-
-# A status' states beside complete, failed and aborted. IDLE: never rolled.
-PROGRESSING, PAUSED, IDLE = "progressing", "paused", "idle"
+IDLE = "idle"  # a status' state beside those of a rollout: never rolled
 
 # The states (supervisor's names) of a listener's process that will take a request.
 LISTENING = frozenset({"RUNNING", "STARTING", "BACKOFF"})
@@ -115,6 +87,15 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0
     seq: int = 0
+
+    @property
+    def content(self) -> Facts | None:
+        """The facts as this release has them of their kind; None of a kind that it does not know.
+
+        What is missing or strange has its default: another release may have reported it.
+        """
+        shape = KINDS.get(self.kind)
+        return None if shape is None else fitting(shape, self.facts)
 
 
 @dataclass(frozen=True)
@@ -198,11 +179,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """The listener's process, and what is wrong with it."""
+
+    pid: int
+    state: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
 class Overview:
     """All statuses, the listener's process (None if there is none), and the jobs under way."""
 
     programs: dict[str, Status] = field(default_factory=dict)
-    listener: dict[str, Any] | None = None
+    listener: Listener | None = None
     jobs: list[Job] = field(default_factory=list)
 
 

@@ -14,7 +14,7 @@ from supervisor_roll.ctl.render.status import overview_lines, status_lines, stat
 from supervisor_roll.ctl.screen import Screen
 from supervisor_roll.ctl.selection import jobs_of, programs_of
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.mailbox import Job, Overview, Report, Status
+from supervisor_roll.wire.mailbox import Job, Listener, Overview, Report, Status
 from tests.rpc.supervised import Supervised
 
 BEGAN: dict[str, Any] = {
@@ -299,7 +299,7 @@ def test_a_successor_and_a_retiring_arbiter_are_no_programs_of_their_own() -> No
 def test_a_job_of_kind_update_is_shown_by_what_it_is_about() -> None:
     def shown(programs: list[str], names: list[str] | None = None, by: str = "root") -> str:
         job = Job("1", wire.UPDATE, programs, by)
-        found = Overview({}, {"pid": 1, "state": "RUNNING"}, [job])
+        found = Overview({}, Listener(1, "RUNNING"), [job])
         return overview_lines(found, names, 0.0)[-1]
 
     assert shown(["all"]) == "an update of all programs is under way, asked for by root"

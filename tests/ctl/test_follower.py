@@ -9,7 +9,8 @@ import pytest
 
 from supervisor_roll.ctl.follower import Follower, Lost
 from supervisor_roll.ctl.screen import Screen
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Succeeded, Warned
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import Report, Reports
 
 
@@ -56,7 +57,7 @@ def follow(
 
 
 def test_each_poll_asks_for_what_is_new() -> None:
-    client = Client(some(wire.BEGAN, wire.WARNING), some(), some(wire.COMPLETE, first=3, done=True))
+    client = Client(some(Began.kind, Warned.kind), some(), some(COMPLETE, first=3, done=True))
     follower, _ = follow(client, "myapp")
     assert client.since == [0, 2, 2]
     assert (follower.outcomes, follower.succeeded) == ({"myapp": "complete"}, True)
@@ -64,7 +65,7 @@ def test_each_poll_asks_for_what_is_new() -> None:
 
 def test_an_unreachable_supervisord_is_endured_for_a_while() -> None:
     refused = ConnectionRefusedError("refused")
-    follower, _ = follow(Client(refused, refused, some(wire.COMPLETE, done=True)), "myapp")
+    follower, _ = follow(Client(refused, refused, some(COMPLETE, done=True)), "myapp")
     assert follower.succeeded
     with pytest.raises(Lost, match="cannot reach supervisord: refused"):
         follow(Client(refused, refused), "myapp", patience_secs=0.0)
@@ -73,12 +74,10 @@ def test_an_unreachable_supervisord_is_endured_for_a_while() -> None:
 def test_a_listener_that_starts_again_is_endured_and_one_that_stays_away_is_not() -> None:
     away = some(listener="FATAL")
     follower, _ = follow(
-        Client(away, some(), away, some(wire.COMPLETE, done=True)), "myapp", patience_secs=0.2
+        Client(away, some(), away, some(COMPLETE, done=True)), "myapp", patience_secs=0.2
     )
     assert follower.succeeded
-    follow(
-        Client(some(listener="BACKOFF"), some(wire.COMPLETE, done=True)), "myapp", patience_secs=0.0
-    )
+    follow(Client(some(listener="BACKOFF"), some(COMPLETE, done=True)), "myapp", patience_secs=0.0)
     with pytest.raises(Lost, match="the listener is FATAL, so this rollout is on hold"):
         follow(Client(away), "myapp", patience_secs=0.0)
 
@@ -86,13 +85,13 @@ def test_a_listener_that_starts_again_is_endured_and_one_that_stays_away_is_not(
 @pytest.mark.parametrize(
     ("kinds", "succeeded"),
     [
-        ([wire.COMPLETE, wire.COMPLETE], True),
-        ([wire.COMPLETE, wire.SKIPPED], True),
-        ([wire.SKIPPED, wire.SKIPPED], False),
-        ([wire.COMPLETE, wire.FAILED], False),
-        ([wire.COMPLETE, wire.ABORTED], False),
-        ([wire.REFUSED, wire.COMPLETE], False),
-        ([wire.COMPLETE, wire.BEGAN], False),
+        ([COMPLETE, COMPLETE], True),
+        ([COMPLETE, Skipped.kind], True),
+        ([Skipped.kind, Skipped.kind], False),
+        ([COMPLETE, FAILED], False),
+        ([COMPLETE, ABORTED], False),
+        ([Refused.kind, COMPLETE], False),
+        ([COMPLETE, Began.kind], False),
     ],
 )
 def test_success_is_every_program_complete_that_was_not_skipped(
@@ -104,15 +103,15 @@ def test_success_is_every_program_complete_that_was_not_skipped(
 
 
 def test_one_of_several_programs_is_followed_to_its_own_end() -> None:
-    client = Client(some(wire.BEGAN, program="a"), some(wire.COMPLETE, program="b", first=2))
+    client = Client(some(Began.kind, program="a"), some(COMPLETE, program="b", first=2))
     follower, text = follow(client, "b", only=True)
-    assert follower.outcomes == {"b": wire.COMPLETE}
+    assert follower.outcomes == {"b": COMPLETE}
     assert "a:" not in text
 
 
 def test_kinds_of_a_later_release_change_no_outcome() -> None:
     client = Client(
-        some("invented", wire.BEGAN, "pondered", wire.COMPLETE, "mused"),
+        some("invented", Began.kind, "pondered", COMPLETE, "mused"),
         some("hummed", program="elsewhere", first=6, done=True),
     )
     follower, text = follow(client, "myapp")
@@ -122,9 +121,7 @@ def test_kinds_of_a_later_release_change_no_outcome() -> None:
 
 def test_a_note_on_a_program_that_nobody_named_owes_no_outcome() -> None:
     follower, text = follow(
-        Client(
-            some(wire.COMPLETE), some(wire.NOTE, wire.WARNING, program="redis", first=2, done=True)
-        ),
+        Client(some(COMPLETE), some(Note.kind, Warned.kind, program="redis", first=2, done=True)),
         "myapp",
     )
     assert follower.succeeded
@@ -135,17 +132,16 @@ def test_a_note_on_a_program_that_nobody_named_owes_no_outcome() -> None:
     ("reports", "succeeded", "says"),
     [
         ([], True, "no changes\n"),
-        ([("a", wire.SKIPPED), ("b", wire.SKIPPED)], True, "no changes\n"),
-        ([("", wire.NOTE)], True, "nothing was rolled\n"),
-        ([("a", wire.WARNING)], True, "nothing was rolled\n"),
-        ([("a", wire.COMPLETE)], True, ""),
-        ([("a", wire.COMPLETE), ("b", wire.SKIPPED), ("c", wire.NOTE)], True, ""),
-        ([("", wire.REFUSED)], False, ""),
-        ([("", wire.REFUSED), ("a", wire.COMPLETE)], False, ""),
-        ([("a", wire.FAILED), ("b", wire.SKIPPED)], False, ""),
-        ([("a", wire.SUCCEEDED)], False, ""),
-        ([("a", wire.QUEUED)], False, ""),
-        ([("a", wire.BEGAN), ("b", wire.COMPLETE)], False, ""),
+        ([("a", Skipped.kind), ("b", Skipped.kind)], True, "no changes\n"),
+        ([("", Note.kind)], True, "nothing was rolled\n"),
+        ([("a", Warned.kind)], True, "nothing was rolled\n"),
+        ([("a", COMPLETE)], True, ""),
+        ([("a", COMPLETE), ("b", Skipped.kind), ("c", Note.kind)], True, ""),
+        ([("", Refused.kind)], False, ""),
+        ([("", Refused.kind), ("a", COMPLETE)], False, ""),
+        ([("a", FAILED), ("b", Skipped.kind)], False, ""),
+        ([("a", Succeeded.kind)], False, ""),
+        ([("a", Began.kind), ("b", COMPLETE)], False, ""),
     ],
 )
 def test_an_update_owes_an_outcome_only_to_what_it_begins(
@@ -156,9 +152,7 @@ def test_an_update_owes_an_outcome_only_to_what_it_begins(
     assert follower.succeeded is succeeded
     assert text.endswith(says)
     assert ("no changes" in text or "nothing was rolled" in text) == bool(says)
-    unended = [
-        program for program, kind in reports if kind in (wire.SUCCEEDED, wire.QUEUED, wire.BEGAN)
-    ]
+    unended = [program for program, kind in reports if kind in (Succeeded.kind, Began.kind)]
     assert [
         program
         for program in "abc"
@@ -168,7 +162,7 @@ def test_an_update_owes_an_outcome_only_to_what_it_begins(
 
 def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None:
     out = io.StringIO()
-    client = Client(some(wire.SKIPPED, program="a", done=True), some(done=True))
+    client = Client(some(Skipped.kind, program="a", done=True), some(done=True))
     follower = Follower(client, Screen(out), 1.0)  # type: ignore[arg-type]
     follower.follow("1", ["a"])
     follower.follow("2", ["all"], update=True)
@@ -177,12 +171,12 @@ def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None
 
 def test_of_one_program_of_an_update_what_is_about_none_is_told_too() -> None:
     client = Client(
-        some(wire.BEGAN, program="a"),
-        some(wire.REFUSED, program="", first=2),
-        some(wire.COMPLETE, program="b", first=3),
+        some(Began.kind, program="a"),
+        some(Refused.kind, program="", first=2),
+        some(COMPLETE, program="b", first=3),
     )
     follower, text = follow(client, "b", only=True, update=True)
-    assert follower.outcomes == {"": wire.REFUSED, "b": wire.COMPLETE}
+    assert follower.outcomes == {"": Refused.kind, "b": COMPLETE}
     assert (follower.succeeded, "a:" in text) == (False, False)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.rollout.machine import CONFIRM_SECS
+from supervisor_roll.rollout.reports import Warned
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
 
@@ -174,7 +175,7 @@ def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick()
     site.pass_time(5)
     site.coordinator.rung(processes_changed=False)
     site.settle()
-    assert site.reports(job)[-1] == ("other", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("other", COMPLETE)
 
 
 # --- what workers are answered ----------------------------------------------------------------
@@ -225,8 +226,8 @@ def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
     held = answer_to(site, program, PIDS + 14, UNREADY, STATUS="503")
     assert (held.fields["HOLD"], float(held.fields["HOLD_SECS"])) == ("1", 30)
     site.pass_time(60)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
-    assert "503" in site.facts(job, wire.FAILED)["why"]
+    assert site.reports(job)[-1] == ("myapp", FAILED)
+    assert "503" in site.facts(job, FAILED)["why"]
 
     # A check never prevents that a crashed one is replaced, not even by the same release.
     program.exit(PIDS + 12)
@@ -253,7 +254,7 @@ def test_what_the_listener_may_not_do_is_told_once() -> None:
     site.settings["myapp"] = Settings(drain_timeout_secs=5)
     job = site.ask("myapp", max_surge="0", max_unavailable="1")
     site.pass_time(300)
-    warnings = [one.facts["text"] for one in site.found(job)[0] if one.kind == wire.WARNING]
+    warnings = [one.facts["text"] for one in site.found(job)[0] if one.kind == Warned.kind]
     assert any("may not send SIGTERM to worker 5000011" in text for text in warnings)
     assert len(warnings) == len(set(warnings))
     assert site.is_done(job)
@@ -277,7 +278,7 @@ def test_a_boot_near_the_timeout_is_warned_of_where_gunicorn_bounds_boots(
     site.start("myapp", workers=1, GUNICORN=version, TIMEOUT=timeout)
     site.settle()
     job = site.ask("myapp")
-    texts = [one.facts["text"] for one in site.found(job)[0] if one.kind == wire.WARNING]
+    texts = [one.facts["text"] for one in site.found(job)[0] if one.kind == Warned.kind]
     assert bool(texts) is warned
     assert all("timeout=2" in text and "raise timeout" in text for text in texts)
 
@@ -287,7 +288,7 @@ def test_hup_in_a_rollout_is_warned_of() -> None:
     job = site.ask("myapp", min_ready_secs="10")
     program.say(program.id.pid, RELOADED)
     site.settle()
-    assert "HUP" in site.facts(job, wire.WARNING)["text"]
+    assert "HUP" in site.facts(job, Warned.kind)["text"]
 
 
 @pytest.mark.parametrize(

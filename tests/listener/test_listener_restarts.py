@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import pytest
 
 from supervisor_roll.listener.edges.supervisord import Unreachable
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.rollout.reports import ENDS, Began
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING, LOADED
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
 
@@ -49,9 +50,9 @@ def test_a_listener_killed_at_any_moment_leaves_what_serves_and_lets_go_who_wait
     for killed_at, (site, program, job) in every_rollout.items():
         assert site.is_done(job), killed_at
         kinds = [kind for _, kind in site.reports(job)]
-        assert kinds.count(wire.BEGAN) == 1, killed_at
-        assert sum(kind in wire.FINAL for kind in kinds) == 1, killed_at
-        assert kinds[-1] in wire.FINAL, killed_at
+        assert kinds.count(Began.kind) == 1, killed_at
+        assert sum(kind in ENDS for kind in kinds) == 1, killed_at
+        assert kinds[-1] in ENDS, killed_at
         assert site.least_serving["myapp"] == 2, killed_at
         assert site.most_staying["myapp"] <= 3, killed_at
         assert program.num_workers == len(program.serving) == 2, killed_at
@@ -92,7 +93,7 @@ def test_no_moment_at_which_the_listener_is_killed_fails_a_good_rollout(
     failed = [
         killed_at
         for killed_at, (site, _, job) in every_rollout.items()
-        if site.reports(job)[-1][1] != wire.COMPLETE
+        if site.reports(job)[-1][1] != COMPLETE
     ]
     assert failed == []
 
@@ -101,7 +102,7 @@ def test_in_place_a_killed_listener_goes_on_too() -> None:
     values = {"max_surge": "0", "max_unavailable": "1"}
     for killed_at, (site, program, job) in rolled_from_every_point(values=values).items():
         assert site.is_done(job), killed_at
-        assert site.reports(job)[-1] == ("myapp", wire.COMPLETE), killed_at
+        assert site.reports(job)[-1] == ("myapp", COMPLETE), killed_at
         assert site.least_serving["myapp"] >= 1, killed_at
         assert program.num_workers == len(program.serving) == 2, killed_at
         assert min(program.serving) > 2, killed_at
@@ -111,7 +112,7 @@ def test_a_killed_listener_still_undoes_a_bad_release() -> None:
     boots = (BOOTING, LOADED, None)
     for killed_at, (site, program, job) in rolled_from_every_point(boots=boots).items():
         assert site.is_done(job), killed_at
-        assert site.reports(job)[-1] == ("myapp", wire.FAILED), killed_at
+        assert site.reports(job)[-1] == ("myapp", FAILED), killed_at
         assert program.serving == [1, 2], killed_at
         assert program.num_workers == 2, killed_at
 
@@ -124,7 +125,7 @@ def test_a_worker_that_died_while_no_listener_watched_is_noticed() -> None:
     site.inbox.clear()  # what was said then was lost
     site.restart()
     site.pass_time(30)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.reports(job)[-1] == ("myapp", FAILED)
     assert program.serving == [1, 2]
 
 
@@ -135,7 +136,7 @@ def test_an_arbiter_that_died_while_no_listener_watched_is_noticed() -> None:
     program.halt()
     site.restart()
     site.settle()
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.reports(job)[-1] == ("myapp", FAILED)
     assert site.is_done(job)
 
 
@@ -174,7 +175,7 @@ def test_what_another_version_saved_and_cannot_be_used_costs_only_that() -> None
     site.supervisord.mailbox.state = json.dumps(state)
     site.restart()
     job = site.ask("myapp")
-    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("myapp", COMPLETE)
 
 
 def test_a_listener_cannot_start_while_supervisord_does_not_answer() -> None:

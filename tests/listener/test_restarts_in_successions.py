@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from supervisor_roll.rollout.reports import ENDS, Began, Refused
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, UNREADY
 from supervisor_roll.wire.successor import NEEDS_ARBITER, Change, Reread
@@ -84,8 +86,8 @@ def assert_all_is_well(one: Succeeded, values: dict[str, str]) -> None:
     least, most = BOUNDS[id(values)]
     assert site.is_done(one.job)
     told = kinds(site, one.job)
-    assert told.count(wire.BEGAN) == (one.end != wire.REFUSED)
-    assert [kind for kind in told if kind in wire.FINAL] == [told[-1]]
+    assert told.count(Began.kind) == (one.end != Refused.kind)
+    assert [kind for kind in told if kind in ENDS] == [told[-1]]
     assert site.least_serving["myapp"] >= least
     assert site.most_staying["myapp"] <= most
     assert program.num_workers == len(program.serving) == 2
@@ -105,7 +107,7 @@ def test_no_moment_at_which_the_listener_is_killed_fails_the_replacement_of_an_a
     """Its successor asks again for its sockets, where it was owed them."""
     whole, killed = succeeded_from_every_point(values)
     assert [
-        killed_at for killed_at, one in enumerate([whole, *killed]) if one.end != wire.COMPLETE
+        killed_at for killed_at, one in enumerate([whole, *killed]) if one.end != COMPLETE
     ] == []
     for one in [whole, *killed]:
         assert one.site.programs["myapp"].id.pid == NEW
@@ -119,7 +121,7 @@ def test_a_listener_that_is_killed_again_and_again_leaves_what_serves(
 ) -> None:
     one = succeeded(values, again_after, again_after)
     assert_all_is_well(one, values)
-    assert one.end in (wire.COMPLETE, wire.FAILED)
+    assert one.end in (COMPLETE, FAILED)
 
 
 @pytest.mark.parametrize("values", [FULL, GRADUAL])
@@ -128,7 +130,7 @@ def test_a_listener_that_cannot_have_its_sockets_back_fails_a_rollout_cleanly_at
 ) -> None:
     _, killed = succeeded_from_every_point(values, traceable=False)
     for one in killed:
-        assert one.end in (wire.COMPLETE, wire.FAILED, wire.REFUSED)
+        assert one.end in (COMPLETE, FAILED, Refused.kind)
         one.kept = one.listens_on  # its workers hand them in, once they speak
         assert_all_is_well(one, values)
 
@@ -162,7 +164,7 @@ def test_a_killed_listener_still_discards_a_bad_successor(
 ) -> None:
     whole, killed = succeeded_from_every_point(values, successor=successor)
     for one in [whole, *killed]:
-        assert one.end == wire.FAILED
+        assert one.end == FAILED
         assert one.site.programs["myapp"].id.pid == OLD
         assert_all_is_well(one, values)
 
@@ -171,7 +173,7 @@ def test_a_killed_listener_still_discards_a_bad_successor(
 def test_a_killed_listener_still_aborts(values: dict[str, str]) -> None:
     whole, killed = succeeded_from_every_point({**values, "min_ready_secs": "10"}, aborted=True)
     for one in [whole, *killed]:
-        assert one.end == wire.ABORTED
+        assert one.end == ABORTED
         assert one.site.programs["myapp"].id.pid == OLD
         assert_all_is_well(one, values)
 
@@ -182,7 +184,7 @@ def test_a_successor_that_died_while_no_listener_watched_is_noticed(site: Site) 
     site.programs["myapp:myapp.successor"].end("exit status 3")
     site.restart()
     site.pass_time(1)
-    assert kinds(site, job)[-1] == wire.FAILED
+    assert kinds(site, job)[-1] == FAILED
     assert why(site, job) == f"the successor (pid {NEW}) ended: exit status 3"
 
 
@@ -207,7 +209,7 @@ def test_an_old_arbiter_that_died_while_no_listener_watched_takes_its_successor_
     site.programs["myapp"].end("exit status 0")
     site.restart()
     site.pass_time(30)
-    assert kinds(site, job)[-1] == wire.FAILED
+    assert kinds(site, job)[-1] == FAILED
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert [one.namespec for one in site.supervisord.infos] == ["myapp"]
 
@@ -224,5 +226,5 @@ def test_what_was_found_to_have_changed_is_known_to_the_next_listener(site: Site
     program.say(OLD + 3, READY)
     site.settle()
     site.pass_time(1)
-    assert site.facts(job, wire.BEGAN)["reasons"] == ["its configuration has changed: environment"]
-    assert kinds(site, job)[-1] == wire.COMPLETE
+    assert site.facts(job, Began.kind)["reasons"] == ["its configuration has changed: environment"]
+    assert kinds(site, job)[-1] == COMPLETE

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.reports import Facts
 
 BOOTING, LOADED, READY, UNREADY = "booting", "loaded", "ready", "unready"
 
@@ -109,7 +110,7 @@ class Arbiter:
             if action.instance in self.workers:
                 self.exit(self.workers[action.instance], type(action).__name__)
         else:
-            assert isinstance(action, ev.Report), action
+            assert isinstance(action, Facts), action
 
     def handle_signal(self) -> None:
         """Handle the oldest waiting signal, if there is one."""

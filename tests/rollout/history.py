@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE
-from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL
+from supervisor_roll.rollout.reports import Facts, Outcome
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, FINAL
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, LOADED, Arbiter, Worker
 
@@ -39,7 +40,7 @@ class History:
         self.at_once = at_once
         self.surprised = False  # whether a worker that served has died or fallen ill by itself
         self.moves: list[str] = []  # what the machine did, in words, since last asked
-        self.tells: list[ev.Report] = []
+        self.tells: list[Facts] = []
         self.told: list[Event] = []  # what the machine was told
         self.settled_alike = True  # whether the hook settled the worker that the machine did
         self.steps = 0
@@ -215,7 +216,7 @@ class History:
             assert len(rollout.instances.ready) >= rollout.floor, "too few left ready"
         adding = False
         for action in actions:
-            if isinstance(action, ev.Report):
+            if isinstance(action, Facts):
                 self.tells.append(action)
                 continue
             if isinstance(action, ev.Look):
@@ -240,7 +241,7 @@ class History:
             )
         due = rollout.next_deadline
         assert due is None or due > self.now, "a deadline that has passed would spin"
-        ended = [one for one in actions if isinstance(one, ev.Report) and one.kind in FINAL]
+        ended = [one for one in actions if isinstance(one, Outcome)]
         assert [one.kind for one in ended] == ([rollout.state] if rollout.state in FINAL else [])
         if rollout.state in FINAL:
             assert due is None and rollout.ended == self.now
@@ -274,7 +275,7 @@ class History:
     # --- small things ------------------------------------------------------------------------
 
     def last(self, kind: str) -> dict[str, object]:
-        return next(one.facts for one in reversed(self.tells) if one.kind == kind)
+        return next(vars(one) for one in reversed(self.tells) if one.kind == kind)
 
     def _in_words(self, action: Action) -> str:
         if isinstance(action, ev.AddInstance):

@@ -13,9 +13,10 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.machine import FINAL
+from supervisor_roll.rollout.reports import Facts
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.words import FINAL
 
 OLD, NEW = InstanceId(100, 1), InstanceId(200, 2)
 
@@ -34,7 +35,7 @@ class Pair:
         self.alive = {False: True, True: False}
         self.now = 0.0
         self.moves: list[str] = []
-        self.tells: list[ev.Report] = []
+        self.tells: list[Facts] = []
         self.obey = True
         self._next = {False: 101 + workers, True: 201}
         self.queue: list[Event] = []
@@ -116,7 +117,7 @@ class Pair:
     def _after(self, actions: list[Action]) -> list[str]:
         did = []
         for action in actions:
-            if isinstance(action, ev.Report):
+            if isinstance(action, Facts):
                 self.tells.append(action)
                 continue
             if isinstance(action, ev.Look):

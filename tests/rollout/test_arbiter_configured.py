@@ -8,7 +8,11 @@ import pytest
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action
-from supervisor_roll.rollout.machine import COMPLETE, FAILED, STOP_GRACE_SECS
+from supervisor_roll.rollout.machine import (
+    STOP_GRACE_SECS,
+)
+from supervisor_roll.rollout.reports import Arrived
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from tests.rollout.pair_model import Pair, _id
 
 
@@ -38,10 +42,8 @@ def test_with_two_full_sets_it_starts_with_its_own_number(count: int, forked: in
     pair.end(successor=False)
     assert pair.rollout.state == COMPLETE
     assert (pair.rollout.desired, pair.rollout.count) == (forked, forked)
-    arrived = [tell.facts for tell in pair.tells if tell.kind == "arrived"]
-    assert [(one["done"], one["total"]) for one in arrived] == [
-        (at + 1, forked) for at in range(forked)
-    ]
+    arrived = [tell for tell in pair.tells if isinstance(tell, Arrived)]
+    assert [(one.done, one.total) for one in arrived] == [(at + 1, forked) for at in range(forked)]
 
 
 def test_step_by_step_it_grows_to_its_own_number() -> None:

@@ -10,13 +10,9 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.machine import (
-    ABORTED,
-    COMPLETE,
     CONFIRM_SECS,
-    FAILED,
-    PAUSED,
-    PROGRESSING,
 )
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PAUSED, PROGRESSING
 from tests.rollout.pair_model import NEW, Pair
 
 # --- complete ------------------------------------------------------------------------------------
@@ -41,14 +37,9 @@ def test_where_two_sets_may_run_the_old_arbiter_is_not_touched_before_the_promot
         "promoted",
         "complete",
     ]
-    facts = pair.tells[-1].facts
-    assert (facts["strategy"], facts["replaced"], facts["min_ready"], facts["count"]) == (
-        "arbiter",
-        4,
-        4,
-        4,
-    )
-    assert facts["fresh"] == [201, 202, 203, 204]
+    facts = pair.tells[-1]
+    assert (facts.strategy, facts.replaced, facts.min_ready, facts.count) == ("arbiter", 4, 4, 4)
+    assert facts.fresh == [201, 202, 203, 204]
 
 
 def test_where_memory_is_short_the_successor_grows_as_the_old_one_shrinks():
@@ -111,9 +102,9 @@ def test_a_successor_that_ends_has_touched_nothing():
     pair.begin()
     assert pair.end(successor=True, why="exited with status 3") == []
     assert pair.rollout.state == FAILED
-    assert pair.tells[-1].facts["why"] == "exited with status 3"
-    assert pair.tells[-1].facts["outdated"] == [101, 102]
-    assert pair.tells[-1].facts["count"] == 2
+    assert pair.tells[-1].why == "exited with status 3"
+    assert pair.tells[-1].outdated == [101, 102]
+    assert pair.tells[-1].count == 2
 
 
 def test_a_lost_first_worker_waits_for_what_its_arbiters_end_says():
@@ -121,7 +112,7 @@ def test_a_lost_first_worker_waits_for_what_its_arbiters_end_says():
     pair.begin()
     assert pair.die(201) == []
     assert pair.end(successor=True, why="halted: no module named app") == []
-    assert pair.tells[-1].facts["why"] == "halted: no module named app"
+    assert pair.tells[-1].why == "halted: no module named app"
 
 
 def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
@@ -231,7 +222,7 @@ def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
     pair.begin()
     pair.ready(201)
     assert pair.tell(ev.Aborted("me")) == []
-    assert "too late" in str(pair.tells[-1].facts["text"])
+    assert "too late" in str(pair.tells[-1].text)
     pair.end(successor=False)
     assert pair.rollout.state == COMPLETE
 
@@ -255,7 +246,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_succes
     assert moves[-1] == "discard"
     assert pair.rollout.state == FAILED
     assert len(pair.old) == 4
-    assert pair.tells[-1].facts["count"] == 4
+    assert pair.tells[-1].count == 4
 
 
 def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_again():
@@ -275,7 +266,7 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
         ev.Counted(pair.wanted[False]),
     )
     assert pair.rollout.state == PROGRESSING
-    assert "failed to boot: SyntaxError" in str(pair.tells[-1].facts["text"])
+    assert "failed to boot: SyntaxError" in str(pair.tells[-1].text)
     assert pair.moves.count("old grows") == 1
     pair.wait(59)
     assert pair.moves.count("old grows") == 1

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import COMPLETE, FAILED, FINAL
+from supervisor_roll.rollout.words import COMPLETE, FAILED, FINAL
 from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
 from tests.rollout.history import History
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import COMPLETE, PROGRESSING, STOP_GRACE_SECS
+from supervisor_roll.rollout.machine import (
+    STOP_GRACE_SECS,
+)
+from supervisor_roll.rollout.reports import Began, Complete, Facts, Replaced
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import COMPLETE, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
 from tests.rollout.history import History
@@ -46,36 +49,11 @@ def test_what_a_complete_rollout_tells():
     history.now = 4.25
     history.exit(2)
     assert [tell.kind for tell in history.tells] == ["began", "replaced", "replaced", "complete"]
-    assert history.tells[0].facts == {
-        "strategy": "workers",
-        "workers": 2,
-        "desired": 2,
-        "ready": 2,
-        "max_surge": 1,
-        "max_unavailable": 0,
-        "canary": 0,
-        "min_ready_secs": 0.0,
-    }
-    assert history.tells[2].facts == {
-        "old": 1002,
-        "new": 1004,
-        "boot_secs": 1.5,
-        "health": "",
-        "done": 2,
-        "total": 2,
-    }
-    assert history.last("complete") == {
-        "strategy": "workers",
-        "why": "",
-        "secs": 4.25,
-        "replaced": 2,
-        "total": 2,
-        "min_ready": 2,
-        "desired": 2,
-        "count": 2,
-        "outdated": [],
-        "fresh": [1003, 1004],
-    }
+    assert history.tells[0] == Began(workers=2, desired=2, ready=2, max_surge=1)
+    assert history.tells[2] == Replaced(1002, 1004, boot_secs=1.5, done=2, total=2)
+    assert history.tells[3] == Complete(
+        secs=4.25, replaced=2, total=2, min_ready=2, desired=2, count=2, fresh=[1003, 1004]
+    )
 
 
 def test_in_place_stops_one_and_waits_for_what_replaces_it():
@@ -151,7 +129,7 @@ def test_percentages_round_as_in_kubernetes(
 
 def test_nothing_to_roll_is_complete_at_once():
     rollout = WorkerRollout(Settings(), [], 0, 0.0)
-    assert [tell.kind for tell in rollout.begin() if isinstance(tell, ev.Report)] == [
+    assert [tell.kind for tell in rollout.begin() if isinstance(tell, Facts)] == [
         "began",
         "complete",
     ]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.machine import (
-    ABORTED,
-    COMPLETE,
     CONFIRM_SECS,
-    FAILED,
-    PROGRESSING,
     STOP_GRACE_SECS,
 )
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import SETTLE_SECS, WorkerRollout
 from tests.rollout.history import History
 

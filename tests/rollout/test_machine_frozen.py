@@ -11,9 +11,12 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import FAILED, LOOK_SECS
+from supervisor_roll.rollout.machine import (
+    LOOK_SECS,
+)
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.snapshot import PLAIN_TYPES, freeze, thaw
+from supervisor_roll.rollout.words import FAILED
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.history import History
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, PAUSED
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PAUSED
 from tests.rollout.arbiter_model import READY
 from tests.rollout.history import History
 
@@ -43,7 +43,7 @@ def test_pausing_twice_and_resuming_what_runs_change_nothing():
     history.tell(ev.Resumed("me"))
     history.tell(ev.Paused("me"))
     history.tell(ev.Paused("you"))
-    assert [one.facts["text"] for one in history.tells if one.kind == "note"] == ["paused by me"]
+    assert [one.text for one in history.tells if one.kind == "note"] == ["paused by me"]
 
 
 def test_a_canary_is_held_and_the_others_follow_without():

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.machine import (
-    ABORTED,
-    COMPLETE,
     CONFIRM_SECS,
-    FAILED,
     LOOK_SECS,
     REPEATS,
 )
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from tests.rollout.history import History
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import ABORTED, FAILED, PROGRESSING, STOP_GRACE_SECS
+from supervisor_roll.rollout.machine import (
+    STOP_GRACE_SECS,
+)
+from supervisor_roll.rollout.words import ABORTED, FAILED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import SETTLE_SECS
 from tests.rollout.history import History
 

@@ -178,7 +178,7 @@ class Supervised:
     def listens(self) -> bool:
         """Whether a listener has spoken and runs."""
         listener = from_json(wire.Overview, self.server.roll.status()).listener
-        return listener is not None and listener["state"] == "RUNNING"
+        return listener is not None and listener.state == "RUNNING"
 
     def script(self, *steps: list[Any]) -> None:
         """What the scripted listener does with the next request: see scripted_listener.py."""

@@ -8,6 +8,8 @@ from xmlrpc.client import Fault
 import pytest
 from supervisor.xmlrpc import Faults
 
+from supervisor_roll.rollout.reports import Began, Warned
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import Report, Status
@@ -124,7 +126,7 @@ def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Sup
     site.exchange(
         taken=[job],
         reports=[
-            Report(job, "myapp", wire.WARNING, {"text": f"number {n}: \x1b \u2603"}) for n in (1, 2)
+            Report(job, "myapp", Warned.kind, {"text": f"number {n}: \x1b \u2603"}) for n in (1, 2)
         ],
     )
     found = site.reports(job)
@@ -133,9 +135,9 @@ def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Sup
         (2, "number 2: \x1b \u2603"),
     ]
     assert (found.done, found.listener) == (False, "RUNNING")
-    site.exchange(reports=[Report(job, "myapp", wire.COMPLETE)], done=[job])
+    site.exchange(reports=[Report(job, "myapp", COMPLETE)], done=[job])
     later = site.reports(job, since=2)
-    assert [(one.seq, one.kind) for one in later.reports] == [(3, wire.COMPLETE)]
+    assert [(one.seq, one.kind) for one in later.reports] == [(3, COMPLETE)]
     assert later.done
 
 
@@ -151,17 +153,15 @@ def test_a_listener_that_says_hello_gets_what_an_earlier_one_left(site: Supervis
 
 
 def test_statuses_are_what_was_said_last_without_programs_that_are_gone(site: Supervised) -> None:
-    site.exchange(statuses={"myapp": Status(wire.COMPLETE, 1.0)})
-    site.exchange(
-        statuses={"web:one": Status(wire.FAILED, 2.0, why="no"), "gone": Status(wire.FAILED, 1.0)}
-    )
+    site.exchange(statuses={"myapp": Status(COMPLETE, 1.0)})
+    site.exchange(statuses={"web:one": Status(FAILED, 2.0, why="no"), "gone": Status(FAILED, 1.0)})
     overview = from_json(wire.Overview, site.server.roll.status())
-    assert overview.programs == {"web:one": Status(wire.FAILED, 2.0, why="no")}
-    assert overview.listener == {"pid": site.info("roll")["pid"], "state": "RUNNING"}
+    assert overview.programs == {"web:one": Status(FAILED, 2.0, why="no")}
+    assert overview.listener == wire.Listener(site.info("roll")["pid"], "RUNNING")
 
 
 def test_a_rollout_that_the_listener_began_by_itself_can_be_followed(site: Supervised) -> None:
-    site.exchange(reports=[Report("watched-1", "myapp", wire.BEGAN)])
+    site.exchange(reports=[Report("watched-1", "myapp", Began.kind)])
     overview = from_json(wire.Overview, site.server.roll.status())
     assert [(job.id, job.programs) for job in overview.jobs] == [("watched-1", ["myapp"])]
     site.exchange(done=["watched-1"])
@@ -175,9 +175,9 @@ def test_all_http_servers_share_one_mailbox(site: Supervised) -> None:
         server=site.inet_server,
         taken=[job],
         done=[job],
-        reports=[Report(job, "myapp", wire.COMPLETE)],
+        reports=[Report(job, "myapp", COMPLETE)],
     )
-    assert [one.kind for one in site.reports(job).reports] == [wire.COMPLETE]
+    assert [one.kind for one in site.reports(job).reports] == [COMPLETE]
 
 
 def test_a_request_waits_for_a_listener_that_starts_again_and_not_for_a_stopped_one(

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from supervisor.xmlrpc import Faults
 
+from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.successor import Succession
@@ -239,7 +240,7 @@ def test_wildcards_of_a_request_pass_by_what_is_beside_a_program(begin: Begin) -
         for name in ("myapp:myapp.retiring", "other:other.successor"):
             code, text = fault(lambda name=name, kind=kind: site.request(name, kind=kind))
             assert (code, text) == (Faults.BAD_NAME, f"BAD_NAME: {name}: ERROR (no such process)")
-    statuses = {name: wire.Status(wire.COMPLETE, 1.0) for name in ("myapp", "other", "gone")}
+    statuses = {name: wire.Status(COMPLETE, 1.0) for name in ("myapp", "other", "gone")}
     site.exchange(statuses=statuses)
     overview = from_json(wire.Overview, site.server.roll.status())
     assert sorted(overview.programs) == ["myapp", "other"]

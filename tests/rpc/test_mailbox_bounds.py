@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supervisor_roll.rollout.reports import Note, Refused, Warned
 from supervisor_roll.rpc.mailbox import (
     MAX_JOB_CHARS,
     MAX_JOBS,
@@ -28,7 +29,7 @@ def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
 def test_only_the_newest_reports_of_a_job_are_kept() -> None:
     mailbox = Mailbox()
     job = put(mailbox).id
-    reports = [Report(job, "myapp", wire.WARNING, {"n": n}) for n in range(MAX_REPORTS + 10)]
+    reports = [Report(job, "myapp", Warned.kind, {"n": n}) for n in range(MAX_REPORTS + 10)]
     say(mailbox, reports=reports)
     found, done = mailbox.reports(job, 0) or ([], True)
     assert (found[0].seq, done) == (11, False)
@@ -40,7 +41,7 @@ def test_long_reports_of_a_job_are_kept_up_to_a_size() -> None:
     mailbox = Mailbox()
     job = put(mailbox).id
     text = "x" * 100_000
-    say(mailbox, reports=[Report(job, "myapp", wire.NOTE, {"text": text}) for _ in range(100)])
+    say(mailbox, reports=[Report(job, "myapp", Note.kind, {"text": text}) for _ in range(100)])
     found, _ = mailbox.reports(job, 0) or ([], True)
     kept = 100 - found[0].seq + 1
     assert 0 < kept * len(text) <= MAX_JOB_CHARS < (kept + 1) * (len(text) + 200)
@@ -72,7 +73,7 @@ def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
     assert say(mailbox, now=PENDING_SECS + 1) == [new]
     found, done = mailbox.reports(old, 0) or ([], False)
     assert done
-    assert [(one.program, one.kind) for one in found] == [("myapp", wire.REFUSED)]
+    assert [(one.program, one.kind) for one in found] == [("myapp", Refused.kind)]
     assert "try again" in found[0].facts["why"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl import arguments
+from supervisor_roll.rollout.reports import Warned
 from supervisor_roll.rollout.settings import _RULES, ASKABLE
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
@@ -137,7 +138,7 @@ def test_supervisord_answers_at_once_whatever_waits(site: Supervised) -> None:
 
 def test_long_reports_come_in_several_answers(site: Supervised) -> None:
     job = site.request("myapp").id
-    said = [Report(job, "myapp", wire.WARNING, {"text": "x" * 10_000}) for _ in range(100)]
+    said = [Report(job, "myapp", Warned.kind, {"text": "x" * 10_000}) for _ in range(100)]
     site.exchange(taken=[job], reports=said, done=[job])
     seen, answers, done = list[int](), 0, False
     while not done:

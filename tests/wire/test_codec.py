@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire import mailbox, successor
 from supervisor_roll.wire.codec import from_data, from_json, to_json
@@ -27,9 +28,9 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 SHAPES = [
     one
-    for module in (mailbox, successor)
+    for module in (mailbox, successor, reports)
     for one in vars(module).values()
-    if dataclasses.is_dataclass(one) and isinstance(one, type)
+    if dataclasses.is_dataclass(one) and getattr(one, "__module__", "") == module.__name__
 ]
 KEYS = sorted({field.name for shape in SHAPES for field in dataclasses.fields(shape)})
 JUNK = st.recursive(
@@ -49,7 +50,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return PLAIN[hint]
     if dataclasses.is_dataclass(hint):
         hints = get_type_hints(hint, include_extras=True)
-        return st.builds(hint, **{name: values(one) for name, one in hints.items()})
+        names = [field.name for field in dataclasses.fields(hint)]
+        return st.builds(hint, **{name: values(hints[name]) for name in names})
     if origin is Annotated:
         return st.integers(of[1].start, of[1].stop - 1)
     if origin in (Union, types.UnionType):

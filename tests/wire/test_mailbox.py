@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.reports import Left, Plan, Preflight
+from supervisor_roll.rollout.words import WORKERS
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 
@@ -35,7 +37,7 @@ def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) 
 def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> None:
     found = from_json(wire.Overview, '{"programs": {"a": {"state": "complete", "since": 1}}}')
     one = found.programs["a"]
-    assert (one.strategy, one.arbiter, one.successor, one.retiring) == (wire.WORKERS, 0, 0, 0)
+    assert (one.strategy, one.arbiter, one.successor, one.retiring) == (WORKERS, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,21 @@ def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> N
 def test_a_malformed_exchange_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         from_json(wire.Exchange, text)
+
+
+def report(kind: str, facts: dict[str, object]) -> wire.Report:
+    return wire.Report("1", "myapp", kind, facts)
+
+
+def test_a_report_has_for_content_what_its_kind_tells() -> None:
+    found = report("left", {"pid": 7, "why": "signal 9", "later": [1]}).content
+    assert found == Left(7, "signal 9")
+
+
+def test_what_is_missing_or_strange_in_a_report_has_its_default() -> None:
+    found = report("plan", {"workers": "4", "desired": 4, "memory": 3, "preflight": {"ok": True}})
+    assert found.content == Plan(desired=4, preflight=Preflight(ok=True))
+
+
+def test_a_report_of_a_later_release_has_no_content() -> None:
+    assert report("invented", {"later": 1}).content is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from supervisor_roll.ctl.render.dry_run import plan_texts
-from supervisor_roll.ctl.render.text import INDENT, Facts, clean, count, secs, why_lines, with_why
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.ctl.render.text import INDENT, clean, count, secs, why_lines, with_why
+from supervisor_roll.rollout import reports
+from supervisor_roll.rollout.words import ABORTED, ARBITER, COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import Report
 
 
@@ -15,9 +17,12 @@ def report_lines(report: Report, told: str = "") -> list[str]:
 
     One that is about no program (an empty name) has no name before it.
     """
-    rule = _RULES.get(report.kind)
-    facts = Facts(report.facts)
-    texts = rule(facts, told) if rule is not None else [f"{report.kind} {report.facts}"]
+    facts = report.content
+    texts = (
+        [f"{report.kind} {report.facts}"]  # of a later release
+        if facts is None
+        else _TEXTS[type(facts)](facts, told)
+    )
     lead = f"{report.program}: " if report.program else ""
     return [clean(f"{lead}{texts[0]}"), *(clean(text) for text in texts[1:])]
 
@@ -28,140 +33,111 @@ def outcome_line(outcomes: Iterable[str], objected: int = 0) -> str:
     ``objected``: in how many dry runs something was found that speaks against the rollout.
     """
     kinds = list(outcomes)
-    planned = kinds.count(wire.PLAN)
+    planned = kinds.count(reports.Plan.kind)
     counts = [f"{planned - objected} can be rolled"] if planned > objected else []
     counts += [f"{objected} cannot"] if objected else []
-    counts += [
-        f"{kinds.count(kind)} {kind}"
-        for kind in (wire.COMPLETE, wire.FAILED, wire.ABORTED, wire.REFUSED, wire.SKIPPED)
-        if kind in kinds
-    ]
-    silent = sum(kind not in wire.FINAL for kind in kinds)
+    ends = (COMPLETE, FAILED, ABORTED, reports.Refused.kind, reports.Skipped.kind)
+    counts += [f"{kinds.count(kind)} {kind}" for kind in ends if kind in kinds]
+    silent = sum(kind not in reports.ENDS for kind in kinds)
     counts += [f"{silent} without an outcome"] if silent else []
     return f"{count(len(kinds), 'program')}: {', '.join(counts)}"
 
 
-def _queued(facts: Facts, told: str) -> list[str]:
-    return [f"waits for {count(facts.count('behind'), 'earlier rollout')}"]
-
-
-def _began(facts: Facts, told: str) -> list[str]:
-    workers, ready = facts.count("workers"), facts.count("ready")
-    canaries = facts.count("canary")
-    canary = f", canary {canaries} for {facts.number('min_ready_secs'):g} s" if canaries else ""
+def _began(facts: reports.Began, told: str) -> list[str]:
+    workers, ready = facts.workers, facts.ready
+    canary = f", canary {facts.canary} for {facts.min_ready_secs:g} s" if facts.canary else ""
     sick = f"; only {ready} of {workers} ready now" if ready < workers else ""
-    if _of_arbiter(facts):
-        reasons = "; ".join(facts.texts("reasons"))
-        return [
-            f"replacing the arbiter and its {count(workers, 'worker')}"
-            f"{f' ({reasons})' if reasons else ''}{canary}{sick}"
-        ]
+    if facts.strategy == ARBITER:
+        reasons = f" ({'; '.join(facts.reasons)})" if facts.reasons else ""
+        return [f"replacing the arbiter and its {count(workers, 'worker')}{reasons}{canary}{sick}"]
     return [
-        f"rolling {count(workers, 'worker')} (surge {facts.count('max_surge')},"
-        f" unavailable {facts.count('max_unavailable')}{canary}){sick}"
+        f"rolling {count(workers, 'worker')} (surge {facts.max_surge},"
+        f" unavailable {facts.max_unavailable}{canary}){sick}"
     ]
 
 
-def _replaced(facts: Facts, told: str) -> list[str]:
-    return [f"{_of_all(facts)}  worker {facts.count('old')} -> {facts.count('new')}{_boot(facts)}"]
+def _replaced(facts: reports.Replaced, told: str) -> list[str]:
+    return [f"{facts.done}/{facts.total}  worker {facts.old} -> {facts.new}{_boot(facts)}"]
 
 
-def _succeeded(facts: Facts, told: str) -> list[str]:
-    return [f"successor {facts.count('new')} starts beside arbiter {facts.count('old')}"]
+def _succeeded(facts: reports.Succeeded, told: str) -> list[str]:
+    return [f"successor {facts.new} starts beside arbiter {facts.old}"]
 
 
-def _arrived(facts: Facts, told: str) -> list[str]:
-    return [f"{_of_all(facts)}  worker {facts.count('pid')} of the successor ready{_boot(facts)}"]
+def _arrived(facts: reports.Arrived, told: str) -> list[str]:
+    return [f"{facts.done}/{facts.total}  worker {facts.pid} of the successor ready{_boot(facts)}"]
 
 
-def _promoted(facts: Facts, told: str) -> list[str]:
-    old = facts.count("old")
-    return [f"arbiter {old} -> {facts.count('new')}  took over; {old} finishes its requests"]
+def _promoted(facts: reports.Promoted, told: str) -> list[str]:
+    old = facts.old
+    return [f"arbiter {old} -> {facts.new}  took over; {old} finishes its requests"]
 
 
-def _left(facts: Facts, told: str) -> list[str]:
-    return with_why(f"worker {facts.count('pid')} exited on its own", facts.text("why"), ": ")
+def _left(facts: reports.Left, told: str) -> list[str]:
+    return with_why(f"worker {facts.pid} exited on its own", facts.why, ": ")
 
 
-def _stuck(facts: Facts, told: str) -> list[str]:
-    signal = facts.text("signal")
-    means = {"ABRT": " (a sync worker's log shows where it hangs)", "KILL": ""}.get(signal, "")
+def _stuck(facts: reports.Stuck, told: str) -> list[str]:
+    means = " (a sync worker's log shows where it hangs)" if facts.signal == "ABRT" else ""
     return [
-        f"worker {facts.count('pid')} has not left after {facts.number('secs'):.0f} s:"
-        f" sent it {signal}{means}"
+        f"worker {facts.pid} has not left after {facts.secs:.0f} s: sent it {facts.signal}{means}"
     ]
 
 
-def _note(facts: Facts, told: str) -> list[str]:
-    return why_lines(facts.text("text")) or [""]
+def _note(facts: reports.Note, told: str) -> list[str]:
+    return why_lines(facts.text) or [""]
 
 
-def _warning(facts: Facts, told: str) -> list[str]:
-    return with_why("warning:", facts.text("text"))
+def _warned(facts: reports.Warned, told: str) -> list[str]:
+    return with_why("warning:", facts.text)
 
 
-def _broken(facts: Facts, told: str) -> list[str]:
-    return with_why("FAILING:", facts.text("why"))
+def _broken(facts: reports.Broken, told: str) -> list[str]:
+    return with_why("FAILING:", facts.why)
 
 
-def _complete(facts: Facts, told: str) -> list[str]:
-    workers = count(facts.count("replaced"), "worker")
+def _complete(facts: reports.Complete, told: str) -> list[str]:
+    arbiter = "arbiter and " if facts.strategy == ARBITER else ""
     return [
-        f"complete: {'arbiter and ' if _of_arbiter(facts) else ''}{workers} replaced in"
-        f" {secs(facts.number('secs'))}, never fewer than {facts.count('min_ready')} ready"
+        f"complete: {arbiter}{count(facts.replaced, 'worker')} replaced in"
+        f" {secs(facts.secs)}, never fewer than {facts.min_ready} ready"
     ]
 
 
-def _failed(facts: Facts, told: str) -> list[str]:
-    return _ended(wire.FAILED, facts, told)
-
-
-def _aborted(facts: Facts, told: str) -> list[str]:
-    return _ended(wire.ABORTED, facts, told)
-
-
-def _ended(state: str, facts: Facts, told: str) -> list[str]:
-    if _of_arbiter(facts) and "arbiter" in facts.all:
-        return _arbiter_ended(state, facts, told)
-    old, new = facts.size("outdated"), facts.size("fresh")
-    if not facts.count("total"):
-        return with_why(f"{state}:", facts.text("why"))
+def _ended(facts: reports.Outcome, told: str) -> list[str]:
+    state, failed = facts.kind, isinstance(facts, reports.Failed)
+    if facts.arbiter is not None:
+        return _arbiter_ended(facts, facts.arbiter, told)
+    old, new = len(facts.outdated), len(facts.fresh)
+    if not facts.total:
+        return with_why(f"{state}:", facts.why)
     lines = [
-        f"{state}: {facts.count('replaced')} of {count(facts.count('total'), 'worker')}"
-        f" replaced in {secs(facts.number('secs'))}; still serving:"
+        f"{state}: {facts.replaced} of {count(facts.total, 'worker')}"
+        f" replaced in {secs(facts.secs)}; still serving:"
         f" {count(old + new, 'worker')} ({old} outdated, {new} fresh)",
         *_rest(facts, told),
     ]
+    again = "once the cause is repaired, run rollrestart again"
     if old + new == 0:
         lines.append(
             f"{INDENT}its arbiter is gone with its workers; what supervisord starts in their "
             "place runs the release that is deployed now: see `supervisorctl status`"
         )
-    elif state == wire.FAILED and new:
-        lines.append(
-            f"{INDENT}both releases serve now; once the cause is repaired, run rollrestart again"
-        )
-    elif state == wire.FAILED and facts.all.get("rolled_back") is True:
-        lines.append(
-            f"{INDENT}none runs the release that failed; once the cause is repaired,"
-            " run rollrestart again"
-        )
-    elif state == wire.FAILED:
-        lines.append(
-            f"{INDENT}nothing changed for your clients; once the cause is repaired,"
-            " run rollrestart again"
-        )
+    elif failed and new:
+        lines.append(f"{INDENT}both releases serve now; {again}")
+    elif failed and facts.rolled_back:
+        lines.append(f"{INDENT}none runs the release that failed; {again}")
+    elif failed:
+        lines.append(f"{INDENT}nothing changed for your clients; {again}")
     elif new and old:
         lines.append(f"{INDENT}both releases serve now; run rollrestart again to finish")
     return lines
 
 
-def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
-    arbiter, workers = facts.count("arbiter"), facts.count("workers")
-    desired, promoted = facts.count("desired"), facts.count("replaced") > 0
-    sick = facts.count("sick")
-    after = f"{state}: {'gave up' if state == wire.FAILED else 'stopped'} after"
-    lead = f"{after} {secs(facts.number('secs'))}"
+def _arbiter_ended(facts: reports.Outcome, arbiter: int, told: str) -> list[str]:
+    failed, promoted = isinstance(facts, reports.Failed), facts.replaced > 0
+    workers, desired = facts.workers, facts.desired
+    lead = f"{facts.kind}: {'gave up' if failed else 'stopped'} after {secs(facts.secs)}"
     if not arbiter:
         return [
             f"{lead}; no arbiter is left",
@@ -170,22 +146,22 @@ def _arbiter_ended(state: str, facts: Facts, told: str) -> list[str]:
         ]
     few = workers < desired
     # It may have been restarted meanwhile.
-    stayed = not promoted and facts.all.get("same") is not False
+    stayed = not promoted and facts.same
     serves = (
         f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
         f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}"
-        f"{f', of which {sick} fail the health check' if sick else ''}"
+        f"{f', of which {facts.sick} fail the health check' if facts.sick else ''}"
     )
     same = "nothing changed: " if stayed and not few else ""
     lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]
-    if state == wire.FAILED:
+    if failed:
         lines.append(f"{INDENT}once the cause is repaired, run rollrestart again")
     return lines
 
 
-def _rest(facts: Facts, told: str) -> list[str]:
+def _rest(facts: reports.Outcome, told: str) -> list[str]:
     """What of the reason at the end was not told before."""
-    why = facts.text("why")
+    why = facts.why
     if not why or why == told:
         return []
     # What the machine adds to a reason at the end, it appends.
@@ -193,47 +169,38 @@ def _rest(facts: Facts, told: str) -> list[str]:
     return [f"{INDENT}{line}" for line in why_lines(added)]
 
 
-def _refused(facts: Facts, told: str) -> list[str]:
-    return with_why("refused, nothing was touched:", facts.text("why"))
+def _refused(facts: reports.Refused, told: str) -> list[str]:
+    return with_why("refused, nothing was touched:", facts.why)
 
 
-def _planned(facts: Facts, told: str) -> list[str]:
-    return plan_texts(facts.all)
+def _skipped(facts: reports.Skipped, told: str) -> list[str]:
+    return with_why("skipped:", facts.why)
 
 
-def _skipped(facts: Facts, told: str) -> list[str]:
-    return with_why("skipped:", facts.text("why"))
+def _planned(facts: reports.Plan, told: str) -> list[str]:
+    return plan_texts(facts)
 
 
-_RULES = {
-    wire.QUEUED: _queued,
-    wire.BEGAN: _began,
-    wire.REPLACED: _replaced,
-    wire.SUCCEEDED: _succeeded,
-    wire.ARRIVED: _arrived,
-    wire.PROMOTED: _promoted,
-    wire.LEFT: _left,
-    wire.STUCK: _stuck,
-    wire.NOTE: _note,
-    wire.WARNING: _warning,
-    wire.BROKEN: _broken,
-    wire.COMPLETE: _complete,
-    wire.FAILED: _failed,
-    wire.ABORTED: _aborted,
-    wire.REFUSED: _refused,
-    wire.SKIPPED: _skipped,
-    wire.PLAN: _planned,
+def _boot(facts: reports.Replaced | reports.Arrived) -> str:
+    health = f"  health {facts.health}" if facts.health else ""
+    return f"  booted in {facts.boot_secs:.2f} s{health}"
+
+
+_TEXTS: dict[type[reports.Facts], Callable[[Any, str], list[str]]] = {
+    reports.Began: _began,
+    reports.Replaced: _replaced,
+    reports.Succeeded: _succeeded,
+    reports.Arrived: _arrived,
+    reports.Promoted: _promoted,
+    reports.Left: _left,
+    reports.Stuck: _stuck,
+    reports.Note: _note,
+    reports.Warned: _warned,
+    reports.Broken: _broken,
+    reports.Complete: _complete,
+    reports.Failed: _ended,
+    reports.Aborted: _ended,
+    reports.Refused: _refused,
+    reports.Skipped: _skipped,
+    reports.Plan: _planned,
 }
-
-
-def _of_arbiter(facts: Facts) -> bool:
-    return facts.text("strategy") == wire.ARBITER
-
-
-def _of_all(facts: Facts) -> str:
-    return f"{facts.count('done')}/{facts.count('total')}"
-
-
-def _boot(facts: Facts) -> str:
-    health = f"  health {facts.text('health')}" if facts.text("health") else ""
-    return f"  booted in {facts.number('boot_secs'):.2f} s{health}"

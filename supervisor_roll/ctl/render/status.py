@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from supervisor_roll.ctl.render.text import INDENT, clean, count, first_line, secs, with_why
 from supervisor_roll.ctl.selection import jobs_of
+from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Status
 
@@ -31,10 +32,10 @@ def overview_lines(found: wire.Overview, names: list[str] | None, now: float) ->
         lines += _job_lines(job, found.programs)
     if found.listener is None:
         lines.append(f"{wire.NO_LISTENER_YET}: no rollout is possible")
-    elif found.listener.get("state") not in wire.LISTENING:
-        lines.append(f"the listener is {found.listener.get('state')}: no rollout is possible")
-    elif found.listener.get("trouble"):
-        lines += with_why("the listener:", str(found.listener["trouble"]))
+    elif found.listener.state not in wire.LISTENING:
+        lines.append(f"the listener is {found.listener.state}: no rollout is possible")
+    elif found.listener.trouble:
+        lines += with_why("the listener:", found.listener.trouble)
     return lines
 
 
@@ -80,7 +81,7 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
     if one.by:
         lines.append(f"asked by  {one.by}")
     lines.append(f"replaced  {_replaced(one)} of {count(one.total, 'worker')}")
-    if one.strategy == wire.ARBITER and _replaced(one) > 0:
+    if one.strategy == ARBITER and _replaced(one) > 0:
         lines[-1] += ", with their arbiter"
     if arbiters_line(one):
         lines.append(arbiters_line(one))

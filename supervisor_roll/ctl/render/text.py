@@ -1,48 +1,10 @@
-"""Facts out of reports, and numbers and reasons in words. Pure."""
+"""Numbers and reasons in words. Pure."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 INDENT = "    "
 # A rollout's reason may be a whole traceback; its end says more than its beginning.
 _WHY_LINES = 40
-
-
-class Facts:
-    """A report's facts, where one that is missing or of a strange type breaks no line."""
-
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self.all = facts
-
-    def number(self, key: str) -> float:
-        value = self.all.get(key)
-        # Not true of NaN either, which JSON lets through.
-        return value if isinstance(value, int | float) and abs(value) < 1e15 else 0
-
-    def count(self, key: str) -> int:
-        return int(self.number(key))
-
-    def text(self, key: str) -> str:
-        value = self.all.get(key)
-        return value if isinstance(value, str) else ""
-
-    def texts(self, key: str) -> list[str]:
-        value = self.all.get(key)
-        return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-    def pairs(self, key: str) -> dict[str, str]:
-        value = self.all.get(key)
-        return (
-            {name: one for name, one in value.items() if isinstance(one, str)}
-            if isinstance(value, dict)
-            else {}
-        )
-
-    def size(self, key: str) -> int:
-        value = self.all.get(key)
-        return len(value) if isinstance(value, list) else 0
 
 
 def clean(text: str) -> str:

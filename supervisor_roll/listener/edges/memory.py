@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from supervisor_roll.listener.edges.cgroups import CGROUP, PROC, around, number, text
+from supervisor_roll.rollout.reports import Memory
 
 MACHINE = "this machine"
 
@@ -64,15 +65,11 @@ class Cost:
         return self.extra_bytes <= self.available_bytes
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """As a report of kind "plan" has them."""
-        return {
-            "per_worker_bytes": self.per_worker_bytes,
-            "extra_bytes": self.extra_bytes,
-            "available_bytes": self.available_bytes,
-            "fits": self.fits,
-            "text": self.text,
-        }
+    def told(self) -> Memory:
+        """As a dry run reports it."""
+        return Memory(
+            self.per_worker_bytes, self.extra_bytes, self.available_bytes, self.fits, self.text
+        )
 
     @property
     def text(self) -> str:

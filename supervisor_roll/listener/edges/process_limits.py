@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from supervisor_roll.listener.edges.cgroups import CGROUP, PROC, around, number, text
+from supervisor_roll.rollout.reports import Processes
 
 _NO_LIMIT = 2**60
 
@@ -42,14 +42,9 @@ class Need:
         return self.extra <= self.left.count
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """As a report of kind "plan" has them."""
-        return {
-            "extra": self.extra,
-            "available": self.left.count,
-            "fits": self.fits,
-            "text": self.text,
-        }
+    def told(self) -> Processes:
+        """As a dry run reports it."""
+        return Processes(self.extra, self.left.count, self.fits, self.text)
 
     @property
     def text(self) -> str:

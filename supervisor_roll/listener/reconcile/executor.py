@@ -24,7 +24,8 @@ from supervisor_roll.listener.reconcile.operations import (
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.listener.reconcile.requested import UNKNOWN
 from supervisor_roll.listener.rollouts.run import Job
-from supervisor_roll.wire.mailbox import NOTE, REFUSED, WARNING, Request
+from supervisor_roll.rollout import reports
+from supervisor_roll.wire.mailbox import Request
 
 if TYPE_CHECKING:
     from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -82,7 +83,7 @@ class OperationExecutor:
         except (BadConfiguration, Refused) as error:
             why = error.text if isinstance(error, Refused) else str(error)
             self._jobs.outbox.report(
-                request.id, "", REFUSED, {"why": f"the configuration is invalid: {why}"}
+                request.id, "", reports.Refused(f"the configuration is invalid: {why}")
             )
             self._jobs.outbox.done.append(request.id)
             return
@@ -93,10 +94,8 @@ class OperationExecutor:
             else:
                 self._apply(request.id, turn)
         for text in left:
-            if text.endswith(UNKNOWN):
-                self._jobs.outbox.report(request.id, "", REFUSED, {"why": text})
-            else:
-                self._jobs.outbox.report(request.id, "", NOTE, {"text": text})
+            told = reports.Refused(text) if text.endswith(UNKNOWN) else reports.Note(text)
+            self._jobs.outbox.report(request.id, "", told)
         self._roll(request.id, names, request.by)
 
     def next_deadline(self) -> float | None:
@@ -109,7 +108,8 @@ class OperationExecutor:
     def _apply(self, job: str, turn: Operation) -> None:
         """Do what takes no rollout. A refusal is told, and is no reason to try again."""
         for name in turn.names:
-            kind, text = NOTE, f"{_SAYS[turn.kind]} ({turn.reason})"
+            told: reports.Note | reports.Warned
+            told = reports.Note(f"{_SAYS[turn.kind]} ({turn.reason})")
             try:
                 if turn.kind == ADOPT:
                     self._supervisord.adopt(name)
@@ -121,11 +121,11 @@ class OperationExecutor:
                     self._supervisord.stop_group(name)
                     self._removing[name] = self._jobs.clock()
             except Refused as fault:
-                kind, text = WARNING, f"{turn.reason}, which cannot be applied: {fault.text}"
-            log.info("%s: %s", name, text)
-            self._jobs.outbox.report(job, name, kind, {"text": text})
+                told = reports.Warned(f"{turn.reason}, which cannot be applied: {fault.text}")
+            log.info("%s: %s", name, told.text)
+            self._jobs.outbox.report(job, name, told)
             if turn.kind == ADOPT:
-                self.reconciler.ended(name, kind == NOTE)
+                self.reconciler.ended(name, isinstance(told, reports.Note))
 
     def _remove(self, group: str) -> None:
         try:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from supervisor_roll.listener.configuration.sections import group_of
-from supervisor_roll.rollout.settings import WORKERS, Settings
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import WORKERS
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Resize
 
 ROLL, ADOPT, RESIZE, ADD, REMOVE = "roll", "adopt", "resize", "add", "remove"

@@ -14,16 +14,16 @@ from supervisor_roll.listener.rollouts import deployed, eligibility, strategy
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.rollouts.silence import silence
 from supervisor_roll.listener.rollouts.strategy import Choice
-from supervisor_roll.rollout.settings import ARBITER, Budget, Settings
-from supervisor_roll.wire.mailbox import REFUSED, SKIPPED
+from supervisor_roll.rollout.settings import Budget, Settings
+from supervisor_roll.rollout.words import ARBITER
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """The program is not rolled. ``kind`` is the report's."""
+    """The program is not rolled; ``skips``: nor is anything the matter with that."""
 
     why: str
-    kind: str = REFUSED
+    skips: bool = False
     choice: Choice | None = None
 
 
@@ -72,7 +72,7 @@ def admit(
         if found.awaits and young and waits:
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
-        return Refusal(found.why, SKIPPED) if skips else Refusal(found.why + found.rule)
+        return Refusal(found.why, skips=True) if skips else Refusal(found.why + found.rule)
     elsewhere = deployed.elsewhere(arbiter.facts, registry.program(run.namespec))
     choice = strategy.choose(arbiter, settings, run.change, elsewhere)
     object_to = strategy.objection if choice.strategy == ARBITER else eligibility.objection

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.rollouts.admission import Admission, cost_of, need_of
 from supervisor_roll.listener.side_processes.process import Result
+from supervisor_roll.rollout.reports import Plan, Preflight
 from supervisor_roll.rollout.settings import Settings
 
 
-def plan_facts(
-    found: Admission, settings: Settings, table: ProcessTable, result: Result | None
-) -> dict[str, Any]:
+def plan(found: Admission, settings: Settings, table: ProcessTable, result: Result | None) -> Plan:
     """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
     arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
     rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
     cost, need = cost_of(found, settings, table), need_of(found, settings, table)
-    return {
-        "workers": len(arbiter.workers),
-        "desired": arbiter.count,
-        "ready": arbiter.ready,
-        "max_surge": budget.surge,
-        "max_unavailable": budget.unavailable,
-        "strategy": choice.strategy,
-        "reasons": choice.reasons,
-        "changes": choice.changes,
-        "refused": "",
-        "boot_secs": boot_secs,
-        "estimated_secs": rounds * (boot_secs + settings.min_ready_secs),
-        "health": settings.health.path if settings.health else "",
-        "memory": cost.facts if cost else None,
-        "processes": need.facts if need else None,
-        "preflight": result and {"ok": result.ok, "secs": result.secs, "text": result.text},
-    }
+    return Plan(
+        workers=len(arbiter.workers),
+        desired=arbiter.count,
+        ready=arbiter.ready,
+        max_surge=budget.surge,
+        max_unavailable=budget.unavailable,
+        strategy=choice.strategy,
+        reasons=choice.reasons,
+        changes=choice.changes,
+        boot_secs=boot_secs,
+        estimated_secs=rounds * (boot_secs + settings.min_ready_secs),
+        health=settings.health.path if settings.health else "",
+        memory=cost.told if cost else None,
+        processes=need.told if need else None,
+        preflight=Preflight(result.ok, result.secs, result.text) if result else None,
+    )

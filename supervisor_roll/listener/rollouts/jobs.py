@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
@@ -22,26 +21,21 @@ from supervisor_roll.listener.rollouts.succession import SuccessorControl, is_su
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.machine import ABORTED, COMPLETE, FAILED, FINAL, Rollout
+from supervisor_roll.rollout.machine import Rollout
+from supervisor_roll.rollout.reports import Facts, Outcome
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.mailbox import (
     ABORT,
-    BEGAN,
     DRY_RUN,
-    NOTE,
     PAUSE,
-    PROMOTED,
-    REFUSED,
     RESUME,
     ROLLOUT,
-    SKIPPED,
-    SUCCEEDED,
     UPDATE,
-    WARNING,
     Request,
     Status,
 )
@@ -157,7 +151,7 @@ class Jobs:
         except Exception as error:
             log.exception("%s", run.namespec)
             why = f"what it reports could not be used: {error!r:.200}"
-            self.over(run, REFUSED, {"why": why})
+            self.over(run, reports.Refused(why))
 
     def restored(self, run: Run) -> None:
         """A run was taken up from an earlier listener, whose processes beside it are gone."""
@@ -237,7 +231,7 @@ class Jobs:
         run = self.runs.get(namespec)
         if run is not None and text not in run.warnings:
             run.warnings.append(text)
-            self.outbox.report(run.job.id, namespec, WARNING, {"text": text})
+            self.outbox.report(run.job.id, namespec, reports.Warned(text))
 
     def configured(self, run: Run) -> Settings:
         """The run's settings: the program's, with those of its request.
@@ -260,25 +254,18 @@ class Jobs:
         """Abort, pause or resume a rollout under way."""
         run = self.runs.get(namespec)
         if run is None:
-            self.outbox.report(request.id, namespec, REFUSED, {"why": "it is not being rolled"})
+            self.outbox.report(request.id, namespec, reports.Refused("it is not being rolled"))
         elif run.rolling is not None:
             self.handle(run, run.rolling, _EVENTS[request.kind](request.by))
         elif run.failure is not None:
-            self.outbox.report(
-                request.id,
-                namespec,
-                REFUSED,
-                {"why": "it has failed, and on_failure is running, which ends on its own"},
-            )
+            why = "it has failed, and on_failure is running, which ends on its own"
+            self.outbox.report(request.id, namespec, reports.Refused(why))
         elif request.kind == ABORT:
-            self.over(run, ABORTED, {"why": f"aborted by {request.by} before anything was touched"})
+            why = f"aborted by {request.by} before anything was touched"
+            self.over(run, reports.Aborted(why=why))
         else:
-            self.outbox.report(
-                request.id,
-                namespec,
-                REFUSED,
-                {"why": f"it has not begun: there is nothing to {request.kind}"},
-            )
+            why = f"it has not begun: there is nothing to {request.kind}"
+            self.outbox.report(request.id, namespec, reports.Refused(why))
 
     def _advance(self) -> None:
         """Go on with the jobs whose last program has ended, in a loop: there may be hundreds."""
@@ -300,36 +287,33 @@ class Jobs:
         run = Run(job, namespec, self.outbox.wall(), self.clock())
         other = self.runs.get(namespec)
         if job.unserved:
-            self.over(run, SKIPPED, {"why": job.unserved})
+            self.over(run, reports.Skipped(job.unserved))
         elif other is not None:
-            self.over(
-                run,
-                REFUSED,
-                {
-                    "why": f"it is being rolled already, for "
-                    f"{self.outbox.wall() - other.since:.0f} s, by {other.job.by}; "
-                    f"to follow that: rollstatus --follow {namespec}; "
-                    f"to end it: rollabort {namespec}"
-                },
+            why = (
+                f"it is being rolled already, for {self.outbox.wall() - other.since:.0f} s, by "
+                f"{other.job.by}; to follow that: rollstatus --follow {namespec}; "
+                f"to end it: rollabort {namespec}"
             )
+            self.over(run, reports.Refused(why))
         else:
             self.runs[namespec] = run
             self.starter.admit(run)
 
-    def over(self, run: Run, kind: str, facts: dict[str, Any]) -> None:
-        """The run has ended as ``kind`` says; the job goes on with what is left of it."""
+    def over(self, run: Run, facts: Facts) -> None:
+        """The run has ended as ``facts`` tell; the job goes on with what is left of it."""
         if self.runs.get(run.namespec) is run:
             del self.runs[run.namespec]
             self.sides.drop(run.namespec)
-        if kind in FINAL:
+        complete = isinstance(facts, reports.Complete)
+        if isinstance(facts, Outcome):
             self.statuses[run.namespec] = replace(
-                run.status(), state=kind, why=facts["why"], ended=self.outbox.wall()
+                run.status(), state=facts.kind, why=facts.why, ended=self.outbox.wall()
             )
-            if kind in (FAILED, ABORTED):
-                run.job.unserved = f"not rolled, since {run.namespec} {kind} before it"
+            if not complete:
+                run.job.unserved = f"not rolled, since {run.namespec} {facts.kind} before it"
         if not run.job.dry_run:
-            self.updates.reconciler.ended(run.namespec, kind == COMPLETE)
-        self.outbox.report(run.job.id, run.namespec, kind, facts)
+            self.updates.reconciler.ended(run.namespec, complete)
+        self.outbox.report(run.job.id, run.namespec, facts)
         run.job.index += 1
         self._waiting.append(run.job)
         self._advance()
@@ -342,12 +326,8 @@ class Jobs:
             self.rollback.repaired(run, result)
         elif run.rolling is not None:
             if result.ok:
-                self.outbox.report(
-                    run.job.id,
-                    run.namespec,
-                    NOTE,
-                    {"text": f"preflight: the application loads ({result.secs:.1f} s)"},
-                )
+                text = f"preflight: the application loads ({result.secs:.1f} s)"
+                self.outbox.report(run.job.id, run.namespec, reports.Note(text))
                 self.handle(run, run.rolling, ev.PreflightPassed())
             else:
                 self.handle(run, run.rolling, ev.PrerequisiteFailed(f"preflight: {result.text}"))
@@ -376,21 +356,11 @@ class Jobs:
         for action in actions:
             if isinstance(action, ev.Look):
                 self._looks.append((run.namespec, action.successor))
-            elif not isinstance(action, ev.Report):
+            elif not isinstance(action, Facts):
                 self.outbox.actions.append((run.namespec, action))
-            elif action.kind in FINAL:
-                facts = self.successors.closing(run, action.kind, action.facts)
-                if not self.rollback.takes(run, action.kind, facts):
-                    self.over(run, action.kind, facts)
+            elif isinstance(action, Outcome):
+                outcome = self.successors.closing(run, action)
+                if not self.rollback.takes(run, outcome):
+                    self.over(run, outcome)
             else:
-                facts = action.facts
-                if run.arbiter is not None and action.kind in (BEGAN, SUCCEEDED, PROMOTED):
-                    key = "arbiter" if action.kind == BEGAN else "old"
-                    facts = {**facts, key: run.arbiter.pid}
-                if action.kind == BEGAN:
-                    facts = {
-                        **facts,
-                        "reasons": run.reasons,
-                        "changes": run.change.keys if run.change else {},
-                    }
-                self.outbox.report(run.job.id, run.namespec, action.kind, facts)
+                self.outbox.report(run.job.id, run.namespec, run.completed(action))

@@ -7,14 +7,14 @@ that ends, the rollout has failed, and is told so last; nothing here is done twi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
-from supervisor_roll.rollout.machine import COMPLETE, FAILED
+from supervisor_roll.rollout.reports import Complete, Failed, Note, Outcome
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
-from supervisor_roll.wire.mailbox import NOTE
 
 if TYPE_CHECKING:
     from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -26,24 +26,25 @@ class Rollback:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
-    def takes(self, run: Run, kind: str, facts: dict[str, Any]) -> bool:
+    def takes(self, run: Run, outcome: Outcome) -> bool:
         """A rollout has ended: whether there is something left to do about it."""
         if run.failure is not None:
             # The rollback has ended.
+            complete = isinstance(outcome, Complete)
             back = (
-                f"rolled back: {facts['replaced']} of {facts['total']} workers"
-                if kind == COMPLETE
-                else f"the rollback {kind}: {facts['why']}"
+                f"rolled back: {outcome.replaced} of {outcome.total} workers"
+                if complete
+                else f"the rollback {outcome.kind}: {outcome.why}"
             )
-            self._end(run, back, rolled_back=kind == COMPLETE)
+            self._end(run, back, rolled_back=complete)
             return True
         settings = run.rollout.settings if run.rollout else None
-        if kind != FAILED or settings is None or not settings.on_failure:
+        if not isinstance(outcome, Failed) or settings is None or not settings.on_failure:
             return False
-        run.failure = facts
-        self._say(run, NOTE, f"failed; running on_failure: {settings.on_failure}")
+        run.failure = outcome
+        self._say(run, f"failed; running on_failure: {settings.on_failure}")
         # Only once it is saved that it runs: a listener after this one must not run it again.
-        self._jobs.outbox.starts.append(lambda: self._start(run, settings, str(facts["why"])))
+        self._jobs.outbox.starts.append(lambda: self._start(run, settings, outcome.why))
         return True
 
     def _start(self, run: Run, settings: Settings, why: str) -> None:
@@ -68,7 +69,7 @@ class Rollback:
         if arbiter is None or run.rollout is None:
             self._end(run, "on_failure has run; its arbiter is gone")
             return
-        self._say(run, NOTE, f"on_failure has run ({result.secs:.1f} s)")
+        self._say(run, f"on_failure has run ({result.secs:.1f} s)")
         now = self._jobs.clock()
         members = arbiter.outdated(now, self._jobs.registry.table.age_secs)
         for one in members:
@@ -78,7 +79,7 @@ class Rollback:
         if all(one.kept for one in members):
             self._end(run, "on_failure has run; no fresh worker was left to roll back")
             return
-        self._say(run, NOTE, "rolling back")
+        self._say(run, "rolling back")
         run.rollout = WorkerRollout(run.rollout.settings, members, arbiter.count, now)
         self._jobs.take(run, run.rollout.begin())
 
@@ -87,23 +88,22 @@ class Rollback:
         self._end(run, "on_failure was cut short by a restart of the listener")
 
     def _end(self, run: Run, text: str, rolled_back: bool = False) -> None:
-        failure = run.failure or {}
+        failure = run.failure or Failed()
         arbiter = self._jobs.registry.running(run.arbiter)
         alive = [one.pid for one in arbiter.workers] if arbiter else []
         # After a rollback none runs the release that failed.
-        outdated = [pid for pid in alive if rolled_back or pid in failure.get("outdated", [])]
+        outdated = [pid for pid in alive if rolled_back or pid in failure.outdated]
         fresh = [pid for pid in alive if pid not in outdated]
         self._jobs.over(
             run,
-            FAILED,
-            {
-                **failure,
-                "why": f"{failure.get('why', '')}\n{text}".strip(),
-                "outdated": outdated,
-                "fresh": fresh,
-                "rolled_back": rolled_back,
-            },
+            replace(
+                failure,
+                why=f"{failure.why}\n{text}".strip(),
+                outdated=outdated,
+                fresh=fresh,
+                rolled_back=rolled_back,
+            ),
         )
 
-    def _say(self, run: Run, kind: str, text: str) -> None:
-        self._jobs.outbox.report(run.job.id, run.namespec, kind, {"text": text})
+    def _say(self, run: Run, text: str) -> None:
+        self._jobs.outbox.report(run.job.id, run.namespec, Note(text))

@@ -9,10 +9,12 @@ from typing import Any
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
-from supervisor_roll.rollout.machine import FINAL, PROGRESSING, Rollout
+from supervisor_roll.rollout.machine import Rollout
+from supervisor_roll.rollout.reports import Began, Facts, Failed, Promoted, Succeeded
 from supervisor_roll.rollout.settings import check_asked
 from supervisor_roll.rollout.shapes import built
 from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.words import FINAL, PROGRESSING
 from supervisor_roll.wire.mailbox import Status
 from supervisor_roll.wire.successor import Change
 
@@ -61,7 +63,7 @@ class Run:
     arbiter: InstanceId | None = None
     rollout: Rollout | None = None
     warnings: list[str] = field(default_factory=list)
-    failure: dict[str, Any] | None = None  # what a failed rollout told, while it is repaired
+    failure: Failed | None = None  # what a failed rollout told, while it is repaired
     repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
     watched: list[Watched] = field(default_factory=list)
     reread: bool = False  # what its section has changed is known
@@ -92,6 +94,14 @@ class Run:
             sum(one.now[0] - one.before[0] for one in ones),
             sum(one.now[1] - one.before[1] for one in ones),
         )
+
+    def completed(self, facts: Facts) -> Facts:
+        """What the rollout reports, with what only the run knows of it."""
+        pid = self.arbiter.pid if self.arbiter else 0
+        if isinstance(facts, Began):
+            changes = self.change.keys if self.change else {}
+            return replace(facts, arbiter=pid, reasons=self.reasons, changes=changes)
+        return replace(facts, old=pid) if isinstance(facts, Succeeded | Promoted) else facts
 
     def status(self) -> Status:
         """What rollstatus shows of it."""

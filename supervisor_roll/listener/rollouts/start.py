@@ -13,15 +13,16 @@ from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.configuration.sections import BadConfiguration, group_of
 from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.listener.rollouts.admission import Admission, Refusal, Waiting, admit
-from supervisor_roll.listener.rollouts.dry_run import plan_facts
+from supervisor_roll.listener.rollouts.dry_run import plan
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.side_processes import process as preflight_rules
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
+from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.rollout.settings import ARBITER, WORKERS, Settings
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
-from supervisor_roll.wire.mailbox import NOTE, PLAN, REFUSED
 from supervisor_roll.wire.successor import Reread
 
 if TYPE_CHECKING:
@@ -54,16 +55,14 @@ class RolloutStarter:
             # Once: how many have been heard may change each second.
             if waited > QUIET_SECS and text.split(":")[0] not in run.warnings:
                 run.warnings.append(text.split(":")[0])
-                self._jobs.outbox.report(run.job.id, run.namespec, NOTE, {"text": text})
+                self._jobs.outbox.report(run.job.id, run.namespec, reports.Note(text))
         elif run.job.dry_run:
             self._plan(run, settings, found)
         else:
             try:
                 self._begin(run, settings, found)
             except NotPossible as error:
-                self._jobs.over(
-                    run, REFUSED, {"why": f"preflight: {error}; or set preflight=false"}
-                )
+                self._jobs.over(run, reports.Refused(f"preflight: {error}; or set preflight=false"))
 
     def _found(self, run: Run, settings: Settings) -> Admission | Refusal | Waiting:
         jobs = self._jobs
@@ -74,16 +73,16 @@ class RolloutStarter:
         if run.job.dry_run and choice is not None:
             self._jobs.over(
                 run,
-                PLAN,
-                {
-                    "strategy": choice.strategy,
-                    "reasons": choice.reasons,
-                    "changes": choice.changes,
-                    "refused": refusal.why,
-                },
+                reports.Plan(
+                    strategy=choice.strategy,
+                    reasons=choice.reasons,
+                    changes=choice.changes,
+                    refused=refusal.why,
+                ),
             )
         else:
-            self._jobs.over(run, refusal.kind, {"why": refusal.why})
+            ended = reports.Skipped if refusal.skips else reports.Refused
+            self._jobs.over(run, ended(refusal.why))
 
     def _reread(self, run: Run, settings: Settings) -> bool:
         """Learn what has changed in the program's section. False: the run has ended."""
@@ -109,7 +108,7 @@ class RolloutStarter:
             elif settings.strategy == WORKERS:
                 self._jobs.warn(run.namespec, why)
             else:
-                self._jobs.over(run, REFUSED, {"why": why})
+                self._jobs.over(run, reports.Refused(why))
                 return False
         return True
 
@@ -131,7 +130,7 @@ class RolloutStarter:
         try:
             return self._jobs.configured(run)
         except (BadSetting, BadConfiguration) as error:
-            self._jobs.over(run, REFUSED, {"why": str(error)})
+            self._jobs.over(run, reports.Refused(str(error)))
             return None
 
     def _begin(self, run: Run, settings: Settings, found: Admission) -> None:
@@ -160,7 +159,7 @@ class RolloutStarter:
         try:
             self._jobs.supervisord.adopt(run.namespec)
             self._jobs.outbox.report(
-                run.job.id, run.namespec, NOTE, {"text": f"now in effect: {keys}"}
+                run.job.id, run.namespec, reports.Note(f"now in effect: {keys}")
             )
         except Unreachable as error:
             self._jobs.warn(run.namespec, f"the changes of {keys} are not in effect: {error}")
@@ -212,10 +211,11 @@ class RolloutStarter:
         elif isinstance(found, Admission):
             self._tell_plan(run, settings, found, result)
         else:
-            self._jobs.over(run, REFUSED, {"why": "its workers were replaced during the preflight"})
+            why = "its workers were replaced during the preflight"
+            self._jobs.over(run, reports.Refused(why))
 
     def _tell_plan(
         self, run: Run, settings: Settings, found: Admission, result: Result | None
     ) -> None:
         table = self._jobs.registry.table
-        self._jobs.over(run, PLAN, plan_facts(found, settings, table, result))
+        self._jobs.over(run, plan(found, settings, table, result))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges import told_paths
 from supervisor_roll.listener.rollouts.eligibility import unchecked
-from supervisor_roll.rollout.settings import ARBITER, AUTO, WORKERS, Settings
+from supervisor_roll.rollout.settings import AUTO, Settings
+from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from supervisor.xmlrpc import Faults
 
@@ -23,7 +23,7 @@ from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import FAILED
+from supervisor_roll.rollout.reports import Failed, Outcome
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.successor import Succession
@@ -311,14 +311,14 @@ class SuccessorControl:
         if successor is not None and self._jobs.registry.running(successor) is None:
             self._ended.append(_Ended(run.namespec, successor.pid, self._clock() + REAPED_SECS))
 
-    def closing(self, run: Run, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+    def closing(self, run: Run, facts: Outcome) -> Outcome:
         """What a rollout tells at its end, with what serves now and what a successor had to say."""
         tail = self._tails.pop(run.namespec, "")
         if not isinstance(run.rollout, ArbiterRollout):
             return facts
-        why = str(facts["why"])
+        why = facts.why
         # A traceback says more, and is its end as a rule.
-        if kind == FAILED and tail and "\n" not in why:
+        if isinstance(facts, Failed) and tail and "\n" not in why:
             why = f"{why}\nthe end of the successor's output:\n{tail}"
         old = run.arbiter if run.rollout.promoted else None
         serving = next(
@@ -330,14 +330,14 @@ class SuccessorControl:
             None,
         )
         workers = list(serving.workers.values()) if serving else []
-        return {
-            **facts,
-            "why": why,
-            "arbiter": serving.id.pid if serving else 0,
-            "workers": sum(not one.sick or one.serves_sick for one in workers),
-            "sick": sum(one.serves_sick for one in workers),
-            "same": serving is not None and serving.id == run.arbiter,
-        }
+        return replace(
+            facts,
+            why=why,
+            arbiter=serving.id.pid if serving else 0,
+            workers=sum(not one.sick or one.serves_sick for one in workers),
+            sick=sum(one.serves_sick for one in workers),
+            same=serving is not None and serving.id == run.arbiter,
+        )
 
     def _states(self) -> dict[str, str]:
         """The states of supervisord's processes. Raises Unreachable."""

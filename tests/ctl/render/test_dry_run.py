@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from supervisor_roll.ctl.render.dry_run import plan_objects, plan_texts
+from supervisor_roll.ctl.render import dry_run
+from supervisor_roll.rollout.reports import Plan
+from supervisor_roll.wire.mailbox import Report
 
 FACTS: dict[str, Any] = {
     "workers": 4,
@@ -28,6 +30,20 @@ FACTS: dict[str, Any] = {
     },
 }
 WHY = "ModuleNotFoundError: No module named 'nosuch'\n  File \"app.py\", line 1\n    import nosuch"
+
+
+def plan(facts: dict[str, Any]) -> Plan:
+    found = Report("1", "myapp", Plan.kind, facts).content
+    assert isinstance(found, Plan)
+    return found
+
+
+def plan_texts(facts: dict[str, Any]) -> list[str]:
+    return dry_run.plan_texts(plan(facts))
+
+
+def plan_objects(facts: dict[str, Any]) -> bool:
+    return dry_run.plan_objects(plan(facts))
 
 
 def line(about: str, **changes: Any) -> str:
@@ -209,7 +225,6 @@ def test_workers_alone_are_told_of_changes_that_they_do_not_take_up() -> None:
     ("effect", "says"),
     [
         ("live", "applies at once"),
-        ("workers", "needs a worker rollout"),
         ("arbiter", "needs an arbiter rollout"),
         ("refused", "refused: only supervisorctl update applies it, with downtime"),
         ("of a later release", "of a later release"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from supervisor_roll.ctl.render.reports import outcome_line, report_lines
 from supervisor_roll.ctl.render.status import status_lines, status_table
-from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.rollout.reports import KINDS
 from supervisor_roll.wire.mailbox import Report, Status
 
 ENDED = {
@@ -31,8 +32,6 @@ def lines(kind: str, told: str = "", **facts: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("kind", "facts", "line"),
     [
-        ("queued", {"behind": 1}, "waits for 1 earlier rollout"),
-        ("queued", {"behind": 2}, "waits for 2 earlier rollouts"),
         (
             "began",
             {"workers": 1, "ready": 1, "max_surge": 1, "max_unavailable": 0},
@@ -115,32 +114,11 @@ def test_nothing_that_a_worker_says_can_move_the_cursor() -> None:
         assert line.isprintable()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    sorted(
-        wire.FINAL
-        | {wire.QUEUED, wire.BEGAN, wire.REPLACED, wire.LEFT, wire.STUCK, wire.WARNING, wire.BROKEN}
-    ),
-)
+@pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("junk", [None, "x", [], {}, True])
 def test_a_fact_that_is_missing_or_strange_breaks_no_line(kind: str, junk: object) -> None:
     assert lines(kind)[0].startswith("myapp: ")
-    keys = (
-        "why",
-        "secs",
-        "replaced",
-        "total",
-        "outdated",
-        "fresh",
-        "pid",
-        "old",
-        "boot_secs",
-        "text",
-        "signal",
-        "behind",
-        "workers",
-        "ready",
-    )
+    keys = [field.name for field in dataclasses.fields(KINDS[kind])]
     assert lines(kind, **dict.fromkeys(keys, junk))[0].startswith("myapp: ")
 
 

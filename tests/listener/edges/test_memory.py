@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from supervisor_roll.listener.edges.memory import MACHINE, Cost, Room, cost, measured, room
+from supervisor_roll.rollout.reports import Memory
 
 MIB = 2**20
 PID = 77
@@ -99,13 +100,13 @@ def test_a_surge_fits_if_each_more_may_be_as_large_as_the_largest(
     found = cost(workers, sizes, Room(free, "cgroup /web"))
     assert found is not None
     assert (found.fits, found.text) == (fits, text)
-    assert found.facts == {
-        "per_worker_bytes": max(sizes),
-        "extra_bytes": workers * max(sizes),
-        "available_bytes": max(0, free),
-        "fits": fits,
-        "text": text,
-    }
+    assert found.told == Memory(
+        per_worker_bytes=max(sizes),
+        extra_bytes=workers * max(sizes),
+        available_bytes=max(0, free),
+        fits=fits,
+        text=text,
+    )
 
 
 def test_without_a_measured_worker_there_is_no_cost() -> None:

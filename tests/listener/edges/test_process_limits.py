@@ -95,4 +95,4 @@ def test_each_more_may_have_as_many_threads_as_the_largest(
     found = need(workers, [1, 4], others, Left(free, "cgroup /a"))
     assert isinstance(found, Need)
     assert (found.fits, found.text) == (fits, text)
-    assert found.facts["available"] == free
+    assert found.told.available == free

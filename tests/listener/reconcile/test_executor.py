@@ -11,19 +11,20 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.listener.configuration.sections import BadConfiguration
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.reconcile.executor import REMOVE_SECS
+from supervisor_roll.rollout.reports import (
+    Arrived,
+    Began,
+    Broken,
+    Note,
+    Promoted,
+    Refused,
+    Replaced,
+    Succeeded,
+    Warned,
+)
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import (
-    ARRIVED,
-    BEGAN,
-    BROKEN,
-    COMPLETE,
-    FAILED,
-    NOTE,
-    PROMOTED,
-    REFUSED,
-    REPLACED,
-    SUCCEEDED,
     UPDATE,
-    WARNING,
 )
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread, Resize
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, kinds
@@ -76,7 +77,7 @@ def update(site: Site, *names: str) -> str:
     return site.ask(*(names or ["all"]), kind=UPDATE)
 
 
-def texts(site: Site, job: str, kind: str = NOTE) -> list[str]:
+def texts(site: Site, job: str, kind: str = Note.kind) -> list[str]:
     return [one.facts["text"] for one in site.found(job)[0] if one.kind == kind]
 
 
@@ -87,7 +88,14 @@ def test_what_has_changed_is_rolled_by_itself_and_once(site: Site) -> None:
     change(site, ENVIRONMENT)
     site.pass_time(SETTLED_SECS)
     [job] = jobs(site)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, ARRIVED, PROMOTED, COMPLETE]
+    assert kinds(site, job) == [
+        Began.kind,
+        Succeeded.kind,
+        Arrived.kind,
+        Arrived.kind,
+        Promoted.kind,
+        COMPLETE,
+    ]
     assert site.is_done(job)
     status = site.supervisord.mailbox.statuses["myapp"]
     assert (status.by, status.arbiter) == (
@@ -107,7 +115,7 @@ def test_what_failed_is_not_tried_again_before_it_is_another_change(site: Site) 
     change(site, ENVIRONMENT)
     site.pass_time(60)
     [job] = jobs(site)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, Broken.kind, FAILED]
     site.restart()  # which a listener after this one knows
     site.pass_time(60)
     assert jobs(site) == [job]
@@ -120,7 +128,7 @@ def test_what_supervisord_heeds_at_once_is_adopted_by_itself(site: Site) -> None
     change(site, STOPSIGNAL)
     site.pass_time(SETTLED_SECS)
     [job] = jobs(site)
-    assert site.reports(job) == [("myapp", NOTE)]
+    assert site.reports(job) == [("myapp", Note.kind)]
     assert texts(site, job) == [
         "what has changed is now in effect (its configuration has changed: stopsignal)"
     ]
@@ -133,7 +141,7 @@ def test_what_supervisord_refuses_to_adopt_is_warned_of_once(site: Site) -> None
     site.supervisord.faults["adopt"] = (Faults.FAILED, "myapp: not while it runs")
     site.pass_time(60)
     [job] = jobs(site)
-    assert texts(site, job, WARNING) == [
+    assert texts(site, job, Warned.kind) == [
         "its configuration has changed: stopsignal, which cannot be applied: myapp: not while it "
         "runs"
     ]
@@ -148,7 +156,7 @@ def test_while_supervisord_does_not_answer_a_change_waits(site: Site) -> None:
     site.supervisord.deaf_to.clear()
     site.pass_time(SETTLED_SECS)
     assert site.signals == ["adopt myapp"]
-    assert site.reports(jobs(site)[0]) == [("myapp", NOTE)]
+    assert site.reports(jobs(site)[0]) == [("myapp", Note.kind)]
 
 
 def test_a_listener_killed_at_any_moment_rolls_a_change_once(tmp_path: Path) -> None:
@@ -189,7 +197,14 @@ def test_a_program_that_is_not_to_be_rolled_by_itself_is_not(manual_site: Site) 
 def test_an_update_rolls_what_has_changed(manual_site: Site) -> None:
     change(manual_site, ENVIRONMENT)
     job = update(manual_site)
-    assert kinds(manual_site, job) == [BEGAN, SUCCEEDED, ARRIVED, ARRIVED, PROMOTED, COMPLETE]
+    assert kinds(manual_site, job) == [
+        Began.kind,
+        Succeeded.kind,
+        Arrived.kind,
+        Arrived.kind,
+        Promoted.kind,
+        COMPLETE,
+    ]
     assert manual_site.is_done(job)
     assert manual_site.supervisord.mailbox.statuses["myapp"].by == "the operator"
 
@@ -219,7 +234,7 @@ def test_an_update_says_what_it_leaves_to_the_operator(manual_site: Site) -> Non
     assert texts(manual_site, job) == ["myapp has changed: socket; run this"]
     assert manual_site.is_done(job)
     job = update(manual_site, "nobody")
-    assert manual_site.facts(job, REFUSED)["why"].startswith("nobody: no such program")
+    assert manual_site.facts(job, Refused.kind)["why"].startswith("nobody: no such program")
     assert manual_site.signals == []
 
 
@@ -249,13 +264,13 @@ def test_an_update_is_carried_out_by_the_next_listener_if_one_is_killed(tmp_path
 def test_an_update_with_an_invalid_configuration_touches_nothing(manual_site: Site) -> None:
     manual_site.invalid = BadConfiguration(manual_site.path, "no such section", "x")
     job = update(manual_site)
-    assert kinds(manual_site, job) == [REFUSED]
-    assert "no such section" in manual_site.facts(job, REFUSED)["why"]
+    assert kinds(manual_site, job) == [Refused.kind]
+    assert "no such section" in manual_site.facts(job, Refused.kind)["why"]
     assert manual_site.is_done(job)
     manual_site.invalid = None
     manual_site.supervisord.faults["reread"] = (Faults.CANT_REREAD, "program:myapp: no user")
     job = update(manual_site)
-    assert manual_site.facts(job, REFUSED)["why"] == (
+    assert manual_site.facts(job, Refused.kind)["why"] == (
         "the configuration is invalid: program:myapp: no user"
     )
     assert manual_site.is_done(job)
@@ -310,4 +325,4 @@ def test_what_is_configured_no_more_is_stopped_and_then_removed(manual_site: Sit
     assert manual_site.coordinator.next_deadline() is None
     assert program.id.pid == OLD
     assert site_texts(manual_site, job)["myapp"].startswith("it is no longer configured")
-    assert REPLACED not in kinds(manual_site, job)
+    assert Replaced.kind not in kinds(manual_site, job)

@@ -7,8 +7,12 @@ import pytest
 from supervisor_roll.listener.edges.supervisord import ProcessInfo
 from supervisor_roll.listener.rollouts.silence import HOOK_LINE
 from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Warned
+from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, Message
-from supervisor_roll.wire.mailbox import BEGAN, COMPLETE, DRY_RUN, NOTE, REFUSED, SKIPPED, WARNING
+from supervisor_roll.wire.mailbox import (
+    DRY_RUN,
+)
 from supervisor_roll.wire.successor import Reread, Resize
 from tests.fakes.site import BOOT, PIDS, Site, ready_site, site_with
 
@@ -30,8 +34,8 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
     site.start("myapp", workers=2, **facts)
     site.settle()
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", REFUSED)]
-    assert why in site.facts(job, REFUSED)["why"]
+    assert site.reports(job) == [("myapp", Refused.kind)]
+    assert why in site.facts(job, Refused.kind)["why"]
     assert site.signals == []
     assert "myapp" not in site.supervisord.mailbox.statuses
 
@@ -53,8 +57,8 @@ def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str],
     site.start("myapp", workers=2, **facts)
     site.settle()
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", REFUSED)]
-    assert why in site.facts(job, REFUSED)["why"]
+    assert site.reports(job) == [("myapp", Refused.kind)]
+    assert why in site.facts(job, Refused.kind)["why"]
     assert site.signals == []
 
 
@@ -70,7 +74,7 @@ def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
     site.start("myapp", workers=1, UNCHECKED="1", CLASS="uvicorn_worker.UvicornWorker")
     site.settle()
     job = site.ask("myapp")
-    why = site.facts(job, REFUSED)["why"]
+    why = site.facts(job, Refused.kind)["why"]
     assert "health=/_status" in why
     assert "uvicorn_worker.UvicornWorker" in why
     assert site.signals == []
@@ -97,8 +101,8 @@ def test_a_program_that_has_never_been_heard_is_refused_with_what_to_do(
     site.start_other("myapp", PIDS + 50, command_line, below)
     site.now += 3600
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", REFUSED)]
-    assert why in site.facts(job, REFUSED)["why"]
+    assert site.reports(job) == [("myapp", Refused.kind)]
+    assert why in site.facts(job, Refused.kind)["why"]
 
 
 def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
@@ -106,10 +110,10 @@ def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(19)
-    assert site.reports(job) == [("myapp", NOTE)]  # that it waits
-    assert "never if the hooks are missing" in site.facts(job, NOTE)["text"]
+    assert site.reports(job) == [("myapp", Note.kind)]  # that it waits
+    assert "never if the hooks are missing" in site.facts(job, Note.kind)["text"]
     site.pass_time(3)
-    assert site.reports(job) == [("myapp", NOTE), ("myapp", REFUSED)]
+    assert site.reports(job) == [("myapp", Note.kind), ("myapp", Refused.kind)]
 
 
 def test_a_shell_that_is_to_execute_gunicorn_is_waited_for() -> None:
@@ -117,9 +121,9 @@ def test_a_shell_that_is_to_execute_gunicorn_is_waited_for() -> None:
     site.start_other("myapp", PIDS + 50, "/bin/sh -c 'migrate; exec /srv/bin/gunicorn app'")
     job = site.ask("myapp", ready_timeout_secs="20", wildcard=True)
     site.pass_time(19)
-    assert site.reports(job) == [("myapp", NOTE)]
+    assert site.reports(job) == [("myapp", Note.kind)]
     site.pass_time(3)
-    assert site.reports(job)[-1] == ("myapp", SKIPPED)
+    assert site.reports(job)[-1] == ("myapp", Skipped.kind)
 
 
 def test_a_young_program_that_cannot_be_heard_is_refused_at_once() -> None:
@@ -130,7 +134,7 @@ def test_a_young_program_that_cannot_be_heard_is_refused_at_once() -> None:
     site.start_other("naked", PIDS + 60, "gunicorn: master [app]", "gunicorn: worker [app]")
     site.table.shares_memory = False
     job = site.ask("wrapped", "naked")
-    assert site.reports(job) == [("wrapped", REFUSED), ("naked", REFUSED)]
+    assert site.reports(job) == [("wrapped", Refused.kind), ("naked", Refused.kind)]
 
 
 def test_a_gunicorn_whose_environment_was_not_passed_on_is_told_so() -> None:
@@ -138,9 +142,9 @@ def test_a_gunicorn_whose_environment_was_not_passed_on_is_told_so() -> None:
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     site.table.environment = {"PATH": "/bin"}
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", REFUSED)]
-    assert "SUPERVISOR_ROLL_SOCKET" in site.facts(job, REFUSED)["why"]
-    assert HOOK_LINE not in site.facts(job, REFUSED)["why"]
+    assert site.reports(job) == [("myapp", Refused.kind)]
+    assert "SUPERVISOR_ROLL_SOCKET" in site.facts(job, Refused.kind)["why"]
+    assert HOOK_LINE not in site.facts(job, Refused.kind)["why"]
 
 
 def test_an_arbiter_that_has_spoken_before_its_workers_is_waited_for() -> None:
@@ -152,9 +156,9 @@ def test_an_arbiter_that_has_spoken_before_its_workers_is_waited_for() -> None:
     site.settle()
     job = site.ask("myapp", ready_timeout_secs="20", wildcard=True)
     site.pass_time(19)
-    assert site.reports(job) == [("myapp", NOTE)]
+    assert site.reports(job) == [("myapp", Note.kind)]
     site.pass_time(3)
-    assert "none of its workers" in site.facts(job, REFUSED)["why"]
+    assert "none of its workers" in site.facts(job, Refused.kind)["why"]
 
 
 def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
@@ -162,8 +166,8 @@ def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
     site.start_other("redis", PIDS + 50, "redis-server *:6379")
     site.coordinator.rung(processes_changed=True)
     job = site.ask("redis", "blue", wildcard=True)
-    assert site.reports(job)[0] == ("redis", SKIPPED)
-    assert "no Gunicorn program" in site.facts(job, SKIPPED)["why"]
+    assert site.reports(job)[0] == ("redis", Skipped.kind)
+    assert "no Gunicorn program" in site.facts(job, Skipped.kind)["why"]
     assert site.reports(job)[-1] == ("blue", COMPLETE)
     assert site.is_done(job)
 
@@ -172,7 +176,7 @@ def test_a_wildcard_does_not_pass_over_a_gunicorn_without_hooks() -> None:
     site = Site()
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     site.now += 3600
-    assert site.reports(site.ask("myapp", wildcard=True)) == [("myapp", REFUSED)]
+    assert site.reports(site.ask("myapp", wildcard=True)) == [("myapp", Refused.kind)]
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "EXITED", "FATAL"])
@@ -182,27 +186,27 @@ def test_what_does_not_run_is_refused(state: str) -> None:
     site.supervisord.infos = [ProcessInfo("myapp", 0, state)]
     site.coordinator.rung(processes_changed=True)
     job = site.ask("myapp")
-    assert f"it is {state}" in site.facts(job, REFUSED)["why"]
-    assert "supervisorctl start myapp" in site.facts(job, REFUSED)["why"]
+    assert f"it is {state}" in site.facts(job, Refused.kind)["why"]
+    assert "supervisorctl start myapp" in site.facts(job, Refused.kind)["why"]
 
 
 def test_a_program_that_supervisord_no_longer_has_is_refused() -> None:
     site = Site()
-    assert site.reports(site.ask("gone")) == [("gone", REFUSED)]
+    assert site.reports(site.ask("gone")) == [("gone", Refused.kind)]
 
 
 def test_a_bad_section_is_refused_and_named() -> None:
     site = site_with(myapp=1)
     site.bad["myapp"] = BadSetting("max_surge", "many", "must be a count", "/etc/x [roll:myapp]")
     job = site.ask("myapp")
-    assert "/etc/x [roll:myapp]: max_surge=many" in site.facts(job, REFUSED)["why"]
+    assert "/etc/x [roll:myapp]: max_surge=many" in site.facts(job, Refused.kind)["why"]
     assert site.signals == []
 
 
 def test_a_bad_value_in_a_request_is_refused() -> None:
     site = site_with(myapp=1)
     job = site.ask("myapp", max_surge="0", max_unavailable="0")
-    assert "must not both be 0" in site.facts(job, REFUSED)["why"]
+    assert "must not both be 0" in site.facts(job, Refused.kind)["why"]
 
 
 def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
@@ -212,17 +216,17 @@ def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
     for log, command in (("stdout", "tail myapp)"), ("stderr", "tail myapp stderr)")):
         site.supervisord.infos = [ProcessInfo("myapp", 0, "FATAL", log)]
         site.coordinator.rung(processes_changed=True)
-        assert command in site.facts(site.ask("myapp"), REFUSED)["why"]
+        assert command in site.facts(site.ask("myapp"), Refused.kind)["why"]
 
 
 def test_a_changed_number_of_processes_is_told_once_and_left() -> None:
     site = site_with(**{"web:web_0": 1, "web:web_1": 1})
     site.supervisord.found = Reread(resized=[Resize("web", added=["web:web_2"])])
     job = site.ask("web:web_0", "web:web_1", kind=DRY_RUN, preflight="false")
-    warnings = [one for one in site.reports(job) if one[1] == WARNING]
-    assert warnings == [("web:web_0", WARNING)]
-    assert "web:web_2 to be started" in site.facts(job, WARNING)["text"]
-    assert "rollupdate web" in site.facts(job, WARNING)["text"]
+    warnings = [one for one in site.reports(job) if one[1] == Warned.kind]
+    assert warnings == [("web:web_0", Warned.kind)]
+    assert "web:web_2 to be started" in site.facts(job, Warned.kind)["text"]
+    assert "rollupdate web" in site.facts(job, Warned.kind)["text"]
 
 
 # --- gathering --------------------------------------------------------------------------------
@@ -239,7 +243,7 @@ def test_a_worker_that_boots_when_a_rollout_is_asked_for_is_waited_for() -> None
     program.say(PIDS + 103, READY)
     site.settle()
     site.pass_time(1)
-    assert site.facts(job, BEGAN)["ready"] == 2
+    assert site.facts(job, Began.kind)["ready"] == 2
     assert site.is_done(job)
 
 
@@ -252,9 +256,9 @@ def test_an_arbiter_has_as_many_workers_as_the_process_table_shows_after_a_while
     site.settle()
     job = site.ask("myapp", ready_timeout_secs="60")
     site.pass_time(4)
-    assert site.reports(job) == [("myapp", NOTE)]  # that it waits
+    assert site.reports(job) == [("myapp", Note.kind)]  # that it waits
     site.pass_time(3)
-    assert site.facts(job, BEGAN)["desired"] == 1
+    assert site.facts(job, Began.kind)["desired"] == 1
 
 
 @pytest.mark.parametrize("version", ["\u00b2", "9" * 5000])

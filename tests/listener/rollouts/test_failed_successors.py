@@ -9,18 +9,12 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.rollouts.succession import TAIL_LINES
+from supervisor_roll.rollout.reports import Arrived, Began, Broken, Promoted, Succeeded
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import BOOTING, LOADED, STARTING, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
-    ABORTED,
-    ARRIVED,
-    BEGAN,
-    BROKEN,
-    COMPLETE,
-    FAILED,
-    PROMOTED,
-    SUCCEEDED,
 )
 from tests.fakes.arbiter_rollouts import (
     BIND,
@@ -38,7 +32,7 @@ from tests.fakes.site import PIDS, Program, Site
 def test_a_start_that_supervisord_refuses_is_told(site: Site) -> None:
     site.supervisord.faults["succeed"] = (Faults.SPAWN_ERROR, "myapp: no such command")
     job = site.ask("myapp", strategy="arbiter")
-    assert kinds(site, job) == [BEGAN, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Broken.kind, FAILED]
     assert why(site, job) == "supervisord: no such command"
     assert site.signals == []
     assert_old_one_serves(site)
@@ -53,7 +47,7 @@ def test_what_a_successor_that_ends_has_written_last_is_told(site: Site) -> None
     site.successor = broken
     job = site.ask("myapp", strategy="arbiter")
     site.pass_time(10)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, Broken.kind, FAILED]
     assert why(site, job) == (
         f"the successor (pid {NEW}) ended: exit status 3; the end of its output:\n"
         + "\n".join(lines[-TAIL_LINES:])
@@ -70,7 +64,7 @@ def test_a_successor_that_is_gone_when_its_start_is_answered_is_told(site: Site)
     site.successor = gone
     job = site.ask("myapp", strategy="arbiter")
     site.pass_time(10)
-    assert kinds(site, job) == [BEGAN, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Broken.kind, FAILED]
     assert "ended: exit status 3; the end of its output:\ncannot import it" in why(site, job)
     assert_old_one_serves(site)
 
@@ -104,7 +98,7 @@ def test_a_successor_whose_workers_are_never_ready_is_discarded(
     site.pass_time(29)
     assert site.signals == ["succeed myapp"]
     site.pass_time(30)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, Broken.kind, FAILED]
     assert f"worker {NEW + 1} was not ready within 30 s" in why(site, job)
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert_old_one_serves(site)
@@ -113,7 +107,14 @@ def test_a_successor_whose_workers_are_never_ready_is_discarded(
 def test_a_promotion_that_supervisord_refuses_is_told(site: Site) -> None:
     site.supervisord.faults["promote"] = (Faults.FAILED, "myapp: it has no successor")
     job = site.ask("myapp", strategy="arbiter")
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, ARRIVED, BROKEN, FAILED]
+    assert kinds(site, job) == [
+        Began.kind,
+        Succeeded.kind,
+        Arrived.kind,
+        Arrived.kind,
+        Broken.kind,
+        FAILED,
+    ]
     assert why(site, job) == "supervisord: it has no successor"
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert_old_one_serves(site)
@@ -125,7 +126,7 @@ def test_an_abort_discards_the_successor(site: Site) -> None:
     abort = site.ask("myapp", kind=ABORT)
     assert site.is_done(abort)
     assert site.is_done(job)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ABORTED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, ABORTED]
     assert why(site, job) == "aborted by the operator"
     assert site.facts(job, ABORTED).items() >= {"arbiter": OLD, "workers": 2}.items()
     assert site.signals == ["succeed myapp", "discard myapp"]
@@ -140,7 +141,7 @@ def test_an_old_arbiter_that_is_stopped_meanwhile_takes_its_successor_along(site
     old.stop()
     site.settle()
     site.pass_time(30)  # the successor would be ready to be promoted meanwhile
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ABORTED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, ABORTED]
     assert why(site, job).startswith("aborted by a stop of the program")
     old.drained()
     site.settle()
@@ -190,7 +191,7 @@ def test_a_successor_that_dies_right_after_its_promotion_is_told(site: Site) -> 
     job = site.ask("myapp", strategy="arbiter")
     site.programs["myapp"].halt()
     site.pass_time(10)
-    assert kinds(site, job)[-2:] == [PROMOTED, FAILED]
+    assert kinds(site, job)[-2:] == [Promoted.kind, FAILED]
     assert f"the arbiter (pid {NEW}) exited" in why(site, job)
     assert site.facts(job, FAILED).items() >= {"arbiter": 0, "workers": 0}.items()
 

@@ -11,17 +11,11 @@ import pytest
 from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.reports import Began, Broken, Facts, Refused, Replaced, Skipped
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING, LOADED, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
-    ABORTED,
-    BEGAN,
-    BROKEN,
-    COMPLETE,
-    FAILED,
-    REFUSED,
-    REPLACED,
-    SKIPPED,
 )
 from tests.fakes.site import BOOT, PIDS, Site, site_with
 
@@ -38,7 +32,7 @@ def test_a_worker_that_cannot_be_started_fails_the_rollout_and_the_count_is_as_b
     site = site_with(myapp=2)
     site.programs["myapp"].no_forks = "the arbiter could not start a worker: EAGAIN"
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", BEGAN), ("myapp", BROKEN), ("myapp", FAILED)]
+    assert site.reports(job) == [("myapp", Began.kind), ("myapp", Broken.kind), ("myapp", FAILED)]
     assert site.facts(job, FAILED)["why"] == "the arbiter could not start a worker: EAGAIN"
     assert site.signals == ["TTIN myapp"]
     assert site.programs["myapp"].serving == [1, 2]
@@ -66,7 +60,7 @@ def test_each_worker_is_replaced_without_one_fewer_ready(workers: int) -> None:
     site = site_with(myapp=workers)
     job = site.ask("myapp")
     assert site.reports(job) == [
-        ("myapp", kind) for kind in [BEGAN, *[REPLACED] * workers, COMPLETE]
+        ("myapp", kind) for kind in [Began.kind, *[Replaced.kind] * workers, COMPLETE]
     ]
     assert site.is_done(job)
     assert site.signals == ["TTIN myapp", "TTOU myapp"] * workers
@@ -79,7 +73,7 @@ def test_the_reports_say_what_happened() -> None:
     site = site_with(myapp=2)
     job = site.ask("myapp")
     assert (
-        site.facts(job, BEGAN).items()
+        site.facts(job, Began.kind).items()
         >= {
             "workers": 2,
             "desired": 2,
@@ -91,7 +85,7 @@ def test_the_reports_say_what_happened() -> None:
         }.items()
     )
     assert (
-        site.facts(job, REPLACED).items()
+        site.facts(job, Replaced.kind).items()
         >= {
             "old": PIDS + 102,
             "new": PIDS + 104,
@@ -114,7 +108,7 @@ def test_a_program_is_rolled_with_its_own_settings_and_the_requests_over_them() 
     site.start("myapp", workers=2)
     site.settle()
     job = site.ask("myapp", min_ready_secs="1")
-    assert site.facts(job, BEGAN)["max_surge"] == 2
+    assert site.facts(job, Began.kind)["max_surge"] == 2
     assert not site.is_done(job)
     site.pass_time(1)
     assert site.is_done(job)
@@ -149,7 +143,7 @@ def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | Non
     site = site_with(myapp=2)
     site.programs["myapp"].boots = old_boots_then(*says)  # type: ignore[assignment]
     job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", BEGAN), ("myapp", BROKEN), ("myapp", FAILED)]
+    assert site.reports(job) == [("myapp", Began.kind), ("myapp", Broken.kind), ("myapp", FAILED)]
     assert "worker 5000103 exited" in site.facts(job, FAILED)["why"]
     assert site.is_done(job)
     assert site.programs["myapp"].serving == [1, 2]
@@ -189,9 +183,9 @@ def test_two_rollouts_of_one_program_at_once_are_refused() -> None:
     first = site.ask("myapp", min_ready_secs="10")
     site.pass_time(3)
     second = site.ask("myapp")
-    assert site.reports(second) == [("myapp", REFUSED)]
+    assert site.reports(second) == [("myapp", Refused.kind)]
     assert site.is_done(second)
-    why = site.facts(second, REFUSED)["why"]
+    why = site.facts(second, Refused.kind)["why"]
     assert "being rolled already, for 3 s, by the operator" in why
     assert "rollstatus --follow myapp" in why
     assert "rollabort myapp" in why
@@ -215,7 +209,9 @@ def test_the_programs_of_a_request_are_rolled_one_after_the_other() -> None:
     site = site_with(blue=1, green=1, red=1)
     job = site.ask("green", "blue", "red")
     assert site.reports(job) == [
-        (name, kind) for name in ("green", "blue", "red") for kind in (BEGAN, REPLACED, COMPLETE)
+        (name, kind)
+        for name in ("green", "blue", "red")
+        for kind in (Began.kind, Replaced.kind, COMPLETE)
     ]
     assert site.signals == [
         f"{name} {program}" for program in ("green", "blue", "red") for name in ("TTIN", "TTOU")
@@ -228,12 +224,14 @@ def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
         BOOTING, None, old=1
     )
     job = site.ask("blue", "green", "red")
-    assert [one for one in site.reports(job) if one[1] not in (BEGAN, REPLACED, BROKEN)] == [
+    assert [
+        one for one in site.reports(job) if one[1] not in (Began.kind, Replaced.kind, Broken.kind)
+    ] == [
         ("blue", COMPLETE),
         ("green", FAILED),
-        ("red", SKIPPED),
+        ("red", Skipped.kind),
     ]
-    assert "green failed" in site.facts(job, SKIPPED)["why"]
+    assert "green failed" in site.facts(job, Skipped.kind)["why"]
     assert site.is_done(job)
     assert "TTIN red" not in site.log
     assert "red" not in site.supervisord.mailbox.statuses
@@ -244,7 +242,7 @@ def test_one_that_is_refused_does_not_keep_the_rest_from_being_rolled() -> None:
     site.start("green", workers=1, pid=PIDS + 500, PRELOAD="1")
     site.settle()
     job = site.ask("green", "blue")
-    assert site.reports(job)[0] == ("green", REFUSED)
+    assert site.reports(job)[0] == ("green", Refused.kind)
     assert site.reports(job)[-1] == ("blue", COMPLETE)
 
 
@@ -268,7 +266,7 @@ def test_an_abort_while_it_gathers_touches_nothing() -> None:
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     job = site.ask("myapp", "other")
     abort = site.ask("myapp", kind=ABORT)
-    assert site.reports(job) == [("myapp", ABORTED), ("other", SKIPPED)]
+    assert site.reports(job) == [("myapp", ABORTED), ("other", Skipped.kind)]
     assert "before anything was touched" in site.facts(job, ABORTED)["why"]
     assert site.is_done(job)
     assert site.is_done(abort)
@@ -279,12 +277,12 @@ def test_an_abort_while_it_rolls_stops_what_was_started_and_keeps_what_serves() 
     site = site_with(blue=3, green=1)
     job = site.ask("blue", "green", min_ready_secs="10")
     site.pass_time(12)  # one is replaced, the next one bakes
-    assert site.reports(job)[-1] == ("blue", REPLACED)
+    assert site.reports(job)[-1] == ("blue", Replaced.kind)
     abort = site.ask("blue", kind=ABORT)
     site.pass_time(60)
     assert site.is_done(abort)
     assert site.is_done(job)
-    assert site.reports(job)[-2:] == [("blue", ABORTED), ("green", SKIPPED)]
+    assert site.reports(job)[-2:] == [("blue", ABORTED), ("green", Skipped.kind)]
     assert "aborted by the operator" in site.facts(job, ABORTED)["why"]
     program = site.programs["blue"]
     assert program.num_workers == len(program.serving) == 3
@@ -295,8 +293,8 @@ def test_an_abort_while_it_rolls_stops_what_was_started_and_keeps_what_serves() 
 def test_an_abort_of_what_is_not_being_rolled_says_so() -> None:
     site = site_with(myapp=1)
     abort = site.ask("myapp", kind=ABORT)
-    assert site.reports(abort) == [("myapp", REFUSED)]
-    assert site.facts(abort, REFUSED)["why"] == "it is not being rolled"
+    assert site.reports(abort) == [("myapp", Refused.kind)]
+    assert site.facts(abort, Refused.kind)["why"] == "it is not being rolled"
     assert site.is_done(abort)
 
 
@@ -310,7 +308,7 @@ def test_a_program_that_an_operator_stops_meanwhile_has_not_failed() -> None:
     site.settle()
     site.pass_time(5)
     kinds = [kind for _, kind in site.reports(job)]
-    assert BROKEN not in kinds and kinds[-1] == ABORTED
+    assert Broken.kind not in kinds and kinds[-1] == ABORTED
     assert site.facts(job, ABORTED)["why"].startswith("aborted by a stop of the program")
 
 
@@ -318,6 +316,6 @@ def test_each_action_has_words_in_the_log() -> None:
     one = InstanceId(7, 1)
     for kind in get_args(ev.Action):
         names = {field.name for field in dataclasses.fields(kind)}
-        if kind not in (ev.Report, ev.Look):  # a look changes nothing
+        if kind not in (Facts, ev.Look):  # a look changes nothing
             words = spoken(kind(*[one] * ("instance" in names)))
             assert words and kind.__name__ not in words

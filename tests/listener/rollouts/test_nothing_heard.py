@@ -8,6 +8,7 @@ import pytest
 
 from supervisor_roll.listener.edges.clock import GAP_SECS, TICK_SECS, SteadyClock
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import ACK, COUNTED, READY, Message
 from tests.fakes.site import Program, Site, ready_site
@@ -25,8 +26,8 @@ def test_a_rollout_of_which_nothing_is_heard_adds_what_it_may_and_takes_it_back(
     site, program = deaf_site()
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(60)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
-    assert "has said nothing at all" in site.facts(job, wire.FAILED)["why"]
+    assert site.reports(job)[-1] == ("myapp", FAILED)
+    assert "has said nothing at all" in site.facts(job, FAILED)["why"]
     assert site.signals.count("TTIN myapp") == 1
     assert site.most_staying["myapp"] == 4
     assert program.num_workers == 3
@@ -39,7 +40,7 @@ def test_an_abort_of_it_takes_it_back_too_and_says_how_many_serve() -> None:
     site.pass_time(1)
     site.ask("myapp", kind=wire.ABORT)
     site.pass_time(20)
-    facts = site.facts(job, wire.ABORTED)
+    facts = site.facts(job, ABORTED)
     assert len(facts["outdated"]) == 3 and facts["fresh"] == [] and facts["count"] == 3
     assert program.num_workers == 3
 
@@ -50,7 +51,7 @@ def test_a_listener_killed_meanwhile_adds_no_more(killed_at: int) -> None:
     site.killed_at = killed_at
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(120)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.reports(job)[-1] == ("myapp", FAILED)
     assert site.most_staying["myapp"] <= 4
     assert program.num_workers == 3
 
@@ -65,7 +66,7 @@ def test_a_listener_that_was_stopped_fails_no_good_rollout() -> None:
         program.say(pid, READY)
     program.boots = lambda age: (READY,)
     site.pass_time(5)
-    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("myapp", COMPLETE)
     assert program.num_workers == 2
 
 
@@ -76,7 +77,7 @@ def test_a_worker_that_is_really_late_is_so_in_time() -> None:
     site.pass_time(19)
     assert not site.is_done(job)
     site.pass_time(10)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.reports(job)[-1] == ("myapp", FAILED)
 
 
 def test_a_gap_counts_as_a_tick_and_what_is_due_is_waited_for_in_ticks() -> None:
@@ -109,7 +110,7 @@ def test_a_worker_cannot_set_its_arbiters_count_to_what_is_not_to_be_seen() -> N
     arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None and arbiter.count == 2
     job = site.ask("myapp")
-    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("myapp", COMPLETE)
 
 
 def test_a_count_that_was_lost_is_said_again_by_a_worker_and_acknowledged() -> None:
@@ -124,7 +125,7 @@ def test_a_count_that_was_lost_is_said_again_by_a_worker_and_acknowledged() -> N
     assert answer is not None and answer.sent is not None and answer.sent.kind == ACK
     assert answer.sent.fields["CHANGES"] == str(program.changes)
     job = site.ask("myapp")
-    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("myapp", COMPLETE)
     assert program.num_workers == 2
 
 
@@ -136,7 +137,7 @@ def test_a_count_that_was_lost_for_good_is_seen_in_the_process_table() -> None:
     site.deaf = False
     job = site.ask("myapp")
     site.pass_time(10)
-    assert site.reports(job)[-1] == ("myapp", wire.COMPLETE)
+    assert site.reports(job)[-1] == ("myapp", COMPLETE)
     assert program.num_workers == len(program.serving) == 2
 
 
@@ -147,18 +148,18 @@ def helper(site: Site, program: Program, line: str = WORKER) -> int:
 
 @pytest.mark.parametrize("line", ["gunicorn: dirty-arbiter", WORKER, "tail -F x"])
 @pytest.mark.parametrize("when", ["before", "during"])
-@pytest.mark.parametrize("end", [wire.COMPLETE, wire.FAILED, wire.ABORTED])
+@pytest.mark.parametrize("end", [COMPLETE, FAILED, ABORTED])
 def test_a_child_of_the_arbiter_that_is_no_worker_is_neither_counted_nor_signalled(
     line: str, when: str, end: str
 ) -> None:
     site, program = ready_site(3)
     if when == "before":
         other = helper(site, program, line)
-    site.deaf = end != wire.COMPLETE
+    site.deaf = end != COMPLETE
     job = site.ask("myapp", ready_timeout_secs="20", min_ready_secs="2")
     if when == "during":
         other = helper(site, program, line)
-    if end == wire.ABORTED:
+    if end == ABORTED:
         site.pass_time(1)
         site.ask("myapp", kind=wire.ABORT)
     site.pass_time(60)
@@ -176,7 +177,7 @@ def test_nor_is_it_by_the_next_listener() -> None:
     other = helper(site, program)
     site.restart()
     site.pass_time(60)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
+    assert site.reports(job)[-1] == ("myapp", FAILED)
     assert not [one for one in site.signals if one.endswith(f" {other}")]
     assert program.num_workers == 2
 
@@ -191,8 +192,8 @@ def test_where_the_kernel_does_not_say_what_it_is_it_may_be_counted_but_is_not_s
     for process in site.table.processes.values():
         process.marked = None
     site.pass_time(150)
-    assert site.reports(job)[-1] == ("myapp", wire.FAILED)
-    assert ("5 workers run where 4 may" in site.facts(job, wire.FAILED)["why"]) == counted
+    assert site.reports(job)[-1] == ("myapp", FAILED)
+    assert ("5 workers run where 4 may" in site.facts(job, FAILED)["why"]) == counted
     assert not [one for one in site.signals if one.endswith(f" {other}")]
     assert program.serving[:3] == [1, 2, 3]
 

@@ -12,19 +12,21 @@ from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.listener.rollouts.strategy import choose, objection
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.reports import (
+    Arrived,
+    Began,
+    Note,
+    Plan,
+    Promoted,
+    Refused,
+    Replaced,
+    Succeeded,
+    Warned,
+)
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.mailbox import (
-    ARRIVED,
-    BEGAN,
-    COMPLETE,
     DRY_RUN,
-    NOTE,
-    PLAN,
-    PROMOTED,
-    REFUSED,
-    REPLACED,
-    SUCCEEDED,
-    WARNING,
 )
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread
 from tests.fakes.arbiter_rollouts import BIND, NEW, kinds, why
@@ -208,19 +210,26 @@ def texts(site: Site, job: str, kind: str) -> list[str]:
 def test_a_changed_environment_takes_an_arbiter_and_is_said_to(site: Site) -> None:
     changed(site, {**ENVIRONMENT, "priority": LIVE})
     job = site.ask("myapp")
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, ARRIVED, PROMOTED, COMPLETE]
-    assert site.facts(job, BEGAN)["reasons"] == ["its configuration has changed: environment"]
-    assert site.facts(job, BEGAN)["changes"] == {**ENVIRONMENT, "priority": LIVE}
+    assert kinds(site, job) == [
+        Began.kind,
+        Succeeded.kind,
+        Arrived.kind,
+        Arrived.kind,
+        Promoted.kind,
+        COMPLETE,
+    ]
+    assert site.facts(job, Began.kind)["reasons"] == ["its configuration has changed: environment"]
+    assert site.facts(job, Began.kind)["changes"] == {**ENVIRONMENT, "priority": LIVE}
     assert site.signals == ["succeed myapp", "promote myapp"]
 
 
 def test_what_supervisord_heeds_at_once_takes_workers_and_comes_into_force(site: Site) -> None:
     changed(site, {"stopwaitsecs": LIVE, "autorestart": LIVE})
     job = site.ask("myapp")
-    assert kinds(site, job) == [BEGAN, NOTE, REPLACED, REPLACED, COMPLETE]
-    assert texts(site, job, NOTE) == ["now in effect: autorestart, stopwaitsecs"]
+    assert kinds(site, job) == [Began.kind, Note.kind, Replaced.kind, Replaced.kind, COMPLETE]
+    assert texts(site, job, Note.kind) == ["now in effect: autorestart, stopwaitsecs"]
     assert [one for one in site.signals if one.startswith("adopt")] == ["adopt myapp"]
-    assert site.facts(job, BEGAN)["changes"] == {"stopwaitsecs": LIVE, "autorestart": LIVE}
+    assert site.facts(job, Began.kind)["changes"] == {"stopwaitsecs": LIVE, "autorestart": LIVE}
 
 
 def test_what_does_not_come_into_force_is_warned_of(site: Site) -> None:
@@ -228,13 +237,13 @@ def test_what_does_not_come_into_force_is_warned_of(site: Site) -> None:
     site.supervisord.faults["adopt"] = (Faults.FAILED, "myapp: no")
     job = site.ask("myapp")
     assert kinds(site, job)[-1] == COMPLETE
-    assert "the changes of priority are not in effect" in texts(site, job, WARNING)[0]
+    assert "the changes of priority are not in effect" in texts(site, job, Warned.kind)[0]
 
 
 def test_what_only_an_update_applies_is_not_touched(site: Site) -> None:
     changed(site, UPDATE_ONLY)
     job = site.ask("myapp")
-    assert kinds(site, job) == [REFUSED]
+    assert kinds(site, job) == [Refused.kind]
     assert "its configuration has changed: socket" in why(site, job)
     assert site.signals == []
 
@@ -242,15 +251,15 @@ def test_what_only_an_update_applies_is_not_touched(site: Site) -> None:
 def test_where_only_workers_are_asked_for_a_change_is_warned_of(site: Site) -> None:
     changed(site, ENVIRONMENT)
     job = site.ask("myapp", strategy="workers")
-    assert kinds(site, job) == [BEGAN, WARNING, REPLACED, REPLACED, COMPLETE]
-    assert "replacing workers does not apply: environment" in texts(site, job, WARNING)[0]
+    assert kinds(site, job) == [Began.kind, Warned.kind, Replaced.kind, Replaced.kind, COMPLETE]
+    assert "replacing workers does not apply: environment" in texts(site, job, Warned.kind)[0]
 
 
 def test_preload_takes_an_arbiter(site: Site) -> None:
     site.start("other", 1, binds=[BIND], PRELOAD="1", pid=NEW - 500)
     site.settle()
     job = site.ask("other")
-    assert site.facts(job, BEGAN)["reasons"] == ["it has preload_app"]
+    assert site.facts(job, Began.kind)["reasons"] == ["it has preload_app"]
     assert kinds(site, job)[-1] == COMPLETE
 
 
@@ -261,7 +270,7 @@ def test_an_invalid_configuration_refuses_and_is_named(site: Site, strategy: str
         "program:myapp: user: no such user (file: /etc/x.conf)",
     )
     job = site.ask("myapp", strategy=strategy)
-    assert kinds(site, job) == [REFUSED]
+    assert kinds(site, job) == [Refused.kind]
     assert why(site, job) == (
         "supervisord cannot read its configuration: program:myapp: user: no "
         "such user (file: /etc/x.conf)"
@@ -272,15 +281,15 @@ def test_an_invalid_configuration_refuses_and_is_named(site: Site, strategy: str
 def test_an_invalid_configuration_does_not_keep_workers_from_being_replaced(site: Site) -> None:
     site.supervisord.faults["reread"] = (Faults.CANT_REREAD, "program:myapp: user: no such user")
     job = site.ask("myapp", strategy="workers")
-    assert kinds(site, job) == [WARNING, BEGAN, REPLACED, REPLACED, COMPLETE]
-    assert "no such user" in texts(site, job, WARNING)[0]
+    assert kinds(site, job) == [Warned.kind, Began.kind, Replaced.kind, Replaced.kind, COMPLETE]
+    assert "no such user" in texts(site, job, Warned.kind)[0]
 
 
 def test_a_supervisord_that_runs_an_earlier_version_is_only_warned_of(site: Site) -> None:
     site.supervisord.faults["reread"] = (Faults.UNKNOWN_METHOD, "")
     job = site.ask("myapp")
-    assert kinds(site, job) == [WARNING, BEGAN, REPLACED, REPLACED, COMPLETE]
-    assert texts(site, job, WARNING) == [
+    assert kinds(site, job) == [Warned.kind, Began.kind, Replaced.kind, Replaced.kind, COMPLETE]
+    assert texts(site, job, Warned.kind) == [
         "supervisord runs an earlier version of supervisor_roll: restart it once, so that "
         "changes of the configuration are noticed"
     ]
@@ -289,9 +298,9 @@ def test_a_supervisord_that_runs_an_earlier_version_is_only_warned_of(site: Site
 def test_a_dry_run_tells_the_strategy_and_touches_nothing(site: Site) -> None:
     changed(site, {**ENVIRONMENT, "user": NEEDS_ARBITER})
     job = site.ask("myapp", kind=DRY_RUN)
-    assert kinds(site, job) == [WARNING, PLAN]
+    assert kinds(site, job) == [Warned.kind, Plan.kind]
     assert (
-        site.facts(job, PLAN).items()
+        site.facts(job, Plan.kind).items()
         >= {
             "strategy": "arbiter",
             "changes": {**ENVIRONMENT, "user": NEEDS_ARBITER},
@@ -306,8 +315,8 @@ def test_a_dry_run_tells_the_strategy_and_touches_nothing(site: Site) -> None:
     )
     changed(site, UPDATE_ONLY)
     job = site.ask("myapp", kind=DRY_RUN)
-    assert kinds(site, job) == [PLAN]
-    assert "supervisorctl update" in site.facts(job, PLAN)["refused"]
+    assert kinds(site, job) == [Plan.kind]
+    assert "supervisorctl update" in site.facts(job, Plan.kind)["refused"]
     assert site.signals == []
     assert "myapp" not in site.supervisord.mailbox.statuses
 
@@ -337,7 +346,7 @@ def test_two_full_sets_run_only_where_memory_allows(
 ) -> None:
     site.table.worker_bytes, site.table.room_bytes = 100, room
     job = site.ask("myapp", strategy="arbiter", **values)
-    assert site.facts(job, BEGAN)["max_surge"] == surge
+    assert site.facts(job, Began.kind)["max_surge"] == surge
     assert site.signals[0] == first
     assert ("TTIN myapp:myapp.successor" in site.signals) is (surge < 2)
     assert kinds(site, job)[-1] == COMPLETE
@@ -346,29 +355,29 @@ def test_two_full_sets_run_only_where_memory_allows(
 def test_where_no_more_processes_may_start_it_is_refused_and_a_dry_run_tells_it(site: Site) -> None:
     site.table.left = Left(1, "cgroup /web")
     job = site.ask("myapp", strategy="workers")
-    assert kinds(site, job) == [REFUSED]
+    assert kinds(site, job) == [Refused.kind]
     assert (
         "it does not fit into the limit of processes: 2 more processes and threads: 1 are left "
         "(cgroup /web)"
     ) in why(site, job)
     job = site.ask("myapp", kind=DRY_RUN, strategy="workers")
-    assert site.facts(job, PLAN)["processes"]["fits"] is False
+    assert site.facts(job, Plan.kind)["processes"]["fits"] is False
     assert site.signals == []
     job = site.ask("myapp", strategy="workers", max_surge="0", max_unavailable="1")
     assert kinds(site, job)[-1] == COMPLETE
     # The arbiter's own threads count too: there is room for a gradual one, and no more.
     site.table.left = Left(4, "cgroup /web")
     job = site.ask("myapp", strategy="arbiter")
-    assert site.facts(job, BEGAN)["max_surge"] == 1
+    assert site.facts(job, Began.kind)["max_surge"] == 1
 
 
 def test_where_not_even_one_more_fits_it_is_refused_and_a_dry_run_tells_it(site: Site) -> None:
     site.table.worker_bytes, site.table.room_bytes = 100, 50
     job = site.ask("myapp", strategy="arbiter")
-    assert kinds(site, job) == [REFUSED]
+    assert kinds(site, job) == [Refused.kind]
     assert "it does not fit into memory: 1 more worker of about" in why(site, job)
     assert "--max-surge 0 --max-unavailable 1" in why(site, job)
     job = site.ask("myapp", kind=DRY_RUN, strategy="arbiter")
-    memory = site.facts(job, PLAN)["memory"]
+    memory = site.facts(job, Plan.kind)["memory"]
     assert (memory["fits"], memory["extra_bytes"], memory["available_bytes"]) == (False, 100, 50)
     assert site.signals == []

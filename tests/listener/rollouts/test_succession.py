@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from supervisor_roll.rollout.reports import Arrived, Began, Broken, Note, Promoted, Succeeded
+from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING, LOADED, STARTING, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
-    ARRIVED,
-    BEGAN,
-    BROKEN,
-    COMPLETE,
-    FAILED,
-    NOTE,
-    PROMOTED,
-    SUCCEEDED,
 )
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, answer_to, kinds, what_it_is, why
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site
@@ -27,7 +21,14 @@ def test_a_successor_takes_the_place_of_what_serves(site: Site) -> None:
     job = site.ask("myapp", strategy="arbiter")
     assert site.is_done(job)
     assert site.signals == ["succeed myapp", "promote myapp"]
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, ARRIVED, PROMOTED, COMPLETE]
+    assert kinds(site, job) == [
+        Began.kind,
+        Succeeded.kind,
+        Arrived.kind,
+        Arrived.kind,
+        Promoted.kind,
+        COMPLETE,
+    ]
     program = site.programs["myapp"]
     assert program.id.pid == NEW
     assert program.serving == [1, 2]
@@ -58,7 +59,7 @@ def test_it_is_started_once_that_is_saved_and_promoted_once_all_have_arrived(sit
 def test_the_reports_say_what_happened(site: Site) -> None:
     job = site.ask("myapp", strategy="arbiter")
     assert (
-        site.facts(job, BEGAN).items()
+        site.facts(job, Began.kind).items()
         >= {
             "strategy": "arbiter",
             "arbiter": OLD,
@@ -71,15 +72,15 @@ def test_the_reports_say_what_happened(site: Site) -> None:
             "changes": {},
         }.items()
     )
-    assert site.facts(job, SUCCEEDED) == {"old": OLD, "new": NEW}
-    assert site.facts(job, ARRIVED) == {
+    assert site.facts(job, Succeeded.kind) == {"old": OLD, "new": NEW}
+    assert site.facts(job, Arrived.kind) == {
         "pid": NEW + 2,
         "boot_secs": 1.5,
         "health": "",
         "done": 2,
         "total": 2,
     }
-    assert site.facts(job, PROMOTED) == {"old": OLD, "new": NEW}
+    assert site.facts(job, Promoted.kind) == {"old": OLD, "new": NEW}
     assert (
         site.facts(job, COMPLETE).items()
         >= {
@@ -135,7 +136,7 @@ def test_another_number_of_workers_in_its_configuration_is_heeded(site: Site, nu
     site.configured["myapp"] = number
     job = site.ask("myapp", strategy="arbiter")
     assert answer_to(site, STARTING, NEW)["WORKERS"] == str(number)
-    assert f"another number of workers: {number}" in site.facts(job, NOTE)["text"]
+    assert f"another number of workers: {number}" in site.facts(job, Note.kind)["text"]
     assert site.facts(job, COMPLETE)["workers"] == number
     assert site.programs["myapp"].num_workers == number
 
@@ -162,10 +163,10 @@ def test_an_old_arbiter_that_drains_for_long_is_waited_for(site: Site) -> None:
     old.busy = True
     job = site.ask("myapp", strategy="arbiter")
     site.pass_time(1000)  # that it ends is supervisord's affair, after stopwaitsecs
-    assert kinds(site, job)[-1] == PROMOTED
+    assert kinds(site, job)[-1] == Promoted.kind
     abort = site.ask("myapp", kind=ABORT)
     assert site.is_done(abort)
-    assert "too late to abort" in site.facts(job, NOTE)["text"]
+    assert "too late to abort" in site.facts(job, Note.kind)["text"]
     old.drained()
     site.settle()
     assert kinds(site, job)[-1] == COMPLETE
@@ -201,7 +202,7 @@ def test_with_a_surge_that_was_asked_for_it_grows_as_the_old_one_shrinks() -> No
     ]
     assert answer_to(site, STARTING, NEW)["WORKERS"] == "1"
     assert kinds(site, job)[-1] == COMPLETE
-    assert site.facts(job, BEGAN)["max_surge"] == 1
+    assert site.facts(job, Began.kind)["max_surge"] == 1
     assert site.facts(job, COMPLETE).items() >= {"arbiter": NEW, "workers": 3, "count": 3}.items()
     assert site.programs["myapp"].num_workers == 3
     assert site.least_serving["myapp"] == 3
@@ -230,7 +231,7 @@ def test_what_has_shrunk_grows_back_before_a_bad_successor_goes(site: Site) -> N
     site.successor = second_fails
     job = site.ask("myapp", strategy="arbiter", max_surge="1", ready_timeout_secs="30")
     site.pass_time(300)
-    assert kinds(site, job) == [BEGAN, SUCCEEDED, ARRIVED, BROKEN, FAILED]
+    assert kinds(site, job) == [Began.kind, Succeeded.kind, Arrived.kind, Broken.kind, FAILED]
     assert f"worker {NEW + 2} was not ready within 30 s" in why(site, job)
     assert (
         site.facts(job, FAILED).items()

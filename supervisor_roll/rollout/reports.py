@@ -1,0 +1,262 @@
+"""What is reported of a program in a job: a class a kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, WORKERS
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one kind of report tells; ``kind`` names it, and each field has a default."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Began(Facts):
+    """The rollout begins; ``changes`` has the effect of each changed key, as roll.reread does."""
+
+    kind = "began"
+    strategy: str = WORKERS
+    workers: int = 0
+    desired: int = 0
+    ready: int = 0
+    max_surge: int = 0
+    max_unavailable: int = 0
+    canary: int = 0
+    min_ready_secs: float = 0.0
+    arbiter: int = 0
+    reasons: list[str] = field(default_factory=list)
+    changes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Replaced(Facts):
+    """A fresh worker is available, and an outdated one has left or is about to."""
+
+    kind = "replaced"
+    old: int = 0
+    new: int = 0
+    boot_secs: float = 0.0
+    health: str = ""
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Succeeded(Facts):
+    """A successor starts beside the old arbiter."""
+
+    kind = "succeeded"
+    old: int = 0
+    new: int = 0
+
+
+@dataclass(frozen=True)
+class Arrived(Facts):
+    """A worker of the successor is available."""
+
+    kind = "arrived"
+    pid: int = 0
+    boot_secs: float = 0.0
+    health: str = ""
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Promoted(Facts):
+    """The successor has the program's name, and the old arbiter drains."""
+
+    kind = "promoted"
+    old: int = 0
+    new: int = 0
+
+
+@dataclass(frozen=True)
+class Left(Facts):
+    """An outdated worker exited on its own."""
+
+    kind = "left"
+    pid: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Stuck(Facts):
+    """A worker has not left in time; it was sent ABRT or KILL."""
+
+    kind = "stuck"
+    pid: int = 0
+    secs: float = 0.0
+    signal: str = ""
+
+
+@dataclass(frozen=True)
+class Note(Facts):
+    """Something that is nothing to worry about."""
+
+    kind = "note"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Broken(Facts):
+    """The rollout has turned: what it started is being undone."""
+
+    kind = "broken"
+    why: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome(Facts):
+    """How the rollout ended, after ``secs``, and the pids of the workers that it left.
+
+    ``arbiter`` and what follows is of strategy arbiter: the pid of the one that serves (0: none),
+    whether it is the one that did before, how many workers it has, and how many of these serve
+    although their check fails.
+    """
+
+    strategy: str = WORKERS
+    why: str = ""
+    secs: float = 0.0
+    replaced: int = 0
+    total: int = 0
+    min_ready: int = 0
+    desired: int = 0
+    count: int = 0
+    outdated: list[int] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
+    rolled_back: bool = False
+    arbiter: int | None = None
+    same: bool = True
+    workers: int = 0
+    sick: int = 0
+
+
+@dataclass(frozen=True)
+class Complete(Outcome):
+    """All outdated instances are replaced."""
+
+    kind = COMPLETE
+
+
+@dataclass(frozen=True)
+class Failed(Outcome):
+    """The rollout gave up, and what it started is undone as far as possible."""
+
+    kind = FAILED
+
+
+@dataclass(frozen=True)
+class Aborted(Outcome):
+    """An operator ended the rollout; with ``why`` alone if nothing was touched."""
+
+    kind = ABORTED
+
+
+@dataclass(frozen=True)
+class Warned(Facts):
+    """Something that an operator should know."""
+
+    kind = "warning"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Refused(Facts):
+    """No rollout began, and nothing was touched."""
+
+    kind = "refused"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped(Facts):
+    """Nothing was to be rolled, and nothing was touched."""
+
+    kind = "skipped"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Whether the memory that a surge takes is there."""
+
+    per_worker_bytes: int = 0
+    extra_bytes: int = 0
+    available_bytes: int = 0
+    fits: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Whether a surge stays within the limit of processes and threads."""
+
+    extra: int = 0
+    available: int = 0
+    fits: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Whether the application loads, and the end of what it wrote."""
+
+    ok: bool = False
+    secs: float = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Plan(Facts):
+    """What a rollout would do, as asked by a dry run; ``refused`` says why it would be refused."""
+
+    kind = "plan"
+    workers: int = 0
+    desired: int = 0
+    ready: int = 0
+    max_surge: int = 0
+    max_unavailable: int = 0
+    strategy: str = ""
+    reasons: list[str] = field(default_factory=list)
+    changes: dict[str, str] = field(default_factory=dict)
+    refused: str = ""
+    boot_secs: float = 0.0
+    estimated_secs: float = 0.0
+    health: str = ""
+    memory: Memory | None = None  # None: not measured
+    processes: Processes | None = None  # None: they are not limited
+    preflight: Preflight | None = None  # None: none was made
+
+
+KINDS: dict[str, type[Facts]] = {
+    one.kind: one
+    for one in (
+        Began,
+        Succeeded,
+        Arrived,
+        Promoted,
+        Replaced,
+        Left,
+        Stuck,
+        Warned,
+        Note,
+        Broken,
+        Complete,
+        Failed,
+        Aborted,
+        Refused,
+        Skipped,
+        Plan,
+    )
+}
+# Each of these ends a program's part in the job.
+ENDS = frozenset(one.kind for one in (Complete, Failed, Aborted, Refused, Skipped, Plan))
+
+OUTCOMES: dict[str, type[Outcome]] = {one.kind: one for one in (Complete, Failed, Aborted)}
