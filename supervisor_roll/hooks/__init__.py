@@ -20,6 +20,7 @@ so everything else here is imported under a name with an underscore.
 from __future__ import annotations
 
 from collections.abc import Callable as _Callable
+from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from supervisor_roll.hooks.arbiter import preflight as _preflight
@@ -31,61 +32,65 @@ from supervisor_roll.hooks.install import install_into as _install_into
 from supervisor_roll.hooks.safely import safely as _safely
 from supervisor_roll.hooks.worker import readiness as _readiness
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter as _Arbiter
+    from supervisor_roll.hooks.gunicorn_types import Worker as _Worker
 
-def on_starting(server: _Any) -> None:
+
+def on_starting(server: _Arbiter) -> None:
     """Before the arbiter has sockets: a preflight goes no further. Get those that are kept."""
     _safely(_preflight.about_to_start, server)
     _safely(_worker_count.starting, server)
     _safely(_successor_start.starting, server)
 
 
-def when_ready(server: _Any) -> None:
+def when_ready(server: _Arbiter) -> None:
     """The arbiter listens: have the listener keep its sockets. From now on it can retire."""
     _safely(_retiring.prepare, server)
     _safely(_socket_handoff.ready, server)
 
 
-def on_exit(server: _Any) -> None:
+def on_exit(server: _Arbiter) -> None:
     """The arbiter has stopped: remove its Unix sockets, if nobody else serves there."""
     _safely(_socket_handoff.stopped, server)
 
 
-def nworkers_changed(server: _Any, new_value: _Any, old_value: _Any) -> None:
+def nworkers_changed(server: _Arbiter, new_value: int, old_value: int | None) -> None:
     """The arbiter wants another number of workers: tell the listener."""
     _safely(_worker_count.count_changed, server, new_value, old_value)
 
 
-def on_reload(server: _Any) -> None:
+def on_reload(server: _Arbiter) -> None:
     """The arbiter was sent HUP: tell the listener."""
     _safely(_worker_count.reloaded, server)
 
 
-def pre_fork(server: _Any, worker: _Any) -> None:
+def pre_fork(server: _Arbiter, worker: _Worker) -> None:
     """Before a worker is forked: give it the page that it shares with its arbiter."""
     _safely(_worker_count.worker_planned, server, worker)
 
 
-def post_fork(server: _Any, worker: _Any) -> None:
+def post_fork(server: _Arbiter, worker: _Worker) -> None:
     """In a worker that was just forked: say that it boots."""
     _safely(_readiness.forked, server, worker)
 
 
-def post_worker_init(worker: _Any) -> None:
+def post_worker_init(worker: _Worker) -> None:
     """In a worker that has loaded its application: check its health, and see to its ready."""
     _safely(_readiness.initialized, worker)
 
 
-def worker_abort(worker: _Any) -> None:
+def worker_abort(worker: _Worker) -> None:
     """In a worker that was sent ABRT: say so."""
     _safely(_readiness.aborted, worker)
 
 
-def worker_exit(server: _Any, worker: _Any) -> None:
+def worker_exit(server: _Arbiter, worker: _Worker) -> None:
     """In a worker that leaves: let it leave in peace."""
     _safely(_readiness.leaving, worker)
 
 
-def child_exit(server: _Any, worker: _Any) -> None:
+def child_exit(server: _Arbiter, worker: _Worker) -> None:
     """A worker is gone: one that was surplus is not replaced."""
     _safely(_worker_count.worker_exited, server, worker)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.drain.lame_duck import Allowed, LameDuck
 from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.health.wsgi import WsgiChecker
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
 # By the module of a worker's class or of one that it inherits from, or the package of that
 # module. Sync workers, and those of classes that nobody here knows, have no kind.
@@ -25,7 +28,7 @@ _KINDS = {
 # Imported only where they are used: asyncio takes some MiB, which a sync worker can do without.
 
 
-def checker_for(worker: Any) -> Checker | None:
+def checker_for(worker: Worker) -> Checker | None:
     """Return the checker for a worker that has loaded its application; None if nothing can ask it.
 
     uvicorn's workers keep an ASGI application in ``worker.wsgi``, and what Tornado's HTTP server
@@ -44,7 +47,7 @@ def checker_for(worker: Any) -> Checker | None:
     return WsgiChecker(worker) if callable(application) and kind != "aiohttp" else None
 
 
-def drain_for(worker: Any, allowed: Allowed) -> LameDuck | None:
+def drain_for(worker: Worker, allowed: Allowed) -> LameDuck | None:
     """Return the drain for a worker that was just forked; None if its class needs none."""
     if worker.cfg.graceful_timeout <= 0:
         return None
@@ -72,7 +75,7 @@ def drain_for(worker: Any, allowed: Allowed) -> LameDuck | None:
     return None
 
 
-def _kind_of(worker: Any) -> str:
+def _kind_of(worker: Worker) -> str:
     for base in type(worker).__mro__:
         module = base.__module__
         kind = _KINDS.get(module) or _KINDS.get(module.partition(".")[0])

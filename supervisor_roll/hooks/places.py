@@ -15,13 +15,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.wire import places
 from supervisor_roll.wire.places import Place
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
 
-def of_arbiter(server: Any) -> list[Place]:
+
+def of_arbiter(server: Arbiter) -> list[Place]:
     """The arbiter's places now; to be called at its start, before anything can have moved."""
     return list(_of_arbiter(server))
 
@@ -31,7 +34,7 @@ def import_path() -> dict[str, str]:
     return {path: os.path.realpath(path) for path in sys.path if os.path.isabs(path)}  # noqa: PTH117
 
 
-def of_worker(worker: Any, here: Place, import_path: dict[str, str]) -> list[Place]:
+def of_worker(worker: Worker, here: Place, import_path: dict[str, str]) -> list[Place]:
     """A worker's places. ``here``, where it was, and ``import_path`` are as of its fork.
 
     For a link may move while it boots, and the application may go elsewhere.
@@ -47,13 +50,13 @@ def of_worker(worker: Any, here: Place, import_path: dict[str, str]) -> list[Pla
     return found
 
 
-def reloaded(server: Any, started: list[Place]) -> list[Place]:
+def reloaded(server: Arbiter, started: list[Place]) -> list[Place]:
     """``started``, the arbiter's places, after HUP: Gunicorn has gone to ``chdir`` again."""
     here = _here(str(server.cfg.chdir))
     return [here if one.kind == places.CHDIR else one for one in started]
 
 
-def follow(worker: Any, started: list[Place]) -> Place:
+def follow(worker: Worker, started: list[Place]) -> Place:
     """Go to where ``chdir`` leads now, from where it led when the arbiter went there.
 
     To be called right after the fork; it returns where the worker is then. ``started`` are the
@@ -71,7 +74,7 @@ def follow(worker: Any, started: list[Place]) -> Place:
     return here if here.node == _node(Path(here.text)) else replace(here, kind=places.CWD)
 
 
-def _of_arbiter(server: Any) -> Iterator[Place]:
+def _of_arbiter(server: Arbiter) -> Iterator[Place]:
     cfg = getattr(server, "cfg", None)
     if cfg is None:
         return

@@ -5,9 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.wire.datagram import WORKER_MARK
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
 ATTRIBUTE = "_supervisor_roll"
 _COUNT = struct.Struct("<II")
@@ -148,6 +151,6 @@ def mark() -> mmap.mmap:
         os.close(descriptor)
 
 
-def page_of(worker: Any) -> WorkerPage | None:
+def page_of(worker: Worker) -> WorkerPage | None:
     """The worker's page; None where our ``pre_fork`` did not run for it."""
     return getattr(worker, ATTRIBUTE, None)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Config
 
 
 def text_of(address: Any) -> str:
@@ -23,7 +26,7 @@ def text_of(address: Any) -> str:
     return f"unix:{path}" if path else "unix:@" + os.fsdecode(address)[1:]
 
 
-def texts_of(cfg: Any) -> list[str]:
+def texts_of(cfg: Config) -> list[str]:
     """The addresses of a Gunicorn configuration, in its order."""
     return [text_of(address) for address in cfg.address]
 
@@ -36,12 +39,12 @@ def path_of(address: Any) -> str:
     return str(Path.cwd() / name) if name and not name.startswith("\0") else ""
 
 
-def inherits(cfg: Any) -> bool:
+def inherits(cfg: Config) -> bool:
     """The sockets were opened by whoever started Gunicorn (``fd://0``). It opens no other then."""
     return any(isinstance(address, int) for address in cfg.address)
 
 
-def unix_paths(cfg: Any) -> list[str]:
+def unix_paths(cfg: Config) -> list[str]:
     """The paths of the Unix sockets that Gunicorn opens by itself."""
     return [] if inherits(cfg) else [path for one in cfg.address if (path := path_of(one))]
 

@@ -6,7 +6,10 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Configured:
     digest: str = ""
 
     @classmethod
-    def of(cls, server: Any) -> Configured:
+    def of(cls, server: Arbiter) -> Configured:
         """By what Gunicorn has just read. Empty for ``python:`` and with no file."""
         name = str(server.cfg.config or "").removeprefix("file:")
         # Without one the setting still has its default.

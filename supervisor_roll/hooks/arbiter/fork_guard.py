@@ -11,12 +11,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log, safely
 from supervisor_roll.wire.datagram import FORK_FAILED, Message
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
 
 FIRST_PAUSE_SECS, LONGEST_PAUSE_SECS = 0.5, 10.0
 _CURES = {
@@ -33,7 +36,7 @@ _CURES = {
 class Forking:
     """Covers one arbiter's ``spawn_worker``, whoever of Gunicorn or us calls it."""
 
-    def __init__(self, server: Any, state: ArbiterState) -> None:
+    def __init__(self, server: Arbiter, state: ArbiterState) -> None:
         self._server, self._state = server, state
         self._failures = 0
         self._next_try = 0.0
@@ -41,7 +44,7 @@ class Forking:
         # Not on the class: only for this arbiter.
         server.spawn_worker = self.spawn_worker
 
-    def spawn_worker(self) -> Any:
+    def spawn_worker(self) -> int | None:
         """As Gunicorn's, but once a worker has been ready no OSError comes out of it."""
         surplus = self._state.surplus_births
         # A surplus worker never waits: it is an operator's or a rollout's next try.

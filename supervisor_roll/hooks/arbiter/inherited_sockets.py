@@ -12,9 +12,12 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.arbiter.addresses import is_socket, path_of, text_of
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Config, Listener
 
 
 class PathInUseError(Exception):
@@ -61,7 +64,9 @@ def kept_from(texts: Sequence[str], fds: Sequence[int]) -> list[InheritedSocket]
     return kept
 
 
-def listeners(server: Any, kept: Sequence[InheritedSocket], *, beside_another: bool) -> list[Any]:
+def listeners(
+    server: Arbiter, kept: Sequence[InheritedSocket], *, beside_another: bool
+) -> list[Listener]:
     """A Gunicorn socket for each configured address, in that order. Uses up all of ``kept``.
 
     For an address of which no socket is kept one is opened, as Gunicorn does: it ends the
@@ -71,7 +76,7 @@ def listeners(server: Any, kept: Sequence[InheritedSocket], *, beside_another: b
     from gunicorn.sock import create_sockets
 
     left = list(kept)
-    made: list[Any] = []
+    made: list[Listener] = []
     try:
         # Of no address: it looks whether there is a certificate, as it would for all.
         create_sockets(_Only(server.cfg), server.log)
@@ -100,7 +105,7 @@ def listeners(server: Any, kept: Sequence[InheritedSocket], *, beside_another: b
 class _Only:
     """A Gunicorn configuration, with these addresses only."""
 
-    def __init__(self, cfg: Any, *addresses: Any) -> None:
+    def __init__(self, cfg: Config, *addresses: Any) -> None:
         self._cfg = cfg
         self.address = list(addresses)
 
@@ -132,13 +137,14 @@ def _is_for(kept: InheritedSocket, address: Any) -> bool:
     return any(one[4][:2] == kept.name[:2] for one in found)
 
 
-def _wrapped(server: Any, address: Any, kept: InheritedSocket) -> Any:
+def _wrapped(server: Arbiter, address: Any, kept: InheritedSocket) -> Listener:
     from gunicorn.sock import _sock_type
 
     fd = kept.detach()
     try:
         # It makes a duplicate for itself, and closes this one.
-        return _sock_type(address)(address, server.cfg, server.log, fd=fd)
+        listener: Listener = _sock_type(address)(address, server.cfg, server.log, fd=fd)
+        return listener
     except BaseException:
         with suppress(OSError):
             os.close(fd)

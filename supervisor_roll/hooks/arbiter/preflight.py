@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 from supervisor_roll.wire.program import PREFLIGHT_SOCKET, PREFLIGHT_VARIABLE
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
 
-def about_to_start(server: Any) -> None:
+
+def about_to_start(server: Arbiter) -> None:
     """``on_starting``, before there are any sockets. Does not return in a preflight."""
     # By the variable without which nothing that is rolled gets anywhere.
     if os.environ.get(SOCKET_VARIABLE) != PREFLIGHT_SOCKET:

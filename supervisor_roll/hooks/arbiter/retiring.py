@@ -16,8 +16,9 @@ import math
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
@@ -28,6 +29,9 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.datagram import DRAINING, Message
 from supervisor_roll.wire.successor import RETIRE
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
+
 # How long a listener that hangs holds up a worker, which may serve others meanwhile; at each of
 # two times. And an arbiter that retires: its workers serve on until it goes on.
 ASK_SECS, ARBITER_ASK_SECS = 1.0, 5.0
@@ -35,7 +39,7 @@ ASK_SECS, ARBITER_ASK_SECS = 1.0, 5.0
 ABORT_SECS = 1.0
 
 
-def prepare(server: Any) -> None:
+def prepare(server: Arbiter) -> None:
     """In ``when_ready``: have the arbiter heed RETIRE."""
     page = ArbiterState.of(server).page
     stop, kill_workers = server.stop, server.kill_workers
@@ -49,10 +53,10 @@ def prepare(server: Any) -> None:
             safely(_allow, server, page)
         stop(graceful)
 
-    def killing(signum: int) -> None:
-        if signum == signal.SIGKILL and page.retiring:
+    def killing(sig: int) -> None:
+        if sig == signal.SIGKILL and page.retiring:
             safely(_abort, server, kill_workers)
-        kill_workers(signum)
+        kill_workers(sig)
 
     signal.signal(getattr(signal, f"SIG{RETIRE}"), retire)
     # Not on the class: only for this arbiter.
@@ -62,7 +66,7 @@ def prepare(server: Any) -> None:
 class Allowance:
     """How long a worker that was told to stop may take."""
 
-    def __init__(self, worker: Any, page: ArbiterPage) -> None:
+    def __init__(self, worker: Worker, page: ArbiterPage) -> None:
         self._worker, self._page = worker, page
         self._graceful_secs = float(worker.cfg.graceful_timeout)
         self._question = _Question(self._graceful_secs)
@@ -107,7 +111,7 @@ class _Question:
         return None
 
 
-def _allow(server: Any, page: ArbiterPage) -> None:
+def _allow(server: Arbiter, page: ArbiterPage) -> None:
     question = _Question(float(server.cfg.graceful_timeout))
     secs = page.drain_secs or float(server.cfg.graceful_timeout)
     page.drained_by = time.monotonic() + secs  # whatever comes of the question
@@ -117,7 +121,7 @@ def _allow(server: Any, page: ArbiterPage) -> None:
     server.cfg.set("graceful_timeout", math.ceil(secs))
 
 
-def _abort(server: Any, kill_workers: Any) -> None:
+def _abort(server: Arbiter, kill_workers: Callable[[int], None]) -> None:
     if server.WORKERS:
         kill_workers(signal.SIGABRT)
     until = time.monotonic() + ABORT_SECS

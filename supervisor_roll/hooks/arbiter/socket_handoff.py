@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.arbiter.addresses import (
     inherits,
@@ -23,22 +23,25 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.wire.datagram import LISTENING, MAX_SOCKETS, STOPPING, Message
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Listener
 
-def ready(server: Any) -> None:
+
+def ready(server: Arbiter) -> None:
     """``when_ready``: the arbiter listens."""
     state = ArbiterState.of(server)
     if state.asked_for_sockets:
         _hand_in(server, state)
 
 
-def reloaded(server: Any) -> None:
+def reloaded(server: Arbiter) -> None:
     """``on_reload``: where the addresses have changed, Gunicorn has opened all of them anew."""
     state = ArbiterState.of(server)
     if state.handed_in and state.handed_in != server.LISTENERS:
         _hand_in(server, state)
 
 
-def own_paths(server: Any, *, beside_another: bool) -> None:
+def own_paths(server: Arbiter, *, beside_another: bool) -> None:
     """See to it that Gunicorn leaves the paths of its Unix sockets to us.
 
     That it does if systemd gave it the sockets; the only other use of ``systemd`` is to
@@ -61,7 +64,7 @@ def own_paths(server: Any, *, beside_another: bool) -> None:
     server.reexec = reexec
 
 
-def stopped(server: Any) -> None:
+def stopped(server: Arbiter) -> None:
     """``on_exit``: remove the paths of the Unix sockets, if nobody else is to serve there."""
     state = ArbiterState.of(server)
     # An arbiter that USR2 has started serves there, or served there before us.
@@ -82,7 +85,7 @@ def stopped(server: Any) -> None:
                 Path(path).unlink()
 
 
-def descriptors(listeners: Sequence[Any]) -> list[tuple[str, int]]:
+def descriptors(listeners: Sequence[Listener]) -> list[tuple[str, int]]:
     """The address and the descriptor of each of Gunicorn's sockets.
 
     A worker reads them when it has just been forked: a gevent worker takes the descriptor out
@@ -98,7 +101,7 @@ def hand_in(channel: Channel, message: Message, sockets: Sequence[tuple[str, int
     return channel.ask(Message(LISTENING, {**message.fields, **fields}), fds) is not None
 
 
-def _hand_in(server: Any, state: ArbiterState) -> None:
+def _hand_in(server: Arbiter, state: ArbiterState) -> None:
     state.handed_in = list(server.LISTENERS)
     state.listening = len(server.LISTENERS) <= MAX_SOCKETS
     # Those of fd:// are not ours.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.config_file import Configured
@@ -14,6 +14,7 @@ from supervisor_roll.wire.places import Place
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.arbiter.takeover import Handover
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Listener
 
 
 class ArbiterState:
@@ -32,11 +33,11 @@ class ArbiterState:
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others
         self.listening = False  # when_ready is installed too
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
-        self.handed_in: list[Any] = []  # Gunicorn's sockets, as the listener last had them
+        self.handed_in: list[Listener] = []  # Gunicorn's sockets, as the listener last had them
         self.handover: Handover | None = None
         self.guards_forks = False  # fork_guard covers the arbiter's spawn_worker
 
-    def lower(self, server: Any) -> None:
+    def lower(self, server: Arbiter) -> None:
         """A surplus worker is gone, or never came: it is not to be replaced."""
         if server.num_workers > 1:
             self.lowering = True
@@ -46,7 +47,7 @@ class ArbiterState:
                 self.lowering = False
 
     @classmethod
-    def of(cls, server: Any) -> ArbiterState:
+    def of(cls, server: Arbiter) -> ArbiterState:
         state = getattr(server, ATTRIBUTE, None)
         if state is None:
             state = cls()
@@ -56,5 +57,5 @@ class ArbiterState:
                 safely(state.take_places, server)
         return state
 
-    def take_places(self, server: Any) -> None:
+    def take_places(self, server: Arbiter) -> None:
         self.places = places.of_arbiter(server)

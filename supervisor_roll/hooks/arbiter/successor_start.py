@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
@@ -29,6 +29,9 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.datagram import STARTING, Message
 from supervisor_roll.wire.successor import SUCCESSOR_VARIABLE
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
+
 # supervisord starts a listener that was killed again within seconds. A successor harms nobody
 # while it waits for that one.
 LISTENER_SECS, RETRY_SECS = 15.0, 0.2
@@ -39,7 +42,7 @@ class _Refused(Exception):
     """Why a successor must not go on."""
 
 
-def starting(server: Any) -> None:
+def starting(server: Arbiter) -> None:
     """``on_starting``. Ends a successor that cannot have the sockets."""
     state = ArbiterState.of(server)
     state.configured = Configured.of(server)
@@ -67,7 +70,7 @@ def starting(server: Any) -> None:
         raise SystemExit(1) from None
 
 
-def _begin(server: Any) -> int:
+def _begin(server: Arbiter) -> int:
     """Be an arbiter as any other, of which none after it need know how it began."""
     value = os.environ[SUCCESSOR_VARIABLE]
     for environment in (os.environ, server.cfg.env_orig):  # the other one is for USR2
@@ -80,7 +83,7 @@ def _begin(server: Any) -> int:
     return int(value)
 
 
-def _get_sockets(server: Any, state: ArbiterState, *, beside_another: bool) -> None:
+def _get_sockets(server: Arbiter, state: ArbiterState, *, beside_another: bool) -> None:
     if server.cfg.reuse_port:
         if beside_another:
             raise _Refused(
@@ -141,7 +144,7 @@ def _accept(answer: Message | None) -> None:
         raise _Refused("the listener knows of no rollout that it belongs to")
 
 
-def _set_count(server: Any, state: ArbiterState, answer: Message) -> None:
+def _set_count(server: Arbiter, state: ArbiterState, answer: Message) -> None:
     """As many workers to begin with as the answer says. That is no wish of an operator."""
     try:
         count = int(answer.number("WORKERS", 0))

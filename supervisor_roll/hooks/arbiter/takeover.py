@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.safely import safely
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
 
 # supervisord starts an arbiter that crashed again: it needs its pidfile first.
 RESTART_SECS = 5.0
@@ -23,7 +26,7 @@ _WITHHELD = ("_start_control_server", "_cleanup_orphaned_dirty_arbiter")
 class Handover:
     """From ``predecessor``, a pid."""
 
-    def __init__(self, server: Any, predecessor: int) -> None:
+    def __init__(self, server: Arbiter, predecessor: int) -> None:
         self._server = server
         self._predecessor = predecessor
         self._began = _start_time(predecessor)
@@ -62,10 +65,10 @@ class Handover:
             names, self._withheld = self._withheld, []
             for name in names:
                 server.__dict__.pop(name, None)
-            if "_start_control_server" in names:
+            if hasattr(server, "_start_control_server"):
                 server._start_control_server()
         path = self._pidfile
-        if path is not None and self._is_free(path):
+        if path is not None and server.pidfile is not None and self._is_free(path):
             self._pidfile = None
             server.cfg.set("pidfile", path)
             server.pidfile.rename(path)

@@ -15,7 +15,7 @@ or waits.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import socket_handoff
@@ -26,10 +26,13 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.shared_memory import ATTRIBUTE, WorkerPage, page_of
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
+
 NO_STATUS = -1
 
 
-def starting(server: Any) -> None:
+def starting(server: Arbiter) -> None:
     """``on_starting``; or, without that hook, as soon as a worker is planned."""
     state = ArbiterState.of(server)
     if not state.guards_forks:
@@ -37,7 +40,7 @@ def starting(server: Any) -> None:
         Forking(server, state)
 
 
-def count_changed(server: Any, new: int, old: int | None) -> None:
+def count_changed(server: Arbiter, new: int, old: int | None) -> None:
     """``nworkers_changed``: TTIN and TTOU change the count by one, HUP to what is configured."""
     state = ArbiterState.of(server)
     state.hears_counts = True
@@ -56,7 +59,7 @@ def count_changed(server: Any, new: int, old: int | None) -> None:
         server.spawn_worker()
 
 
-def reloaded(server: Any) -> None:
+def reloaded(server: Arbiter) -> None:
     """``on_reload``."""
     state = ArbiterState.of(server)
     _tell(RELOADED, state, UID=str(server.cfg.uid))
@@ -67,7 +70,7 @@ def reloaded(server: Any) -> None:
     state.places = places.reloaded(server, state.places)
 
 
-def worker_planned(server: Any, worker: Any) -> None:
+def worker_planned(server: Arbiter, worker: Worker) -> None:
     """``pre_fork``."""
     state = ArbiterState.of(server)
     state.page.set_count(server.num_workers)
@@ -83,7 +86,7 @@ def worker_planned(server: Any, worker: Any) -> None:
     setattr(worker, ATTRIBUTE, page)
 
 
-def worker_exited(server: Any, worker: Any) -> None:
+def worker_exited(server: Arbiter, worker: Worker) -> None:
     """``child_exit``."""
     page = page_of(worker)
     if page is None:
@@ -97,7 +100,7 @@ def worker_exited(server: Any, worker: Any) -> None:
         state.lower(server)
 
 
-def _settle(server: Any, state: ArbiterState) -> None:
+def _settle(server: Arbiter, state: ArbiterState) -> None:
     """One older worker leaves for a surplus one: a ready one, the oldest of them."""
     if state.surplus_births:
         state.surplus_births -= 1

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.drain.lame_duck import (
     RESTARTS,
@@ -17,6 +17,9 @@ from supervisor_roll.hooks.drain.lame_duck import (
     set_handler,
 )
 from supervisor_roll.hooks.safely import safely
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import ASGIWorker, TornadoWorker
 
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 _App = Callable[[dict[str, Any], Any, _Send], Awaitable[None]]
@@ -50,6 +53,8 @@ class AsyncioDrain(LameDuck):
 
 class AsgiDrain(AsyncioDrain):
     """Gunicorn's asgi workers. Up to 26 they never say close; 27 says it only while it stops."""
+
+    worker: ASGIWorker
 
     def prepare(self) -> None:
         self.calls = Calls()
@@ -123,6 +128,7 @@ class UvicornDrain(AsyncioDrain):
 class TornadoDrain(AsyncioDrain):
     """Gunicorn's tornado workers stop their loop within 2 s, with whatever requests it has."""
 
+    worker: TornadoWorker
     _upgraded: list[tuple[Any, Any]] | None = None
 
     def arm(self) -> None:

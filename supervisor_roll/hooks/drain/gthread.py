@@ -12,11 +12,17 @@ import _thread
 import os
 import signal
 import time
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.drain.lame_duck import TICK_SECS, LameDuck, as_handler, set_handler
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import ThreadWorker
+
 
 class GthreadDrain(LameDuck):
+    worker: ThreadWorker
+
     def arm(self) -> None:
         self._before = set_handler(as_handler(self.termed))
 
@@ -47,14 +53,14 @@ class GthreadDrain(LameDuck):
         return int(self.worker.nr_conns)
 
     def busy(self) -> bool:
-        worker = self.worker
+        worker: Any = self.worker  # whose fields differ by version
         if hasattr(worker, "futures"):
             return bool(worker.futures)
         waiting = len(worker.keepalived_conns) + len(getattr(worker, "pending_conns", ()))
         return bool(worker.nr_conns > waiting)
 
     def stop_accepting(self) -> None:
-        worker = self.worker
+        worker: Any = self.worker  # whose fields differ by version
         if hasattr(worker, "set_accept_enabled"):
             # Its loop compares these at each turn, and accepts no more by itself.
             worker.worker_connections = 0

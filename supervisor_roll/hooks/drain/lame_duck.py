@@ -32,9 +32,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisor_roll.hooks.safely import log, safely
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
 MARGIN_SECS = 0.5
 LONGEST_SECS = 10.0
@@ -59,7 +62,7 @@ class Allowed(Protocol):
 class LameDuck:
     """The course of a drain. A subclass knows its worker class: what there is to override."""
 
-    def __init__(self, worker: Any, allowed: Allowed) -> None:
+    def __init__(self, worker: Worker, allowed: Allowed) -> None:
         self.worker = worker
         self.lame = False
         self.over = False
@@ -192,7 +195,7 @@ def as_handler(react: Callable[[], None]) -> Callable[[int, Any], None]:
     return lambda _signum, _frame: safely(react)
 
 
-def arbiter_stops(worker: Any) -> bool:
+def arbiter_stops(worker: Worker) -> bool:
     """Whether the arbiter has closed its listening sockets, which it does when it stops.
 
     False where that cannot be seen: it may run as another user.

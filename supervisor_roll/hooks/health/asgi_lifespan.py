@@ -18,7 +18,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.health.asgi import Application, Message, Receive, Send, call_asgi
 from supervisor_roll.hooks.health.asyncio_checker import LoopChecker
@@ -26,6 +26,9 @@ from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import StartupGate
 from supervisor_roll.hooks.health.request_counts import RequestCounter, counting
 from supervisor_roll.hooks.safely import log
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
 # Gunicorn's own worker gives a start-up 30 s, and then serves as if there had been none.
 GASGI_STARTUP_SECS = 29.0
@@ -247,7 +250,7 @@ class LifespanInterceptor:
 
 
 @contextmanager
-def _term_noticed(worker: Any) -> Iterator[None]:
+def _term_noticed(worker: Worker) -> Iterator[None]:
     """TERM makes the worker's ``alive`` False. uvicorn's server keeps it to itself."""
     before: Any = signal.getsignal(signal.SIGTERM)
 

@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from supervisor_roll.hooks.health.check import Check, raised
 from supervisor_roll.hooks.health.checker import StartupGate
 from supervisor_roll.hooks.health.request_counts import RequestCounter, request_answered
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
-def call_wsgi(worker: Any, check: Check) -> str:
+
+def call_wsgi(worker: Worker, check: Check) -> str:
     """Ask the WSGI application and return its status line, or in words why there is none."""
     statuses: list[str] = []
 
@@ -43,8 +46,10 @@ def call_wsgi(worker: Any, check: Check) -> str:
     return statuses[-1] if statuses else "start_response was not called"
 
 
-def _environ(worker: Any, check: Check) -> dict[str, Any]:
+def _environ(worker: Worker, check: Check) -> dict[str, Any]:
     """A complete environ (PEP 3333), with Gunicorn's own keys beside."""
+    from gunicorn.http.wsgi import FileWrapper
+
     path, _, query = check.path.partition("?")
     host, port = check.server
     environ: dict[str, Any] = {
@@ -64,16 +69,11 @@ def _environ(worker: Any, check: Check) -> dict[str, Any]:
         "wsgi.input": io.BytesIO(),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": getattr(worker.cfg, "threads", 1) > 1,
+        "wsgi.multithread": worker.cfg.threads > 1,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
     }
-    try:
-        from gunicorn.http.wsgi import FileWrapper
-
-        environ["wsgi.file_wrapper"] = FileWrapper
-    except ImportError:
-        pass
     for name, value in check.all_headers:
         key = name.upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
@@ -125,7 +125,7 @@ class WsgiChecker:
     busy = False
     failure = ""
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.status = ""
         self._worker = worker
         self._theirs: Callable[..., None] | None = None

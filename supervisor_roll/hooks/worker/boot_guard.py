@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.safely import log
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.wire.datagram import BACKING_OFF, FAILED
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter
 
 FIRST_WAIT_SECS, LONGEST_WAIT_SECS = 0.5, 10.0
 # An arbiter up to Gunicorn 23 must have noted a child's pid before the child is gone, or it
@@ -26,7 +29,7 @@ TRACEBACK_LINES = 12
 _STEP_SECS = 0.5
 
 
-def back_off(server: Any, reporter: WorkerReporter) -> None:
+def back_off(server: Arbiter, reporter: WorkerReporter) -> None:
     """Wait, if boots have failed since a worker was last ready. TERM ends the wait, and us.
 
     A surplus worker never waits: it is an operator's or a rollout's next try.

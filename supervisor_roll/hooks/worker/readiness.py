@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.addresses import inherits
@@ -40,6 +40,9 @@ from supervisor_roll.wire.datagram import (
     Message,
 )
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
+
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
 # A ready worker that no listener answers for that long is one to be kept. Longer than a rollout
@@ -51,7 +54,7 @@ _READINESS = "_supervisor_roll_readiness"
 _MARK = "_supervisor_roll_mark"
 
 
-def forked(server: Any, worker: Any) -> None:
+def forked(server: Arbiter, worker: Worker) -> None:
     """``post_fork``."""
     # From here to Worker.init_signals the child has the arbiter's handlers, which put a TERM
     # into a copy of the arbiter's queue, where it is lost.
@@ -66,11 +69,11 @@ def forked(server: Any, worker: Any) -> None:
     readiness.prepare_drain()
 
 
-def _mark(worker: Any) -> None:
+def _mark(worker: Worker) -> None:
     setattr(worker, _MARK, mark())
 
 
-def initialized(worker: Any) -> None:
+def initialized(worker: Worker) -> None:
     """``post_worker_init``."""
     readiness: Readiness | None = getattr(worker, _READINESS, None)
     if readiness is None:
@@ -86,14 +89,14 @@ def initialized(worker: Any) -> None:
             raise SystemExit(0)
 
 
-def aborted(worker: Any) -> None:
+def aborted(worker: Worker) -> None:
     """``worker_abort``."""
     readiness: Readiness | None = getattr(worker, _READINESS, None)
     if readiness is not None:
         readiness.reporter.tell(ABORTING)
 
 
-def leaving(worker: Any) -> None:
+def leaving(worker: Worker) -> None:
     """``worker_exit``."""
     # An arbiter TERMs a surplus worker again at each turn of its loop. Once the worker's own
     # handler is gone that would end it as if it had crashed: "was sent SIGTERM!".
@@ -104,7 +107,7 @@ def leaving(worker: Any) -> None:
 class Readiness:
     """Sees one worker from its loaded application to its acknowledged ready."""
 
-    def __init__(self, server: Any, reporter: WorkerReporter) -> None:
+    def __init__(self, server: Arbiter, reporter: WorkerReporter) -> None:
         self.reporter = reporter
         self._worker = worker = reporter.worker
         self._check: Check | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.addresses import texts_of
@@ -17,11 +17,14 @@ from supervisor_roll.hooks.worker.stale_code import stale_modules
 from supervisor_roll.wire.datagram import DESCRIBING, Message
 from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
+
 
 class WorkerReporter:
     """Reports of one worker, from its fork on. To be made before the worker loads anything."""
 
-    def __init__(self, server: Any, worker: Any) -> None:
+    def __init__(self, server: Arbiter, worker: Worker) -> None:
         from gunicorn import __version__, version_info
 
         self.worker = worker

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Worker
 
 MOST = 12
 
 
-def stale_modules(worker: Any) -> list[str]:
+def stale_modules(worker: Worker) -> list[str]:
     """The application's modules that were imported before this worker was forked, by name.
 
     To be called before the worker loads anything. The application's are those of the package
