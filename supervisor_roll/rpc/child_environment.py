@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from supervisor_roll.rpc.supervisor_types import Options
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 
 PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
@@ -18,7 +18,7 @@ MAX_SOCKET_BYTES = 107 - len("/4294967295")
 _SECTION = "[rpcinterface:roll]"
 
 
-def child_environment(options: Any, socket: str, unknown: Mapping[str, str]) -> dict[str, str]:
+def child_environment(options: Options, socket: str, unknown: Mapping[str, str]) -> dict[str, str]:
     """The variables, from supervisord's ``options`` and the section's keys. Raises ValueError."""
     for key, value in unknown.items():
         raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known is socket")
@@ -30,7 +30,7 @@ def child_environment(options: Any, socket: str, unknown: Mapping[str, str]) -> 
     }
 
 
-def _socket_directory(options: Any, socket: str) -> str:
+def _socket_directory(options: Options, socket: str) -> str:
     if socket:
         path, rule = socket, "must be an absolute path"
     else:

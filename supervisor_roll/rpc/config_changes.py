@@ -8,6 +8,7 @@ from typing import Any
 from supervisor.options import make_namespec
 
 from supervisor_roll.rpc import supervisor_internals
+from supervisor_roll.rpc.supervisor_types import Group, GroupConfig
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread, Resize
 
 # supervisord looks these up whenever it needs them.
@@ -28,7 +29,7 @@ _LIVE = frozenset(
 _KEYS = {"uid": "user"}  # where the section has another word
 
 
-def reread(process_groups: dict[str, Any], new_groups: dict[str, Any]) -> Reread:
+def reread(process_groups: dict[str, Group], new_groups: dict[str, GroupConfig]) -> Reread:
     """What ``new_groups`` would change. Pools of event listeners are left out."""
     running = {
         name: group
@@ -48,7 +49,7 @@ def reread(process_groups: dict[str, Any], new_groups: dict[str, Any]) -> Reread
     return Reread(changes, resized, sorted(added), sorted(running.keys() - new_groups.keys()))
 
 
-def change(group: Any, new_group: Any, name: str) -> Change | None:
+def change(group: Group, new_group: GroupConfig, name: str) -> Change | None:
     """What the new configuration changes of one process; None for nothing."""
     process = supervisor_internals.programs(group).get(name)
     new = {config.name: config for config in new_group.process_configs}.get(name)
@@ -80,12 +81,12 @@ def change(group: Any, new_group: Any, name: str) -> Change | None:
     return Change(namespec, keys, _digest(then, new_group, order), why)
 
 
-def _changes(group: Any, new_group: Any) -> list[Change]:
+def _changes(group: Group, new_group: GroupConfig) -> list[Change]:
     found = (change(group, new_group, name) for name in supervisor_internals.programs(group))
     return [one for one in found if one is not None]
 
 
-def _resized(group: Any, new_group: Any) -> list[Resize]:
+def _resized(group: Group, new_group: GroupConfig) -> list[Resize]:
     now = list(supervisor_internals.programs(group))
     then = [config.name for config in new_group.process_configs]
     added = [name for name in then if name not in now]
@@ -109,7 +110,7 @@ def _resized(group: Any, new_group: Any) -> list[Resize]:
     ]
 
 
-def _refusal(group: Any, new_group: Any) -> str:
+def _refusal(group: Group, new_group: GroupConfig) -> str:
     """Why the group cannot become the other while it runs; empty if it can.
 
     A process of another kind than its group's would make supervisord itself end.
@@ -123,13 +124,13 @@ def _refusal(group: Any, new_group: Any) -> str:
     return f"{why}: only supervisorctl update {group.config.name} applies that, with its downtime"
 
 
-def _order(config: Any, other: Any) -> list[str]:
+def _order(config: GroupConfig, other: GroupConfig) -> list[str]:
     """The processes of one configuration that the other has, too."""
     others = {one.name for one in other.process_configs}
     return [one.name for one in config.process_configs if one.name in others]
 
 
-def _digest(values: dict[str, Any], new_group: Any, order: list[str]) -> str:
+def _digest(values: dict[str, Any], new_group: GroupConfig, order: list[str]) -> str:
     plain = {
         key: "AUTO"
         if supervisor_internals.is_automatic(value)

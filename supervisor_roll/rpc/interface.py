@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from supervisor.events import RemoteCommunicationEvent, notify
 from supervisor.options import NotFound, ProcessException
@@ -24,6 +23,7 @@ from supervisor_roll.rpc import (
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.methods import for_all, for_the_listener
 from supervisor_roll.rpc.successors import Successors
+from supervisor_roll.rpc.supervisor_types import Process, Supervisor
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.program import encode_program
@@ -35,7 +35,7 @@ class RollRPCInterface:
     """One for each HTTP server; all share the mailbox. What has no underscore is a method."""
 
     def __init__(
-        self, supervisord: Any, mailbox: Mailbox, successors: Successors, config: str
+        self, supervisord: Supervisor, mailbox: Mailbox, successors: Successors, config: str
     ) -> None:
         self._supervisord = supervisord
         self._successors = successors
@@ -244,7 +244,7 @@ class RollRPCInterface:
             self._mailbox.forget_others(everyone)
         return to_json(answer)
 
-    def _listener(self) -> Any:
+    def _listener(self) -> Process | None:
         """The process of the listener that spoke last, or None."""
         if self._mailbox.listener is None:
             return None

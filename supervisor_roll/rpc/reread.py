@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from supervisor_roll.rpc import supervisor_internals
+from supervisor_roll.rpc.supervisor_types import GroupConfig, Options, Supervisor
 
 # supervisor keeps no list of what it has included, but says so (ServerOptions.read_config).
 _INCLUDED = re.compile(r'Included extra file "(.*)" during parsing', re.DOTALL)
 
 
-def reread(supervisord: Any, path: str) -> dict[str, Any]:
+def reread(supervisord: Supervisor, path: str) -> dict[str, GroupConfig]:
     """The new group configurations by name, from the file whose absolute path is ``path``.
 
     Raises ValueError, whatever is wrong with a file, with a text that names it; then nothing
@@ -41,12 +42,12 @@ def reread(supervisord: Any, path: str) -> dict[str, Any]:
     return supervisor_internals.new_groups(supervisord)
 
 
-def _included(options: Any) -> list[str]:
+def _included(options: Options) -> list[str]:
     found = (_INCLUDED.fullmatch(text) for text in options.parse_infos)
     return [one[1] for one in found if one is not None]
 
 
-def _told(options: Any, error: Exception) -> str:
+def _told(options: Options, error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if any(path in text for path in [options.configfile, *_included(options)]):
         return text

@@ -16,13 +16,14 @@ from supervisor.events import ProcessStateStartingEvent, subscribe
 from supervisor.process import EventListenerPool
 from supervisor.xmlrpc import Faults, RPCError
 
+from supervisor_roll.rpc.supervisor_types import Process
 from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
 
 # As conf.d/roll.conf has it.
 _RUNS_OURS = re.compile(r"-m\s+supervisor_roll\.listener(?![\w.])")
 
 
-def is_listener(process: Any) -> bool:
+def is_listener(process: Process) -> bool:
     """Whether it is configured as an event listener that runs ours."""
     return isinstance(process.group, EventListenerPool) and bool(
         _RUNS_OURS.search(process.config.command)
@@ -41,9 +42,9 @@ def give(token: str) -> None:
         if not is_listener(process):
             return
 
-        def spawn_as_child(filename: Any, argv: Any) -> Any:
+        def spawn_as_child(filename: str, argv: list[str]) -> None:
             os.environ[TOKEN_VARIABLE] = token  # in the forked child, so nobody else sees it
-            return type(process)._spawn_as_child(process, filename, argv)
+            type(process)._spawn_as_child(process, filename, argv)
 
         process._spawn_as_child = spawn_as_child
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
+from supervisor_roll.rpc.supervisor_types import Process
 from supervisor_roll.wire.program import Program
 
 
-def described(process: Any) -> Program:
+def described(process: Process) -> Program:
     """What ``process.spawn()`` would execute now.
 
     Raises supervisor's ProcessException if it would execute nothing.
@@ -28,7 +28,7 @@ def described(process: Any) -> Program:
     )
 
 
-def _environment(process: Any) -> dict[str, str]:
+def _environment(process: Process) -> dict[str, str]:
     # As Subprocess._spawn_as_child has it, which does not let itself be asked.
     config = process.config
     environment = {**os.environ, "SUPERVISOR_ENABLED": "1"}

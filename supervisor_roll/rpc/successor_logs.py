@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 from supervisor.datatypes import Automatic
 from supervisor.loggers import SyslogHandler
+
+from supervisor_roll.rpc.supervisor_types import Logger, OutputDispatcher, Process, ProcessConfig
 
 TAIL_BYTES = 16384
 _CHANNELS = ("stdout", "stderr")
@@ -20,7 +21,7 @@ _CHANNELS = ("stdout", "stderr")
 _LOG_KEYS = ("logfile_maxbytes", "logfile_backups", "syslog")
 
 
-def resolved(config: Any, former: Any) -> Any:
+def resolved(config: ProcessConfig, former: ProcessConfig) -> ProcessConfig:
     """A copy whose automatic log files are what the former configuration has, be it none."""
     config = copy.copy(config)
     for channel in _CHANNELS:
@@ -30,7 +31,7 @@ def resolved(config: Any, former: Any) -> Any:
     return config
 
 
-def with_logs(config: Any, former: Any) -> tuple[Any, list[str]]:
+def with_logs(config: ProcessConfig, former: ProcessConfig) -> tuple[ProcessConfig, list[str]]:
     """As ``resolved``, but automatic log files are made where there have been none: their paths.
 
     Raises ChildProcessError if they, or those that are named, cannot be opened: supervisor itself
@@ -62,7 +63,7 @@ def remove_logs(paths: list[str]) -> None:
             pass
 
 
-def dispatchers(process: Any) -> list[Any]:
+def dispatchers(process: Process) -> list[OutputDispatcher]:
     """Those of what the process writes."""
     return [one for one in process.dispatchers.values() if hasattr(one, "record_output")]
 
@@ -71,12 +72,12 @@ class SuccessorLogs:
     """Of a successor that was just spawned, until it is promoted or has ended. ``name`` is that of
     its program."""
 
-    def __init__(self, process: Any, serving: Any, name: str) -> None:
+    def __init__(self, process: Process, serving: Process, name: str) -> None:
         self._tail = bytearray()
         self._dispatchers = dispatchers(process)
         # By channel: the logger that the successor shares, and its own, closed, if it needs one.
-        self._shared: dict[str, Any] = {}
-        self._own: dict[str, Any] = {}
+        self._shared: dict[str, Logger] = {}
+        self._own: dict[str, Logger] = {}
         for dispatcher in self._dispatchers:
             for handler in getattr(dispatcher.normallog, "handlers", ()):
                 if isinstance(handler, SyslogHandler):
@@ -89,7 +90,7 @@ class SuccessorLogs:
         """The end of what was written to both channels, in the order in which it was read."""
         return self._tail.decode(errors="replace")
 
-    def settle(self, serving: Any) -> None:
+    def settle(self, serving: Process) -> None:
         """The successor takes the place of ``serving``, which writes to its logs from now on.
 
         Raises OSError if a log file cannot be opened; nothing has changed then.
@@ -119,7 +120,7 @@ class SuccessorLogs:
             dispatcher.__dict__.pop("record_output", None)
         self._dispatchers = []
 
-    def _share(self, dispatcher: Any, config: Any, serving: Any) -> None:
+    def _share(self, dispatcher: OutputDispatcher, config: ProcessConfig, serving: Process) -> None:
         channel, twin = dispatcher.channel, _twin(dispatcher, serving)
         logfile = getattr(config, f"{channel}_logfile")
         if (
@@ -129,7 +130,7 @@ class SuccessorLogs:
             or logfile != getattr(serving.config, f"{channel}_logfile")
         ):
             return
-        if any(
+        if dispatcher.normallog is not None and any(
             getattr(config, f"{channel}_{key}") != getattr(serving.config, f"{channel}_{key}")
             for key in _LOG_KEYS
         ):
@@ -148,12 +149,12 @@ def _check_log(key: str, path: Path) -> None:
         raise ChildProcessError(f"{key}={path}: {error.strerror}") from None
 
 
-def _twin(dispatcher: Any, process: Any) -> Any:
+def _twin(dispatcher: OutputDispatcher, process: Process) -> OutputDispatcher | None:
     """The other process's dispatcher of the same channel, or None."""
     return next((one for one in dispatchers(process) if one.channel == dispatcher.channel), None)
 
 
-def _write_to(dispatcher: Any, logger: Any) -> None:
+def _write_to(dispatcher: OutputDispatcher, logger: Logger | None) -> None:
     """Exchange the dispatcher's logger, and close the one that it had."""
     former, dispatcher.normallog = dispatcher.normallog, logger
     if dispatcher.childlog is former:  # and not the one that captures
@@ -162,7 +163,7 @@ def _write_to(dispatcher: Any, logger: Any) -> None:
         former.close()
 
 
-def _tap(dispatcher: Any, tail: bytearray) -> None:
+def _tap(dispatcher: OutputDispatcher, tail: bytearray) -> None:
     original = type(dispatcher).record_output
     seen, within = 0, False
 

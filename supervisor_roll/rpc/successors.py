@@ -7,13 +7,19 @@ themselves when they end, whether a listener is there or not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from supervisor.options import make_namespec, split_namespec
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rpc import config_changes, program_names, successor_logs, supervisor_internals
+from supervisor_roll.rpc.supervisor_types import (
+    Group,
+    GroupConfig,
+    Process,
+    ProcessConfig,
+    Supervisor,
+)
 from supervisor_roll.wire.successor import (
     LIVE,
     RETIRING_SUFFIX,
@@ -32,11 +38,11 @@ GUNICORN_VARIABLE = "GUNICORN_PID"
 class Pair:
     """What there is beside a program's own process, and what came of the last successor."""
 
-    group: Any
-    successor: Any = None
-    config: Any = None  # what the successor is to have once it is promoted
-    new_group: Any = None  # the group's configuration that came with it
-    retiring: Any = None
+    group: Group
+    successor: Process | None = None
+    config: ProcessConfig | None = None  # what the successor is to have once it is promoted
+    new_group: GroupConfig | None = None  # the group's configuration that came with it
+    retiring: Process | None = None
     ended: str = ""
     tail: str = ""
 
@@ -47,7 +53,7 @@ class Successors:
     def __init__(self) -> None:
         self._entries: dict[str, Pair] = {}
 
-    def succeed(self, supervisord: Any, namespec: str) -> Succession:
+    def succeed(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
         namespec, group, name, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
@@ -84,7 +90,7 @@ class Successors:
         self._forget(supervisord)
         return self.shown(supervisord, namespec)
 
-    def promote(self, supervisord: Any, namespec: str, drain_secs: float) -> Succession:
+    def promote(self, supervisord: Supervisor, namespec: str, drain_secs: float) -> Succession:
         """The successor takes the name and the configuration; the old process retires.
 
         It may take ``drain_secs`` to finish its requests, whatever its section says of stops.
@@ -140,7 +146,7 @@ class Successors:
         entry.new_group = None
         return self.shown(supervisord, namespec)
 
-    def discard(self, supervisord: Any, namespec: str) -> Succession:
+    def discard(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Stop the successor within its stopwaitsecs, unless it is promoted.
 
         It may serve already, and so is stopped as what retires.
@@ -151,7 +157,7 @@ class Successors:
             supervisor_internals.retire(entry.successor)
         return self.shown(supervisord, namespec)
 
-    def shown(self, supervisord: Any, namespec: str) -> Succession:
+    def shown(self, supervisord: Supervisor, namespec: str) -> Succession:
         """What there is of a program now."""
         namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
@@ -166,7 +172,7 @@ class Successors:
             entry.tail,
         )
 
-    def adopt(self, supervisord: Any, namespec: str) -> None:
+    def adopt(self, supervisord: Supervisor, namespec: str) -> None:
         """Heed changes that need no other process."""
         namespec, group, name, process = self._found(supervisord, namespec)
         new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
@@ -181,7 +187,7 @@ class Successors:
         supervisor_internals.replace_config(group, process.config)
         _follow(group, new_group)
 
-    def resize(self, supervisord: Any, group_name: str) -> Resize:
+    def resize(self, supervisord: Supervisor, group_name: str) -> Resize:
         """Start the processes that a group has gained, and stop those that it has lost."""
         groups, new_groups = (
             supervisord.process_groups,
@@ -219,7 +225,7 @@ class Successors:
                 supervisor_internals.stop(successor)
         return found
 
-    def _started(self, group: Any, name: str, serving: Any, new: Any) -> Pair:
+    def _started(self, group: Group, name: str, serving: Process, new: ProcessConfig) -> Pair:
         """Raises ChildProcessError."""
         config, logs = successor_logs.with_logs(new, serving.config)
         entry = Pair(group, config=config)
@@ -247,25 +253,26 @@ class Successors:
             raise
         return entry
 
-    def _entry(self, namespec: str, group: Any) -> Pair:
+    def _entry(self, namespec: str, group: Group) -> Pair:
         """What is kept of the program; a group that was removed and added again begins anew."""
         entry = self._entries.get(namespec)
         return entry if entry is not None and entry.group is group else Pair(group)
 
-    def _found(self, supervisord: Any, namespec: str) -> tuple[str, Any, str, Any]:
+    def _found(self, supervisord: Supervisor, namespec: str) -> tuple[str, Group, str, Process]:
         """Its namespec as supervisor writes it, its group, name and process."""
         group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
         group = supervisord.process_groups.get(group_name)
         process = group.processes.get(name) if group is not None and name else None
         if (
-            process is None
+            group is None
+            or process is None
             or supervisor_internals.role(process)
             or supervisor_internals.is_pool(group)
         ):
             raise RPCError(Faults.BAD_NAME, program_names.shown(str(namespec)[:80]))
         return make_namespec(group_name, name), group, name, process
 
-    def _forget(self, supervisord: Any) -> None:
+    def _forget(self, supervisord: Supervisor) -> None:
         """Programs that are gone, so that this does not grow for ever."""
         everyone = {
             make_namespec(group.config.name, name)
@@ -284,7 +291,7 @@ def _failed(text: str) -> RPCError:
     return RPCError(Faults.FAILED, program_names.shown(text))
 
 
-def _check_free(group: Any, name: str, of: str) -> None:
+def _check_free(group: Group, name: str, of: str) -> None:
     """Raises RPCError if the group has a process of that name."""
     other = group.processes.get(name)
     if other is not None:
@@ -293,7 +300,7 @@ def _check_free(group: Any, name: str, of: str) -> None:
         )
 
 
-def _follow(group: Any, new_group: Any) -> None:
+def _follow(group: Group, new_group: GroupConfig) -> None:
     """Heed what the group itself has, beside its processes' own."""
     group.config.priority = new_group.priority
     supervisor_internals.arrange(group, new_group.process_configs)

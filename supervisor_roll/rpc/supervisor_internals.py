@@ -2,8 +2,8 @@
 
 supervisor has no way to do that, to give a process another configuration, or to change a
 group in place. So this is done on its objects as they are in supervisor 4.2 and 4.3: here,
-in ``outputs`` (what a process writes) and in ``rereading``. What is relied on is listed in
-``RELIED_ON``, and a test fails by name where a release of supervisor no longer has it.
+in ``successor_logs`` (what a process writes) and in ``reread``. What is relied on is listed in
+``supervisor_types``, and a test fails by name where a release of supervisor no longer has it.
 """
 
 from __future__ import annotations
@@ -14,120 +14,51 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from supervisor import options
 from supervisor.datatypes import Automatic
-from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import EventListenerPool
 from supervisor.states import ProcessStates
 
 from supervisor_roll.rpc.successor_logs import SuccessorLogs
+from supervisor_roll.rpc.supervisor_types import (
+    Group,
+    GroupConfig,
+    Process,
+    ProcessConfig,
+    Supervisor,
+)
 from supervisor_roll.wire.successor import RETIRE
 
 # On a process that is not its program's own, or not for long: what it is.
 _ROLE = "roll_role"
 SUCCESSOR, RETIRING, DROPPED = "successor", "retiring", "dropped"
 _OUTPUTS = "roll_outputs"
-# What a process must be in to have a child that can end.
 # Gunicorn itself ends what is left of an arbiter that retires; supervisord a little later.
 _MARGIN_SECS = 3
+# What a process must be in to have a child that can end.
 _ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
 
-# Class or module of supervisor's: what we use of it, with the parameters of what we call or
-# replace; ``Supervisor`` and the other objects themselves are what ``supervisord`` leads to.
-RELIED_ON: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
-    "datatypes": {"Automatic": None},
-    "events": {"ProcessStateStartingEvent": None, "subscribe": ("type", "callback")},
-    "options": {"decode_wait_status": ("sts",)},
-    "options.ProcessConfig": {
-        "make_process": ("self", "group"),
-        "create_autochildlogs": ("self",),
-        "make_dispatchers": ("self", "proc"),
-        "req_param_names": None,
-        "optional_param_names": None,
-        "__eq__": ("self", "other"),
-    },
-    "options.FastCGIProcessConfig": {"make_process": ("self", "group")},
-    "options.ProcessGroupConfig": {
-        "__init__": ("self", "options", "name", "priority", "process_configs")
-    },
-    "options.FastCGIGroupConfig": {
-        "__init__": ("self", "options", "name", "priority", "process_configs", "socket_config")
-    },
-    "options.EventListenerPoolConfig": {
-        "__init__": (
-            "self",
-            "options",
-            "name",
-            "priority",
-            "process_configs",
-            "buffer_size",
-            "pool_events",
-            "result_handler",
-        )
-    },
-    "options.ServerOptions": {
-        "process_config": ("self", "do_usage"),
-        "process_group_configs": None,
-        "configfile": None,
-        "parse_infos": None,
-        "mood": None,
-    },
-    "supervisord.Supervisor": {
-        "reap": ("self", "once", "recursionguard"),
-        "process_groups": None,
-        "options": None,
-    },
-    "process.EventListenerPool": {},
-    "process.ProcessGroupBase": {"__init__": ("self", "config"), "config": None, "processes": None},
-    "process.Subprocess": {
-        "spawn": ("self",),
-        "stop": ("self",),
-        "signal": ("self", "sig"),
-        "finish": ("self", "pid", "sts"),
-        "_spawn_as_child": ("self", "filename", "argv"),
-        "get_state": ("self",),
-        "get_execv_args": ("self",),
-        "pid": None,
-        "spawnerr": None,
-        "dispatchers": None,
-        "config": None,
-        "group": None,
-        "administrative_stop": None,
-        "delay": None,
-    },
-    "process.FastCGISubprocess": {"spawn": ("self",), "finish": ("self", "pid", "sts")},
-    "dispatchers.POutputDispatcher": {
-        "record_output": ("self",),
-        "channel": None,
-        "normallog": None,
-        "childlog": None,
-        "output_buffer": None,
-    },
-    "loggers.Logger": {"close": ("self",), "handlers": None},
-    "loggers.FileHandler": {"reopen": ("self",), "close": ("self",)},
-    "loggers.SyslogHandler": {"setFormat": ("self", "fmt"), "reopen": ("self",)},
-}
 
-
-def role(process: Any) -> str:
+def role(process: Process) -> str:
     """SUCCESSOR, RETIRING or DROPPED; empty for a program's own process."""
     return str(getattr(process, _ROLE, ""))
 
 
-def programs(group: Any) -> dict[str, Any]:
+def programs(group: Group) -> dict[str, Process]:
     """The group's processes by name, but for those that have a role beside the program's own."""
     return {name: process for name, process in group.processes.items() if not role(process)}
 
 
-def is_pool(group: Any) -> bool:
+def is_pool(group: Group) -> bool:
     return isinstance(group, EventListenerPool)
 
 
-def new_groups(supervisord: Any) -> dict[str, Any]:
+def new_groups(supervisord: Supervisor) -> dict[str, GroupConfig]:
     """The group configurations that were last read, by name."""
     return {config.name: config for config in supervisord.options.process_group_configs}
 
 
-def renewed(supervisord: Any, process: Any) -> Any:
+def renewed(supervisord: Supervisor, process: Process) -> Process:
     """A process that is never spawned, made from the configuration that was last read."""
     group = process.group
     new_group = new_groups(supervisord).get(group.config.name)
@@ -142,9 +73,9 @@ def renewed(supervisord: Any, process: Any) -> Any:
     return new.make_process(group)
 
 
-def parameters(config: Any) -> dict[str, Any]:
+def parameters(config: ProcessConfig) -> dict[str, Any]:
     """What a process's configuration is compared by."""
-    names = (*ProcessConfig.req_param_names, *ProcessConfig.optional_param_names)
+    names = (*options.ProcessConfig.req_param_names, *options.ProcessConfig.optional_param_names)
     return {name: getattr(config, name) for name in names}
 
 
@@ -152,7 +83,7 @@ def is_automatic(value: Any) -> bool:
     return value is Automatic
 
 
-def beside(config: Any, name: str, environment: Mapping[str, str]) -> Any:
+def beside(config: ProcessConfig, name: str, environment: Mapping[str, str]) -> ProcessConfig:
     """A copy for a process that runs beside the program's own, and is never started again."""
     config = copy.copy(config)
     config.name = name
@@ -162,8 +93,12 @@ def beside(config: Any, name: str, environment: Mapping[str, str]) -> Any:
 
 
 def start_beside(
-    group: Any, config: Any, own_name: str, serving: Any, ended: Callable[[int, str, str], None]
-) -> Any:
+    group: Group,
+    config: ProcessConfig,
+    own_name: str,
+    serving: Process,
+    ended: Callable[[int, str, str], None],
+) -> Process:
     """Spawn a successor of ``serving`` in the group. Raises ChildProcessError with the reason.
 
     Its child is told ``own_name`` as its process's name. ``ended`` gets the pid, how it ended
@@ -173,9 +108,9 @@ def start_beside(
     process = config.make_process(group)
     setattr(process, _ROLE, SUCCESSOR)
 
-    def spawn_as_child(filename: Any, argv: Any) -> Any:
+    def spawn_as_child(filename: str, argv: list[str]) -> None:
         config.name = own_name  # in the forked child, so nobody else sees it
-        return type(process)._spawn_as_child(process, filename, argv)
+        type(process)._spawn_as_child(process, filename, argv)
 
     process._spawn_as_child = spawn_as_child
     group.processes[key] = process
@@ -205,10 +140,10 @@ def start_beside(
 
 
 def take_place(
-    group: Any,
+    group: Group,
     name: str,
-    process: Any,
-    config: Any,
+    process: Process,
+    config: ProcessConfig,
     old_key: str,
     drain_secs: float,
     old_gone: Callable[[], None],
@@ -245,7 +180,7 @@ def take_place(
     _last_to_stop(process, old)
     _stop_for_good(group, old_key, old, gone, drain_secs + _MARGIN_SECS)
 
-    def stop_both() -> Any:
+    def stop_both() -> str | None:
         # Who stops the program waits for no longer than stopwaitsecs, as ever.
         if old.get_state() == ProcessStates.STOPPING:
             old.delay = min(old.delay, time.time() + stop_secs)
@@ -255,20 +190,20 @@ def take_place(
     return True
 
 
-def drop(group: Any, name: str) -> None:
+def drop(group: Group, name: str) -> None:
     """Stop a process as supervisor does; it leaves the group when it has ended."""
     process = group.processes[name]
     setattr(process, _ROLE, DROPPED)
     _stop_for_good(group, name, process, lambda: None)
 
 
-def stop(process: Any) -> None:
+def stop(process: Process) -> None:
     """Stop a process as supervisor does, unless it is being stopped."""
     if process.get_state() in (ProcessStates.RUNNING, ProcessStates.STARTING):
         process.stop()
 
 
-def retire(process: Any, within_secs: float | None = None) -> None:
+def retire(process: Process, within_secs: float | None = None) -> None:
     """Stop an arbiter that another one serves in place of, unless it is being stopped.
 
     TERM is what has Gunicorn finish its requests, whatever stopsignal is. It may take
@@ -285,7 +220,7 @@ def retire(process: Any, within_secs: float | None = None) -> None:
     process.stop()
 
 
-def add(group: Any, configs: list[Any]) -> None:
+def add(group: Group, configs: list[ProcessConfig]) -> None:
     """More processes; supervisord starts them by itself, if they are configured so.
 
     Raises OSError, and has added none then, if automatic log files cannot be made.
@@ -296,14 +231,14 @@ def add(group: Any, configs: list[Any]) -> None:
         group.processes[config.name] = config.make_process(group)
 
 
-def replace_config(group: Any, config: Any) -> None:
+def replace_config(group: Group, config: ProcessConfig) -> None:
     """Put a process's configuration in the place of the one of the same name."""
     group.config.process_configs = [
         config if one.name == config.name else one for one in group.config.process_configs
     ]
 
 
-def arrange(group: Any, configs: list[Any]) -> None:
+def arrange(group: Group, configs: list[ProcessConfig]) -> None:
     """The order of ``configs``, which supervisor compares, for the group's own of those names."""
     order = {config.name: number for number, config in enumerate(configs)}
     group.config.process_configs = sorted(
@@ -311,19 +246,19 @@ def arrange(group: Any, configs: list[Any]) -> None:
     )
 
 
-def _drop(group: Any, key: str, process: Any) -> None:
+def _drop(group: Group, key: str, process: Process) -> None:
     if group.processes.get(key) is process:
         del group.processes[key]
 
 
-def _last_to_stop(process: Any, other: Any) -> None:
+def _last_to_stop(process: Process, other: Process) -> None:
     """While ``other`` is being stopped beside it, a program that is stopped has not stopped yet.
 
     Or an update, which waits for what it has to stop, would find the group still running then,
     and leave the program down.
     """
 
-    def get_state() -> Any:
+    def get_state() -> int:
         state = type(process).get_state(process)
         stopping = type(other).get_state(other) == ProcessStates.STOPPING
         return ProcessStates.STOPPING if stopping and state == ProcessStates.STOPPED else state
@@ -332,9 +267,9 @@ def _last_to_stop(process: Any, other: Any) -> None:
 
 
 def _stop_for_good(
-    group: Any,
+    group: Group,
     key: str,
-    process: Any,
+    process: Process,
     gone: Callable[[], None],
     drain_secs: float | None = None,
 ) -> None:
@@ -355,15 +290,15 @@ def _stop_for_good(
         retire(process, drain_secs)
 
 
-def _when_finished(process: Any, then: Callable[[int, str], None]) -> None:
+def _when_finished(process: Process, then: Callable[[int, str], None]) -> None:
     # supervisord reaps outside of any loop over the group, so that it may change then.
     original = type(process).finish
 
-    def finish(pid: int, status: int) -> Any:
+    def finish(pid: int, sts: int) -> None:
         process.__dict__.pop("finish", None)
         try:
-            return original(process, pid, status)
+            original(process, pid, sts)
         finally:
-            then(pid, str(decode_wait_status(status)[1]))
+            then(pid, str(options.decode_wait_status(sts)[1]))
 
     process.finish = finish

@@ -1,23 +1,50 @@
-"""Run by the interpreter of any supervisor: prints what it lacks of what our parts rely on.
+"""Run by the interpreter of any supervisor: prints what it lacks of what our parts touch.
 
-Its arguments are a configuration file with a [program:], an [fcgi-program:] and an
-[eventlistener:], and if wanted what is relied on, as JSON, instead of what is.
+Its argument is a configuration file with a [program:], an [fcgi-program:] and an
+[eventlistener:].
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from supervisor.dispatchers import POutputDispatcher
-from supervisor.options import ServerOptions
+from supervisor.loggers import FileHandler, Logger, SyslogHandler
+from supervisor.options import (
+    EventListenerPoolConfig,
+    FastCGIGroupConfig,
+    ProcessConfig,
+    ProcessGroupConfig,
+    ServerOptions,
+)
+from supervisor.process import ProcessGroupBase, Subprocess
 from supervisor.supervisord import Supervisor
 
-from supervisor_roll.rpc.supervisor_internals import RELIED_ON
+from supervisor_roll.rpc import supervisor_types as types
+from tests.protocols import lacking
+
+PROTOCOLS = {
+    Supervisor: types.Supervisor,
+    ServerOptions: types.Options,
+    ProcessConfig: types.ProcessConfig,
+    ProcessGroupConfig: types.GroupConfig,
+    ProcessGroupBase: types.Group,
+    Subprocess: types.Process,
+    POutputDispatcher: types.OutputDispatcher,
+    Logger: types.Logger,
+    FileHandler: types.Handler,
+    SyslogHandler: types.Handler,
+}
+# All that a group's configuration is made of, so all that there is to compare.
+_GROUP = ["options", "name", "priority", "process_configs"]
+PARAMETERS = {
+    ProcessGroupConfig: _GROUP,
+    FastCGIGroupConfig: [*_GROUP, "socket_config"],
+    EventListenerPoolConfig: [*_GROUP, "buffer_size", "pool_events", "result_handler"],
+}
 
 
 def real_objects(config: str) -> list[Any]:
@@ -47,25 +74,18 @@ def real_objects(config: str) -> list[Any]:
     ]
 
 
-def differences(relied_on: Mapping[str, Mapping[str, Any]], objects: list[Any]) -> Iterator[str]:
-    for where, members in relied_on.items():
-        module, _, name = where.partition(".")
-        owner: Any = importlib.import_module(f"supervisor.{module}")
-        if name:
-            if not hasattr(owner, name):
-                yield f"supervisor.{where} is not there"
-                continue
-            owner = getattr(owner, name)
-        known = [one for one in objects if inspect.isclass(owner) and isinstance(one, owner)]
-        for member, parameters in members.items():
-            if not all(hasattr(one, member) for one in known or [owner]):
-                yield f"supervisor.{where}.{member} is not there"
-            elif parameters is not None:
-                found = list(inspect.signature(getattr(owner, member)).parameters)
-                if found != list(parameters):
-                    yield f"supervisor.{where}.{member} takes {', '.join(found)}"
+def differences(objects: list[Any]) -> Iterator[str]:
+    for kind, protocol in PROTOCOLS.items():
+        found = [one for one in objects if isinstance(one, kind)]
+        if not found:
+            yield f"there is no {kind.__name__}"
+        for one in found:
+            yield from lacking(protocol, one)
+    for kind, names in PARAMETERS.items():
+        takes = list(inspect.signature(kind).parameters)
+        if takes != names:
+            yield f"{kind.__name__} takes {', '.join(takes)}"
 
 
 if __name__ == "__main__":
-    wanted = json.loads(sys.argv[2]) if len(sys.argv) > 2 else RELIED_ON
-    print("\n".join(differences(wanted, real_objects(sys.argv[1]))))
+    print("\n".join(differences(real_objects(sys.argv[1]))))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-
-from supervisor_roll.rpc.supervisor_internals import RELIED_ON
 
 SCRIPT = Path(__file__).with_name("relied_on.py")
 CONFIGURATION = """
@@ -40,36 +37,8 @@ def configuration(tmp_path: Path) -> Path:
     return path
 
 
-def lacking(python: str, *arguments: object) -> list[str]:
-    done = subprocess.run(
-        [python, SCRIPT, *map(str, arguments)],
-        text=True,
-        timeout=60,
-        check=True,
-        stdout=subprocess.PIPE,
-    )
-    return done.stdout.split("\n")[:-1]
-
-
 def test_supervisor_has_all_that_is_relied_on(python: str, configuration: Path) -> None:
-    assert lacking(python, configuration) == [""]
-
-
-def test_what_is_lacking_is_named(python: str, configuration: Path) -> None:
-    relied_on = {
-        "process.Subprocess": {"spawn": ["self", "quickly"], "nosuch": None, "pid": None},
-        "process.Nosuch": {},
-        "options": {"decode_wait_status": ["sts"], "nothing": None},
-        "loggers.FileHandler": {"unopen": ["self"]},
-    }
-    assert lacking(python, configuration, json.dumps(relied_on)) == [
-        "supervisor.process.Subprocess.spawn takes self",
-        "supervisor.process.Subprocess.nosuch is not there",
-        "supervisor.process.Nosuch is not there",
-        "supervisor.options.nothing is not there",
-        "supervisor.loggers.FileHandler.unopen is not there",
-    ]
-
-
-def test_something_is_relied_on() -> None:
-    assert sum(map(len, RELIED_ON.values())) > 40
+    done = subprocess.run(
+        [python, SCRIPT, configuration], text=True, timeout=60, stdout=subprocess.PIPE
+    )
+    assert (done.returncode, done.stdout) == (0, "\n")
