@@ -21,15 +21,13 @@ import _bench_update
 from supervisor_roll.hooks.drain import asyncio_workers, lame_duck
 from supervisor_roll.hooks.shared_memory import ArbiterPage
 from supervisor_roll.hooks.worker import bake_watch
-from tests.harness import Program, Site, free_port, gunicorn_venv, wait_until
+from tests.harness import Program, Site, free_port, wait_until
 
 WORKERS = 2
 CLIENTS = 16
 #: Clients let an idle connection be when it is older; Gunicorn itself closes it after 2 s.
 TRUST_SECS = 1.5
 UVICORN = "uvicorn_worker.UvicornWorker"
-#: What worker classes need beyond Gunicorn itself.
-PACKAGES = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
 #: Worker class, application, version of Gunicorn.
 CASES = [
     ("sync", "plain:app", "27.0.1"),
@@ -124,11 +122,8 @@ def _keepalive(options: argparse.Namespace) -> int:
         row = f"{worker_class}{' (native)' if app.startswith('tornado') else ''}"
         if options.only not in f"{row} {version}":
             continue
-        gunicorn = gunicorn_venv(
-            version, *(() if worker_class in ("sync", "gthread") else PACKAGES)
-        )
         without, with_hooks = (
-            _kill_workers(worker_class, app, gunicorn, hooks, options) for hooks in (False, True)
+            _kill_workers(worker_class, app, version, hooks, options) for hooks in (False, True)
         )
         lost += with_hooks.lost_kept + with_hooks.lost_fresh
         print(
@@ -142,7 +137,7 @@ def _keepalive(options: argparse.Namespace) -> int:
 
 
 def _kill_workers(
-    worker_class: str, app: str, gunicorn: Path, hooks: bool, options: argparse.Namespace
+    worker_class: str, app: str, gunicorn: str, hooks: bool, options: argparse.Namespace
 ) -> Outcome:
     program = Program(
         workers=WORKERS,

@@ -7,7 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass, replace
 
-from tests.harness import Program, Site, Summary, free_port, gunicorn_venv, wait_until
+from tests.harness import Program, Site, Summary, free_port, wait_until
 
 WORKERS = 2
 #: The ways, each after another change of the same variable.
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         workers=WORKERS,
         boot_secs=boot_secs,
         port=free_port(),
-        gunicorn=gunicorn_venv("27.0.1"),
+        gunicorn="27.0.1",
         section={"autostart": "true"},
         environment={"RELEASE": "0"},
     )

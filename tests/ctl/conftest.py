@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from tests.harness.made import made
 from tests.rpc.supervised import SCRIPTED_LISTENER, Supervised, wait_for
 
 
@@ -24,12 +24,4 @@ def site() -> Iterator[Supervised]:
 @pytest.fixture
 def make_site() -> Iterator[Callable[..., Supervised]]:
     """Make one for a single test; it is not started."""
-    made: list[Supervised] = []
-
-    def make(*arguments: Any, **named: Any) -> Supervised:
-        made.append(Supervised(*arguments, **named))
-        return made[-1]
-
-    yield make
-    for supervised in made:
-        supervised.stop()
+    yield from made(Supervised, Supervised.stop)

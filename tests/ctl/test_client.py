@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.ctl.test_plugin import BEGAN, COMPLETE_OUTPUT, Running, complete
+from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, complete
 from tests.rpc.supervised import LATE_LISTENER, SCRIPTED_LISTENER, Supervised, wait_for
 
 
@@ -13,20 +13,20 @@ def test_a_listener_that_comes_late_is_waited_for_and_a_reload_ends_the_waiting(
 ) -> None:
     site = make_site(LATE_LISTENER).start()
     site.script(*complete("myapp"), ["done"])
-    roll = Running(site, "rollrestart", "myapp")
-    roll.reads("waiting for the listener")
+    roll = site.ctl_start("rollrestart", "myapp")
+    roll.wait_says("waiting for the listener")
     site.allow("late")
-    assert roll.ends() == 0
+    roll.ends()
     assert roll.output == (
         "waiting for the listener to start ...\n" + COMPLETE_OUTPUT.format("myapp")
     )
 
     site.script(["report", "myapp", "began", BEGAN], ["until", "never"])
-    roll = Running(site, "rollrestart", "myapp")
-    roll.reads("rolling 2 workers")
+    roll = site.ctl_start("rollrestart", "myapp")
+    roll.wait_says("rolling 2 workers")
     before = site.info("myapp")["pid"]
     assert site.ctl("reload")[0] == 0
-    assert roll.ends() == 1
+    roll.ends(1)
     assert "supervisord no longer knows this rollout" in roll.output
     wait_for(
         lambda: (
@@ -45,8 +45,8 @@ def test_a_listener_that_dies_meanwhile_is_started_again_and_goes_on(
     site = make_site(SCRIPTED_LISTENER).start()
     wait_for(site.listens)
     site.script(["exit"])
-    first = Running(site, "rollrestart", "--no-wait", "myapp")
-    assert first.ends() == 0
+    first = site.ctl_start("rollrestart", "--no-wait", "myapp")
+    first.ends()
     wait_for(lambda: site.requests)
     site.script(*complete("myapp"), ["done"])
     wait_for(site.listens)

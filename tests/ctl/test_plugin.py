@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,54 +12,8 @@ import pytest
 from supervisor.options import ClientOptions
 from supervisor.supervisorctl import Controller
 
+from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, ENDED, complete
 from tests.rpc.supervised import PASSWORD, USER, Supervised, wait_for
-
-BEGAN = {
-    "workers": 2,
-    "desired": 2,
-    "ready": 2,
-    "max_surge": 1,
-    "max_unavailable": 0,
-    "arbiter": 4000,
-    "strategy": "workers",
-}
-ENDED = {
-    "why": "",
-    "secs": 12.42,
-    "replaced": 2,
-    "total": 2,
-    "min_ready": 2,
-    "desired": 2,
-    "count": 2,
-    "outdated": [],
-    "fresh": [11, 12],
-}
-COMPLETE_OUTPUT = """\
-{0}: rolling 2 workers (surge 1, unavailable 0)
-{0}: 1/2  worker 1 -> 11  booted in 3.05 s  health 200 OK
-{0}: 2/2  worker 2 -> 12  booted in 3.10 s  health 200 OK
-{0}: complete: 2 workers replaced in 12.4 s, never fewer than 2 ready
-"""
-
-
-def replaced(done: int) -> dict[str, Any]:
-    return {
-        "old": done,
-        "new": 10 + done,
-        "boot_secs": 3 + done * 0.05,
-        "health": "200 OK",
-        "done": done,
-        "total": 2,
-    }
-
-
-def complete(program: str) -> list[list[Any]]:
-    return [
-        ["report", program, "began", BEGAN],
-        ["report", program, "replaced", replaced(1)],
-        ["report", program, "replaced", replaced(2)],
-        ["report", program, "complete", ENDED],
-    ]
 
 
 def test_rollrestart_shows_a_rollout_to_its_end_and_its_request_is_as_given(
@@ -227,10 +180,10 @@ def test_no_wait_only_requests_and_rollstatus_follows_to_the_end(site: Supervise
         0,
         "myapp: requested\nFollow with `rollstatus --follow myapp`.\n",
     )
-    follower = Running(site, "rollstatus", "--follow", "myapp")
-    follower.reads("rolling 2 workers")
+    follower = site.ctl_start("rollstatus", "--follow", "myapp")
+    follower.wait_says("rolling 2 workers")
     site.allow("go-1")
-    assert follower.ends() == 0
+    follower.ends()
     assert follower.output == COMPLETE_OUTPUT.format("myapp")
 
 
@@ -242,10 +195,10 @@ def test_ctrl_c_detaches_and_the_rollout_goes_on(site: Supervised) -> None:
         ["status", "myapp", {"state": "complete", "since": 1e9}],
         ["done"],
     )
-    roll = Running(site, "rollrestart", "myapp")
-    roll.reads("rolling 2 workers")
-    roll.process.send_signal(signal.SIGINT)
-    assert roll.ends() == 130
+    roll = site.ctl_start("rollrestart", "myapp")
+    roll.wait_says("rolling 2 workers")
+    roll.interrupt()
+    roll.ends(130)
     assert "Traceback" not in roll.output
     assert roll.output.splitlines()[-1] == (
         "Detached; the rollout goes on. Follow it with `rollstatus --follow myapp`, abort it with"
@@ -267,11 +220,11 @@ def test_rollabort_waits_for_nothing(site: Supervised) -> None:
         ],
         ["done"],
     )
-    roll = Running(site, "rollrestart", "myapp")
-    roll.reads("rolling 2 workers")
+    roll = site.ctl_start("rollrestart", "myapp")
+    roll.wait_says("rolling 2 workers")
     assert site.ctl("rollabort", "myapp") == (0, "myapp: aborting\n")
     site.allow("go-3")
-    assert roll.ends() == 1
+    roll.ends(1)
     assert roll.output.endswith("""\
 myapp: aborted: 1 of 2 workers replaced in 12.4 s; still serving: 2 workers (1 outdated, 1 fresh)
     aborted by x
@@ -370,12 +323,12 @@ def test_a_supervisord_that_answers_slowly_is_waited_for(site: Supervised) -> No
     site.script(
         ["report", "myapp", "began", BEGAN], ["until", "go-4"], *complete("myapp")[1:], ["done"]
     )
-    roll = Running(site, "rollrestart", "myapp")
-    roll.reads("rolling 2 workers")
+    roll = site.ctl_start("rollrestart", "myapp")
+    roll.wait_says("rolling 2 workers")
     assert site.process is not None
     site.process.send_signal(signal.SIGSTOP)
     # While supervisord stands still, a connection to it is a poll that waits for its answer.
-    poll = psutil.Process(roll.process.pid)
+    poll = psutil.Process(roll.pid)
     wait_for(
         lambda: [
             one
@@ -385,7 +338,7 @@ def test_a_supervisord_that_answers_slowly_is_waited_for(site: Supervised) -> No
     )
     site.allow("go-4")
     site.process.send_signal(signal.SIGCONT)
-    assert roll.ends() == 0
+    roll.ends()
     assert roll.output == COMPLETE_OUTPUT.format("myapp")
 
 
@@ -413,29 +366,3 @@ def test_the_shell_completes_the_names_of_programs(site: Supervised) -> None:
     assert controller.complete("my", 0, "rollupdate my") == "myapp "
     assert controller.complete("rollu", 0, "help rollu") == "rollupdate "
     assert controller.complete("my", 0, "start my") == "myapp "
-
-
-class Running:
-    """A supervisorctl that runs; its output goes to a file that one can read meanwhile."""
-
-    def __init__(self, site: Supervised, *arguments: str) -> None:
-        self._out: Path = site.folder / f"ctl-{time.monotonic_ns()}"
-        with self._out.open("wb") as out:
-            self.process = subprocess.Popen(
-                site.ctl_command(*arguments),
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                # A shell may have had its background jobs ignore it.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-
-    @property
-    def output(self) -> str:
-        return self._out.read_text()
-
-    def reads(self, text: str) -> None:
-        wait_for(lambda: text in self.output)
-
-    def ends(self) -> int:
-        return self.process.wait(90)

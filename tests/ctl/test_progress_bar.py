@@ -13,7 +13,7 @@ import termios
 import pytest
 
 from supervisor_roll.ctl.screen import Screen
-from tests.ctl.test_plugin import BEGAN, COMPLETE_OUTPUT, complete
+from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, complete
 from tests.rpc.supervised import Supervised, wait_for
 
 

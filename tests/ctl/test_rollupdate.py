@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -14,7 +13,7 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl.plugin import RollPlugin
-from tests.ctl.test_plugin import BEGAN, COMPLETE_OUTPUT, Running, complete
+from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, complete
 from tests.rpc.supervised import Supervised, wait_for
 
 SECTIONLESS = "redis: has no [roll:redis] section, and has changed: supervisorctl update redis"
@@ -130,12 +129,12 @@ def test_no_wait_only_requests_and_it_can_be_followed_to_its_end(site: Supervise
         0,
         "all: update requested\nFollow with `rollstatus --follow`.\n",
     )
-    follower = Running(site, "rollstatus", "--follow")
-    follower.reads("rolling 2 workers")
+    follower = site.ctl_start("rollstatus", "--follow")
+    follower.wait_says("rolling 2 workers")
     status, output = site.ctl("rollstatus")
     assert (status, "is under way, asked for by supervisorctl rollupdate (" in output) == (0, True)
     site.allow("update-1")
-    assert follower.ends() == 0
+    follower.ends()
     assert follower.output == COMPLETE_OUTPUT.format("myapp") + f"{SECTIONLESS}\n"
 
 
@@ -156,10 +155,10 @@ def test_one_program_of_an_update_is_followed_to_its_own_end(site: Supervised) -
             "Follow with `rollstatus --follow myapp web:one`.\n"
         ),
     )
-    follower = Running(site, "rollstatus", "--follow", "myapp")
-    follower.reads("rolling 2 workers")
+    follower = site.ctl_start("rollstatus", "--follow", "myapp")
+    follower.wait_says("rolling 2 workers")
     site.allow("update-2")
-    assert follower.ends() == 0
+    follower.ends()
     assert follower.output == COMPLETE_OUTPUT.format("myapp")
     site.allow("update-3")
     wait_for(lambda: "is under way" not in site.ctl("rollstatus")[1])
@@ -174,10 +173,10 @@ def test_ctrl_c_detaches_and_rollabort_knows_what_is_being_rolled(site: Supervis
         *complete("myapp")[1:],
         ["done"],
     )
-    update = Running(site, "rollupdate")
-    update.reads("rolling 2 workers")
-    update.process.send_signal(signal.SIGINT)
-    assert update.ends() == 130
+    update = site.ctl_start("rollupdate")
+    update.wait_says("rolling 2 workers")
+    update.interrupt()
+    update.ends(130)
     assert update.output.splitlines()[-1] == (
         "Detached; the rollout goes on. Follow it with `rollstatus --follow`, abort it with"
         " `rollabort all`."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.harness import Program, Site
+from tests.harness import MakeSite, Program, Site
 
 _SITES = pytest.StashKey[list[Site]]()
 
@@ -31,7 +31,7 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
+def make_site(request: pytest.FixtureRequest) -> Iterator[MakeSite]:
     """Make and start a site: ``make_site(Program(...), ..., start=True)``, with Site's options.
 
     It is stopped and removed after the test.

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.harness import Program, Site, Summary, gunicorn_venv, supervisor_venv, wait_until
-
-CHANGED = {"COLOUR": "green"}
-
-
-def under_load(site: Site, act: Callable[[], None], **options: object) -> Summary:
-    """What became of a load of 50 requests a second, before, while and after ``act`` runs."""
-    with site.load("web", rate=50, **options) as load:
-        wait_until(lambda: len(load.so_far().requests) > 25, 15, "requests go out")
-        act()
-        seen = len(load.so_far().requests)
-        wait_until(lambda: len(load.so_far().requests) > seen + 50, 15, "requests go on")
-        return load.stop()
-
-
-def environment(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+from tests.harness import MakeSite, Program
+from tests.harness.processes import environment
 
 
 @pytest.mark.parametrize(
@@ -37,37 +20,13 @@ def environment(pid: int) -> list[str]:
     ],
 )
 def test_a_changed_environment_is_in_force_and_no_request_failed(
-    make_site: Callable[..., Site],
-    supervisor: str | None,
-    gunicorn: str | None,
-    worker_class: str,
+    make_site: MakeSite, supervisor: str | None, gunicorn: str | None, worker_class: str
 ) -> None:
-    program = Program(workers=2, boot_secs=0.6, worker_class=worker_class)
-    if gunicorn:
-        packages = ["gevent"] if worker_class == "gevent" else []
-        program = replace(program, gunicorn=gunicorn_venv(gunicorn, *packages))
-    options = {"supervisor": supervisor_venv(supervisor)} if supervisor else {}
-    site = make_site(program, **options)
-    old, before = site.pid("web"), site.workers("web")
-    site.write(replace(program, environment=CHANGED))
-    outputs: list[str] = []
-
-    def roll() -> None:
-        ran = site.ctl("rollrestart", "web")
-        outputs.append(ran.output)
-        assert ran.status == 0, ran.output
-
-    summary = under_load(site, roll)
-    assert not summary.failed, summary
-    assert "its configuration has changed: environment" in outputs[0]
-    new = site.pid("web")
-    assert new != old
-    after = site.wait_ready("web", 2)
-    assert not after.children & before.children
-    for pid in [new, *after.children]:
+    program = Program(workers=2, boot_secs=0.6, worker_class=worker_class, gunicorn=gunicorn)
+    site = make_site(program, supervisor=supervisor)
+    site.write(replace(program, environment={"COLOUR": "green"}))
+    with site.unharmed(replaced=2, same_arbiter=False):
+        assert "its configuration has changed: environment" in site.roll("web")
+    for pid in [site.pid("web"), *site.workers("web").children]:
         assert "COLOUR=green" in environment(pid)
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
-    assert [
-        one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] == "web"
-    ] == ["web"]
-    assert site.state("web") == "RUNNING"
+    site.assert_applied("web")

@@ -5,65 +5,69 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import pytest
-
-from tests.harness import Program, Site, free_port, refuses, steady, wait_until
+from tests.harness import MakeSite, Program, free_port, refuses, steady, wait_until
 
 
-@pytest.mark.parametrize("where", ["Unix", "TCP"])
+def both(**options: Any) -> list[Program]:
+    """One program that listens on a Unix socket, and one at a port."""
+    return [Program("unix", **options), Program("tcp", port=free_port(), **options)]
+
+
 def test_no_connection_is_refused_while_an_arbiter_that_was_killed_is_started_again(
-    make_site: Callable[..., Site], where: str
+    make_site: MakeSite,
 ) -> None:
-    site = make_site(Program(port=free_port() if where == "TCP" else None, boot_secs=0.5))
+    site = make_site(*both(boot_secs=0.5))
 
     def kill() -> None:
-        pid = site.pid("web")
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: site.pid("web") not in (0, pid), 15, "there is another arbiter")
+        pids = {name: site.pid(name) for name in site.programs}
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        for name, pid in pids.items():
+            wait_until(lambda n=name, p=pid: site.pid(n) not in (0, p), 15, "there is another")
 
-    with steady(load := site.load("web")):
+    def all_ready() -> None:
+        for name in site.programs:
+            site.wait_ready(name, 2)
+
+    loads = [site.load(name) for name in site.programs]
+    with steady(*loads):
         kill()
-        site.wait_ready("web", 2)
+        all_ready()
         kill()
         kill()  # also the one that has hardly begun
-        site.wait_ready("web", 2)
-    summary = load.so_far()
-    assert not summary.refused, summary
-    assert not summary.failed, summary  # since its workers end what they have begun
-    site.wait_state("web", "RUNNING")
-    assert site.ctl("rollrestart", "--strategy", "arbiter", "web").status == 0
-    site.wait_ready("web", 2)
+        all_ready()
+    for load in loads:  # none has failed either, since workers end what they have begun
+        assert not load.so_far().failed, load.so_far()
+    for name in site.programs:
+        site.wait_state(name, "RUNNING")
+        site.roll(name, "--strategy", "arbiter")
+    all_ready()
 
 
 def test_one_that_is_killed_while_its_successor_boots_is_started_again_and_that_one_discarded(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     program = Program(port=free_port())
     site = make_site(program)
     old = site.pid("web")
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     site.write(replace(program, environment={"COLOUR": "green"}))
     with steady(load := site.load("web")):
         rolling = site.ctl_start("rollrestart", "web")
         wait_until(lambda: len(site.all_workers("web").booting) == 2, 15, "its workers boot")
         os.kill(old, signal.SIGKILL)
-        ran = rolling.wait()
+        rolling.ends(1, f"the arbiter (pid {old}) exited")
         site.open_gate("v2")  # what supervisord has started again boots there too
         site.wait_ready("web", 2)
-    assert ran.status == 1, ran.output
-    assert f"the arbiter (pid {old}) exited" in ran.output
     assert not load.so_far().failed, load.so_far()
     wait_until(lambda: site.arbiters("web") == [site.pid("web")], 15, "the successor is gone")
     site.assert_alone("web")
 
 
-def test_what_was_held_for_one_that_cannot_start_again_is_let_go(
-    make_site: Callable[..., Site],
-) -> None:
+def test_what_was_held_for_one_that_cannot_start_again_is_let_go(make_site: MakeSite) -> None:
     retries = {"fatal": 0, "stopped": 10}
     # Time enough for a boot to fail in it, so that supervisord counts these failures.
     site = make_site(
@@ -72,8 +76,7 @@ def test_what_was_held_for_one_that_cannot_start_again_is_let_go(
             for name, number in retries.items()
         )
     )
-    site.add_release("bad", boot="raise")
-    site.deploy("bad")
+    site.deploy("bad", boot="raise")
     for name in retries:
         assert not refuses(site.address(name))
         os.kill(site.pid(name), signal.SIGKILL)
@@ -89,30 +92,28 @@ def test_what_was_held_for_one_that_cannot_start_again_is_let_go(
         site.wait_ready(name, 2)
 
 
-@pytest.mark.parametrize("where", ["Unix", "TCP"])
-def test_a_stop_refuses_at_once_and_restart_and_start_work(
-    make_site: Callable[..., Site], where: str
-) -> None:
-    site = make_site(Program(port=free_port() if where == "TCP" else None))
-    address = site.address("web")
+def test_a_stop_refuses_at_once_and_restart_and_start_work(make_site: MakeSite) -> None:
+    site = make_site(*both())
 
     def stop() -> None:
-        assert not refuses(address)
-        site.rpc.supervisor.stopProcess("web")
-        assert refuses(address)
+        for name in site.programs:
+            assert not refuses(site.address(name))
+            site.rpc.supervisor.stopProcess(name)
+            assert refuses(site.address(name))
 
-    def answers() -> None:
-        site.wait_ready("web", 2)
-        with steady(load := site.load("web"), after=1):
+    def answer_after(command: str) -> None:
+        assert site.ctl(command, *site.programs).status == 0
+        for name in site.programs:
+            site.wait_ready(name, 2)
+        with steady(*(loads := [site.load(name) for name in site.programs]), before=5, after=1):
             pass
-        assert not load.so_far().failed, load.so_far()
+        for load in loads:
+            assert not load.so_far().failed, load.so_far()
 
     stop()
-    assert site.ctl("start", "web").status == 0
-    answers()
-    assert site.ctl("restart", "web").status == 0
-    answers()
-    assert site.ctl("rollrestart", "--strategy", "arbiter", "web").status == 0
+    answer_after("start")
+    answer_after("restart")
+    for name in site.programs:
+        site.roll(name, "--strategy", "arbiter")
     stop()
-    assert site.ctl("restart", "web").status == 0
-    answers()
+    answer_after("restart")

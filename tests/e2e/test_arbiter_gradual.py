@@ -6,19 +6,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from tests.harness import (
     Command,
-    Load,
+    MakeSite,
     Program,
     Sample,
     Site,
     WorkerTable,
-    supervisor_venv,
+    steady,
     wait_until,
 )
 
@@ -51,55 +50,35 @@ def _reached(site: Site, old: int, old_workers: int, ready: int, booting: int) -
 
 
 def _gated(site: Site, *options: str) -> Command:
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     site.write(replace(PROGRAM, environment=CHANGED))
     return site.ctl_start("rollrestart", *options, "web")
 
 
-def _goes_on(load: Load) -> None:
-    answered = len(load.so_far().requests)
-    wait_until(lambda: len(load.so_far().requests) > answered + 20, 15, "requests go on")
-
-
-def _only_the_new_one(site: Site, old: int) -> None:
-    new = site.pid("web")
-    assert new != old
-    assert site.arbiters("web") == [new]
-    assert len(site.wait_ready("web", WORKERS).ready) == WORKERS
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
-
-
 @pytest.mark.parametrize("supervisor", [None, "4.2.5"])
-def test_one_more_at_a_time(make_site: Callable[..., Site], supervisor: str | None) -> None:
-    options = {"supervisor": supervisor_venv(supervisor)} if supervisor else {}
-    site = make_site(PROGRAM, **options)
+def test_one_more_at_a_time(make_site: MakeSite, supervisor: str | None) -> None:
+    site = make_site(PROGRAM, supervisor=supervisor)
     old = site.pid("web")
-    with site.load("web") as load, site.observe_all("web") as seen:
+    with site.unharmed(replaced=WORKERS, same_arbiter=False) as meanwhile:
         roll = _gated(site, ONE_MORE)
         for done in range(WORKERS):
             every = _reached(site, old, WORKERS - done, ready=done, booting=1)
             assert len(every.children) == WORKERS + 1
             site.open_gate("v2", boots=1)
-        ran = roll.wait()
-        _goes_on(load)
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    places = [ran.output.index(f"{done + 1}/{WORKERS}  worker") for done in range(WORKERS)]
+        output = roll.ends(0, f"never fewer than {WORKERS} ready")
+    places = [output.index(f"{done + 1}/{WORKERS}  worker") for done in range(WORKERS)]
     assert places == sorted(places)
-    assert f"never fewer than {WORKERS} ready" in ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready >= WORKERS
-    assert seen.max_booting == 1
+    assert meanwhile.seen.max_booting == 1
     # One that was asked to leave may still finish its request.
-    assert seen.max_children <= WORKERS + 2
-    _only_the_new_one(site, old)
+    assert meanwhile.seen.max_children <= WORKERS + 2
+    site.assert_applied("web")
 
 
-def test_in_place_none_is_added_but_for_the_last(make_site: Callable[..., Site]) -> None:
+def test_in_place_none_is_added_but_for_the_last(make_site: MakeSite) -> None:
     site = make_site(PROGRAM)
     old = site.pid("web")
-    with site.load("web") as load, site.observe_all("web") as seen:
+    fewer = WORKERS - 1
+    with site.unharmed(least_ready=fewer, replaced=WORKERS, same_arbiter=False) as meanwhile:
         roll = _gated(site, *IN_PLACE)
         for done in range(2):
             every = _reached(site, old, WORKERS - 1 - done, ready=done, booting=1)
@@ -108,55 +87,42 @@ def test_in_place_none_is_added_but_for_the_last(make_site: Callable[..., Site])
         # An arbiter has at least one worker, so the last two start beside the last old one.
         _reached(site, old, 1, ready=2, booting=2)
         site.open_gate("v2")
-        ran = roll.wait()
-        _goes_on(load)
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready >= WORKERS - 1
-    assert seen.max_children <= WORKERS + 2
-    _only_the_new_one(site, old)
+        roll.ends()
+    assert meanwhile.seen.max_children <= WORKERS + 2
+    site.assert_applied("web")
 
 
 @pytest.mark.parametrize("options", [(ONE_MORE,), IN_PLACE], ids=["one more", "in place"])
 def test_a_late_failure_gives_the_old_arbiter_its_workers_back(
-    make_site: Callable[..., Site], options: tuple[str, ...]
+    make_site: MakeSite, options: tuple[str, ...]
 ) -> None:
     site = make_site(PROGRAM)
-    old, before = site.pid("web"), site.workers("web")
-    reread = site.rpc.supervisor.reloadConfig()
+    old, reread = site.pid("web"), site.reread()
+    least = WORKERS if options == (ONE_MORE,) else WORKERS - 1
     site.write(replace(PROGRAM, conf=PROGRAM.conf + THIRD_FAILS))
-    with site.load("web") as load, site.observe_all("web") as seen:
-        ran = site.ctl("rollrestart", *options, "web")
+    with site.observe_all("web") as seen, site.unharmed(least_ready=0) as meanwhile:
+        output = site.roll("web", *options, status=1)
         after = site.wait_ready("web", WORKERS)
-        _goes_on(load)
-        summary = load.stop()
-    assert ran.status == 1, ran.output
-    assert "2/4  worker" in ran.output
-    assert "4/4  worker" not in ran.output  # the fourth may be ready before the third has failed
-    assert "failed to boot: RuntimeError: the third is not to be" in ran.output
-    assert f"arbiter {old} serves on with {WORKERS} workers" in ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready >= (WORKERS if options == (ONE_MORE,) else WORKERS - 1)
+    assert "2/4  worker" in output
+    assert "4/4  worker" not in output  # the fourth may be ready before the third has failed
+    assert "failed to boot: RuntimeError: the third is not to be" in output
+    assert seen.min_ready >= least
     assert seen.max_booting <= 2
-    assert site.pid("web") == old
     assert site.arbiters("web") == [old]
-    assert after.children & before.children, "those that were not asked to leave are still there"
-    assert site.rpc.supervisor.reloadConfig() == reread
+    assert after.children & meanwhile.before.children, "those not asked to leave are still there"
+    assert site.reread() == reread
     # It has as many as before in its own view as well, and can be rolled.
     site.write(replace(PROGRAM, environment=CHANGED))
-    ran = site.ctl("rollrestart", *options, "web")
-    assert ran.status == 0, ran.output
-    _only_the_new_one(site, old)
+    site.roll("web", *options)
+    site.assert_applied("web")
+    assert site.pid("web") != old
 
 
-def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(
-    make_site: Callable[..., Site],
-) -> None:
+def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(make_site: MakeSite) -> None:
     site = make_site(PROGRAM)
     old = site.pid("web")
     site.add_release("bad", boot="raise")
-    with site.load("web") as load:
+    with steady(load := site.load("web")):
         roll = _gated(site, ONE_MORE)
         _reached(site, old, WORKERS, ready=0, booting=1)
         site.open_gate("v2", boots=1)
@@ -167,45 +133,32 @@ def test_where_the_release_is_bad_for_the_old_one_too_it_is_said(
         assert len(site.arbiters("web")) == 2, "what serves in their place is kept"
         assert len(site.all_workers("web").ready) >= WORKERS
         assert site.ctl("rollabort", "web").status == 0
-        ran = roll.wait()
-        _goes_on(load)
-        summary = load.stop()
-    assert ran.status == 1, ran.output
-    assert "ImportError: release bad lacks a module" in ran.output
+        output = roll.ends(1, "ImportError: release bad lacks a module")
     # The second may not have gone as far as the gate when the other release was deployed.
-    assert re.search("the old arbiter is left with [23] of 4 workers: a worker of", ran.output)
-    assert not summary.failed, summary
+    assert re.search("the old arbiter is left with [23] of 4 workers: a worker of", output)
+    assert not load.so_far().failed, load.so_far()
     assert site.arbiters("web") == [old]
     # A new arbiter has as many as are configured.
     site.deploy("v1")
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
-    _only_the_new_one(site, old)
+    site.roll("web")
+    site.wait_ready("web", WORKERS)
+    site.assert_applied("web")
+    assert site.pid("web") != old
 
 
-def test_a_canary_starts_alone_and_the_others_after_it(make_site: Callable[..., Site]) -> None:
+def test_a_canary_starts_alone_and_the_others_after_it(make_site: MakeSite) -> None:
     site = make_site(PROGRAM)
-    old, before = site.pid("web"), site.workers("web")
+    before = site.workers("web")
     site.write(replace(PROGRAM, environment=CHANGED))
-    with site.observe("web") as seen, site.observe_all("web") as both:
+    with site.untouched(), site.observe_all("web") as both:
         roll = site.ctl_start("rollrestart", "--canary=1", "--min-ready=600", "web")
-        ready = wait_until(
+        (canary,) = wait_until(
             lambda: site.all_workers("web").ready - before.ready, 15, "the canary is ready"
         )
-        (canary,) = ready
         wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "that is known")
         os.kill(canary, signal.SIGKILL)
-        ran = roll.wait()
-    assert ran.status == 1, ran.output
-    assert f"worker {canary} of the successor exited before it was available" in ran.output
-    assert "canary 1 for 600 s" in ran.output
-    assert {sample.ready for sample in seen.samples} == {before.ready}
+        roll.ends(1, f"worker {canary} of the successor exited before it was available")
     assert both.max_children == WORKERS + 1
-    with site.load("web") as load:
-        ran = site.ctl("rollrestart", "--canary=1", "--min-ready=0.5", "web")
-        _goes_on(load)
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert "4/4  worker" in ran.output
-    assert not summary.failed, summary
-    _only_the_new_one(site, old)
+    with site.unharmed(replaced=WORKERS, same_arbiter=False):
+        site.roll("web", "--canary=1", "--min-ready=0.5")
+    site.assert_applied("web")

@@ -8,16 +8,15 @@ import pwd
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Program, Site, gunicorn_venv, supervisor_venv, wait_until
+from tests.harness import MakeSite, Program, steady, wait_until
+from tests.harness.processes import environment
 from tests.harness.venvs import CHECKOUT
 
-UNCHANGED = [[[], [], []]]
 #: It prints where Gunicorn was started, before it goes to ``chdir``.
 SAYS_WHERE = "import os; print('started in', os.getcwd(), flush=True)"
 PYTHONPATH = f"{CHECKOUT}:{sysconfig.get_path('purelib')}"
@@ -25,12 +24,9 @@ RECORDER = Path(__file__).with_name("event_recorder.py")
 
 
 @pytest.mark.parametrize("supervisor", [None, "4.2.5"])
-def test_each_changed_key_is_in_force(
-    make_site: Callable[..., Site], supervisor: str | None
-) -> None:
+def test_each_changed_key_is_in_force(make_site: MakeSite, supervisor: str | None) -> None:
     program = Program(workers=2, boot_secs=0.3, conf=SAYS_WHERE)
-    options = {"supervisor": supervisor_venv(supervisor)} if supervisor else {}
-    site = make_site(program, **options)
+    site = make_site(program, supervisor=supervisor)
     old, before = site.pid("web"), site.workers("web")
     elsewhere = site.folder / "elsewhere"
     elsewhere.mkdir(mode=0o755)
@@ -38,7 +34,7 @@ def test_each_changed_key_is_in_force(
         program,
         app="--worker-class gthread --threads 3 plain:app",
         conf=f"{SAYS_WHERE}\nworkers = 3",
-        gunicorn=gunicorn_venv("23.0.0"),
+        gunicorn="23.0.0",
         environment={"COLOUR": "green"},
         section={
             "directory": str(elsewhere),
@@ -49,27 +45,22 @@ def test_each_changed_key_is_in_force(
         },
     )
     site.write(changed)
-    with site.load("web") as load:
-        wait_until(lambda: load.answered_by("v1") > 10, 15, "requests are answered")
-        ran = site.ctl("rollrestart", "web")
-        seen = load.answered_by("v1")
-        wait_until(lambda: load.answered_by("v1") > seen + 20, 15, "requests go on")
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert not summary.failed, summary
+    with steady(load := site.load("web")):
+        site.roll("web")
+    assert not load.so_far().failed, load.so_far()
     new = site.pid("web")
     after = site.wait_ready("web", 3)
     assert new != old
     assert not after.children & before.children
     for pid in [new, *after.children]:
         assert _status_of(pid)["Umask"] == "0027"
-        assert "COLOUR=green" in Path(f"/proc/{pid}/environ").read_text().split("\0")
+        assert "COLOUR=green" in environment(pid)
     log = site.log("anew")
     assert f"started in {elsewhere}\n" in log
     assert "Starting gunicorn 23.0.0" in log
     assert "Using worker: gthread" in log
     assert str(new) not in site.log("web")
-    _nothing_is_left(site)
+    site.assert_applied("web")
     # supervisorctl speaks of it, and supervisord stops it in its own way.
     assert str(new) in site.ctl("pid", "web").output
     assert str(new) in site.ctl("status", "web").output
@@ -83,14 +74,13 @@ def test_each_changed_key_is_in_force(
     # Of which all can be changed back in the same way.
     site.wait_state("web", "RUNNING")
     site.write(program)
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")
     assert _status_of(site.pid("web"))["Umask"] == _status_of(os.getpid())["Umask"]
     site.wait_ready("web", 2)
-    _nothing_is_left(site)
+    site.assert_applied("web")
 
 
-def test_another_user_serves_on_the_same_socket(make_site: Callable[..., Site]) -> None:
+def test_another_user_serves_on_the_same_socket(make_site: MakeSite) -> None:
     user, python = _another_user()
     program = Program(workers=2, boot_secs=0.3)
     site = make_site(program, start=False)
@@ -110,27 +100,19 @@ def test_another_user_serves_on_the_same_socket(make_site: Callable[..., Site]) 
             },
         )
     )
-    with site.load("web") as load:
-        wait_until(lambda: load.answered_by("v1") > 10, 15, "requests are answered")
-        ran = site.ctl("rollrestart", "web")
-        seen = load.answered_by("v1")
-        wait_until(lambda: load.answered_by("v1") > seen + 20, 15, "requests go on")
-        # It is rolled like any other: its workers are heard, and their signals sent.
-        again = site.ctl("rollrestart", "web")
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert "user" in ran.output
-    assert again.status == 0, again.output
-    assert "rolling 2 workers" in again.output
-    assert not summary.failed, summary
-    for pid in [site.pid("web"), *site.wait_ready("web", 2).children]:
+    with site.unharmed(replaced=2, same_arbiter=False):
+        assert "user" in site.roll("web")
+    # It is rolled like any other: its workers are heard, and their signals sent.
+    with site.unharmed(replaced=2):
+        assert "rolling 2 workers" in site.roll("web")
+    for pid in [site.pid("web"), *site.workers("web").children]:
         assert _status_of(pid)["Uid"].split()[1] == str(user.pw_uid)
-    _nothing_is_left(site)
+    site.assert_applied("web")
     assert "stopped" in site.ctl("stop", "web").output
     assert not Path(path).exists()
 
 
-def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Site]) -> None:
+def test_while_both_run_one_can_tell_which_is_which(make_site: MakeSite) -> None:
     program = Program(workers=2)
     site = make_site(program, start=False)
     record = site.folder / "events"
@@ -143,14 +125,13 @@ def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Sit
     )
     site.start()
     old = site.pid("web")
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     site.write(replace(program, environment={"COLOUR": "green"}))
-    with site.load("web") as load:
+    with site.unharmed(replaced=2, same_arbiter=False) as meanwhile:
         roll = site.ctl_start("rollrestart", "web")
         roll.wait_says("starts beside")
         wait_until(lambda: len(site.all_workers("web").children) == 4, 15, "its workers boot")
-        new = site.rpc.supervisor.getProcessInfo("web:web.successor")["pid"]
+        new = site.pid("web:web.successor")
         assert set(site.arbiters("web")) == {old, new}
         shown = site.ctl("status").output
         assert f"web                              RUNNING   pid {old}" in shown
@@ -161,18 +142,13 @@ def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Sit
         # The program is the one that serves, as long as it does.
         assert site.ctl("pid", "web").output.strip() == str(old)
         assert site.ctl("pid", "web:web.successor").output.strip() == str(new)
-        assert site.rpc.supervisor.reloadConfig() == [[[], ["web"], []]]
+        assert site.reread() == [[], ["web"], []]
         site.wait_state("web:web.successor", "RUNNING")
         site.open_gate("v2")
-        ran = roll.wait()
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert f"arbiter {old} -> {new}  took over; {old} finishes its requests" in ran.output
-    assert not summary.failed, summary
-    assert summary.answered.keys() == {"v1", "v2"}
+        roll.ends(0, f"arbiter {old} -> {new}  took over; {old} finishes its requests")
+    assert meanwhile.load.so_far().answered.keys() == {"v1", "v2"}
     assert site.ctl("pid", "web").output.strip() == str(new)
-    site.wait_state("web", "RUNNING")
-    _nothing_is_left(site)
+    site.assert_applied("web")
     shown = site.ctl("rollstatus", "web").output
     assert "complete" in shown
     assert "successor" not in shown
@@ -201,15 +177,6 @@ def test_while_both_run_one_can_tell_which_is_which(make_site: Callable[..., Sit
 
 def _of(events: list[str], pid: str) -> list[str]:
     return [one for one in events if one.split()[2:] == [pid]]
-
-
-def _nothing_is_left(site: Site) -> None:
-    """supervisord has what it would have after a restart, and no more."""
-    assert site.rpc.supervisor.reloadConfig() == UNCHANGED
-    assert [
-        one["name"] for one in site.rpc.supervisor.getAllProcessInfo() if one["group"] == "web"
-    ] == ["web"]
-    assert site.arbiters("web") == [site.pid("web")]
 
 
 def _status_of(pid: int) -> dict[str, str]:

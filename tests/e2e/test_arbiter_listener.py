@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from tests.harness import Program, Site, WorkerTable, free_port, gunicorn_venv, steady, wait_until
+from tests.harness import (
+    MakeSite,
+    Program,
+    Site,
+    WorkerTable,
+    free_port,
+    steady,
+    wait_until,
+)
 
 CHANGED = {"COLOUR": "green"}
 #: In Gunicorn's configuration file: an arbiter waits there before it asks for any socket.
@@ -36,42 +43,18 @@ os.execv(sys.executable, [sys.executable, "-m", "supervisor_roll.listener"])
 PROGRAM = Program(conf=HOLD + TRACEABLE)
 
 
-def kill_listener(site: Site) -> int:
-    """KILL our listener; its pid."""
-    listener = site.listener_pid
-    os.kill(listener, signal.SIGKILL)
-    return listener
-
-
-def restart_listener(site: Site) -> None:
-    site.wait_listener(other_than=kill_listener(site))
-
-
-def assert_rolled(site: Site, old: int) -> None:
-    """One arbiter is left, which is not ``old``, and all is as it is configured."""
-    site.wait_ready("web", 2)
-    assert site.pid("web") != old
-    site.assert_alone("web")
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
-
-
-def test_a_listener_that_was_restarted_recovers_the_sockets(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_listener_that_was_restarted_recovers_the_sockets(make_site: MakeSite) -> None:
     program = replace(PROGRAM, binds=(free_port(), "web.sock"))
     site = make_site(program)
-    old = site.pid("web")
     site.write(replace(program, environment=CHANGED))
-    with steady(load := site.load("web")):
-        restart_listener(site)
-        ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
-    assert not load.so_far().failed, load.so_far()
-    assert_rolled(site, old)
+    with site.unharmed(replaced=2, same_arbiter=False):
+        site.restart_listener()
+        site.roll("web")
+    site.assert_applied("web")
 
 
 def before_it_asks(site: Site) -> None:
-    kill_listener(site)
+    site.kill_listener()
     (site.folder / "hold").unlink()
 
 
@@ -86,14 +69,14 @@ def before_it_asks_and_when_it_does_nobody_is_there(site: Site) -> None:
 def while_it_boots(site: Site) -> None:
     (site.folder / "hold").unlink()
     wait_until(lambda: len(site.all_workers("web").booting) == 2, 15, "its workers boot")
-    restart_listener(site)
+    site.restart_listener()
     assert len(site.all_workers("web").booting) == 2
 
 
 def while_it_boots_and_nobody_hears_that_it_is_ready(site: Site) -> None:
     (site.folder / "hold").unlink()
     wait_until(lambda: len(site.all_workers("web").booting) == 2, 15, "its workers boot")
-    kill_listener(site)
+    site.kill_listener()
 
 
 def right_when_it_is_ready(site: Site) -> None:
@@ -102,7 +85,7 @@ def right_when_it_is_ready(site: Site) -> None:
     site.open_gate("v2")
     workers = WorkerTable(successor)
     wait_until(lambda: len(workers.sample().ready) == 2, 15, "its workers are ready", 0.002)
-    kill_listener(site)
+    site.kill_listener()
 
 
 @pytest.mark.parametrize(
@@ -117,47 +100,42 @@ def right_when_it_is_ready(site: Site) -> None:
     ids=lambda kill: kill.__name__,
 )
 def test_a_listener_that_is_killed_in_the_middle_of_a_rollout(
-    make_site: Callable[..., Site], kill: Callable[[Site], None]
+    make_site: MakeSite, kill: Callable[[Site], None]
 ) -> None:
     site = make_site(PROGRAM)
-    old = site.pid("web")
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     (site.folder / "hold").touch()
     site.write(replace(PROGRAM, environment=CHANGED))
-    with steady(load := site.load("web")):
+    with site.unharmed(replaced=2, same_arbiter=False):
         rolling = site.ctl_start("rollrestart", "web")
         wait_until(lambda: len(site.arbiters("web")) == 2, 15, "there is a successor")
         kill(site)
         site.open_gate("v2")
-        ran = rolling.wait()
-    assert ran.status == 0, ran.output
-    assert not load.so_far().failed, load.so_far()
-    assert_rolled(site, old)
+        rolling.ends()
+    site.assert_applied("web")
     assert site.boots("web") == 4
 
 
-def test_a_listener_that_is_killed_while_the_old_arbiter_drains(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_listener_that_is_killed_while_the_old_arbiter_drains(make_site: MakeSite) -> None:
     site = make_site(PROGRAM)
     old = site.pid("web")
     slow = site.load("web", path="/slow?secs=4", rate=0.1)
-    with steady(load := site.load("web")), steady(slow, before=1, after=0):
+    with (
+        site.unharmed(replaced=2, same_arbiter=False),
+        steady(slow, before=1, after=0),
+    ):
         wait_until(lambda: "v1 takes 4 s" in site.log("web"), 15, "a slow request is served")
         rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
         rolling.wait_says("took over")
         assert old in site.arbiters("web")
-        restart_listener(site)
-        ran = rolling.wait()
-    assert ran.status == 0, ran.output
-    for one in (load, slow):
-        assert not one.so_far().failed, one.so_far()
-    assert_rolled(site, old)
+        site.restart_listener()
+        rolling.ends()
+    assert not slow.so_far().failed, slow.so_far()
+    site.assert_applied("web")
 
 
 @pytest.fixture
-def unprivileged(make_site: Callable[..., Site]) -> Site:
+def unprivileged(make_site: MakeSite) -> Site:
     """A site whose listener has no capabilities, and so no right to trace what has them all."""
     site = make_site(replace(PROGRAM, port=free_port()), start=False)
     powerless = site.folder / "powerless.py"
@@ -180,22 +158,21 @@ def test_a_listener_that_may_not_recover_them_says_what_to_do_before_anything_is
     site, program = unprivileged, unprivileged.programs["web"]
     before, old, boots = site.workers("web"), site.pid("web"), site.boots("web")
     with steady(load := site.load("web")):
-        restart_listener(site)
+        site.restart_listener()
         site.write(replace(program, environment=CHANGED))
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 1, ran.output
-        assert "web: refused, nothing was touched:" in ran.output
-        assert "--strategy workers" in ran.output
+        output = site.roll("web", status=1)
+        assert "web: refused, nothing was touched:" in output
+        assert "--strategy workers" in output
         assert site.workers("web").children == before.children
         assert (site.pid("web"), site.boots("web")) == (old, boots)
         site.assert_alone("web")
 
-        ran = site.ctl("rollrestart", "--strategy", "workers", "web")
-        assert ran.status == 0, ran.output
+        site.roll("web", "--strategy", "workers")
         assert site.pid("web") == old
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 0, ran.output
-        assert_rolled(site, old)
+        site.roll("web")
+        assert site.pid("web") != old
+        site.wait_ready("web", 2)
+        site.assert_applied("web")
 
         # Without the sockets a rollout that is under way cannot go on.
         second = site.pid("web")
@@ -203,9 +180,7 @@ def test_a_listener_that_may_not_recover_them_says_what_to_do_before_anything_is
         rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
         wait_until(lambda: len(site.arbiters("web")) == 2, 15, "there is a successor")
         before_it_asks(site)
-        ran = rolling.wait()
-        assert ran.status == 1, ran.output
-        assert "keeps no sockets" in ran.output
+        rolling.ends(1, "keeps no sockets")
         assert site.pid("web") == second
         wait_until(lambda: site.arbiters("web") == [second], 15, "the successor is gone")
         site.assert_alone("web")
@@ -213,12 +188,10 @@ def test_a_listener_that_may_not_recover_them_says_what_to_do_before_anything_is
 
 
 def test_gevent_workers_that_began_before_the_listener_hand_the_sockets_in(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     """They take the descriptors out of their arbiter's sockets, from Gunicorn 25 on."""
-    program = Program(
-        worker_class="gevent", gunicorn=gunicorn_venv("27.0.1", "gevent", "packaging")
-    )
+    program = Program(worker_class="gevent", gunicorn="27.0.1")
     site = make_site(program)
     site.wait_ready("web", 2)
     assert site.ctl("stop", "roll").status == 0
@@ -226,8 +199,7 @@ def test_gevent_workers_that_began_before_the_listener_hand_the_sockets_in(
     wait_until(lambda: len(site.workers("web").children) == 2, 15, "its workers")
     assert site.ctl("start", "roll").status == 0
     site.wait_ready("web", 2)
-    old = site.pid("web")
     site.write(replace(program, environment=CHANGED))
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
-    assert_rolled(site, old)
+    with site.unharmed(replaced=2, same_arbiter=False):
+        site.roll("web")
+    site.assert_applied("web")

@@ -4,7 +4,6 @@ old one never notices."""
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +12,17 @@ import pytest
 
 from tests.harness import (
     Load,
+    MakeSite,
     Program,
-    Ran,
     Site,
     connected,
     free_port,
     refuses,
     steady,
-    supervisor_venv,
     wait_until,
 )
 from tests.harness.certificate import PEM, trusting
+from tests.harness.processes import environment
 
 CHANGED = {"COLOUR": "green"}
 
@@ -36,17 +35,15 @@ def has_ipv6() -> bool:
     return True
 
 
-def roll(site: Site, *options: str) -> Ran:
+def roll(site: Site, *options: str) -> str:
     """Roll ``web``, which must succeed, and leave one arbiter, another one, as configured."""
     old, before = site.pid("web"), site.workers("web")
-    ran = site.ctl("rollrestart", *options, "web")
-    assert ran.status == 0, ran.output
+    output = site.roll("web", *options)
     assert site.pid("web") != old
     after = site.wait_ready("web", site.programs["web"].workers)
     assert not after.children & before.children
-    site.assert_alone("web")
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
-    return ran
+    site.assert_applied("web")
+    return output
 
 
 def load_on_each(site: Site) -> list[Load]:
@@ -67,21 +64,22 @@ def assert_served(*loads: Load) -> None:
         "TCP and Unix",
     ],
 )
-def test_every_address_is_served_throughout(make_site: Callable[..., Site], where: str) -> None:
+def test_every_address_is_served_throughout(make_site: MakeSite, where: str) -> None:
     port = free_port()
     binds = {"TCP": (port,), "TCP6": (("::1", port),), "TCP and Unix": (port, "web.sock")}[where]
     program = Program(boot_secs=0.3, binds=binds)
     site = make_site(program)
-    site.write(replace(program, environment=CHANGED))
     loads = load_on_each(site)
     with steady(*loads):
-        ran = roll(site)
-    assert "its configuration has changed: environment" in ran.output
+        for colour in ("green", "blue"):  # the second takes its sockets from the first
+            site.write(replace(program, environment={"COLOUR": colour}))
+            assert "its configuration has changed: environment" in roll(site)
+            assert f"COLOUR={colour}" in environment(site.pid("web"))
     assert len(loads) == len(binds)
     assert_served(*loads)
 
 
-def test_tls(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_tls(make_site: MakeSite, tmp_path: Path) -> None:
     pem = tmp_path / "localhost.pem"
     pem.write_text(PEM)
     program = Program(
@@ -89,22 +87,21 @@ def test_tls(make_site: Callable[..., Site], tmp_path: Path) -> None:
     )
     site = make_site(program)
     site.write(replace(program, environment=CHANGED))
-    with steady(load := site.load("web", rate=30, tls=trusting())):
-        roll(site)
-    assert_served(load)
+    with site.unharmed(replaced=2, same_arbiter=False, rate=30, tls=trusting()):
+        site.roll("web")
+    site.assert_applied("web")
 
 
 def test_a_unix_path_stays_through_a_rollout_and_goes_with_a_stop_as_it_does_without_us(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     program = Program(boot_secs=0.3)
     site = make_site(program, Program("plain", hooks=False))
     path, plain = Path(str(site.address("web"))), Path(str(site.address("plain")))
     inode = path.stat().st_ino
-    with steady(load := site.load("web")):
-        roll(site, "--strategy", "arbiter")
+    with site.unharmed(replaced=2, same_arbiter=False):
+        site.roll("web", "--strategy", "arbiter")
         assert path.stat().st_ino == inode
-    assert_served(load)
     assert site.ctl("stop", "web", "plain").status == 0
     assert (path.exists(), plain.exists()) == (False, False)
     assert site.ctl("start", "web").status == 0
@@ -113,15 +110,12 @@ def test_a_unix_path_stays_through_a_rollout_and_goes_with_a_stop_as_it_does_wit
         assert path.stat().st_ino != inode
 
 
-def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(make_site: MakeSite) -> None:
     kept, opened, dropped = free_port(), free_port(), free_port()
     program = Program(binds=(kept, dropped, "dropped.sock"))
     site = make_site(program)
     path = str(site.addresses("web")[2])
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     site.write(replace(program, binds=(kept, opened)))
     old = site.pid("web")
     on_kept, on_dropped, on_path = load_on_each(site)[0], Load(dropped, rate=30), Load(path)
@@ -139,11 +133,10 @@ def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(
             assert old in site.arbiters("web")
             assert not refuses(dropped)
             assert not refuses(path)
-        ran = rolling.wait()
-    assert ran.status == 0, ran.output
-    assert f"127.0.0.1:{dropped} is no longer configured" in ran.output
-    assert f"{path} is no longer configured" in ran.output
-    assert f"127.0.0.1:{kept} is no longer" not in ran.output
+        output = rolling.ends()
+    assert f"127.0.0.1:{dropped} is no longer configured" in output
+    assert f"{path} is no longer configured" in output
+    assert f"127.0.0.1:{kept} is no longer" not in output
     assert_served(on_kept, on_dropped, on_path, slow)
     assert {one.release for one in slow.so_far().requests} == {"v1"}
     assert refuses(dropped)
@@ -156,19 +149,19 @@ def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(
 
 
 def test_a_bind_that_moves_into_gunicorns_configuration_file_and_then_changes_there(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     kept, opened = free_port(), free_port()
     program = Program(port=kept)
     site = make_site(program)
     with steady(load := Load(kept)):
         site.write(replace(program, conf_binds=True))
-        ran = roll(site)
-        assert "its configuration has changed:" in ran.output
-        assert "command" in ran.output
+        output = roll(site)
+        assert "its configuration has changed:" in output
+        assert "command" in output
         site.write(replace(program, conf_binds=True, binds=(opened, kept)))
-        ran = roll(site)
-        assert "web.conf.py" in ran.output
+        output = roll(site)
+        assert "web.conf.py" in output
         with steady(on_opened := Load(opened)):
             pass
         # Of the file's and the command line's it is the latter that counts.
@@ -180,15 +173,14 @@ def test_a_bind_that_moves_into_gunicorns_configuration_file_and_then_changes_th
 
 @pytest.mark.parametrize(("where", "supervisor"), [("Unix", None), ("TCP", "4.2.5")])
 def test_an_fcgi_program_whose_socket_is_supervisords(
-    make_site: Callable[..., Site], where: str, supervisor: str | None
+    make_site: MakeSite, where: str, supervisor: str | None
 ) -> None:
     program = Program(boot_secs=0.3, fcgi=True, port=None if where == "Unix" else free_port())
-    options = {"supervisor": supervisor_venv(supervisor)} if supervisor else {}
-    site = make_site(program, **options)
+    site = make_site(program, supervisor=supervisor)
     site.write(replace(program, environment=CHANGED))
     with steady(load := site.load("web")):
-        ran = roll(site)
-        assert "its configuration has changed: environment" in ran.output
+        output = roll(site)
+        assert "its configuration has changed: environment" in output
         roll(site, "--strategy", "arbiter")
     assert_served(load)
     assert site.ctl("stop", "web").status == 0
@@ -197,83 +189,53 @@ def test_an_fcgi_program_whose_socket_is_supervisords(
 
 @pytest.mark.parametrize("where", ["Unix", "TCP"])
 def test_an_address_that_somebody_else_uses_is_left_to_them_and_the_old_arbiter_serves_on(
-    make_site: Callable[..., Site], where: str
+    make_site: MakeSite, where: str
 ) -> None:
     program = Program(binds=(free_port(),))
     site = make_site(program)
     used = str(site.folder / "run" / "used.sock") if where == "Unix" else free_port()
     family = socket.AF_UNIX if where == "Unix" else socket.AF_INET
-    before, arbiter = site.workers("web"), site.pid("web")
     with socket.socket(family) as other:
         other.bind(used if isinstance(used, str) else ("127.0.0.1", used))
         other.listen()
         site.write(replace(program, binds=(*program.binds, used)))
-        with steady(load := site.load("web")):
-            ran = site.ctl("rollrestart", "web")
-        assert ran.status == 1, ran.output
+        with site.untouched():
+            output = site.roll("web", status=1)
         assert not refuses(used)
         assert other.accept()
-    assert "web: failed" in ran.output
-    assert ("somebody serves on" if where == "Unix" else "in use") in ran.output
-    assert_served(load)
-    assert site.workers("web").children == before.children
-    assert site.pid("web") == arbiter
-    site.assert_alone("web")
+    assert ("somebody serves on" if where == "Unix" else "in use") in output
 
 
-def test_reuse_port_is_refused(make_site: Callable[..., Site]) -> None:
+def test_reuse_port_is_refused(make_site: MakeSite) -> None:
+    """Whether a rollout would come to it or from it."""
     program = Program(port=free_port())
-    reusing = replace(program, conf="reuse_port = True")
     site = make_site(program)
-    with steady(load := site.load("web")):
-        assert_refused(site, reusing, "web: failed")
-    assert_served(load)
+
+    def refused(changed: Program, how: str) -> None:
+        boots = site.boots("web")
+        site.write(changed)
+        with site.untouched():
+            output = site.roll("web", status=1)
+        assert how in output
+        assert "reuse_port" in output
+        assert site.boots("web") == boots
+
+    refused(replace(program, conf="reuse_port = True"), "web: failed")
     assert site.ctl("restart", "web").status == 0
     site.wait_ready("web", 2)
-    assert_refused(site, program, "web: refused, nothing was touched:")
-
-
-def assert_refused(site: Site, changed: Program, how: str) -> None:
-    """A rollout that would come to, or from, ``reuse_port``."""
-    before, arbiter, boots = site.workers("web"), site.pid("web"), site.boots("web")
-    site.write(changed)
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 1, ran.output
-    assert how in ran.output
-    assert "reuse_port" in ran.output
-    assert site.workers("web").children == before.children
-    assert site.pid("web") == arbiter
-    assert site.boots("web") == boots
-    site.assert_alone("web")
-
-
-def test_the_second_rollout_takes_its_sockets_from_the_first_ones_successor(
-    make_site: Callable[..., Site],
-) -> None:
-    program = Program(boot_secs=0.3, binds=(free_port(), "web.sock"))
-    site = make_site(program)
-    loads = load_on_each(site)
-    with steady(*loads):
-        for colour in ("green", "blue"):
-            site.write(replace(program, environment={"COLOUR": colour}))
-            roll(site)
-            environment = Path(f"/proc/{site.pid('web')}/environ").read_text().split("\0")
-            assert f"COLOUR={colour}" in environment
-    assert_served(*loads)
+    refused(program, "web: refused, nothing was touched:")
 
 
 def test_with_preload_app_it_costs_one_boot_whatever_the_number_of_workers(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     """Only as many processes get through the new release's gate as it has tickets: one."""
     workers = 5
     site = make_site(Program(workers=workers, conf="preload_app = True"))
-    site.add_release("v2", boot="gate")
+    site.deploy("v2", boot="gate")
     site.open_gate("v2", boots=1)
-    site.deploy("v2")
-    with steady(load := site.load("web")):
-        ran = roll(site)
-    assert "it has preload_app" in ran.output
-    assert_served(load)
-    assert load.so_far().requests[-1].release == "v2"
+    with site.unharmed(replaced=workers, same_arbiter=False) as meanwhile:
+        assert "it has preload_app" in site.roll("web")
+    site.assert_applied("web")
+    assert meanwhile.load.so_far().requests[-1].release == "v2"
     assert site.boots("web") == 2 * workers

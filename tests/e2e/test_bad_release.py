@@ -4,12 +4,11 @@ as Gunicorn fails by itself, so that supervisord sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.harness import Program, Site, gunicorn_venv, wait_until
+from tests.harness import MakeSite, Program, wait_until
 
 WORKERS = 2
 
@@ -24,63 +23,42 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("version", [None, "20.1.0", "23.0.0"])
-def test_no_bad_release_takes_a_good_one_down(
-    make_site: Callable[..., Site], version: str | None
-) -> None:
+@pytest.mark.parametrize("version", [None, "20.1.0"])
+def test_no_bad_release_takes_a_good_one_down(make_site: MakeSite, version: str | None) -> None:
     site = make_site(_program(version))
-    arbiter, before = site.pid("web"), site.workers("web")
-    with site.load("web") as load, site.observe("web") as seen:
+    with site.unharmed(replaced=0) as meanwhile:
         for boot, said in FAILURES.items():
             forks = site.boots("web")
-            site.add_release(boot, boot=boot)
-            site.deploy(boot)
-            ran = site.ctl("rollrestart", "web")
-            assert ran.status == 1, f"{boot}: {ran.output}"
+            site.deploy(boot, boot=boot)
+            output = site.roll("web", status=1)
             for text in ("FAILING", "2 outdated, 0 fresh", *said):
-                assert text in ran.output, f"{boot}: {ran.output}"
-            assert site.wait_ready("web", WORKERS).children == before.children, boot
+                assert text in output, f"{boot}: {output}"
+            assert site.wait_ready("web", WORKERS).children == meanwhile.before.children, boot
             assert site.boots("web") == forks + 1, boot
-            assert site.pid("web") == arbiter, boot
-        answered = load.answered_by("v1")
-        wait_until(lambda: load.answered_by("v1") > answered + 25, 15, "it serves on")
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert summary.answered.keys() == {"v1"}
-    assert seen.min_ready == WORKERS
+    assert meanwhile.load.so_far().answered.keys() == {"v1"}
 
 
-def test_in_place_a_bad_release_costs_one_worker_until_it_is_mended(
-    make_site: Callable[..., Site],
-) -> None:
+def test_in_place_a_bad_release_costs_one_worker_until_it_is_mended(make_site: MakeSite) -> None:
     site = make_site(_program(None))
-    arbiter = site.pid("web")
-    with site.load("web") as load:
-        site.add_release("bad", boot="raise")
-        site.deploy("bad")
-        ran = site.ctl("rollrestart", "--max-surge=0", "--max-unavailable=1", "web")
-        assert ran.status == 1, ran.output
-        assert "ImportError: release bad lacks a module" in ran.output
+    in_place = ("--max-surge=0", "--max-unavailable=1")
+    with site.unharmed(least_ready=WORKERS - 1, replaced=WORKERS):
+        site.deploy("bad", boot="raise")
+        output = site.roll("web", *in_place, status=1)
+        assert "ImportError: release bad lacks a module" in output
         assert len(site.workers("web").ready) == WORKERS - 1
-        site.add_release("mended")
         site.deploy("mended")
         site.wait_ready("web", WORKERS)
-        ran = site.ctl("rollrestart", "--max-surge=0", "--max-unavailable=1", "web")
-        assert ran.status == 0, ran.output
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert site.pid("web") == arbiter
+        site.roll("web", *in_place)
 
 
-@pytest.mark.parametrize("version", [None, "20.1.0", "23.0.0"])
+@pytest.mark.parametrize("version", [None, "20.1.0"])
 def test_a_first_start_fails_as_gunicorn_fails_by_itself(
-    make_site: Callable[..., Site], version: str | None
+    make_site: MakeSite, version: str | None
 ) -> None:
     # One worker: where two fail at once, Gunicorn itself exits 1 with a traceback of its own.
     once = {"startretries": "0", "autorestart": "false"}
     site = make_site(_program(version, workers=1, section=once), start=False)
-    site.add_release("bad", boot="raise")
-    site.deploy("bad")
+    site.deploy("bad", boot="raise")
     site.start_supervisord()
     site.start_programs()
     wait_until(lambda: "exited: web" in site.log("supervisord"), 30, "supervisord sees it")
@@ -93,6 +71,4 @@ def test_a_first_start_fails_as_gunicorn_fails_by_itself(
 
 
 def _program(version: str | None, **values: Any) -> Program:
-    if version:
-        values["gunicorn"] = gunicorn_venv(version)
-    return Program(**{"workers": WORKERS, "boot_secs": 0.3, **values})
+    return Program(**{"workers": WORKERS, "boot_secs": 0.3, "gunicorn": version, **values})

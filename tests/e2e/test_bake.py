@@ -3,11 +3,9 @@ that fails, end the rollout with the outdated ones serving as before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.harness import Program, Site, wait_until
+from tests.harness import MakeSite, Program, steady, wait_until
 
 WORKERS = 2
 
@@ -17,45 +15,37 @@ WORKERS = 2
     [("sync", "plain:app"), ("gthread", "plain:app"), ("asgi", "asgi_app:app")],
 )
 def test_a_release_that_answers_worse_is_found_out(
-    make_site: Callable[..., Site], worker_class: str, app: str
+    make_site: MakeSite, worker_class: str, app: str
 ) -> None:
     roll = {"min_ready_secs": "60"}
     site = make_site(Program(workers=WORKERS, worker_class=worker_class, app=app, roll=roll))
-    site.add_release("v2", status=500)
-    site.deploy("v2")
+    site.deploy("v2", status=500)
     before = site.workers("web")
     with site.load("web", path="/_status"):
-        ran = site.ctl("rollrestart", "web")
-    assert ran.status == 1, ran.output
-    assert "FAILING: the fresh workers answer worse: " in ran.output
+        output = site.roll("web", status=1)
+    assert "FAILING: the fresh workers answer worse: " in output
     assert site.wait_ready("web", WORKERS).children == before.children
 
 
 def test_errors_that_the_outdated_ones_make_as_well_are_not_the_release(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     site = make_site(Program(workers=WORKERS, roll={"min_ready_secs": "4", "canary": "1"}))
     site.set_health("v1", 500)
-    site.add_release("v2", status=500)
-    site.deploy("v2")
-    with site.load("web", path="/_status") as load:
-        wait_until(lambda: load.so_far().requests, 10, "requests are answered")
-        ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.deploy("v2", status=500)
+    with steady(site.load("web", path="/_status")):
+        site.roll("web")
 
 
-def test_a_check_that_fails_later_ends_the_rollout(make_site: Callable[..., Site]) -> None:
-    roll = {"health": "/_status", "min_ready_secs": "600"}
-    site = make_site(Program(workers=WORKERS, roll=roll))
-    site.add_release("v2")
+def test_a_check_that_fails_later_ends_the_rollout(make_site: MakeSite) -> None:
+    settings = {"health": "/_status", "min_ready_secs": "600"}
+    site = make_site(Program(workers=WORKERS, roll=settings))
     site.deploy("v2")
     before = site.workers("web")
-    ran = site.ctl_start("rollrestart", "web")
+    roll = site.ctl_start("rollrestart", "web")
     wait_until(
         lambda: len(site.workers("web").ready - before.children) == 1, 20, "a fresh one is ready"
     )
     site.set_health("v2", 503)
-    status, output = ran.wait(60)
-    assert status == 1, output
-    assert "was ready, and then failed its health check: 503" in output
+    roll.ends(1, "was ready, and then failed its health check: 503")
     assert site.wait_ready("web", WORKERS).children == before.children

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tests.harness import Program, Site, supervisor_venv, wait_until
+from tests.harness import MakeSite, Program, Site, steady, wait_until
+from tests.harness.processes import environment
 
 AUTO = {"auto": "true", "settle_secs": "0.5"}
-
-
-def environment(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/environ").read_text().split("\0")
 
 
 def wait_rolled(site: Site, namespec: str, job: str = "", state: str = "complete") -> str:
@@ -45,9 +41,7 @@ def listener_log(site: Site) -> str:
     return "".join(log.read_text() for log in sorted((site.folder / "logs").glob("roll-stderr*")))
 
 
-def test_a_changed_section_is_rolled_by_itself_and_nothing_else(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_changed_section_is_rolled_by_itself_and_nothing_else(make_site: MakeSite) -> None:
     web = Program("web", workers=2, boot_secs=0.3, roll=AUTO)
     site = make_site(
         web,
@@ -56,14 +50,11 @@ def test_a_changed_section_is_rolled_by_itself_and_nothing_else(
         Program("none", workers=1),
     )
     pids = {name: site.pid(name) for name in ("auto", "manual", "none")}
-    with site.load("web", rate=50) as load:
+    with steady(load := site.load("web")):
         for program in (web, site.programs["manual"], site.programs["none"]):
             site.write(replace(program, environment={"COLOUR": "green"}))
         wait_rolled(site, "web")
-        seen = len(load.so_far().requests)
-        wait_until(lambda: len(load.so_far().requests) > seen + 25, 15, "requests go on")
-        summary = load.stop()
-    assert not summary.failed, summary
+    assert not load.so_far().failed, load.so_far()
     assert "COLOUR=green" in environment(site.pid("web"))
     settled_for(site)
     assert {name: site.pid(name) for name in pids} == pids
@@ -71,11 +62,11 @@ def test_a_changed_section_is_rolled_by_itself_and_nothing_else(
     status = site.ctl("rollstatus", "web").output
     assert "the listener, since its configuration has changed: environment" in status, status
     # What only the operator's update would apply is left for that.
-    assert sorted(site.rpc.supervisor.reloadConfig()[0][1]) == ["manual", "none"]
+    assert sorted(site.reread()[1]) == ["manual", "none"]
 
 
 def test_an_invalid_file_is_reported_once_and_rolls_nothing_until_it_is_mended(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     web = Program("web", workers=1, roll=AUTO)
     site = make_site(web)
@@ -97,9 +88,7 @@ def test_an_invalid_file_is_reported_once_and_rolls_nothing_until_it_is_mended(
     assert "COLOUR=green" in environment(site.pid("web"))
 
 
-def test_what_has_failed_is_not_tried_again_until_it_changes(
-    make_site: Callable[..., Site],
-) -> None:
+def test_what_has_failed_is_not_tried_again_until_it_changes(make_site: MakeSite) -> None:
     web = Program("web", workers=1, roll=AUTO)
     site = make_site(web)
     pid, before = site.pid("web"), site.workers("web")
@@ -116,7 +105,7 @@ def test_what_has_failed_is_not_tried_again_until_it_changes(
     assert "COLOUR=green" in environment(site.pid("web"))
 
 
-def test_a_watched_release_link_rolls_the_workers(make_site: Callable[..., Site]) -> None:
+def test_a_watched_release_link_rolls_the_workers(make_site: MakeSite) -> None:
     site = make_site(Program("web", workers=2, boot_secs=0.2), start=False)
     site.write(replace(site.programs["web"], roll={**AUTO, "watch": str(site.current)}))
     site.start()
@@ -141,7 +130,7 @@ def test_a_watched_release_link_rolls_the_workers(make_site: Callable[..., Site]
     assert site.workers("web").children == after.children
 
 
-def test_a_changed_numprocs_starts_rolls_and_stops(make_site: Callable[..., Site]) -> None:
+def test_a_changed_numprocs_starts_rolls_and_stops(make_site: MakeSite) -> None:
     web = Program("web", workers=1, numprocs=2, roll=AUTO, section={"autostart": "true"})
     site = make_site(web)
     first, second = site.pid("web:web_00"), site.pid("web:web_01")
@@ -152,32 +141,23 @@ def test_a_changed_numprocs_starts_rolls_and_stops(make_site: Callable[..., Site
     assert site.pid("web:web_00") != first and site.pid("web:web_01") != second
     for name in site.programs["web"].processes:
         assert "COLOUR=green" in environment(site.pid(name))
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
+    assert site.reread() == [[], [], []]
     kept = {name: site.pid(name) for name in ("web:web_00", "web:web_01")}
     site.write(replace(web, numprocs=2, environment={"COLOUR": "green"}))
     wait_until(
-        lambda: (
-            sorted(
-                one["name"]
-                for one in site.rpc.supervisor.getAllProcessInfo()
-                if one["group"] == "web"
-            )
-            == ["web_00", "web_01"]
-        ),
-        30,
-        "the dropped process is gone",
+        lambda: sorted(site.names("web")) == ["web_00", "web_01"], 30, "the dropped one is gone"
     )
     assert {name: site.pid(name) for name in kept} == kept
-    assert site.rpc.supervisor.reloadConfig() == [[[], [], []]]
+    assert site.reread() == [[], [], []]
 
 
-def test_only_live_keys_take_no_rollout(make_site: Callable[..., Site]) -> None:
+def test_only_live_keys_take_no_rollout(make_site: MakeSite) -> None:
     web = Program("web", workers=1, roll=AUTO)
     site = make_site(web)
     pid, before = site.pid("web"), site.workers("web")
     site.write(replace(web, section={"stopwaitsecs": "17", "startretries": "9"}))
     wait_until(
-        lambda: site.rpc.supervisor.reloadConfig() == [[[], [], []]],
+        lambda: site.reread() == [[], [], []],
         20,
         "the changes are heeded",
         0.3,
@@ -186,7 +166,7 @@ def test_only_live_keys_take_no_rollout(make_site: Callable[..., Site]) -> None:
     assert site.rollout("web") == {}
 
 
-def test_a_change_made_while_no_listener_ran_is_noticed(make_site: Callable[..., Site]) -> None:
+def test_a_change_made_while_no_listener_ran_is_noticed(make_site: MakeSite) -> None:
     web = Program("web", workers=1, roll=AUTO)
     site = make_site(web)
     settled_for(site)
@@ -197,9 +177,7 @@ def test_a_change_made_while_no_listener_ran_is_noticed(make_site: Callable[...,
     assert "COLOUR=green" in environment(site.pid("web"))
 
 
-def test_rollupdate_does_for_roll_programs_what_update_does(
-    make_site: Callable[..., Site],
-) -> None:
+def test_rollupdate_does_for_roll_programs_what_update_does(make_site: MakeSite) -> None:
     web = Program("web", workers=1, roll={})
     gone = Program("gone", workers=1, roll={})
     site = make_site(
@@ -207,7 +185,7 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
         Program("same", workers=1, roll={}),
         gone,
         Program("plain", workers=1),
-        supervisor=supervisor_venv("4.2.5"),
+        supervisor="4.2.5",
     )
     ran = site.ctl("rollupdate")
     assert (ran.status, ran.output.strip().splitlines()[-1]) == (0, "no changes"), ran.output
@@ -216,23 +194,12 @@ def test_rollupdate_does_for_roll_programs_what_update_does(
     site.write(replace(site.programs["plain"], environment={"COLOUR": "green"}))
     site.write(Program("new", workers=1, roll={}, section={"autostart": "true"}))
     (site.folder / "conf.d" / "gone.conf").unlink()
-    ran = site.ctl("rollupdate")
-    assert ran.status == 0, ran.output
-    assert "web: complete" in ran.output
-    assert "supervisorctl update plain" in ran.output
+    site.ctl_start("rollupdate").ends(0, "web: complete", "supervisorctl update plain")
     assert "COLOUR=green" in environment(site.pid("web"))
     assert (site.pid("same"), site.pid("plain")) == (same, plain)
     site.wait_ready("new", 1)
-    wait_until(
-        lambda: "gone" not in {one["group"] for one in site.rpc.supervisor.getAllProcessInfo()},
-        20,
-        "it is gone",
-    )
+    wait_until(lambda: not site.names("gone"), 20, "it is gone")
     site.write_conf("broken", "[program:broken]\n")
-    ran = site.ctl("rollupdate")
-    assert ran.status == 1
-    assert "program:broken" in ran.output
+    site.ctl_start("rollupdate").ends(1, "program:broken")
     (site.folder / "conf.d" / "broken.conf").unlink()
-    ran = site.ctl("rollupdate", "nobody")
-    assert ran.status == 1
-    assert "nobody: no such program" in ran.output
+    site.ctl_start("rollupdate", "nobody").ends(1, "nobody: no such program")

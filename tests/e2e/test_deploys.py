@@ -7,10 +7,9 @@ import os
 import signal
 import sysconfig
 import venv
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.harness import Program, Site, wait_until
+from tests.harness import MakeSite, Program, Site, steady, wait_until
 
 NO_CHDIR = "del chdir"
 
@@ -38,9 +37,7 @@ def _shown(site: Site, name: str, release: str) -> None:
     wait_until(shown, 20, f"the workers of {name} are shown with {release}")
 
 
-def test_a_link_in_directory_and_command_takes_another_arbiter(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_link_in_directory_and_command_takes_another_arbiter(make_site: MakeSite) -> None:
     site = make_site(start=False)
     _environment(site.folder / "releases" / "v1")
     site.write(
@@ -52,38 +49,30 @@ def test_a_link_in_directory_and_command_takes_another_arbiter(
         )
     )
     site.start()
-    old, before = site.pid("web"), site.workers("web")
     _release(site, "v2")
     site.deploy("v2")
     why = f"directory={site.current} now leads to {site.folder}/releases/v2"
-    ran = site.ctl("rollrestart", "--dry-run", "web")
-    assert "would replace the arbiter and its 2 workers" in ran.output
-    assert why in ran.output.replace("\n", " ")
-    ran = site.ctl("rollrestart", "--strategy=workers", "web")
-    assert ran.status == 1
-    assert why in ran.output
-    assert "use --strategy arbiter" in ran.output
-    assert (site.pid("web"), site.workers("web").children) == (old, before.children)
-    with site.load("web", rate=30) as load:
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 0, ran.output
-        assert why in ran.output
+    with site.untouched():
+        output = site.roll("web", "--dry-run")
+        assert "would replace the arbiter and its 2 workers" in output
+        assert why in output.replace("\n", " ")
+        output = site.roll("web", "--strategy=workers", status=1)
+        assert why in output
+        assert "use --strategy arbiter" in output
+    with site.unharmed(replaced=2, same_arbiter=False) as (load, _, _):
+        assert why in site.roll("web")
         wait_until(lambda: load.answered_by("v2") > 5, 15, "the new release answers")
         _shown(site, "web", "v2")
         # One that cannot be loaded is found out, and what runs is not taken for it.
         _release(site, "v3", boot="raise")
         site.deploy("v3")
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 1, ran.output
-        assert "release v3 lacks a module" in ran.output
+        assert "release v3 lacks a module" in site.roll("web", status=1)
         _shown(site, "web", "v2")
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert "v3" not in summary.answered
+    assert "v3" not in load.so_far().answered
 
 
 def test_a_folder_in_anothers_place_takes_an_arbiter_and_an_upgrade_in_place_does_not(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     site = make_site(start=False)
     live = site.folder / "live"
@@ -102,33 +91,26 @@ def test_a_folder_in_anothers_place_takes_an_arbiter_and_an_upgrade_in_place_doe
         path = script / "venv" / "bin" / "gunicorn"
         path.write_text(f"#!{live}/venv/bin/python\n" + path.read_text().partition("\n")[2])
     site.start()
-    with site.load("web", rate=30) as load:
+    with steady(load := site.load("web", rate=30)):
         path = live / "venv" / "bin" / "gunicorn"
         path.with_suffix(".new").write_text(path.read_text() + "# another\n")
         path.with_suffix(".new").chmod(0o755)
         path.with_suffix(".new").replace(path)
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 0, ran.output
-        assert "web: rolling 2 workers" in ran.output
+        assert "web: rolling 2 workers" in site.roll("web")
         live.rename(site.folder / "old")
         (site.folder / "releases" / "v2").rename(live)
-        ran = site.ctl("rollrestart", "web")
-        assert ran.status == 0, ran.output
-        assert f"directory={live} is another folder now" in ran.output
+        assert f"directory={live} is another folder now" in site.roll("web")
         wait_until(lambda: load.answered_by("v2") > 5, 15, "the new release answers")
-        summary = load.stop()
-    assert not summary.failed, summary
+    assert not load.so_far().failed, load.so_far()
 
 
 def test_a_link_in_chdir_is_followed_by_fresh_workers_and_one_left_behind_fails(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     site = make_site(Program(workers=2))
     arbiter = site.pid("web")
-    site.add_release("v2")
     site.deploy("v2")
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")
     fresh = site.wait_ready("web", 2)
     assert site.pid("web") == arbiter
     assert {str(Path(f"/proc/{pid}/cwd").readlink()) for pid in fresh.children} == {
@@ -147,9 +129,6 @@ def test_a_link_in_chdir_is_followed_by_fresh_workers_and_one_left_behind_fails(
     wait_until(lambda: cwd.readlink().name == "v3", 15, "the fresh worker is in v3")
     site.deploy("v4")
     site.open_gate("v3")
-    assert rolling.wait(60).status == 1, rolling.output
-    assert "does not run what is deployed" in rolling.output
-    assert f"{site.folder}/releases/v4" in rolling.output
+    rolling.ends(1, "does not run what is deployed", f"{site.folder}/releases/v4")
     assert site.wait_ready("web", 2).children == fresh.children
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")

@@ -3,31 +3,27 @@ failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.harness import Program, Site
+from tests.harness import MakeSite, Program
 
 FIRST, SECOND = "web:web_00", "web:web_01"
 
 
-def test_a_group_is_rolled_one_process_after_the_other(make_site: Callable[..., Site]) -> None:
+def test_a_group_is_rolled_one_process_after_the_other(make_site: MakeSite) -> None:
     site = make_site(Program(numprocs=2))
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     before = {name: site.workers(name) for name in (FIRST, SECOND)}
     roll = site.ctl_start("rollrestart", "web:*")
     site.wait_booting(FIRST, 1)
     assert site.workers(SECOND).children == before[SECOND].children
     site.open_gate("v2")
-    ran = roll.wait()
-    assert ran.status == 0, ran.output
-    assert ran.output.index(f"{FIRST}: complete") < ran.output.index(f"{SECOND}: rolling")
-    assert "2 programs: 2 complete" in ran.output
+    output = roll.ends()
+    assert output.index(f"{FIRST}: complete") < output.index(f"{SECOND}: rolling")
+    assert "2 programs: 2 complete" in output
     for name, old in before.items():
         assert not site.wait_ready(name, 2).children & old.children
 
 
-def test_all_is_everything_that_can_be_rolled(make_site: Callable[..., Site]) -> None:
+def test_all_is_everything_that_can_be_rolled(make_site: MakeSite) -> None:
     site = make_site(Program("api"), Program("web", numprocs=2), start=False)
     site.write_conf("cat", "[program:cat]\ncommand=cat\nstartsecs=0\n")
     site.write_conf(
@@ -39,27 +35,23 @@ def test_all_is_everything_that_can_be_rolled(make_site: Callable[..., Site]) ->
     site.start()
     cat = site.pid("cat")
     before = {name: site.workers(name) for name in ("api", FIRST, SECOND)}
-    site.add_release("v2")
     site.deploy("v2")
-    ran = site.ctl("rollrestart", "all")
-    assert ran.status == 0, ran.output
+    output = site.roll("all")
     for name in ("cat", "tail", "tails"):
-        assert f"{name}: skipped: it is no Gunicorn program" in ran.output
-    assert "6 programs: 3 complete, 3 skipped" in ran.output
+        assert f"{name}: skipped: it is no Gunicorn program" in output
+    assert "6 programs: 3 complete, 3 skipped" in output
     for name, old in before.items():
         assert not site.wait_ready(name, 2).children & old.children
     assert site.pid("cat") == cat
 
 
-def test_none_is_rolled_after_one_that_failed(make_site: Callable[..., Site]) -> None:
+def test_none_is_rolled_after_one_that_failed(make_site: MakeSite) -> None:
     site = make_site(Program(numprocs=2))
     before = {name: site.workers(name) for name in (FIRST, SECOND)}
-    site.add_release("bad", boot="raise", boot_secs=0.3)
-    site.deploy("bad")
-    ran = site.ctl("rollrestart", "web:*")
-    assert ran.status == 1, ran.output
-    assert f"{SECOND}: skipped: not rolled, since {FIRST} failed before it" in ran.output
-    assert "2 programs: 1 failed, 1 skipped" in ran.output
+    site.deploy("bad", boot="raise", boot_secs=0.3)
+    output = site.roll("web:*", status=1)
+    assert f"{SECOND}: skipped: not rolled, since {FIRST} failed before it" in output
+    assert "2 programs: 1 failed, 1 skipped" in output
     for name, old in before.items():
         assert site.wait_ready(name, 2).children == old.children
     assert site.boots("web_01") == 2

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.harness import Load, Program, Site, free_port, wait_until
+from tests.harness import Load, MakeSite, Program, Site, free_port, wait_until
 
 BOOT_SECS = 1.5
 
 
 @pytest.fixture
-def slow_site(make_site: Callable[..., Site]) -> Site:
+def slow_site(make_site: MakeSite) -> Site:
     return make_site(
         Program(workers=2, boot_secs=BOOT_SECS, port=free_port(), hooks=False), roll=False
     )
@@ -55,7 +54,7 @@ def test_supervisors_restart_refuses_connections(slow_site: Site) -> None:
     assert all(request.start and request.end for request in summary.requests)
 
 
-def test_keep_alive_connections_are_used_again(make_site: Callable[..., Site]) -> None:
+def test_keep_alive_connections_are_used_again(make_site: MakeSite) -> None:
     site = make_site(
         Program(workers=2, worker_class="gthread", conf="threads = 8", hooks=False), roll=False
     )
@@ -66,9 +65,7 @@ def test_keep_alive_connections_are_used_again(make_site: Callable[..., Site]) -
     assert 3 <= summary.connections < 20, summary
 
 
-def test_a_request_lost_with_its_worker_is_recorded_and_not_sent_again(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_request_lost_with_its_worker_is_recorded_and_not_sent_again(make_site: MakeSite) -> None:
     site = make_site(Program(workers=1, hooks=False), roll=False)
     (worker,) = site.workers("web").ready
     with site.load("web", path="/slow?secs=1", rate=0.5) as load:

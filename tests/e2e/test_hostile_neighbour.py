@@ -7,15 +7,16 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Program, Site, wait_until
+from tests.harness import MakeSite, Program, Site, wait_until
+from tests.harness.venvs import CHECKOUT
 
-HOSTILE = Path(__file__).parents[1] / "harness" / "hostile.py"
+HOSTILE = CHECKOUT / "tests" / "harness" / "hostile.py"
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def log_size(site: Site) -> int:
 
 
 @pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
+def site(make_site: MakeSite) -> Site:
     return make_site(Program(workers=2))
 
 
@@ -54,23 +55,17 @@ def test_who_runs_no_program_cannot_write_and_whoever_can_stops_nothing(site: Si
         with neighbour(site, "garbage", 65534) as said:
             assert said == "PermissionError"
     before = log_size(site)
-    with site.load("web") as load, site.observe("web") as seen:
+    with site.unharmed(replaced=2):
         # A little more than what it has open: some of what is sent to it cannot be taken.
         opened = len(list(Path(f"/proc/{listener}/fd").iterdir()))
         limits = resource.prlimit(listener, resource.RLIMIT_NOFILE)
         resource.prlimit(listener, resource.RLIMIT_NOFILE, (opened + 30, limits[1]))
         with neighbour(site, "lingers") as said:
             assert said == "started"
-            ran = site.ctl("rollrestart", "web")
-            assert ran.status == 0, ran.output
+            site.roll("web")
         with neighbour(site, "garbage") as garbage, neighbour(site, "descriptors") as descriptors:
             assert garbage == descriptors == "started"
-            ran = site.ctl("rollrestart", "web")
-            assert ran.status == 0, ran.output
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert seen.min_ready == 2
-    assert len(site.wait_ready("web", 2).children) == 2
+            site.roll("web")
     assert site.listener_pid == listener
     assert log_size(site) < before + 100_000
 
@@ -90,19 +85,13 @@ def _a_fifo(path: Path) -> None:
 
 
 def test_a_path_that_is_lost_in_a_rollout_is_bound_anew(site: Site) -> None:
-    site.add_release("v2", boot_secs=1.0)
-    site.deploy("v2")
-    with site.load("web") as load, site.observe("web") as seen:
+    site.deploy("v2", boot_secs=1.0)
+    with site.unharmed(replaced=2):
         for lose in (_removed, _a_link, _a_fifo):
             roll = site.ctl_start("rollrestart", "web")
             site.wait_booting("web", 1)
             lose(directory(site))
-            ran = roll.wait()
-            assert ran.status == 0, ran.output
-        summary = load.stop()
-    assert not summary.failed, summary
-    assert seen.min_ready == 2
-    assert len(site.wait_ready("web", 2).children) == 2
+            roll.ends()
 
 
 def test_while_it_cannot_be_bound_rollstatus_says_why(site: Site) -> None:
@@ -111,5 +100,4 @@ def test_while_it_cannot_be_bound_rollstatus_says_why(site: Site) -> None:
     wait_until(lambda: why in site.ctl("rollstatus").output, 30, "rollstatus says why")
     directory(site).chmod(0o755)
     wait_until(lambda: why not in site.ctl("rollstatus").output, 30, "it is well again")
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")

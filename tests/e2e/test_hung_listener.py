@@ -6,18 +6,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 
-from tests.harness import Program, Site, wait_until
+from tests.harness import MakeSite, Program, wait_until
 
 WORKERS = 8
 # The hooks wait for a listener for 2 s in all; the rest is for a slow machine.
 LONGEST_START_SECS = 2 + 10
 
 
-def test_a_program_starts_beside_a_hung_listener_and_rolls_after_it(
-    make_site: Callable[..., Site],
-) -> None:
+def test_a_program_starts_beside_a_hung_listener_and_rolls_after_it(make_site: MakeSite) -> None:
     # Idle workers beat, and so say again that they are ready, twice in their timeout.
     site = make_site(Program(workers=WORKERS, conf="timeout = 4"), start=False)
     site.start_supervisord()
@@ -25,19 +22,14 @@ def test_a_program_starts_beside_a_hung_listener_and_rolls_after_it(
     os.kill(listener, signal.SIGSTOP)
     began = time.monotonic()
     assert site.ctl("start", "web").status == 0
-    before = site.wait_ready("web", WORKERS)
+    site.wait_ready("web", WORKERS)
     assert time.monotonic() - began < LONGEST_START_SECS
-    with site.load("web") as load:
+    with site.unharmed(replaced=WORKERS) as (load, _, before):
         wait_until(lambda: load.answered_by("v1") > 50, 15, "it serves")
-        site.add_release("v2")
         site.deploy("v2")
         roll = site.ctl_start("rollrestart", "web")
         wait_until(lambda: site.listener_pid == listener, 15, "supervisord has the old listener")
         assert site.workers("web").children == before.children
         os.kill(listener, signal.SIGCONT)
-        ran = roll.wait()
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert not summary.failed, summary
-    assert not site.wait_ready("web", WORKERS).children & before.children
+        roll.ends()
     assert site.listener_pid == listener

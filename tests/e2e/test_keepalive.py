@@ -8,15 +8,13 @@ import http.client
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tests.harness import Load, Program, Site, free_port, gunicorn_venv, wait_until
+from tests.harness import Load, MakeSite, Program, Site, free_port, steady, wait_until
 
-MakeSite = Callable[..., Site]
 UVICORN = "uvicorn_worker.UvicornWorker"
-PLAIN = ("sync", "gthread")
 #: Clients let an idle connection be when it is older; Gunicorn itself closes it after 2 s.
 TRUST_SECS = 1.5
 #: Longer than a worker serves on by our doing.
@@ -49,15 +47,41 @@ STOPS = {
 
 def program(name: str, conf: str = "", **options: Any) -> Program:
     worker_class, app, version, _ = PROGRAMS[name]
-    packages = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
     return Program(
         name=name,
         worker_class=worker_class,
         app=app,
-        gunicorn=gunicorn_venv(version, *(packages if worker_class not in PLAIN else ())),
+        gunicorn=version,
+        port=free_port(),
         conf=f"control_socket_disable = True\nthreads = {8 if 'gthread' in name else 1}\n{conf}",
         **options,
     )
+
+
+@contextmanager
+def none_lost(site: Site, connections: int) -> Iterator[None]:
+    """Every kind of request at each program, while the body runs; none of them fails."""
+    kept_alive = {"keep_alive": True, "connections": connections, "trust_secs": TRUST_SECS}
+    loads: dict[str, list[Load]] = {}
+    with ExitStack() as stack:
+        for name in site.programs:
+            some = [site.load(name, rate=connections, **kept_alive), site.load(name, rate=2)]
+            if PROGRAMS[name][3]:
+                some.append(site.load(name, rate=0.4, path=f"/slow?secs={LONG_SECS}", **kept_alive))
+            loads[name] = [stack.enter_context(load) for load in some]
+        wait_until(
+            lambda: all(load.answered_by("v1") for some in loads.values() for load in some),
+            30,
+            "every kind of request is answered",
+        )
+        yield
+        summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
+    assert not [
+        (name, str(summary))
+        for name, some in summaries.items()
+        for summary in some
+        if summary.failed
+    ]
 
 
 def term_oldest(site: Site, name: str) -> int:
@@ -88,89 +112,38 @@ def term_each(site: Site, names: list[str], kills: int) -> None:
 
 
 def test_workers_that_are_stopped_lose_no_request(make_site: MakeSite) -> None:
-    names = list(PROGRAMS)
-    site = make_site(*(program(name, workers=2, port=free_port()) for name in names), roll=False)
-    loads: dict[str, list[Load]] = {}
-    with ExitStack() as stack:
-        kept_alive = {"keep_alive": True, "connections": 16, "trust_secs": TRUST_SECS}
-        for name in names:
-            some = [site.load(name, rate=16, **kept_alive), site.load(name, rate=2)]
-            if PROGRAMS[name][3]:
-                some.append(site.load(name, rate=0.4, path=f"/slow?secs={LONG_SECS}", **kept_alive))
-            loads[name] = [stack.enter_context(load) for load in some]
-        wait_until(
-            lambda: all(load.answered_by("v1") for some in loads.values() for load in some),
-            20,
-            "every kind of request is answered",
-        )
-        term_each(site, names, kills=2)
-        summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
-    lost = {
-        name: [str(summary) for summary in some if summary.failed]
-        for name, some in summaries.items()
-    }
-    assert not {name: some for name, some in lost.items() if some}
+    site = make_site(*(program(name, workers=2) for name in PROGRAMS), roll=False)
+    with none_lost(site, connections=16):
+        term_each(site, list(PROGRAMS), kills=2)
 
 
 def test_arbiters_that_retire_lose_no_request(make_site: MakeSite) -> None:
     """Not a long one either, where ``graceful_timeout`` is shorter."""
     names = [name for some in RETIRING for name in some]
+    options = {"workers": 1, "roll": {"strategy": "arbiter"}}
     programs = [
-        program(
-            name,
-            "graceful_timeout = 2",
-            workers=1,
-            port=free_port(),
-            roll={"strategy": "arbiter"},
-            section=STOPS.get(name, {}),
-        )
+        program(name, "graceful_timeout = 2", section=STOPS.get(name, {}), **options)
         for name in names
     ]
     site = make_site(*programs, start=False).start(90)  # there are many
-    loads: dict[str, list[Load]] = {}
-    with ExitStack() as stack:
-        kept_alive = {"keep_alive": True, "connections": 8, "trust_secs": TRUST_SECS}
-        for name in names:
-            some = [site.load(name, rate=8, **kept_alive), site.load(name, rate=2)]
-            if PROGRAMS[name][3]:
-                some.append(site.load(name, rate=0.4, path=f"/slow?secs={LONG_SECS}", **kept_alive))
-            loads[name] = [stack.enter_context(load) for load in some]
-        wait_until(
-            lambda: all(load.answered_by("v1") for some in loads.values() for load in some),
-            30,
-            "every kind of request is answered",
-        )
+    with none_lost(site, connections=8):
         for side_by_side in RETIRING:
-            commands = {name: site.ctl_start("rollrestart", name) for name in side_by_side}
-            for name, command in commands.items():
-                ran = command.wait(120)
-                assert ran.status == 0, (name, ran.output)
-        summaries = {name: [load.stop() for load in some] for name, some in loads.items()}
-    lost = {
-        name: [str(summary) for summary in some if summary.failed]
-        for name, some in summaries.items()
-    }
-    assert not {name: some for name, some in lost.items() if some}
+            commands = [site.ctl_start("rollrestart", name) for name in side_by_side]
+            for command in commands:
+                command.ends(deadline_secs=120)
 
 
 def test_connections_wait_for_the_successor_of_a_single_worker(make_site: MakeSite) -> None:
-    site = make_site(program("gthread23", workers=1, port=free_port()), roll=False)
-    with site.load("gthread23", rate=30) as load:
-        wait_until(lambda: load.answered_by("v1") > 25, 10, "requests are answered")
+    site = make_site(program("gthread23", workers=1), roll=False)
+    with steady(load := site.load("gthread23", rate=30), after=0):
         term_each(site, ["gthread23"], kills=2)
-        summary = load.stop()
-    assert not summary.failed, summary
+    assert not load.so_far().failed, load.so_far()
 
 
 def test_a_program_that_is_stopped_is_gone_at_once(make_site: MakeSite) -> None:
     """Its workers' clients cannot reconnect anywhere, so that nobody waits for them."""
-    site = make_site(
-        *(
-            program(name, "keepalive = 60", workers=1, port=free_port())
-            for name in ("uvicorn", "gthread23")
-        ),
-        roll=False,
-    )
+    programs = [program(name, "keepalive = 60", workers=1) for name in ("uvicorn", "gthread23")]
+    site = make_site(*programs, roll=False)
     for name in site.programs:
         idle = http.client.HTTPConnection("127.0.0.1", int(site.address(name)))
         idle.request("GET", "/")

@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.harness import Program, Site, patience, wait_until
+from tests.harness import MakeSite, Program, Site, patience, steady, wait_until
 
 WORKERS = 3
 # A configuration that starts helpers beside the workers: one forked, and one that is executed.
@@ -29,7 +29,7 @@ def when_ready(server):
 
 
 @pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
+def site(make_site: MakeSite) -> Site:
     program = Program(workers=WORKERS, worker_class="gthread")
     site = make_site(program, start=False)
     words(site).mkdir()
@@ -81,29 +81,24 @@ def settled(site: Site, workers: int = WORKERS) -> None:
 def test_nothing_is_heard_any_more_and_what_was_added_is_taken_back(
     site: Site, strategy: str, why: str
 ) -> None:
-    roll = ("rollrestart", f"--strategy={strategy}", "--max-surge=1")
+    options = (f"--strategy={strategy}", "--max-surge=1")
     arbiter, before = site.pid("web"), site.workers("web").children
-    with site.load("web") as load, site.observe_all("web") as seen:
+    with steady(load := site.load("web")), site.observe_all("web") as seen:
         site.deploy("v2")
         with nothing_heard(site):
-            ran = site.ctl(*roll, "--ready-timeout=3", "web")
-            assert ran.status == 1, ran.output
-            assert f"FAILING: {why}" in re.sub(r"\d{2,}", "N", ran.output)
+            output = site.roll("web", *options, "--ready-timeout=3", status=1)
+            assert why in re.sub(r"\d{2,}", "N", output)
             settled(site)
-            begun = site.ctl_start(*roll, "--ready-timeout=60", "web")
+            begun = site.ctl_start("rollrestart", *options, "--ready-timeout=60", "web")
             wait_until(lambda: processes(site) > 1 + WORKERS, 30, "one more runs")
             assert site.ctl("rollabort", "web").status == 0
-            ran = begun.wait()
-            assert ran.status == 1, ran.output
-            assert "aborted" in ran.output
+            begun.ends(1, "aborted")
             settled(site)
         wait_until(lambda: site.arbiters("web") == [arbiter], 30, "one arbiter runs")
         assert site.workers("web").children == before
         seen_most = seen.max_children
-        ran = site.ctl(*roll, f"--ready-timeout={30 * patience():.0f}", "web")
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert not summary.failed, summary
+        site.roll("web", *options, f"--ready-timeout={30 * patience():.0f}")
+    assert not load.so_far().failed, load.so_far()
     assert seen_most <= WORKERS + 1
     assert seen.min_ready >= WORKERS
     assert not site.wait_ready("web", WORKERS).children & before
@@ -111,15 +106,13 @@ def test_nothing_is_heard_any_more_and_what_was_added_is_taken_back(
 
 def test_a_count_that_nobody_heard_is_known_at_the_next_rollout(site: Site) -> None:
     before = site.workers("web").children
-    listener = site.listener_pid
-    os.kill(listener, signal.SIGKILL)
+    listener = site.kill_listener()
     os.kill(site.pid("web"), signal.SIGTTOU)
     settled(site, WORKERS - 1)
     site.wait_listener(other_than=listener)
     site.deploy("v2")
-    ran = site.ctl("rollrestart", f"--ready-timeout={30 * patience():.0f}", "web")
-    assert ran.status == 0, ran.output
-    assert f"{WORKERS - 1} workers replaced" in ran.output
+    output = site.roll("web", f"--ready-timeout={30 * patience():.0f}")
+    assert f"{WORKERS - 1} workers replaced" in output
     assert not site.wait_ready("web", WORKERS - 1).children & before
 
 
@@ -127,9 +120,8 @@ def test_a_listener_that_hung_for_longer_than_a_boot_may_take_fails_no_good_rele
     site: Site,
 ) -> None:
     site.add_release("gated", boot="gate")
-    before = site.workers("web").children
     timeout = 3 * patience()
-    with site.load("web") as load, site.observe("web") as seen:
+    with site.unharmed(replaced=WORKERS):
         site.deploy("gated")
         roll = site.ctl_start("rollrestart", f"--ready-timeout={timeout:.1f}", "web")
         site.wait_booting("web", 1)
@@ -140,15 +132,10 @@ def test_a_listener_that_hung_for_longer_than_a_boot_may_take_fails_no_good_rele
         until = time.monotonic() + timeout + 2
         wait_until(lambda: time.monotonic() > until, timeout + 30, "the boot would be late")
         os.kill(listener, signal.SIGCONT)
-        ran = roll.wait()
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready >= WORKERS
-    assert not site.wait_ready("web", WORKERS).children & before
+        roll.ends()
 
 
-def test_helpers_of_an_arbiter_are_not_taken_for_workers(make_site: Callable[..., Site]) -> None:
+def test_helpers_of_an_arbiter_are_not_taken_for_workers(make_site: MakeSite) -> None:
     site = make_site(Program(workers=2, conf=HELPERS, roll={"min_ready_secs": "1"}), start=False)
     site.start_supervisord()
     site.wait_listener()
@@ -158,14 +145,10 @@ def test_helpers_of_an_arbiter_are_not_taken_for_workers(make_site: Callable[...
     before = site.workers("web")
     helpers = before.children - before.ready
     assert len(helpers) == 2
-    site.add_release("v2", boot="hang")
-    site.deploy("v2")
-    ran = site.ctl("rollrestart", "--ready-timeout=3", "web")
-    assert ran.status == 1, ran.output
-    assert "was not ready within 3 s" in ran.output
+    site.deploy("v2", boot="hang")
+    output = site.roll("web", "--ready-timeout=3", status=1)
+    assert "was not ready within 3 s" in output
     wait_until(lambda: site.workers("web").children == before.children, 30, "all is as before")
-    site.add_release("v3")
     site.deploy("v3")
-    ran = site.ctl("rollrestart", f"--ready-timeout={30 * patience():.0f}", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web", f"--ready-timeout={30 * patience():.0f}")
     assert site.workers("web").children >= helpers

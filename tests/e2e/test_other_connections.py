@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.harness import Inet, Program, Site, free_port
+from tests.harness import Inet, MakeSite, Program, free_port
 
 WORKERS = 2
 
 
-def test_all_commands_over_http_with_a_password(make_site: Callable[..., Site]) -> None:
+def test_all_commands_over_http_with_a_password(make_site: MakeSite) -> None:
     inet = Inet(free_port())
     site = make_site(Program(workers=WORKERS), inet=inet)
     before = site.workers("web")
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     server = ("-s", inet.url)
     login = (*server, "-u", inet.username, "-p", inet.password)
 
@@ -27,12 +24,8 @@ def test_all_commands_over_http_with_a_password(make_site: Callable[..., Site]) 
     assert "progressing" in site.ctl(*login, "rollstatus").output
     assert site.ctl(*login, "rollabort", "web").status == 0
     site.open_gate("v2")
-    ran = roll.wait()
-    assert ran.status == 1, ran.output
-    assert "aborted" in ran.output
+    roll.ends(1, "aborted")
 
-    ran = site.ctl(*login, "rollrestart", "web")
-    assert ran.status == 0, ran.output
-    assert f"complete: {WORKERS} workers replaced" in ran.output
+    site.ctl_start(*login, "rollrestart", "web").ends()
     assert "web: complete" in site.ctl(*login, "rollstatus", "web").output
     assert not site.wait_ready("web", WORKERS).children & before.children

@@ -4,40 +4,33 @@ different programs are rolled at the same time."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from tests.harness import Program, Site
+from tests.harness import MakeSite, Program
 
 
-def test_the_second_rollout_of_a_program_is_refused(make_site: Callable[..., Site]) -> None:
+def test_the_second_rollout_of_a_program_is_refused(make_site: MakeSite) -> None:
     site = make_site(Program())
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
-    first = site.ctl_start("rollrestart", "web")
-    held = site.wait_booting("web", 1)
-    second = site.ctl("rollrestart", "web")
-    assert second.status == 1
-    assert "refused" in second.output
-    assert re.search(
-        rf"for \d+ s, by supervisorctl rollrestart \(.*pid {first.pid}\)", second.output
-    ), second.output
-    assert site.workers("web").children == held.children
-    site.open_gate("v2")
-    ran = first.wait()
-    assert ran.status == 0, ran.output
+    site.deploy("v2", boot="gate")
+    with site.unharmed(replaced=2):
+        first = site.ctl_start("rollrestart", "web")
+        held = site.wait_booting("web", 1)
+        output = site.roll("web", status=1)
+        by = rf"for \d+ s, by supervisorctl rollrestart \(.*pid {first.pid}\)"
+        assert re.search(by, output), output
+        assert site.workers("web").children == held.children
+        site.open_gate("v2")
+        first.ends()
     assert site.boots("web") == 4
 
 
-def test_two_programs_are_rolled_at_once(make_site: Callable[..., Site]) -> None:
+def test_two_programs_are_rolled_at_once(make_site: MakeSite) -> None:
     site = make_site(Program("web"), Program("api"))
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     before = {name: site.workers(name) for name in ("web", "api")}
     rolls = {name: site.ctl_start("rollrestart", name) for name in before}
     for name in rolls:
         site.wait_booting(name, 1)
     site.open_gate("v2")
     for name, roll in rolls.items():
-        ran = roll.wait()
-        assert ran.status == 0, ran.output
+        roll.ends()
         assert not site.wait_ready(name, 2).children & before[name].children

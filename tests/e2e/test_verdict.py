@@ -7,40 +7,27 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.harness import Program, Sample, Site, unharmed, wait_until
+from tests.harness import MakeSite, Program, Sample, Site, wait_until
 
 WORKERS = 3
 
-# Added to an application: its first boot goes well, every later one fails.
-_ONLY_ONCE = """
-from pathlib import Path
-_booted = Path(__file__).resolve().parent / "booted"
-if _booted.exists():
-    raise ImportError("this release boots only once")
-_booted.touch()
-"""
-
 
 @pytest.fixture
-def site(make_site: Callable[..., Site]) -> Site:
+def site(make_site: MakeSite) -> Site:
     site = make_site(Program(workers=WORKERS, boot_secs=0.3))
-    plain = site.add_release("v2") / "plain.py"
-    plain.write_text(plain.read_text() + _ONLY_ONCE)
-    site.deploy("v2")
+    site.deploy("v2", boot="once")
     return site
 
 
 def test_it_is_told_until_a_rollout_completes(site: Site) -> None:
-    before, arbiter = site.workers("web"), site.pid("web")
+    before = site.workers("web")
     began = int(time.time())
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 1, ran.output
-    assert "ImportError: this release boots only once" in ran.output
-    assert f"{WORKERS - 1} outdated, 1 fresh" in ran.output
+    output = site.roll("web", status=1)
+    assert "ImportError: this release boots only once" in output
+    assert f"{WORKERS - 1} outdated, 1 fresh" in output
     after = site.wait_ready("web", WORKERS)
     assert len(after.children & before.children) == WORKERS - 1
 
@@ -52,23 +39,17 @@ def test_it_is_told_until_a_rollout_completes(site: Site) -> None:
     (line,) = [line for line in site.ctl("rollstatus").output.splitlines() if "web" in line]
     assert re.match(rf"web +failed +.* ago +1/{WORKERS} +{WORKERS}/{WORKERS} +\S", line), line
 
-    listener = site.listener_pid
-    os.kill(listener, signal.SIGKILL)
-    site.wait_listener(other_than=listener)
+    site.restart_listener()
     again = site.ctl("rollstatus", "web").output
     _assert_told(again, before, after)
     assert _timeless(again) == _timeless(verdict)
     assert site.workers("web").children == after.children
 
-    site.add_release("mended")
     site.deploy("mended")
-    with unharmed(site, replaced=WORKERS):
-        ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
-    assert f"complete: {WORKERS} workers replaced" in ran.output
-    mended = site.wait_ready("web", WORKERS)
-    assert not mended.children & (before.children | after.children)
-    assert site.pid("web") == arbiter
+    with site.unharmed(replaced=WORKERS):
+        site.roll("web")
+    mended = site.workers("web")
+    assert not mended.children & before.children
     verdict = site.ctl("rollstatus", "web").output
     assert verdict.startswith("web: complete\n"), verdict
     assert _pids(verdict, "fresh") == mended.children
@@ -77,9 +58,8 @@ def test_it_is_told_until_a_rollout_completes(site: Site) -> None:
 
 def test_it_follows_the_workers_that_come_and_go(site: Site) -> None:
     before = site.workers("web")
-    assert site.ctl("rollrestart", "web").status == 1
+    site.roll("web", status=1)
     after = site.wait_ready("web", WORKERS)
-    site.add_release("v3")
     site.deploy("v3")
     victim = min(after.children & before.children)
     os.kill(victim, signal.SIGKILL)

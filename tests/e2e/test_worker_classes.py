@@ -7,13 +7,13 @@ The programs of one site are rolled side by side, one for each class of one Guni
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
 
-from tests.harness import Load, Program, Ran, Site, gunicorn_venv, patience, wait_until
+from tests.harness import Load, MakeSite, Program, Ran, Site, patience, wait_until
 
 WORKERS = 2
 STARTUP_SECS = 1.0
@@ -39,13 +39,9 @@ EXISTING = {
     "23.0.0": [*WSGI, *NATIVE, "uvicorn"],
     "27.0.1": [*WSGI, *NATIVE, "asgi", "uvicorn"],
 }
-MakeSite = Callable[..., Site]
 
 
 def programs(version: str, names: list[str]) -> list[Program]:
-    # Gunicorn itself has gevent need packaging from 26 on.
-    packages = ["gevent", "packaging", "tornado", "uvicorn"]
-    gunicorn = gunicorn_venv(version, *packages, *["uvicorn-worker"] * ("uvicorn" in names))
     classes = WSGI | NATIVE | ASGI
     return [
         Program(
@@ -53,18 +49,13 @@ def programs(version: str, names: list[str]) -> list[Program]:
             worker_class=classes[name][0],
             app=classes[name][1],
             workers=WORKERS,
-            gunicorn=gunicorn,
+            gunicorn=version,
             # Gunicorn's control socket is one for a user, not for a program.
             conf="threads = 4" if name == "gthread" else "control_socket_disable = True",
             roll={"health": "/_status"},
         )
         for name in names
     ]
-
-
-def stop_all(site: Site) -> None:
-    """Let all programs stop at once; supervisord's own shutdown stops one after another."""
-    site.rpc.supervisor.stopAllProcesses(False)
 
 
 def add_release(site: Site, name: str, *, status: int = 200, **lifespan: object) -> None:
@@ -110,7 +101,6 @@ def test_each_class_is_rolled_and_a_sick_release_answers_nobody(
     assert not {name: str(one) for name, one in summaries.items() if one.failed}
     for name, one in summaries.items():
         assert one.answered.keys() == {"v1", "v2"}, (name, str(one))
-    stop_all(site)
 
 
 def test_a_lifespan_start_up_that_fails_fails_the_rollout_with_its_message(
@@ -145,4 +135,3 @@ def test_a_lifespan_start_up_that_fails_fails_the_rollout_with_its_message(
     assert {name: site.pid(name) for name in names} == arbiters
     assert not {name: str(one) for name, one in summaries.items() if one.failed}
     assert all(one.answered.keys() == {"v1", "without"} for one in summaries.values())
-    stop_all(site)

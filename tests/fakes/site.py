@@ -16,7 +16,6 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from signal import Signals
 from typing import Any
 
@@ -33,7 +32,6 @@ from tests.fakes.answer import PretendAnswer
 from tests.fakes.process_table import TICKS, PretendSides, PretendTable, Process
 from tests.fakes.program import BOOT, PIDS, SUPERVISORD_PID, Program, close
 from tests.fakes.supervisord import EPOCH, PretendSupervisord
-from tests.harness.waiting import wait_until
 
 __all__ = [
     "BOOT",
@@ -42,7 +40,6 @@ __all__ = [
     "Killed",
     "Program",
     "Site",
-    "open_descriptors",
     "ready_site",
     "saved",
     "site_with",
@@ -365,12 +362,3 @@ def ready_site(
 def saved(site: Site) -> dict[str, object]:
     """What a listener that started now would be given."""
     return json.loads(site.supervisord.mailbox.state)  # type: ignore[no-any-return]
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def assert_none_left_open(before: int) -> None:
-    """No more descriptors are open than ``before``; the listener closes some in a thread."""
-    wait_until(lambda: open_descriptors() <= before, 30, f"no more than {before} are open")

@@ -25,6 +25,10 @@ from supervisor_roll.wire.successor import Reread
 AUTO = {"auto": "true"}
 SETTLE_SECS = 2.0
 STEP_SECS = 0.5
+RED, GREEN = 'COLOUR="red"', 'COLOUR="green"'
+CHANGED = "its configuration has changed: environment"
+BROKEN = "numprocs=none\n"  # for us as for supervisord
+REFUSED = "startsecs=soon\n"  # for supervisord alone
 
 
 class Supervision:
@@ -165,3 +169,21 @@ def section(
 def said(turns: list[Operation]) -> list[tuple[str, ...]]:
     """The turns, short: kind and names."""
     return [(turn.kind, *turn.names) for turn in turns]
+
+
+def started(site: Supervision) -> Supervision:
+    """What runs is what is configured, and a listener has seen so."""
+    site.start()
+    assert site.settles() == []
+    site.rereads = 0
+    return site
+
+
+def many(
+    site: Supervision,
+    numprocs: int,
+    roll: dict[str, str] | None = AUTO,
+    process_name: str = "%(process_num)s",
+    **options: str,
+) -> None:
+    site.program("many", roll, numprocs=str(numprocs), process_name=process_name, **options)

@@ -12,8 +12,7 @@ from tests.harness.configuration import Inet, Program, free_port
 from tests.harness.connections import connected, refuses
 from tests.harness.load import Load, Request, Summary, steady
 from tests.harness.observe import ArbitersTable, Observer, Sample, WorkerTable
-from tests.harness.promise import unharmed
-from tests.harness.site import Site
+from tests.harness.site import MakeSite, Site
 from tests.harness.venvs import gunicorn_venv, supervisor_venv
 from tests.harness.waiting import patience, wait_until
 
@@ -22,6 +21,7 @@ __all__ = [
     "Command",
     "Inet",
     "Load",
+    "MakeSite",
     "Observer",
     "Program",
     "Ran",
@@ -37,6 +37,5 @@ __all__ = [
     "refuses",
     "steady",
     "supervisor_venv",
-    "unharmed",
     "wait_until",
 ]

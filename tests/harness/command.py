@@ -70,6 +70,14 @@ class Command:
         self._reader.join()
         return Ran(status, self.output)
 
+    def ends(self, status: int = 0, *says: str, deadline_secs: float = 90.0) -> str:
+        """Wait for its end, which must have that status; all that it has said, with ``says``."""
+        ran = self.wait(deadline_secs)
+        assert ran.status == status, ran.output
+        for text in says:
+            assert text in ran.output, ran.output
+        return ran.output
+
     def kill(self) -> None:
         """End it, if it has not ended."""
         if self._process.poll() is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.harness.connections import Address
+from tests.harness.venvs import gunicorn_venv
 
 _MAIN = """\
 [supervisord]
@@ -76,6 +77,7 @@ class Program:
     it is an ``[fcgi-program:NAME]``, and supervisord itself listens there for it.
     With ``numprocs`` there are processes ``NAME:NAME_00``, ``NAME:NAME_01`` and so on, on
     sockets of their own. A boot takes ``boot_secs``, unless the release itself says else.
+    ``gunicorn`` is a path or a version; without it, it is the one that the tests run with.
     """
 
     name: str = "web"
@@ -90,7 +92,7 @@ class Program:
     numprocs: int = 1
     conf: str = ""
     hooks: bool = True
-    gunicorn: Path = Path(sys.executable).parent / "gunicorn"
+    gunicorn: Path | str | None = None
     roll: Mapping[str, str] | None = None
     section: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +100,13 @@ class Program:
     def __post_init__(self) -> None:
         if self.numprocs > 1 and (self.port is not None or self.binds):
             raise ValueError("several processes cannot have one port: leave port out")
+
+    @property
+    def executable(self) -> Path:
+        """The ``gunicorn`` that it runs."""
+        if isinstance(self.gunicorn, str):
+            return gunicorn_venv(self.gunicorn)
+        return self.gunicorn or Path(sys.executable).parent / "gunicorn"
 
     @property
     def processes(self) -> list[str]:
@@ -136,7 +145,7 @@ class Program:
         said = ["fd://0"] if self.fcgi else [] if self.conf_binds else binds
         options = "".join(f" -b {one}" for one in said)
         keys = {
-            "command": f"{self.gunicorn} -c {folder}/{self.name}.conf.py{options} {self.app}",
+            "command": f"{self.executable} -c {folder}/{self.name}.conf.py{options} {self.app}",
             "process_name": process_name,
             "numprocs": str(self.numprocs),
             "stdout_logfile": f"{folder}/logs/{process_name}.log",

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 import time
 
 
@@ -42,7 +43,8 @@ def main(what: str, directory: str, user: int) -> None:
         for _ in range(3):
             one, other = lingering()
             socket.send_fds(sender, [b"READY=1\nAGE=1"], [one.fileno()])
-            one.close()
+            # Whose close is the last one waits: this one, if the listener was quicker.
+            threading.Thread(target=one.close, daemon=True).start()
             kept.append(other)
         print("started", flush=True)
         time.sleep(600)

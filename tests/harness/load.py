@@ -239,7 +239,7 @@ class Load:
 
 
 @contextmanager
-def steady(*loads: Load, before: int = 25, after: int = 50) -> Iterator[None]:
+def steady(*loads: Load, before: int = 5, after: int = 10) -> Iterator[None]:
     """Have ``loads`` run while the body does, and for so many requests before and after it.
 
     Then they are stopped: ``so_far`` says what became of all of them.

@@ -75,9 +75,8 @@ class WorkerTable:
 
     def sample(self) -> Sample:
         at = time.monotonic()
-        # The kernel's list of children may skip some while one of them exits,
-        # so those already known are looked at by themselves.
-        for pid in self._listed() | self._known.keys():
+        # Those already known are looked at by themselves.
+        for pid in children(self.arbiter_pid) | self._known.keys():
             started = _started(pid, self.arbiter_pid)
             known = self._known.get(pid)
             if started is None:
@@ -87,19 +86,21 @@ class WorkerTable:
         ready = frozenset(pid for pid, worker in self._known.items() if worker.look())
         return Sample(at, frozenset(self._known), ready)
 
-    def _listed(self) -> set[int]:
-        listed: set[int] = set()
+
+def children(pid: int) -> set[int]:
+    """The children of a process, of which the kernel may skip some while one of them exits."""
+    found: set[int] = set()
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found.update(map(int, (thread / "children").read_text().split()))
+    except FileNotFoundError:  # gone, or a kernel without CONFIG_PROC_CHILDREN
         try:
-            for thread in Path(f"/proc/{self.arbiter_pid}/task").iterdir():
-                listed.update(map(int, (thread / "children").read_text().split()))
-        except FileNotFoundError:  # gone, or a kernel without CONFIG_PROC_CHILDREN
-            try:
-                listed.update(c.pid for c in psutil.Process(self.arbiter_pid).children())
-            except psutil.NoSuchProcess:
-                pass
-        except ProcessLookupError:
+            found.update(one.pid for one in psutil.Process(pid).children())
+        except psutil.NoSuchProcess:
             pass
-        return listed
+    except ProcessLookupError:
+        pass
+    return found
 
 
 class _Worker:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.harness.waiting import patience
+from tests.harness.waiting import wait_until
 
 #: Every process of a site inherits this variable; its value is the site's folder.
 STAMP = "SUPERVISOR_ROLL_TEST_SITE"
@@ -47,12 +47,37 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def kill(processes: list[psutil.Process], deadline_secs: float = 5.0) -> None:
-    """KILL ``processes`` and wait for their ends. AssertionError if one outlives the deadline."""
-    for process in processes:
+def command_line(pid: int) -> list[bytes]:
+    """Its arguments; none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def environment(pid: int) -> list[str]:
+    """What the process was started with: ``NAME=VALUE``, each."""
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def kill_tree(pid: int) -> None:
+    """KILL a process and all that descend from it."""
+    root = psutil.Process(pid)
+    root.suspend()  # it starts nothing more
+    kill([root, *root.children(recursive=True)])
+
+
+def kill(found: list[psutil.Process], deadline_secs: float = 5.0) -> None:
+    """KILL these processes and wait for their ends. AssertionError if one outlives the deadline."""
+    for process in found:
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(processes, timeout=deadline_secs * patience())
-    assert not alive, f"still there {deadline_secs:g} s and more after KILL: {alive}"
+    # One whose parent is gone may stay a zombie for a while: it is dead all the same.
+    wait_until(
+        lambda: all(is_gone(process.pid) for process in found),
+        deadline_secs,
+        f"{found} are gone after KILL",
+        0.01,
+    )

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
-import time
 import xmlrpc.client
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from tests.harness import processes
 from tests.harness.command import Command, Ran
 from tests.harness.configuration import Inet, Program
-from tests.harness.load import Load
-from tests.harness.observe import ArbitersTable, Observer, Sample, WorkerTable
+from tests.harness.load import Load, steady
+from tests.harness.observe import ArbitersTable, Observer, Sample, WorkerTable, children
 from tests.harness.site_folder import SiteFolder
+from tests.harness.venvs import supervisor_venv
 from tests.harness.waiting import patience, wait_until
 
 _BIN = Path(sys.executable).parent
 
 
+class Meanwhile(NamedTuple):
+    """What looks on: the load, who counts the workers, and the workers that there were before."""
+
+    load: Load
+    seen: Observer
+    before: Sample
+
+
 class Site(SiteFolder):
     """``programs`` under a supervisord of their own, with our parts in it unless ``roll`` is False.
 
-    supervisord listens on a Unix socket, or instead of it where ``inet`` says. It is the one in
-    the folder ``supervisor``.
+    supervisord listens on a Unix socket, or instead of it where ``inet`` says. It is that of
+    version ``supervisor``, or the one that the tests run with.
     As a context manager it starts, stops, and removes its folder.
     """
 
@@ -39,10 +48,10 @@ class Site(SiteFolder):
         *programs: Program,
         roll: bool = True,
         inet: Inet | None = None,
-        supervisor: Path = _BIN,
+        supervisor: str | None = None,
     ) -> None:
         super().__init__(programs, roll, inet)
-        self._bin = supervisor
+        self._bin = supervisor_venv(supervisor) if supervisor else _BIN
         self._roll = roll
         self._inet = inet
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -55,12 +64,14 @@ class Site(SiteFolder):
         process is RUNNING, and all workers are ready."""
         self.start_supervisord()
         if self._roll:
-            self.wait_listener(deadline_secs=deadline_secs)
+            wait_until(lambda: self.listener_pid, deadline_secs, "our listener hears")
         self.start_programs()
         for program in self.programs.values():
             for namespec in program.processes:
                 self.wait_ready(namespec, program.workers, deadline_secs)
                 self.wait_state(namespec, "RUNNING", deadline_secs)
+        if self._roll:
+            self.wait_listener(deadline_secs=deadline_secs)
         return self
 
     def start_programs(self) -> None:
@@ -94,22 +105,16 @@ class Site(SiteFolder):
             )
         wait_until(self._answers, deadline_secs, "supervisord answers")
 
-    def stop(self, deadline_secs: float = 15.0) -> None:
-        """End supervisord as its operator would, then KILL whatever is left of the site."""
+    def stop(self) -> None:
+        """KILL all of the site: an operator's stop would take its time, and prove nothing."""
         for command in self._commands:
             command.kill()
         if self._daemon is not None:
-            if self._daemon.poll() is None:
-                self._daemon.terminate()
-            deadline = time.monotonic() + deadline_secs * patience()
-            while self._daemon.poll() is None and time.monotonic() < deadline:
-                self._nudge()
-                time.sleep(0.05)
-            if self._daemon.poll() is None:
-                self._daemon.kill()
-                self._daemon.wait()
+            self._daemon.kill()
+            self._daemon.wait()
             self._daemon = None
-        processes.kill(processes.stamped(str(self.folder)))
+        while left := processes.stamped(str(self.folder)):  # one that ends may just have forked
+            processes.kill(left)
 
     def __enter__(self) -> Site:
         return self.start()
@@ -149,6 +154,10 @@ class Site(SiteFolder):
         )
         return Ran(ran.returncode, ran.stdout)
 
+    def roll(self, name: str, *options: str, status: int = 0) -> str:
+        """Run ``supervisorctl rollrestart`` to its end, which must have that status; its output."""
+        return self.ctl_start("rollrestart", *options, name).ends(status)
+
     def ctl_start(self, *args: str) -> Command:
         """Start ``supervisorctl args`` and return at once."""
         self._commands.append(Command(self.ctl_command(*args)))
@@ -181,18 +190,24 @@ class Site(SiteFolder):
         )
         return self.listener_pid
 
-    def _nudge(self) -> None:
-        """Wake supervisord's loop, which else notices the end of a child up to 1 s later."""
-        if self._inet is not None:
-            family, address = socket.AF_INET, ("127.0.0.1", self._inet.port)
-        else:
-            family, address = socket.AF_UNIX, f"{self.folder}/run/supervisor.sock"
-        with socket.socket(family) as nudge:
-            nudge.settimeout(0.5)
-            try:
-                nudge.connect(address)
-            except OSError:
-                pass  # it has closed its server already
+    def kill_listener(self) -> int:
+        """KILL our listener; its pid."""
+        listener = self.listener_pid
+        os.kill(listener, signal.SIGKILL)
+        return listener
+
+    def restart_listener(self) -> int:
+        """KILL our listener, and wait for the next one; its pid."""
+        return self.wait_listener(other_than=self.kill_listener())
+
+    def reread(self) -> list[list[str]]:
+        """The groups that supervisord finds added, changed and removed in its configuration."""
+        return self.rpc.supervisor.reloadConfig()[0]
+
+    def names(self, group: str) -> list[str]:
+        """The processes that supervisord has in a group."""
+        infos = self.rpc.supervisor.getAllProcessInfo()
+        return [one["name"] for one in infos if one["group"] == group]
 
     def _answers(self) -> bool:
         assert self._daemon is not None
@@ -255,11 +270,11 @@ class Site(SiteFolder):
 
     def arbiters(self, name: str) -> list[int]:
         """The arbiters of a program, by what supervisord's children are: the successor, too."""
-        conf = f"{self.folder}/{name}.conf.py"
+        conf = f"{self.folder}/{name}.conf.py".encode()
         return [
-            one.pid
-            for one in psutil.Process(self.supervisord_pid).children()
-            if conf in _command_line(one)
+            pid
+            for pid in sorted(children(self.supervisord_pid))
+            if conf in processes.command_line(pid)
         ]
 
     def all_workers(self, name: str) -> Sample:
@@ -269,10 +284,12 @@ class Site(SiteFolder):
     def assert_alone(self, name: str) -> None:
         """A program's group has one process, and supervisord no child of it but that."""
         self.wait_state(name, "RUNNING")  # a promoted one may be STARTING for less than startsecs
-        found = [
-            one["name"] for one in self.rpc.supervisor.getAllProcessInfo() if one["group"] == name
-        ]
-        assert (found, self.arbiters(name)) == ([name], [self.pid(name)])
+        assert (self.names(name), self.arbiters(name)) == ([name], [self.pid(name)])
+
+    def assert_applied(self, name: str) -> None:
+        """supervisord has what it would have after a restart, and no more."""
+        self.assert_alone(name)
+        assert self.reread() == [[], [], []]
 
     def observe_all(self, name: str, every_secs: float = 0.05) -> Observer:
         """An observer of all the arbiters that a program ever has, as a context manager."""
@@ -282,9 +299,42 @@ class Site(SiteFolder):
         """Load on a process, not started yet; ``options`` are those of ``Load``."""
         return Load(self.address(namespec), **options)
 
+    @contextmanager
+    def unharmed(
+        self,
+        namespec: str = "web",
+        *,
+        least_ready: int | None = None,
+        replaced: int | None = None,
+        same_arbiter: bool = True,
+        **load: Any,
+    ) -> Iterator[Meanwhile]:
+        """Load on a process before, while and after the body runs, and in the end the promise: no
+        request has failed, never fewer than ``least_ready`` workers were ready (by default as
+        many as there were), and as many are there as before, ``replaced`` of them fresh (None:
+        whatever number), of the same arbiter, or else of another."""
+        arbiter, before = self.pid(namespec), self.workers(namespec)
+        observe = self.observe if same_arbiter else self.observe_all
+        with observe(namespec) as seen, steady(going := self.load(namespec, **load)):
+            yield Meanwhile(going, seen, before)
+        summary = going.so_far()
+        assert not summary.failed, summary
+        assert seen.min_ready >= (len(before.ready) if least_ready is None else least_ready)
+        after = self.wait_ready(namespec, len(before.children))
+        if replaced is not None:
+            assert len(after.children - before.children) == replaced
+        assert (self.pid(namespec) == arbiter) is same_arbiter
 
-def _command_line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []  # it has ended
+    @contextmanager
+    def untouched(self, name: str = "web") -> Iterator[Meanwhile]:
+        """All the while and in the end what serves is what was there, and no request fails."""
+        with self.unharmed(name, replaced=0) as meanwhile:
+            yield meanwhile
+        workers = meanwhile.before.children
+        assert {one.children for one in meanwhile.seen.samples} == {workers}
+        assert {one.ready for one in meanwhile.seen.samples} == {workers}
+        self.assert_alone(name)
+
+
+#: What the fixture ``make_site`` is.
+MakeSite = Callable[..., Site]

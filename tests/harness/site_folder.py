@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tests.harness.configuration import Inet, Program, main_conf
 from tests.harness.connections import Address
@@ -32,7 +33,6 @@ class SiteFolder:
             shutil.copy(CHECKOUT / "conf.d" / "roll.conf", self.folder / "conf.d")
         for program in programs:
             self.write(program)
-        self.add_release("v1")
         self.deploy("v1")
 
     def write(self, program: Program) -> None:
@@ -52,7 +52,8 @@ class SiteFolder:
         """Make the release ``name``, which is not deployed yet; its folder.
 
         ``boot`` is what its import does after its seconds: "ok", "hang" (for ever), "gate" (it
-        waits for ``open_gate``), or one of the ways to fail that apps/release.py knows.
+        waits for ``open_gate``), "once" (it fails from the second time on), or one of the
+        ways to fail that apps/release.py knows.
         ``status`` is what its health check answers.
         """
         folder = self.folder / "releases" / name
@@ -80,8 +81,13 @@ class SiteFolder:
         written.write_text(str(status))
         written.replace(written.with_suffix(""))
 
-    def deploy(self, name: str) -> None:
-        """Point the symlink ``current`` to release ``name``, at one stroke; no process is told."""
+    def deploy(self, name: str, **release: Any) -> None:
+        """Point the symlink ``current`` to release ``name``, at one stroke; no process is told.
+
+        It is made first if it is not there; ``release`` are the options of ``add_release``.
+        """
+        if not (self.folder / "releases" / name).exists():
+            self.add_release(name, **release)
         link = self.folder / "current.new"
         link.symlink_to(self.folder / "releases" / name)
         link.replace(self.current)

@@ -11,8 +11,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache"
 
 
-# What the worker classes of each Gunicorn need, as far as they are tested: one environment serves
-# all tests, since an installation takes longer than most of them.
+# What the worker classes of each Gunicorn need, as far as they are tested.
 _CLASSES = ("gevent", "packaging", "tornado", "uvicorn")
 PACKAGES = {
     "20.1.0": _CLASSES,
@@ -23,18 +22,14 @@ PACKAGES = {
 }
 
 
-def gunicorn_venv(version: str, *packages: str) -> Path:
-    """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks.
-
-    ``packages`` are what its worker class needs. pip finds versions of them for that Gunicorn.
-    """
-    there = PACKAGES.get(version, ())
-    missing = tuple(one for one in packages if one not in there)
+def gunicorn_venv(version: str) -> Path:
+    """The ``gunicorn`` of exactly ``version``, installed on first use; it can import our hooks, and
+    what its worker classes need, in versions that pip finds for that Gunicorn."""
     # Up to 20.1 Gunicorn imports pkg_resources, which setuptools had until 80;
     # from 80.9 on it warns.
     # In one command, or uvicorn-worker would get itself another Gunicorn.
-    installed = [f"gunicorn=={version}", "setuptools<80.9", *there, *missing]
-    return _venv("-".join(["gunicorn", version, *missing]), installed) / "gunicorn"
+    installed = [f"gunicorn=={version}", "setuptools<80.9", *PACKAGES.get(version, ())]
+    return _venv(f"gunicorn-{version}", installed) / "gunicorn"
 
 
 def supervisor_venv(version: str) -> Path:

@@ -20,14 +20,14 @@ def patience() -> float:
 
 def wait_until(
     condition: Callable[[], T | None],
-    deadline_secs: float,
-    what: str,
+    deadline_secs: float = 30.0,
+    what: str = "",
     every_secs: float = 0.05,
     not_yet: tuple[type[Exception], ...] = (),
 ) -> T:
     """The first true value of ``condition()``; exceptions that are ``not_yet`` count as none.
 
-    AssertionError, naming ``what`` and the last value, if there is none in time.
+    AssertionError, naming ``what`` or the condition, and the last value, if there is none in time.
     """
     began = time.monotonic()
     while True:
@@ -42,5 +42,5 @@ def wait_until(
             last = value
         secs = time.monotonic() - began
         if secs >= deadline_secs * patience():
-            raise AssertionError(f"not within {secs:.0f} s: {what} (last: {last!r})")
+            raise AssertionError(f"not within {secs:.0f} s: {what or condition!r} (last: {last!r})")
         time.sleep(every_secs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from tests.harness.made import made
 from tests.hooks.fake_listener import Site
 from tests.hooks.running_gunicorn import RunningGunicorn
 
@@ -14,15 +14,7 @@ from tests.hooks.running_gunicorn import RunningGunicorn
 @pytest.fixture
 def make_gunicorn() -> Iterator[Callable[..., RunningGunicorn]]:
     """Make one; it is not started."""
-    made: list[RunningGunicorn] = []
-
-    def make(*arguments: Any, **named: Any) -> RunningGunicorn:
-        made.append(RunningGunicorn(*arguments, **named))
-        return made[-1]
-
-    yield make
-    for gunicorn in made:
-        gunicorn.close()
+    yield from made(RunningGunicorn, RunningGunicorn.close)
 
 
 @pytest.fixture

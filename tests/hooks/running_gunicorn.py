@@ -15,6 +15,7 @@ from collections.abc import Callable
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.wire.datagram import ACK, SOCKET_VARIABLE, Message, decode
 from tests.harness.folders import new_folder
+from tests.harness.processes import kill_tree
 from tests.harness.waiting import patience
 
 DEADLINE_SECS = 40.0
@@ -164,13 +165,6 @@ class RunningGunicorn:
         for client in self._clients:
             client.close()
         if self._process is not None and self._process.poll() is None:
-            (self.directory / "wait").unlink(missing_ok=True)
-            self._process.terminate()
-            try:
-                self.hear_until(
-                    lambda: self._process is None or self._process.poll() is not None, "its end"
-                )
-            except AssertionError:
-                self._process.kill()
-                self._process.wait()
+            kill_tree(self._process.pid)
+            self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -20,7 +20,8 @@ from supervisor_roll.wire.datagram import (
     Message,
     encode,
 )
-from tests.hooks.test_channel import RawListener, open_descriptors
+from tests.harness.descriptors import open_descriptors
+from tests.hooks.raw_listener import RawListener
 
 ANSWER = encode(Message(ACK, {"SOCKETS": "x"}))
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.arbiter_rollouts import BIND, UNIX
-from tests.fakes.site import Site, assert_none_left_open, open_descriptors, ready_site
+from tests.fakes.site import Site, ready_site
+from tests.harness.descriptors import assert_none_left_open, open_descriptors
 
 
 @pytest.fixture

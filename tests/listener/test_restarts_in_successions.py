@@ -13,7 +13,8 @@ from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, UNREADY
 from supervisor_roll.wire.successor import NEEDS_ARBITER, Change, Reread
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, kept, kinds, what_it_is, why
-from tests.fakes.site import BOOT, Program, Site, open_descriptors, ready_site
+from tests.fakes.site import BOOT, Program, Site, ready_site
+from tests.harness.descriptors import open_descriptors
 
 FULL: dict[str, str] = {}
 GRADUAL = {"max_surge": "1"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from tests.harness import supervisor_venv
+from tests.harness.made import made
 from tests.rpc.succeeding import Succeeding
 from tests.rpc.supervised import DEAF_LISTENER, Supervised
 
@@ -27,15 +27,7 @@ def site() -> Iterator[Supervised]:
 @pytest.fixture
 def make_site() -> Iterator[Callable[..., Supervised]]:
     """Make one for a single test; it is not started."""
-    made: list[Supervised] = []
-
-    def make(*arguments: Any, **named: Any) -> Supervised:
-        made.append(Supervised(*arguments, **named))
-        return made[-1]
-
-    yield make
-    for supervised in made:
-        supervised.stop()
+    yield from made(Supervised, Supervised.stop)
 
 
 @pytest.fixture(params=["running", "4.2.5"])
@@ -49,12 +41,6 @@ def python(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def begin(python: str) -> Iterator[Callable[..., Succeeding]]:
     """Start a supervisord with these programs: ``begin(programs, listener="")``."""
-    made: list[Succeeding] = []
 
-    def make(programs: str, **options: Any) -> Succeeding:
-        made.append(Succeeding(programs, python, **options))
-        return made[-1].start()
-
-    yield make
-    for site in made:
-        site.stop()
+    for make in made(Succeeding, Succeeding.stop):
+        yield lambda programs, **options: make(programs, python, **options).start()  # noqa: B023

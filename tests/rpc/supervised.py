@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import socket
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from xmlrpc.client import Fault, ServerProxy
 
-import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
+from tests.harness.command import Command
 from tests.harness.folders import new_folder
-from tests.harness.processes import die_with_parent
+from tests.harness.processes import die_with_parent, kill_tree
 from tests.harness.waiting import patience, wait_until
 
 USER, PASSWORD = "operator", "secret"
@@ -52,7 +51,7 @@ _Got = TypeVar("_Got")
 
 def wait_for(condition: Callable[[], _Got], secs: float = 15.0) -> _Got:
     """What ``condition`` gives as soon as that is true; supervisord's errors count as not yet."""
-    return wait_until(condition, secs, repr(condition), not_yet=(OSError, HTTPException, Fault))
+    return wait_until(condition, secs, not_yet=(OSError, HTTPException, Fault))
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -114,12 +113,8 @@ class Supervised:
     def stop(self) -> None:
         """End it and its children at once: it would take its time, one program after the other."""
         if self.process is not None and self.process.poll() is None:
-            supervisord = psutil.Process(self.process.pid)
-            supervisord.suspend()
-            for process in [supervisord, *supervisord.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            self.process.wait(90)
+            kill_tree(self.process.pid)
+            self.process.wait()
         shutil.rmtree(self.folder)
 
     @property
@@ -212,6 +207,10 @@ class Supervised:
             check=False,
         )
         return done.returncode, done.stdout
+
+    def ctl_start(self, *arguments: str) -> Command:
+        """Start supervisorctl, and return at once."""
+        return Command(self.ctl_command(*arguments))
 
     def _configuration(self, listener: str, rpcinterface: str, roll: bool) -> str:
         text = f"""

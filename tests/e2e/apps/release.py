@@ -51,6 +51,10 @@ def _boot() -> None:
             print(f"release {NAME} hangs while it boots", file=sys.stderr, flush=True)
             while True:
                 time.sleep(60)
+        case "once" if not (_FOLDER / "booted").exists():
+            (_FOLDER / "booted").touch()
+        case "once":
+            raise ImportError("this release boots only once")
         case "raise":
             raise ImportError(f"release {NAME} lacks a module")
         case "syntax":

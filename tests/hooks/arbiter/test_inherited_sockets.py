@@ -20,7 +20,7 @@ from supervisor_roll.hooks.arbiter.inherited_sockets import (
     kept_from,
     listeners,
 )
-from tests.hooks.test_channel import open_descriptors
+from tests.harness.descriptors import open_descriptors
 
 
 class Server:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from supervisor_roll.wire.datagram import STARTING, STOPPING
+from tests.harness.certificate import PEM
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import (
     DEADLINE_SECS,
@@ -138,31 +138,9 @@ def test_a_name_is_the_address_that_it_stands_for(site: Site, version: str) -> N
 
 @ALL
 def test_tls_is_the_successors_own_on_the_same_socket(site: Site, version: str) -> None:
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=x",
-            "-keyout",
-            "key",
-            "-out",
-            "cert",
-            "-days",
-            "2",
-        ],
-        cwd=site.folder,
-        check=True,
-        capture_output=True,
-    )
+    (site.folder / "pem").write_text(PEM)
     (bind,) = binds_of(site, "tcp")
-    configuration = f"bind = {bind!r}\ncertfile = 'cert'\nkeyfile = 'key'\n{HOOKS}"
+    configuration = f"bind = {bind!r}\ncertfile = 'pem'\nkeyfile = 'pem'\n{HOOKS}"
     old = site.start(version, configuration).wait_ready()
     with Load([bind], tls=True) as load:
         successor = succeed(site, version, old, configuration)

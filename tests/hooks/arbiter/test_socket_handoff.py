@@ -82,7 +82,7 @@ def test_a_worker_hands_in_its_arbiters_sockets_when_it_is_asked(
     assert len(site.listener.said(READY, worker)) == 1  # and that was all
 
 
-@pytest.mark.parametrize("version", ["20.1.0", "23.0.0", "25.3.0", "27.0.1"])
+@pytest.mark.parametrize("version", ["20.1.0", "25.3.0", "27.0.1"])
 def test_a_gevent_worker_hands_in_what_it_was_forked_with(site: Site, version: str) -> None:
     """It takes the descriptors out of its arbiter's sockets, from Gunicorn 25 on.
 
@@ -94,7 +94,6 @@ def test_a_gevent_worker_hands_in_what_it_was_forked_with(site: Site, version: s
     gunicorn = site.start(
         version,
         f"bind = ['unix:http', {bind!r}]\nworker_class = 'gevent'\n{HOOKS}",
-        packages=["gevent", "packaging"],
     ).wait_ready()
     (worker,) = gunicorn.workers()
     assert last_said(site, LISTENING, worker).fields["FDS"].count("\n") == 1

@@ -36,9 +36,15 @@ WHYS: dict[str, Callable[[Site], object]] = {
         REFUSED="its rollout has ended"
     ),
     "the listener knows of no rollout": lambda site: site.listener.starting.update(SUCCESSOR="0"),
-    "the listener keeps no sockets": lambda site: site.listener.forget(),
     "descriptors came for": drop_one,
+    "the listener keeps no sockets": lambda site: site.listener.forget(),
 }
+#: What is wrong with its configuration or environment, and why it says that it ends.
+WRONG = [
+    ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
+    ("reuse_port = True\n", {}, "reuse_port is set"),
+    ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
+]
 
 
 @pytest.fixture
@@ -56,52 +62,40 @@ def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
 
 
 @ALL
-@pytest.mark.parametrize("why", WHYS)
 def test_why_it_ends_is_said_and_nothing_is_touched(
-    site: Site, version: str, serving: Gunicorn, why: str
+    site: Site, version: str, serving: Gunicorn
 ) -> None:
     inode = (site.folder / "http").stat().st_ino
-    WHYS[why](site)
-    successor = site.start(
-        version,
-        f"bind = ['unix:{site.folder}/http', '127.0.0.1:{free_port()}']\npidfile = 'pid'\n{HOOKS}",
-        successor_of=serving.pid,
-    )
-    assert successor.exit_status() == 1
-    assert "cannot start beside the arbiter that serves" in successor.log
-    assert why in successor.log
-    assert "Listening at" not in successor.log
-    assert_untouched(site, serving, inode)
+    binds = [f"unix:{site.folder}/http", f"127.0.0.1:{free_port()}"]
+    for why, bring_about in WHYS.items():
+        site.listener.starting.clear()
+        bring_about(site)
+        successor = site.start(
+            version, f"bind = {binds!r}\npidfile = 'pid'\n{HOOKS}", successor_of=serving.pid
+        )
+        assert successor.exit_status() == 1
+        assert "cannot start beside the arbiter that serves" in successor.log
+        assert why in successor.log
+        assert "Listening at" not in successor.log
+        assert_untouched(site, serving, inode)
 
 
 @ALL
-@pytest.mark.parametrize(
-    ("configuration", "environment", "why"),
-    [
-        ("", {SOCKET_VARIABLE: ""}, "there is no listener"),
-        ("reuse_port = True\n", {}, "reuse_port is set"),
-        ("raw_env = ['SUPERVISOR_ROLL_SUCCESSOR_OF=x']\n", {}, "'x' is no pid"),
-    ],
-)
 def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_be_shared(
-    site: Site,
-    version: str,
-    serving: Gunicorn,
-    configuration: str,
-    environment: dict[str, str],
-    why: str,
+    site: Site, version: str, serving: Gunicorn
 ) -> None:
     inode = (site.folder / "http").stat().st_ino
-    successor = site.start(
-        version,
-        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
-        successor_of=serving.pid,
-        environment=environment,
-    )
-    assert successor.exit_status() == 1
-    assert why in successor.log
-    assert "Traceback" not in successor.log
-    assert_untouched(site, serving, inode)
+    for configuration, environment, why in WRONG:
+        successor = site.start(
+            version,
+            f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
+            successor_of=serving.pid,
+            environment=environment,
+        )
+        assert successor.exit_status() == 1
+        assert why in successor.log
+        assert "Traceback" not in successor.log
+        assert_untouched(site, serving, inode)
 
 
 @pytest.mark.parametrize("version", VERSIONS[-1:])

@@ -15,7 +15,6 @@ from tests.harness import gunicorn_venv
 from tests.harness.processes import is_gone
 from tests.hooks.running_gunicorn import RunningGunicorn
 
-PACKAGES = ("gevent", "packaging", "tornado", "uvicorn", "uvicorn-worker")
 INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
 HEALTH = {"HEALTH": "/_status", "HEALTH_HOST": "www.example.org"}
 MakeGunicorn = Callable[..., RunningGunicorn]
@@ -103,7 +102,7 @@ CHECKED_FIRST = ["asgi", "uvicorn", "tornado"]
 @pytest.fixture(autouse=True)
 def python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Gunicorns be those that have these classes."""
-    gunicorn = gunicorn_venv("27.0.1", *PACKAGES)
+    gunicorn = gunicorn_venv("27.0.1")
     monkeypatch.setattr(sys, "executable", str(gunicorn.parent / "python"))
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.rollout.events import InstanceId
+from tests.harness.descriptors import open_descriptors
 from tests.harness.waiting import patience, wait_until
 
 DEADLINE_SECS = 30.0
@@ -78,10 +79,6 @@ def identity(table: ProcessTable, pid: int) -> InstanceId:
 
 def is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_process_is_its_pid_and_start_time(table: ProcessTable, start: Start) -> None:

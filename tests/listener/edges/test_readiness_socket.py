@@ -32,6 +32,8 @@ from supervisor_roll.wire.datagram import (
     decode,
     encode,
 )
+from tests.harness.descriptors import open_descriptors
+from tests.harness.waiting import wait_until
 
 UID = os.geteuid()
 DEADLINE_SECS = 30.0
@@ -56,17 +58,6 @@ def sender(readiness: ReadinessSocket) -> Iterator[socket.socket]:
         sender.settimeout(DEADLINE_SECS)
         sender.connect(f"{readiness.path}/{UID}")
         yield sender
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def mode_of(path: Path) -> int:

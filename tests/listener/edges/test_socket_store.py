@@ -19,7 +19,8 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import LISTENING, LOADED, READY, STARTING, Message
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from tests.fakes.program import SUPERVISORD_PID, open_socket
-from tests.fakes.site import PIDS, Site, assert_none_left_open, open_descriptors
+from tests.fakes.site import PIDS, Site
+from tests.harness.descriptors import assert_none_left_open, open_descriptors
 
 FIRST, SECOND, OTHER = InstanceId(1, 1), InstanceId(2, 2), InstanceId(3, 0)
 

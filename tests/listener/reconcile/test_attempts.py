@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.listener.reconcile.operations import ADOPT, ROLL
-from tests.fakes.supervision import AUTO, SETTLE_SECS, Supervision, said
-from tests.listener.reconcile.test_reconciler import GREEN, RED, started
+from tests.fakes.supervision import AUTO, GREEN, RED, SETTLE_SECS, Supervision, said, started
 
 WEB = [(ROLL, "web")]
 

@@ -10,10 +10,21 @@ import pytest
 from supervisor_roll.listener.edges.file_watch import POLL_SECS
 from supervisor_roll.listener.edges.supervisord import Unreachable
 from supervisor_roll.listener.reconcile.operations import ADOPT, RESIZE, ROLL
-from tests.fakes.supervision import AUTO, SETTLE_SECS, STEP_SECS, Supervision, said, section
-
-RED, GREEN = 'COLOUR="red"', 'COLOUR="green"'
-CHANGED = "its configuration has changed: environment"
+from tests.fakes.supervision import (
+    AUTO,
+    BROKEN,
+    CHANGED,
+    GREEN,
+    RED,
+    REFUSED,
+    SETTLE_SECS,
+    STEP_SECS,
+    Supervision,
+    many,
+    said,
+    section,
+    started,
+)
 
 
 @pytest.fixture
@@ -25,14 +36,6 @@ def site(tmp_path: Path) -> Supervision:
     site.program("manual", roll={})
     site.program("redis", roll=None)
     return started(site)
-
-
-def started(site: Supervision) -> Supervision:
-    """What runs is what is configured, and a listener has seen so."""
-    site.start()
-    assert site.settles() == []
-    site.rereads = 0
-    return site
 
 
 # What has changed
@@ -224,16 +227,6 @@ def test_workers_alone_cannot_apply_it_where_the_section_says_so(site: Supervisi
 # numprocs
 
 
-def many(
-    site: Supervision,
-    numprocs: int,
-    roll: dict[str, str] | None = AUTO,
-    process_name: str = "%(process_num)s",
-    **options: str,
-) -> None:
-    site.program("many", roll, numprocs=str(numprocs), process_name=process_name, **options)
-
-
 @pytest.fixture
 def many_site(tmp_path: Path) -> Supervision:
     site = Supervision(tmp_path)
@@ -309,10 +302,6 @@ def test_a_file_that_is_half_written_for_a_moment_is_no_problem(site: Supervisio
     site.program("web", environment=RED)
     assert said(site.settles()) == [(ROLL, "web")]
     assert site.said == []
-
-
-BROKEN = "numprocs=none\n"  # for us as for supervisord
-REFUSED = "startsecs=soon\n"  # for supervisord alone
 
 
 @pytest.mark.parametrize("line", [BROKEN, REFUSED])

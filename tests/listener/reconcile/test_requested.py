@@ -16,14 +16,17 @@ from supervisor_roll.listener.reconcile.operations import (
     ROLL,
     Operation,
 )
-from tests.fakes.supervision import AUTO, Supervision, said, section
-from tests.listener.reconcile.test_reconciler import (
+from tests.fakes.supervision import (
+    AUTO,
     BROKEN,
     CHANGED,
     GREEN,
     RED,
     REFUSED,
+    Supervision,
     many,
+    said,
+    section,
     started,
 )
 
