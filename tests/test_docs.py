@@ -1,10 +1,11 @@
-"""The documentation renders, and tells of every setting, command, option, hook and message."""
+"""The documentation renders, and has every setting, command, option, hook and message."""
 
 from __future__ import annotations
 
 import configparser
 import dataclasses
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from docutils.utils import Reporter
 
+from supervisor_roll.ctl import arguments
 from supervisor_roll.ctl import help as texts
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.hooks import _HOOKS
 from supervisor_roll.rollout import reports
+from supervisor_roll.rollout.setting_help import SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire.datagram import KINDS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
+REFERENCE = ROOT / "docs" / "reference.rst"
+EXAMPLE = ROOT / "conf.d" / "gunicorn-example.conf"
 PAGES = [README, ROOT / "CHANGELOG.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 COMMANDS = sorted(
     name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll")
@@ -41,12 +46,21 @@ def rendered(page: Path) -> nodes.document:
     )
 
 
-def table_under(title: str, page: Path = README, number: int = 0) -> dict[str, list[str]]:
+def table_under(title: str, page: Path, number: int = 0) -> dict[str, list[str]]:
     """The rows of a table of the page's section, by their first cells."""
     section = next(one for one in rendered(page).findall(nodes.section) if one[0].astext() == title)
     rows = list(section.findall(nodes.tbody))[number].findall(nodes.row)
     cells = [[cell.astext() for cell in row.findall(nodes.entry)] for row in rows]
     return {first: rest for first, *rest in cells}
+
+
+def listed_under(title: str) -> dict[str, str]:
+    """The terms of the definition lists of a section of the reference, and what is said of each."""
+    section = next(
+        one for one in rendered(REFERENCE).findall(nodes.section) if one[0].astext() == title
+    )
+    items = section.findall(nodes.definition_list_item)
+    return {item[0].astext(): " ".join(item[-1].astext().split()) for item in items}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,41 +75,73 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert [link for link in relative if not (page.parent / link).exists()] == []
 
 
-def test_the_first_screen_tells_of_commands_that_exist() -> None:
-    named = re.findall(r"^``(scripts/\w+)``$", README.read_text(), re.MULTILINE)
-    assert named == ["scripts/demo", "scripts/test", "scripts/faults"]
+def test_readme_is_short_and_names_scripts_that_exist() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= 200
+    named = set(re.findall(r"``(scripts/\w+)", text))
+    assert {"scripts/demo", "scripts/test", "scripts/faults"} <= named
     assert all((ROOT / script).is_file() for script in named)
 
 
-def test_the_table_of_settings_has_every_key_with_its_default() -> None:
-    table = table_under("Settings")
-    assert table.keys() == _RULES.keys()
-    # A default reads as what one would write; one that has no such form is "(none)" or "(empty)".
-    written = {key: cells[0] for key, cells in table.items() if not cells[0].startswith("(")}
-    of_health = {key: value for key, value in written.items() if key.startswith("health_")}
-    others = written.keys() - of_health.keys()
-    assert Settings.parsed({key: written[key] for key in others}) == Settings()
+def test_every_setting_has_a_text_and_its_default_is_what_is_in_effect_without_it() -> None:
+    assert SETTINGS.keys() == _RULES.keys()
+    defaults = {key: default_of(key) for key in SETTINGS}
+    of_health = {key: value for key, value in defaults.items() if key.startswith("health_")}
+    others = {key: value for key, value in defaults.items() if key not in of_health}
+    assert Settings.parsed(others) == Settings()
     assert Settings.parsed({"health": "/", **of_health}) == Settings(health=Health("/"))
-    values = vars(Settings()) | vars(Health(""))
-    assert table.keys() - written.keys() == {
-        key for key, rule in _RULES.items() if values[rule.attribute] in (None, "", ())
+
+
+def test_the_reference_has_every_setting_with_its_form_default_and_text() -> None:
+    assert listed_under("Settings") == {
+        f"{key}={one.form} ({default_of(key) or 'empty'})": one.text
+        for key, one in SETTINGS.items()
     }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_readme_and_help_tell_of_every_command(command: str) -> None:
-    assert any(cell.split()[0] == command for cell in table_under("Commands"))
-    assert getattr(texts, command.upper()).startswith(command)
+def test_the_example_has_every_setting_with_its_default_and_text() -> None:
+    lines = []
+    for key, one in SETTINGS.items():
+        lines += [f"; {line}" for line in textwrap.wrap(one.text, 98)]
+        lines.append(f";{key}={default_of(key)}")
+    assert EXAMPLE.read_text().partition("[roll:myapp]\n")[2].splitlines() == lines
 
 
-def test_readme_tells_of_every_option_of_rollrestart() -> None:
-    options = set(re.findall(r"--[a-z-]+", texts.ROLLRESTART))
-    assert options
-    assert options - set(re.findall(r"--[a-z-]+", README.read_text())) == set()
+def test_the_settings_in_readme_are_valid() -> None:
+    block = re.search(r"    (\[roll:myapp\]\n.*?)\n\n", README.read_text(), re.DOTALL)
+    assert block is not None
+    ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";", "#"))
+    ini.read_string(textwrap.dedent(f"    {block[1]}"))
+    Settings.parsed(ini["roll:myapp"])
+    assert len(ini["roll:myapp"]) == 12
+
+
+def test_the_reference_has_every_command_as_its_help_shows_it() -> None:
+    assert sorted(texts.USAGES) == COMMANDS
+    assert set(listed_under("Commands")) == set(texts.USAGES.values())
+    for command, usage in texts.USAGES.items():
+        assert usage in arguments.parser(command).format_help()
+
+
+def test_the_reference_has_every_option_of_rollrestart() -> None:
+    parser = arguments.parser(texts.ROLLRESTART)
+    options = {option for action in parser._actions for option in action.option_strings}
+    named = ", ".join(listed_under("Options of rollrestart")).split(", ")
+    assert sorted(named) == sorted(options - {"-h", "--help"})
+
+
+def test_the_reference_has_every_exit_status_with_what_it_means() -> None:
+    statuses: dict[str, list[str]] = {}
+    for status, commands, text in texts.STATUSES:
+        who = "" if set(commands) == set(texts.USAGES) else f"{', '.join(commands)}: "
+        statuses.setdefault(str(status), []).append(f"{who}{text}")
+    assert listed_under("Exit statuses") == {
+        status: " ".join(meanings) for status, meanings in statuses.items()
+    }
 
 
 def test_the_hooks_to_import_one_by_one_are_all_of_them() -> None:
-    block = re.search(r"from supervisor_roll\.hooks import \(([^)]*)\)", README.read_text())
+    block = re.search(r"from supervisor_roll\.hooks import \(([^)]*)\)", REFERENCE.read_text())
     assert block is not None
     assert sorted(block[1].replace(",", " ").split()) == sorted(_HOOKS)
 

@@ -6,7 +6,9 @@ import argparse
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from supervisor_roll.ctl import help as texts
 from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.setting_help import SETTINGS, default_of
 from supervisor_roll.rollout.settings import Amount, Settings
 
 
@@ -55,18 +57,41 @@ _SETTINGS = {  # option: key
 }
 
 
+def parser(command: str) -> argparse.ArgumentParser:
+    """The parser of a command, which knows its help and usage too."""
+    made = _Parser(command)
+    if command == texts.ROLLRESTART:
+        for option, key in _SETTINGS.items():
+            told = SETTINGS[key]
+            made.add_argument(option, dest=key, metavar=told.form, help=_help(key, told.text))
+        made.add_argument(
+            "--preflight",
+            action=argparse.BooleanOptionalAction,
+            help=_help("preflight", SETTINGS["preflight"].text),
+        )
+        made.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Replace nothing: make a preflight, which runs the program's command once "
+            "(--no-preflight: do not), and show what would be done and what it would cost.",
+        )
+    if command in (texts.ROLLRESTART, texts.ROLLUPDATE):
+        made.add_argument(
+            "--no-wait", action="store_true", help="Return as soon as the request is made."
+        )
+    if command == texts.ROLLSTATUS:
+        made.add_argument(
+            "--follow",
+            action="store_true",
+            help="Follow what is under way until it has ended, as rollrestart does.",
+        )
+    made.add_argument("names", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
 def rollrestart(text: str) -> RollRestart:
     """Raises Usage."""
-    parser = _Parser("rollrestart")
-    for option, key in _SETTINGS.items():
-        parser.add_argument(option, dest=key)
-    parser.add_argument("--no-wait", action="store_true")
-    parser.add_argument("--preflight", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("names", nargs="*")
-    found = parser.parse_intermixed_args(text.split())
-    if not found.names:
-        raise Usage("rollrestart requires a process name")
+    found = _parsed(texts.ROLLRESTART, text, needs_names=True)
     values = {
         key: value for key in _SETTINGS.values() if (value := getattr(found, key)) is not None
     }
@@ -78,30 +103,31 @@ def rollrestart(text: str) -> RollRestart:
 
 def rollupdate(text: str) -> RollUpdate:
     """Raises Usage."""
-    parser = _Parser("rollupdate")
-    parser.add_argument("--no-wait", action="store_true")
-    parser.add_argument("names", nargs="*")
-    found = parser.parse_intermixed_args(text.split())
+    found = _parsed(texts.ROLLUPDATE, text)
     return RollUpdate(found.names, not found.no_wait)
 
 
 def rollstatus(text: str) -> RollStatus:
     """Raises Usage."""
-    parser = _Parser("rollstatus")
-    parser.add_argument("--follow", action="store_true")
-    parser.add_argument("names", nargs="*")
-    found = parser.parse_intermixed_args(text.split())
+    found = _parsed(texts.ROLLSTATUS, text)
     return RollStatus(found.names, found.follow)
 
 
 def control(command: str, text: str) -> RollControl:
     """Raises Usage. ``command`` is rollabort, rollpause or rollresume."""
-    parser = _Parser(command)
-    parser.add_argument("names", nargs="*")
-    found = parser.parse_intermixed_args(text.split())
-    if not found.names:
+    return RollControl(_parsed(command, text, needs_names=True).names)
+
+
+def _parsed(command: str, text: str, needs_names: bool = False) -> argparse.Namespace:
+    found = parser(command).parse_intermixed_args(text.split())
+    if needs_names and not found.names:
         raise Usage(f"{command} requires a process name")
-    return RollControl(found.names)
+    return found
+
+
+def _help(key: str, text: str) -> str:
+    default = default_of(key)
+    return (f"{text} ({default})" if default else text).replace("%", "%%")
 
 
 def _check(values: dict[str, str]) -> None:
@@ -120,16 +146,30 @@ class _Parser(argparse.ArgumentParser):
     """argparse prints and exits; inside supervisorctl, which may be a shell, it must not."""
 
     def __init__(self, command: str) -> None:
-        super().__init__(prog=command, add_help=False, allow_abbrev=False)
-        self.add_argument("-h", "--help", action=_Help)
+        super().__init__(
+            usage=texts.USAGES[command],
+            description=texts.DESCRIPTIONS[command],
+            epilog=texts.epilog(command),
+            formatter_class=_Formatter,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.add_argument("-h", "--help", action=_Help, help="Show this.")
 
     def error(self, message: str) -> NoReturn:
         raise Usage(message)
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Of a width that no terminal changes, with the options in a column of their own."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=90)
+
+
 class _Help(argparse.Action):
-    def __init__(self, option_strings: list[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS)
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, *_: object) -> NoReturn:
         raise Usage("")

@@ -1,128 +1,95 @@
-"""What `help COMMAND` prints. The first line is what a wrong usage shows."""
+"""What `help COMMAND` prints around the options, which argparse prints."""
 
 from __future__ import annotations
 
-ROLLRESTART = """\
-rollrestart [options] <name> [<name> ...]
+ROLLRESTART, ROLLUPDATE, ROLLSTATUS = "rollrestart", "rollupdate", "rollstatus"
+ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 
-Replaces a Gunicorn program's workers, one by one, without failing a request.
-Starts each program's workers anew while the program goes on serving: a fresh worker
-must say that it is ready before an old one is asked to go. If a fresh worker fails,
-the rollout stops what it started, and what was serving keeps serving. The command
-waits until the rollout has ended, and shows its progress.
+USAGES = {
+    ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
+    ROLLUPDATE: "rollupdate [--no-wait] [<name> ...]",
+    ROLLSTATUS: "rollstatus [--follow] [<name> ...]",
+    ROLLABORT: "rollabort <name> [<name> ...]",
+    ROLLPAUSE: "rollpause <name> [<name> ...]",
+    ROLLRESUME: "rollresume <name> [<name> ...]",
+}
 
-Where new workers of the old arbiter would not do, because the program's configuration
-has changed for one, the arbiter is replaced as well: a successor starts beside it with
-workers of its own, on the same sockets, and takes over once all of them are ready.
+DESCRIPTIONS = {
+    ROLLRESTART: """\
+Replaces a Gunicorn program's workers one by one while it keeps serving: a new worker
+must report that it is ready before an old one is asked to leave. If a new worker fails,
+the rollout removes what it started, and the old workers keep serving. The command waits
+until the rollout has ended, and shows its progress.
 
-Names:
-  <name>            a program, such as myapp
-  <group>:<name>    a process of a group
-  <group>:*         all processes of a group
-  all               all programs
-With <group>:* and all, what does not run or is no Gunicorn program is skipped. Several
-programs are rolled one after the other; after one has failed the others are not begun.
-
-Options (the defaults stand in [roll:<name>] of supervisord's configuration):
-  --strategy WHAT         what is replaced: workers; arbiter (with its workers); or auto,
-                          which is arbiter where that is needed and else workers (auto)
-  --max-surge N|N%        how many more workers than usual may run meanwhile (1)
-  --max-unavailable N|N%  how many fewer than usual may be ready meanwhile (0)
-  --ready-timeout SECS    how long a fresh worker may take to be ready (60)
-  --min-ready SECS        how long it must stay ready before it counts (0)
-  --canary N|N%           hold only the first N for --min-ready, then go on without
-  --preflight             load the application once in a throw-away process first, and
-                          retire no worker before that has gone well (--no-preflight: do not)
-  --dry-run               replace nothing: load the application once in a throw-away process
-                          (which runs the program's command; --no-preflight: do not), and
-                          say what would be done and what it would cost
-  --no-wait               return as soon as the rollout is requested
-N% is a share of the program's workers.
-
-Ctrl-C detaches: the rollout goes on without the command. `rollstatus --follow <name>`
-follows it again, `rollabort <name>` ends it.
-
-Exit status:
-  0    every program that was not skipped is complete, and at least one is
-       (with --no-wait: the rollout was requested)
-  1    a rollout failed, was aborted or refused; no such program; or no listener
-  2    wrong usage
-  3    supervisord has no [rpcinterface:roll]
-  4    supervisord refuses the connection
-  7    the program, or supervisord, is not running
-  130  Ctrl-C: detached
-  141  nobody reads the output any more (as of `| head`): detached"""
-
-ROLLUPDATE = """\
-rollupdate [--no-wait] [<name> ...]
-
+Where the old arbiter's workers would not do, because the program's configuration has
+changed for example, the arbiter is replaced too: a successor starts beside it, on the
+same sockets, and takes over once all of its workers are ready.""",
+    ROLLUPDATE: """\
 Does without downtime what `update` does with it: has supervisord read its configuration
-again, and rolls the programs whose sections have changed, with their arbiters where that
-is needed. Changes that take no new process come into force at once. Only programs with a
-[roll:<name>] section are rolled; of the others it says what is left to `supervisorctl
-update`. Without a name, all programs; names are as for rollrestart.
+again, and rolls the programs whose sections have changed. Changes that need no new
+process take effect at once. Only programs with a [roll:<name>] section are rolled; for
+the others it says what is left to `supervisorctl update`. Without a name: all programs.""",
+    ROLLSTATUS: """\
+Shows the rollouts under way and each program's last one: without names as a table of all
+programs that have been rolled since supervisord started, with names in detail.""",
+    ROLLABORT: """\
+Ends a program's rollout: what it started is stopped, which the command does not wait for.
+Workers that were already replaced stay; what serves keeps serving.""",
+    ROLLPAUSE: """\
+Holds a program's rollout where it is until `rollresume`: workers that are booting go on
+booting and are watched, but none is added or retired.""",
+    ROLLRESUME: "Lets a paused rollout go on.",
+}
 
-Option:
-  --no-wait  return as soon as the update is requested
+NAMES = """\
+Names are as for `restart`: <name>, <group>:<name>, <group>:* and all."""
 
-Ctrl-C detaches: the update goes on without the command, see `rollstatus --follow`.
+_NOTES = {
+    ROLLRESTART: """\
+With <group>:* and all, what does not run or is no Gunicorn program is skipped. Several
+programs are rolled one after the other; after a failure the others are not begun.
 
-Exit status:
-  0    every program that was rolled is complete, or nothing had to be done
-       (with --no-wait: the update was requested)
-  1    a rollout failed, was aborted or refused; the configuration is invalid; no such
-       program; or no listener
-  2    wrong usage
-  3    supervisord has no [rpcinterface:roll]
-  4    supervisord refuses the connection
-  7    supervisord is not running
-  130  Ctrl-C: detached"""
+An option overrides the program's [roll:<name>] section; the defaults are in parentheses.
 
-ROLLSTATUS = """\
-rollstatus [--follow] [<name> ...]
+Ctrl-C detaches: the rollout goes on. `rollstatus --follow <name>` follows it again,
+`rollabort <name>` ends it.""",
+    ROLLUPDATE: "Ctrl-C detaches: the update goes on; `rollstatus --follow` follows it again.",
+}
 
-Shows the rollouts under way, and each program's last one.
+_ROLLS = (ROLLRESTART, ROLLUPDATE)
+_CONTROLS = (ROLLABORT, ROLLPAUSE, ROLLRESUME)
+_REQUESTS = (*_ROLLS, *_CONTROLS)
+_ALL = (*_REQUESTS, ROLLSTATUS)
 
-rollstatus                  A table of all programs ever rolled since supervisord's start;
-                            where two arbiters of a program run, it says which is which
-rollstatus <name> ...       In detail; names are as for `status`
-rollstatus --follow [...]   Follow what is under way until it has ended, as rollrestart does
+# (exit status, commands, what it means for them)
+STATUSES = (
+    (0, (ROLLRESTART,), "every program that was not skipped is complete, and at least one is"),
+    (0, (ROLLRESTART,), "with --no-wait: requested; with --dry-run: nothing would stop it"),
+    (0, (ROLLUPDATE,), "every program that was rolled is complete, or nothing had to be done"),
+    (0, (ROLLUPDATE,), "with --no-wait: requested"),
+    (0, (ROLLSTATUS,), "shown; with --follow: all are complete"),
+    (0, _CONTROLS, "the request was accepted"),
+    (1, _ROLLS, "a rollout failed, was aborted or refused; the configuration is invalid"),
+    (1, (ROLLSTATUS,), "with --follow: a rollout failed, was aborted or refused"),
+    (1, _CONTROLS, "the program is not being rolled (of a group or all: none is)"),
+    (1, _REQUESTS, "no such program; no listener"),
+    (2, _ALL, "wrong usage"),
+    (3, _ALL, "supervisord has no [rpcinterface:roll]"),
+    (4, _REQUESTS, "supervisord refuses the connection"),
+    (4, (ROLLSTATUS,), "no such program; supervisord cannot be reached"),
+    (7, (ROLLRESTART,), "the program, or supervisord, is not running"),
+    (7, (ROLLUPDATE, *_CONTROLS), "supervisord is not running"),
+    (130, (*_ROLLS, ROLLSTATUS), "Ctrl-C: detached; the rollout goes on"),
+    (141, _ALL, "nobody reads the output any more (| head)"),
+)
 
-Exit status:
-  0    shown (with --follow: all complete)
-  1    with --follow: a rollout failed, was aborted or refused
-  2    wrong usage
-  3    supervisord has no [rpcinterface:roll]
-  4    no such program, or supervisord cannot be reached
-  130  Ctrl-C; the rollout goes on"""
 
-ROLLPAUSE = """\
-rollpause <name> [<name> ...]
-
-Holds a program's rollout where it is: workers that boot go on booting and are watched, but
-none is added or retired until `rollresume`. Names are as for rollrestart.
-
-Exit status: as for rollabort."""
-
-ROLLRESUME = """\
-rollresume <name> [<name> ...]
-
-Lets a paused rollout go on. Names are as for rollrestart.
-
-Exit status: as for rollabort."""
-
-ROLLABORT = """\
-rollabort <name> [<name> ...]
-
-Ends a program's rollout: asks that it stop what it started, and does not wait for that.
-Workers that were already replaced stay; what serves keeps serving. Names are as for
-rollrestart.
-
-Exit status:
-  0    the request was taken
-  1    a program that was named is not being rolled, or of a group or all none is; no such
-       program; or no listener
-  2    wrong usage
-  3    supervisord has no [rpcinterface:roll]
-  4    supervisord refuses the connection
-  7    supervisord is not running"""
+def epilog(command: str) -> str:
+    """What follows the options: the names, notes, and the exit statuses."""
+    lines = ["Exit status:"]
+    shown = None
+    for status, commands, text in STATUSES:
+        if command in commands:
+            lines.append(f"  {'' if status == shown else status:<5}{text}")
+            shown = status
+    return "\n\n".join(filter(None, [NAMES, _NOTES.get(command), "\n".join(lines)]))

@@ -81,23 +81,21 @@ class RollPlugin(ControllerPluginBase):
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
         if given is not None and self.ctl.upcheck():
             kind = wire.DRY_RUN if given.dry_run else wire.ROLLOUT
-            self._roll(
-                wire.Command(kind, given.names, given.values, _by("rollrestart")), given.wait
-            )
+            self._roll(wire.Command(kind, given.names, given.values, _by(ROLLRESTART)), given.wait)
 
     def help_rollrestart(self) -> None:
-        self.ctl.output(ROLLRESTART)
+        self._help(ROLLRESTART)
 
     @_until_the_reader_leaves
     def do_rollupdate(self, text: str) -> None:
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
             self._roll(
-                wire.Command(wire.UPDATE, given.names or ["all"], {}, _by("rollupdate")), given.wait
+                wire.Command(wire.UPDATE, given.names or ["all"], {}, _by(ROLLUPDATE)), given.wait
             )
 
     def help_rollupdate(self) -> None:
-        self.ctl.output(ROLLUPDATE)
+        self._help(ROLLUPDATE)
 
     @_until_the_reader_leaves
     def do_rollstatus(self, text: str) -> None:
@@ -136,25 +134,25 @@ class RollPlugin(ControllerPluginBase):
             screen.close()
 
     def help_rollstatus(self) -> None:
-        self.ctl.output(ROLLSTATUS)
+        self._help(ROLLSTATUS)
 
     def do_rollabort(self, text: str) -> None:
         self._control(wire.ABORT, "aborting", text, ROLLABORT)
 
     def help_rollabort(self) -> None:
-        self.ctl.output(ROLLABORT)
+        self._help(ROLLABORT)
 
     def do_rollpause(self, text: str) -> None:
         self._control(wire.PAUSE, "pausing", text, ROLLPAUSE)
 
     def help_rollpause(self) -> None:
-        self.ctl.output(ROLLPAUSE)
+        self._help(ROLLPAUSE)
 
     def do_rollresume(self, text: str) -> None:
         self._control(wire.RESUME, "resuming", text, ROLLRESUME)
 
     def help_rollresume(self) -> None:
-        self.ctl.output(ROLLRESUME)
+        self._help(ROLLRESUME)
 
     # --- the steps ------------------------------------------------------------------------
 
@@ -195,10 +193,9 @@ class RollPlugin(ControllerPluginBase):
             screen.close()
 
     @_until_the_reader_leaves
-    def _control(self, kind: str, doing: str, text: str, usage: str) -> None:
+    def _control(self, kind: str, doing: str, text: str, command: str) -> None:
         """Ask something of rollouts under way, and do not wait for what comes of it."""
-        command = usage.split(" ", 1)[0]
-        given = self._parsed(partial(arguments.control, command), text, usage)
+        given = self._parsed(partial(arguments.control, command), text, command)
         if given is None or not self.ctl.upcheck():
             return
         screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
@@ -221,8 +218,11 @@ class RollPlugin(ControllerPluginBase):
             screen.say("none of these is being rolled")
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 
+    def _help(self, command: str) -> None:
+        self.ctl.output(arguments.parser(command).format_help().rstrip())
+
     def _parsed(
-        self, parse: Callable[[str], _Arguments], text: str, usage: str
+        self, parse: Callable[[str], _Arguments], text: str, command: str
     ) -> _Arguments | None:
         try:
             return parse(text)
@@ -230,9 +230,9 @@ class RollPlugin(ControllerPluginBase):
             if str(error):
                 self.ctl.output(f"Error: {error}")
                 self.ctl.exitstatus = LSBInitExitStatuses.INVALID_ARGS
-                self.ctl.output(usage.split("\n", 1)[0])
+                self.ctl.output(arguments.parser(command).format_usage().rstrip())
             else:
-                self.ctl.output(usage)
+                self._help(command)
             return None
 
     def _requested(

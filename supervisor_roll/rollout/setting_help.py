@@ -1,0 +1,111 @@
+"""What each setting means, in the words that help, the example and the reference show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervisor_roll.rollout.settings import Health, Settings
+
+
+@dataclass(frozen=True)
+class SettingHelp:
+    """``form``: what a value looks like."""
+
+    form: str
+    text: str
+
+
+# In the order of the documentation.
+SETTINGS = {
+    "strategy": SettingHelp(
+        "workers|arbiter|auto",
+        "What is replaced: the workers, under the arbiter that runs; the arbiter with its workers, "
+        "by a new one on the same sockets, which applies a changed configuration; or auto: the "
+        "arbiter where only a new one will do, and else the workers.",
+    ),
+    "max_surge": SettingHelp(
+        "N|N%",
+        "How many more workers than desired may run: a count, or a percentage of the desired "
+        "workers, rounded up. On a host short of memory max_surge=0 and max_unavailable=1 replace "
+        "in place, an old worker first.",
+    ),
+    "max_unavailable": SettingHelp(
+        "N|N%",
+        "How many fewer workers than desired may be ready: a count, or a percentage, rounded "
+        "down. Where both come to 0, it is 1.",
+    ),
+    "ready_timeout_secs": SettingHelp("SECS", "How long a new worker may take to be ready."),
+    "min_ready_secs": SettingHelp(
+        "SECS",
+        "How long a new worker must stay ready before it counts as available and the next old "
+        "worker goes. Meanwhile a crash, a failing health check or too many errors fail the "
+        "rollout.",
+    ),
+    "canary": SettingHelp(
+        "N|N%",
+        "Hold only the first so many new workers, at least one, for min_ready_secs; the others "
+        "follow without. Empty: hold each.",
+    ),
+    "drain_timeout_secs": SettingHelp(
+        "SECS",
+        "How long an old worker, or all workers of an old arbiter, may take to finish their "
+        "requests, streams and websockets, in place of graceful_timeout. Then they get ABRT and "
+        "KILL.",
+    ),
+    "preflight": SettingHelp(
+        "true|false",
+        "Load the application once in a throw-away process first; retire no worker before that "
+        "has succeeded.",
+    ),
+    "health": SettingHelp(
+        "PATH",
+        "A path such as /_status that a new worker must answer with 2xx before it is ready. "
+        "Empty: no check, it is ready when it begins to accept.",
+    ),
+    "health_host": SettingHelp(
+        "HOST", "The Host header of the health check (see Django's ALLOWED_HOSTS)."
+    ),
+    "health_headers": SettingHelp(
+        "NAME: VALUE",
+        "More headers of the health check, one an indented line (X-Forwarded-Proto: https).",
+    ),
+    "health_timeout_secs": SettingHelp("SECS", "How long the answer to the health check may take."),
+    "auto": SettingHelp(
+        "true|false",
+        "Roll the program automatically when its section of supervisord's configuration, or a "
+        "file of watch, has changed. Without it, supervisorctl rollupdate does that.",
+    ),
+    "watch": SettingHelp(
+        "PATH ...",
+        "With auto=true: absolute paths, separated by spaces, that roll the program when they "
+        "change: a release link, a file that is touched, gunicorn.conf.py.",
+    ),
+    "settle_secs": SettingHelp(
+        "SECS", "With auto=true: how long all of these must stay unchanged first."
+    ),
+    "on_failure": SettingHelp(
+        "COMMAND",
+        "A shell command to run after a failed rollout, which puts the old release back. If it "
+        "succeeds, what the rollout had replaced is rolled back.",
+    ),
+    "on_failure_timeout_secs": SettingHelp("SECS", "How long on_failure may take."),
+    "release": SettingHelp(
+        "PATH|COMMAND",
+        "What tells which release a worker runs, for rollstatus: a link (its target's name), a "
+        "file (its first line), or a command (the last line that it prints; it runs in the "
+        "worker's directory, as the worker's user).",
+    ),
+}
+
+
+def default_of(key: str) -> str:
+    """The default of a setting, as a configuration would say it."""
+    if key.startswith("health_"):
+        value = getattr(Health(path=""), key.removeprefix("health_"))
+    else:
+        value = getattr(Settings(), key)
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
