@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.edges.clock import SteadyClock
@@ -26,10 +27,17 @@ from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.reconcile.executor import OperationExecutor
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.log_text import spoken
+from supervisor_roll.listener.rollouts.preflight import Preflights
+from supervisor_roll.listener.rollouts.rollback import Rollback
 from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
+from supervisor_roll.listener.rollouts.start import RolloutStarter
 from supervisor_roll.listener.rollouts.status import overview
+from supervisor_roll.listener.rollouts.succession import SuccessorControl
 from supervisor_roll.listener.side_processes.process import NotPossible
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
@@ -39,6 +47,7 @@ from supervisor_roll.rollout.shapes import fitting
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import (
+    UPDATE,
     Delivery,
     Exchange,
     Request,
@@ -89,16 +98,24 @@ class Coordinator:
         self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
         self.registry = ArbiterRegistry(supervisord, table, self.clock, barrier)
+        self.active = active = ActiveRollouts(self.outbox, self.registry, self.clock)
+        self.keeper = SocketKeeper(active)
+        self._successors = SuccessorControl(active, supervisord)
+        self._configuration = configuration
+        preflights = Preflights(sides, self._program, table)
+        releases = Releases(sides, self._program)
         self.jobs = Jobs(
-            self.outbox,
-            self.registry,
-            supervisord,
-            configuration,
-            self._program,
+            active,
+            RolloutStarter(active, supervisord, self.keeper, preflights, configuration),
+            self._successors,
+            Rollback(active, sides, self._program),
             sides,
-            self.clock,
+            releases,
         )
-        self._messages = MessageHandler(self.outbox, self.registry, table, self.jobs, serve)
+        self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
+        self._messages = MessageHandler(
+            self.outbox, self.registry, table, active, self.keeper, releases, configuration, serve
+        )
         self._unusable = Seldom()
         self._trouble = ""
         self._rung = True
@@ -118,8 +135,8 @@ class Coordinator:
         self.jobs.statuses = dict(
             _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
         )
-        self.jobs.runs.update({run.namespec: run for run in runs})
-        self.jobs.updates.reconciler.thaw(state.get("automatic"))
+        self.active.runs.update({run.namespec: run for run in runs})
+        self._updates.reconciler.thaw(state.get("automatic"))
         self.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
@@ -133,7 +150,7 @@ class Coordinator:
                 if not self.table.watch(instance):
                     self.exited(instance)
         for arbiter in self.registry.arbiters.values():
-            self.jobs.successors.obstacle(arbiter)  # its sockets were lost with that listener
+            self.keeper.recover_sockets(arbiter)  # its sockets were lost with that listener
 
     def _thawed(self, frozen: dict[str, Any]) -> Run:
         """A run as it was saved, with its settings as they are configured now."""
@@ -142,7 +159,7 @@ class Coordinator:
             if run.rollout.now > self.clock():
                 raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
             try:
-                run.rollout.settings = self.jobs.configured(run)
+                run.rollout.settings = run.settings_by(self._configuration())
             except (BadSetting, BadConfiguration) as error:
                 log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
         return run
@@ -190,26 +207,34 @@ class Coordinator:
         if arbiter is None:
             return
         self.outbox.unsaved = True
-        self.jobs.successors.heed_stop(arbiter.namespec)
+        self.active.processes_changed(arbiter.namespec)
         if itself:
             self.registry.stale()
-            self.jobs.successors.exited(arbiter)
+            self.keeper.exited(arbiter)
             if arbiter.successor:
-                return  # supervisord will say how
-            self.jobs.feed(
+                self._successors.exited(arbiter)
+                return
+            self.active.feed(
                 arbiter,
                 ev.ArbiterExited(
                     f"the arbiter (pid {instance.pid}) exited: it halted, was killed or stopped; "
                     f"{self.registry.log_of(arbiter.namespec)} may say more",
-                    successor=self.jobs.succeeds(arbiter),
+                    successor=self.active.succeeds(arbiter),
                 ),
             )
         else:
-            self.jobs.feed(arbiter, ev.Exited(instance, why))
+            self.active.feed(arbiter, ev.Exited(instance, why))
 
     def next_deadline(self) -> float | None:
         """When ``pump`` is due at the latest, on the clock; None if only when something comes."""
-        due = self._retry_at if self._retry_at is not None else self.jobs.next_deadline()
+        deadlines = [
+            self.jobs.next_deadline(),
+            self.keeper.next_deadline(),
+            self._updates.next_deadline(),
+        ]
+        if self._retry_at is not None:
+            deadlines = [self._retry_at]
+        due = min((one for one in deadlines if one is not None), default=None)
         return due and self.clock.outside(due)
 
     # --- pump ---------------------------------------------------------------------------------
@@ -220,15 +245,17 @@ class Coordinator:
             return
         self._retry_at = None
         try:
-            if self.registry.is_stale:
-                self.jobs.successors.processes_changed()
+            self._look_at_states()
+            self.keeper.tick()
             self.jobs.tick()
+            self._updates.tick()
             while self._rung or self.outbox.full:
                 requests = self._exchange()
                 self._act()
+                self.jobs.settle()
                 for request in requests:
-                    self._expire()  # who asks for something may just have edited it
-                    self.jobs.accept(request)
+                    self._accept(request)
+                self._updates.note()
         except Unreachable as error:
             log.warning("will try again: %s", error)
             self._retry_at = self.clock() + RETRY_SECS
@@ -241,6 +268,24 @@ class Coordinator:
             finally:
                 socket_store.close(fds)
 
+    def _look_at_states(self) -> None:
+        """Let no rollout, and no sockets, outlive a program that was stopped on purpose."""
+        rolled = [run for run in self.active.runs.values() if run.rolling]
+        if self.registry.is_stale and (rolled or self.keeper.store.programs):
+            states = self.registry.states()
+            for run in rolled:
+                self.active.state_changed(run, states.get(run.namespec, "UNKNOWN"))
+            self.keeper.states_changed(states)
+
+    def _accept(self, request: Request) -> None:
+        """Begin with a request. Raises Unreachable; it stays in the mailbox then."""
+        self._expire()  # who asks for something may just have edited it
+        if request.kind == UPDATE:
+            self._updates.update(request)
+        else:
+            self.jobs.accept(request)
+        self.outbox.taken.append(request.id)
+
     def _exchange(self) -> list[Request]:
         outbox, jobs = self.outbox, self.jobs
         delivery = self._call(
@@ -252,9 +297,9 @@ class Coordinator:
                         "arbiters": [
                             arbiter.frozen() for arbiter in self.registry.arbiters.values()
                         ],
-                        "runs": [run.frozen() for run in jobs.runs.values()],
+                        "runs": [run.frozen() for run in self.active.runs.values()],
                         "statuses": [(name, asdict(one)) for name, one in jobs.statuses.items()],
-                        "automatic": jobs.updates.reconciler.frozen(),
+                        "automatic": self._updates.reconciler.frozen(),
                     }
                 )
                 if outbox.unsaved
@@ -263,7 +308,7 @@ class Coordinator:
                 taken=outbox.taken,
                 done=outbox.done,
                 statuses=overview(
-                    jobs.statuses, jobs.runs, self.registry.arbiters.values(), outbox.wall()
+                    jobs.statuses, self.active.runs, self.registry.arbiters.values(), outbox.wall()
                 ),
                 trouble=self._trouble,
             )
@@ -292,7 +337,7 @@ class Coordinator:
                 )
             elif isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
                 try:
-                    self.jobs.successors.act(namespec, action)
+                    self._successors.act(namespec, action)
                 except Unreachable:
                     # Each of these may be asked for twice.
                     self.outbox.actions.insert(0, (namespec, action))
@@ -306,7 +351,7 @@ class Coordinator:
                     self.outbox.actions.insert(0, (namespec, action))
                     raise
                 except PermissionError:
-                    self.jobs.warn(
+                    self.active.warn(
                         namespec,
                         (
                             f"the listener may not send {signum.name} to worker "
@@ -352,7 +397,7 @@ class Coordinator:
             for child in self.registry.children(one):
                 if child not in one.workers and self.table.age_secs(child) < lasted:
                     one.workers[child] = Worker(child, 0, heard=False)
-                    self.jobs.feed(one, self.jobs.started(one, child, 0, surge))
+                    self.active.feed(one, self.active.started(one, child, 0, surge))
 
 
 def _saved(text: str) -> dict[str, Any]:

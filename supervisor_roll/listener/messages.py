@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from supervisor_roll.listener.arbiters.arbiter import MAX_TEXT, Arbiter
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.arbiters.releases import Releases
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts import deployed
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.eligibility import RELOADS
-from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import Message
+
+log = logging.getLogger("supervisor_roll")
 
 # A boot is near Gunicorn's timeout from this share of it on.
 NEAR_TIMEOUT = 0.7
@@ -33,11 +40,15 @@ class MessageHandler:
         outbox: Outbox,
         registry: ArbiterRegistry,
         table: ProcessTable,
-        jobs: Jobs,
+        active: ActiveRollouts,
+        keeper: SocketKeeper,
+        releases: Releases,
+        configuration: Callable[[], Configuration],
         serve: Callable[[list[int]], None],
     ) -> None:
-        self._outbox, self._knowledge, self._table, self._jobs = outbox, registry, table, jobs
-        self._serve = serve
+        self._outbox, self._registry, self._table = outbox, registry, table
+        self._active, self._keeper, self._releases = active, keeper, releases
+        self._configuration, self._serve = configuration, serve
 
     def heard(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
         """The answer, with the descriptors that go with it.
@@ -54,7 +65,7 @@ class MessageHandler:
 
     def _heard_of_worker(self, datagram: Datagram, message: Message) -> Message | None:
         child = self._table.child(datagram.sender.pid)
-        arbiter = self._knowledge.arbiter(child.parent) if child else None
+        arbiter = self._registry.arbiter(child.parent) if child else None
         if child is None or arbiter is None or not self._table.watch(child.id):
             return None
         return self._heard_worker(arbiter, child.id, datagram.uid, message)
@@ -64,26 +75,25 @@ class MessageHandler:
     ) -> tuple[Message | None, list[int]]:
         """What an arbiter says, or on its behalf one of its workers: the answer to it."""
         sender = self._table.identity(pid)
-        arbiter = self._knowledge.arbiter(sender) if sender else None
+        arbiter = self._registry.arbiter(sender) if sender else None
         if arbiter is not None:
             self._serve_user(arbiter, message)
         if arbiter is None and message.kind in _FROM_BOTH:
             child = self._table.child(pid)
-            arbiter = self._knowledge.arbiter(child.parent) if child else None
+            arbiter = self._registry.arbiter(child.parent) if child else None
         if arbiter is None:
             return None, []
         if message.kind == dg.DRAINING:
-            secs = self._jobs.drain_secs(arbiter)
+            secs = self._active.drain_secs(arbiter)
             return Message(dg.ACK, {} if secs is None else {"DRAIN_SECS": f"{secs:g}"}), []
-        successors = self._jobs.successors
         self._outbox.unsaved = True
         if message.kind == dg.STARTING:
-            return successors.starting(arbiter, message)
+            return self._keeper.starting(arbiter, message)
         if message.kind == dg.LISTENING:
-            taken = successors.listening(arbiter, message, fds, own=arbiter.id == sender)
+            taken = self._keeper.listening(arbiter, message, fds, own=arbiter.id == sender)
             return Message(dg.ACK) if taken else None, []
         if message.kind == dg.STOPPING:
-            return successors.stopping(arbiter, message), []
+            return self._keeper.stopping(arbiter, message), []
         self._heard_arbiter(arbiter, message)
         return None, []
 
@@ -96,12 +106,12 @@ class MessageHandler:
     def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
         self._outbox.unsaved = True
         if message.kind == dg.RELOADED:
-            self._jobs.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
+            self._active.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
         if message.kind == dg.FORK_FAILED:
             why = message.fields.get("ERROR", "a worker could not be started")
             if message.fields.get("SURPLUS") != "1":
                 arbiter.trouble = why[:MAX_TEXT]
-            self._jobs.feed(arbiter, ev.ForkFailed(why, self._jobs.succeeds(arbiter)))
+            self._active.feed(arbiter, ev.ForkFailed(why, self._active.succeeds(arbiter)))
         self._heard_count(arbiter, message, own=True)
 
     def _heard_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
@@ -109,18 +119,18 @@ class MessageHandler:
         before = arbiter.changes, arbiter.count
         if not arbiter.heard_count(message, own):
             return
-        leaving = self._jobs.leaving(arbiter)
+        leaving = self._active.leaving(arbiter)
         known = own or before[0] < 0
-        if not known and not self._knowledge.confirms(arbiter, arbiter.count, leaving):
+        if not known and not self._registry.confirms(arbiter, arbiter.count, leaving):
             arbiter.changes, arbiter.count = before
         else:
-            self._jobs.feed(arbiter, ev.Counted(arbiter.count, self._jobs.succeeds(arbiter)))
+            self._active.feed(arbiter, ev.Counted(arbiter.count, self._active.succeeds(arbiter)))
 
     def _heard_worker(
         self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
     ) -> Message:
         self._outbox.unsaved = True
-        settings = self._jobs.settings(arbiter.namespec)
+        settings = self._settings(arbiter.namespec)
         if (
             message.kind == dg.READY
             and settings.health is not None
@@ -131,32 +141,32 @@ class MessageHandler:
             message = Message(dg.LOADED, message.fields)
         known = arbiter.heard_worker(worker, message)
         known.uid = uid
-        self._jobs.feed(
+        self._active.feed(
             arbiter,
-            self._jobs.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
+            self._active.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
         )
         self._heard_count(arbiter, message, own=False)
         if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
-            self._jobs.releases.told_by(arbiter, known, settings.release, message)
-        if message.fields.get("RELOAD") == "1" and self._jobs.succeeds(arbiter):
-            self._jobs.feed(arbiter, ev.BootFailed(worker, RELOADS))
-        fresh = self._jobs.fresh(arbiter, worker)
+            self._releases.told_by(arbiter, known, settings.release, message)
+        if message.fields.get("RELOAD") == "1" and self._active.succeeds(arbiter):
+            self._active.feed(arbiter, ev.BootFailed(worker, RELOADS))
+        fresh = self._active.fresh(arbiter, worker)
         if fresh is not None and message.kind in (dg.LOADED, dg.READY):
             self._verify(arbiter, worker, message)
         # A successor is to keep what was added to it.
-        surplus = fresh is not None and fresh.surplus and not self._jobs.succeeds(arbiter)
+        surplus = fresh is not None and fresh.surplus and not self._active.succeeds(arbiter)
         if message.kind == dg.LOADED:
-            self._jobs.feed(arbiter, ev.Loaded(worker))
+            self._active.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:
-            self._jobs.feed(arbiter, ev.BecameUnready(worker, known.health))
+            self._active.feed(arbiter, ev.BecameUnready(worker, known.health))
         elif message.kind == dg.MEASURED:
-            self._jobs.measured(
+            self._active.measured(
                 arbiter, worker, int(message.number("REQUESTS")), int(message.number("ERRORS"))
             )
         elif message.kind == dg.FAILED:
             if fresh is None:
                 arbiter.trouble = message.fields.get("ERROR", "a boot failed")[:MAX_TEXT]
-            self._jobs.feed(
+            self._active.feed(
                 arbiter,
                 ev.BootFailed(
                     worker,
@@ -170,7 +180,7 @@ class MessageHandler:
             )
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
-            self._jobs.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
+            self._active.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
         fields = {"SURPLUS": str(int(surplus)), "CHANGES": str(arbiter.changes)}
         if message.kind == dg.LOADED:
             fields.update(_check_fields(settings))
@@ -178,30 +188,38 @@ class MessageHandler:
         # the rollout has failed. A cold start or a crashed one's replacement never is.
         if fresh is not None and message.kind == dg.UNREADY and not known.ready:
             known.held = True
-        serving = any(one.ready for one in self._knowledge.siblings(arbiter.namespec))
+        serving = any(one.ready for one in self._registry.siblings(arbiter.namespec))
         holds = serving and (fresh is not None or known.held)
         if message.kind == dg.READY:
             fields["DRAIN_SECS"] = f"{settings.drain_timeout_secs:g}"
         if message.kind == dg.READY and fresh is not None:
-            fields["WATCH_SECS"] = str(self._jobs.watch_secs(arbiter.namespec))
-        if message.kind in (dg.LOADED, dg.READY) and self._jobs.successors.wants_sockets(arbiter):
+            fields["WATCH_SECS"] = str(self._active.watch_secs(arbiter.namespec))
+        if message.kind in (dg.LOADED, dg.READY) and self._keeper.wants_sockets(arbiter):
             fields["WANT_SOCKETS"] = "1"
         fields["HOLD"] = str(int(holds))
         fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
         return Message(dg.ACK, fields)
 
+    def _settings(self, namespec: str) -> Settings:
+        """The program's settings; the defaults where they are bad, which is logged."""
+        try:
+            return self._configuration().settings_for(namespec)
+        except (BadSetting, BadConfiguration) as error:
+            log.error("%s: %s", namespec, error)
+            return Settings()
+
     def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> None:
         """End the rollout if a fresh worker does not run what is deployed now."""
-        program = self._knowledge.program(arbiter.namespec, self._jobs.succeeds(arbiter))
+        program = self._registry.program(arbiter.namespec, self._active.succeeds(arbiter))
         why = deployed.strays(message.fields) or deployed.elsewhere(message.fields, program)
         if why:
             text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
-            self._jobs.feed(arbiter, ev.PrerequisiteFailed(text))
+            self._active.feed(arbiter, ev.PrerequisiteFailed(text))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
         if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
-            self._jobs.warn(
+            self._active.warn(
                 arbiter.namespec,
                 (
                     f"workers boot in {boot_secs:.1f} s, and Gunicorn "

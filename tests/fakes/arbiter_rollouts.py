@@ -46,7 +46,7 @@ def assert_old_one_serves(site: Site) -> None:
 
 
 def store_of(site: Site) -> SocketStore:
-    return site.coordinator.jobs.successors.store
+    return site.coordinator.keeper.store
 
 
 def kept(site: Site) -> list[StoredSocket]:

@@ -227,7 +227,7 @@ class Site:
 
     def close_listener(self) -> None:
         """Close what a listener that is gone had open."""
-        store = self.coordinator.jobs.successors.store
+        store = self.coordinator.keeper.store
         for namespec in store.programs:
             store.release(namespec)
         for _, _, fds in self.coordinator.outbox.answers:

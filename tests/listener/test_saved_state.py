@@ -45,7 +45,7 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_a_state_that_is_none_is_ignored(state: str) -> None:
     site, _ = ready_site(2)
     restarted(site, state)
-    assert site.coordinator.jobs.runs == {}
+    assert site.coordinator.active.runs == {}
 
 
 def test_whatever_stands_anywhere_in_it_never_ends_the_listener() -> None:
@@ -69,7 +69,7 @@ def test_settings_are_read_from_the_configuration_again() -> None:
     state["runs"][0]["rollout"]["settings"] |= {"on_failure": "id > F", "release": "id > F"}
     site.supervisord.mailbox.state = json.dumps(state)
     site.restart()
-    rollout = site.coordinator.jobs.runs["myapp"].rollout
+    rollout = site.coordinator.active.runs["myapp"].rollout
     assert rollout is not None
     asked = {"ready_timeout_secs": "600"}
     assert rollout.settings == site.settings["myapp"].replaced(asked)
@@ -81,7 +81,7 @@ def test_values_that_no_request_may_have_cost_the_run() -> None:
     state: Any = saved(site)
     state["runs"][0]["job"]["values"]["on_failure"] = "id > F"
     restarted(site, state)
-    assert site.coordinator.jobs.runs == {}
+    assert site.coordinator.active.runs == {}
 
 
 def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> None:

@@ -10,9 +10,16 @@ import logging
 import os
 from collections.abc import Callable
 
+from supervisor.xmlrpc import Faults
+
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.edges.process_table import ProcessTable
-from supervisor_roll.listener.edges.supervisord import ProcessInfo, Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import (
+    ProcessInfo,
+    Refused,
+    Supervisord,
+    Unreachable,
+)
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.program import Program, decode_program
@@ -56,6 +63,15 @@ class ArbiterRegistry:
             self._infos = self.supervisord.processes()
             self._fetched_at = self._clock()
         return self._infos
+
+    def states(self) -> dict[str, str]:
+        """The states of supervisord's processes. Raises Unreachable."""
+        try:
+            return {one.namespec: one.state for one in self.processes()}
+        except Refused as fault:
+            if fault.code == Faults.SHUTDOWN_STATE:
+                return {}  # it stops them all
+            raise
 
     def info(self, namespec: str) -> ProcessInfo | None:
         """What supervisord says of a process; None if it has none of this name, or says nothing."""

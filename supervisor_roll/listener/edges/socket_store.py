@@ -49,7 +49,7 @@ class SocketStore:
     def has(self, arbiter: InstanceId) -> bool:
         return arbiter in self._held
 
-    def take(self, arbiter: InstanceId, namespec: str, sockets: Iterable[StoredSocket]) -> None:
+    def put(self, arbiter: InstanceId, namespec: str, sockets: Iterable[StoredSocket]) -> None:
         """Hold these descriptors, which are ours from now on, in place of the arbiter's former."""
         self.drop(arbiter)
         self._held[arbiter] = namespec, list(sockets)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.listener.configuration.sections import BadConfiguration
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, Unreachable
 from supervisor_roll.listener.reconcile.operations import (
     ADD,
@@ -23,12 +23,11 @@ from supervisor_roll.listener.reconcile.operations import (
 )
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.listener.reconcile.requested import UNKNOWN
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.run import Job
 from supervisor_roll.rollout import reports
 from supervisor_roll.wire.mailbox import Request
-
-if TYPE_CHECKING:
-    from supervisor_roll.listener.rollouts.jobs import Jobs
 
 log = logging.getLogger("supervisor_roll")
 
@@ -44,17 +43,23 @@ _SAYS = {
 class OperationExecutor:
     """Carries out what ``Reconciler`` decides."""
 
-    def __init__(self, jobs: Jobs, supervisord: Supervisord) -> None:
-        self._jobs, self._supervisord = jobs, supervisord
-        self.reconciler = Reconciler(
-            jobs.configuration, supervisord.reread, self._state, self._is_busy
-        )
+    def __init__(
+        self,
+        jobs: Jobs,
+        active: ActiveRollouts,
+        supervisord: Supervisord,
+        configuration: Callable[[], Configuration],
+    ) -> None:
+        self._jobs, self._active, self._supervisord = jobs, active, supervisord
+        self._outbox, self._clock = active.outbox, active.clock
+        self.reconciler = Reconciler(configuration, supervisord.reread, self._state, self._is_busy)
         self._turns: list[Operation] = []  # handed out, and not yet begun with
         self._removing: dict[str, float] = {}  # group -> when to look again
 
     def tick(self) -> None:
         """Begin with what is due by itself. Raises Unreachable."""
-        now = self._jobs.clock()
+        self.note()
+        now = self._clock()
         if not self._turns:
             self._turns = self.reconciler.tick(now)
         for problem in self.reconciler.problems:
@@ -68,24 +73,34 @@ class OperationExecutor:
                 self._roll(job, turn.names, f"the listener, since {turn.reason}")
             else:
                 self._apply(job, turn)
-                self._jobs.outbox.done.append(job)
+                self._outbox.done.append(job)
             del self._turns[0]
-        if self.reconciler.unsaved:
-            self.reconciler.unsaved, self._jobs.outbox.unsaved = False, True
         for group, when in list(self._removing.items()):
             if now >= when:
                 self._remove(group)
+        self.note()
 
-    def asked(self, request: Request) -> None:
-        """``rollupdate``: do all that the configuration has changed. Raises Unreachable."""
+    def note(self) -> None:
+        """Note what has begun and ended meanwhile, and have it saved what was tried."""
+        attempts, self._active.attempts = self._active.attempts, []
+        for namespec, kind in attempts:
+            if kind == reports.Began.kind:
+                self.reconciler.began(namespec)
+            else:
+                self.reconciler.ended(namespec, kind == reports.Complete.kind)
+        if self.reconciler.unsaved:
+            self.reconciler.unsaved, self._outbox.unsaved = False, True
+
+    def update(self, request: Request) -> None:
+        """Do all that the configuration has changed, for ``rollupdate``. Raises Unreachable."""
         try:
             turns, left = self.reconciler.update(request.programs)
         except (BadConfiguration, Refused) as error:
             why = error.text if isinstance(error, Refused) else str(error)
-            self._jobs.outbox.report(
+            self._outbox.report(
                 request.id, "", reports.Refused(f"the configuration is invalid: {why}")
             )
-            self._jobs.outbox.done.append(request.id)
+            self._outbox.done.append(request.id)
             return
         names: list[str] = []
         for turn in turns:
@@ -95,15 +110,15 @@ class OperationExecutor:
                 self._apply(request.id, turn)
         for text in left:
             told = reports.Refused(text) if text.endswith(UNKNOWN) else reports.Note(text)
-            self._jobs.outbox.report(request.id, "", told)
+            self._outbox.report(request.id, "", told)
         self._roll(request.id, names, request.by)
 
     def next_deadline(self) -> float | None:
-        deadlines = [self.reconciler.next_deadline(self._jobs.clock()), *self._removing.values()]
+        deadlines = [self.reconciler.next_deadline(self._clock()), *self._removing.values()]
         return min((one for one in deadlines if one is not None), default=None)
 
     def _roll(self, job: str, names: list[str], by: str) -> None:
-        self._jobs.begin(Job(job, names, {}, by, self._jobs.outbox.wall()))
+        self._jobs.begin(Job(job, names, {}, by, self._outbox.wall()))
 
     def _apply(self, job: str, turn: Operation) -> None:
         """Do what takes no rollout. A refusal is told, and is no reason to try again."""
@@ -119,11 +134,11 @@ class OperationExecutor:
                     self._supervisord.add(name)
                 else:
                     self._supervisord.stop_group(name)
-                    self._removing[name] = self._jobs.clock()
+                    self._removing[name] = self._clock()
             except Refused as fault:
                 told = reports.Warned(f"{turn.reason}, which cannot be applied: {fault.text}")
             log.info("%s: %s", name, told.text)
-            self._jobs.outbox.report(job, name, told)
+            self._outbox.report(job, name, told)
             if turn.kind == ADOPT:
                 self.reconciler.ended(name, isinstance(told, reports.Note))
 
@@ -133,20 +148,20 @@ class OperationExecutor:
             del self._removing[group]
         except Refused as fault:
             if fault.code == Faults.STILL_RUNNING:
-                self._removing[group] = self._jobs.clock() + REMOVE_SECS
+                self._removing[group] = self._clock() + REMOVE_SECS
             else:
                 del self._removing[group]
         except Unreachable:
-            self._removing[group] = self._jobs.clock() + REMOVE_SECS
+            self._removing[group] = self._clock() + REMOVE_SECS
             raise
 
     def _is_busy(self, namespec: str) -> bool:
         """Whether it is being rolled, or is yet to be by a job under way."""
         return any(
             namespec in (run.namespec, *run.job.programs[run.job.index :])
-            for run in self._jobs.runs.values()
+            for run in self._active.runs.values()
         )
 
     def _state(self, namespec: str) -> str:
-        info = self._jobs.registry.info(namespec)
+        info = self._active.registry.info(namespec)
         return info.state if info is not None else ""

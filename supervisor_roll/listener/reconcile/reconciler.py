@@ -126,8 +126,8 @@ class Reconciler:
     def ended(self, namespec: str, ok: bool) -> None:
         """A rollout has ended, or what was handed out was never begun; ``ok``: it is complete."""
         tried = self._tried.get(namespec)
-        if tried is None or tried.attempt is None or self._busy(namespec):
-            return  # none of ours; or another one, that was refused since one is under way
+        if tried is None or tried.attempt is None:
+            return  # none of ours
         tried.ended(ok)
         self._found, self.unsaved = None, True
 

@@ -75,9 +75,10 @@ def admit(
         return Refusal(found.why, skips=True) if skips else Refusal(found.why + found.rule)
     elsewhere = deployed.elsewhere(arbiter.facts, registry.program(run.namespec))
     choice = strategy.choose(arbiter, settings, run.change, elsewhere)
-    object_to = strategy.objection if choice.strategy == ARBITER else eligibility.objection
-    why = choice.refused or object_to(arbiter, settings)
-    renewed = choice.strategy == ARBITER and choice.changes
+    whole = choice.strategy == ARBITER
+    why_not = eligibility.why_not_arbiter if whole else eligibility.why_not_workers
+    why = choice.refused or why_not(arbiter, settings)
+    renewed = whole and choice.changes
     if not why and arbiter.facts.get("RELOAD") == "1" and not renewed:
         why = eligibility.RELOADS  # what has changed may turn it off: a successor will say
     if why:

@@ -6,6 +6,7 @@ import math
 
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.rollouts.admission import Admission, cost_of, need_of
+from supervisor_roll.listener.rollouts.strategy import Choice
 from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.rollout.reports import Plan, Preflight
 from supervisor_roll.rollout.settings import Settings
@@ -33,4 +34,14 @@ def plan(found: Admission, settings: Settings, table: ProcessTable, result: Resu
         memory=cost.told if cost else None,
         processes=need.told if need else None,
         preflight=Preflight(result.ok, result.secs, result.text) if result else None,
+    )
+
+
+def refused(choice: Choice, why_not: str) -> Plan:
+    """What a dry run tells of a program whose rollout would be refused."""
+    return Plan(
+        strategy=choice.strategy,
+        reasons=choice.reasons,
+        changes=choice.changes,
+        refused=why_not,
     )

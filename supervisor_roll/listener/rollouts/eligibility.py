@@ -1,4 +1,4 @@
-"""Why a program cannot be rolled worker by worker, in words that say what to do about it."""
+"""Why a program cannot be rolled by a strategy, in words that say what to do about it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RELOADS = (
 )
 
 
-def objection(arbiter: Arbiter, settings: Settings) -> str:
-    """What stands against rolling this arbiter's workers; empty if nothing does."""
+def why_not_workers(arbiter: Arbiter, settings: Settings) -> str:
+    """Why this arbiter's workers cannot be rolled; empty if they can."""
     facts = arbiter.facts
     version = facts.get("GUNICORN", "?")
     if facts.get("MISSING"):
@@ -41,10 +41,32 @@ def objection(arbiter: Arbiter, settings: Settings) -> str:
             "socket of its own, and the connections waiting there are lost with it; "
             "turn reuse_port off"
         )
-    return unchecked(arbiter, settings)
+    return _why_not_checked(arbiter, settings)
 
 
-def unchecked(arbiter: Arbiter, settings: Settings) -> str:
+def why_not_arbiter(arbiter: Arbiter, settings: Settings) -> str:
+    """Why the whole arbiter cannot be replaced; empty if it can."""
+    facts = arbiter.facts
+    if facts.get("REUSE_PORT") == "1":
+        return (
+            "it has reuse_port: the kernel would spread connections to the new arbiter before "
+            "its workers accept; turn reuse_port off"
+        )
+    if facts.get("LISTENS") != "1":
+        return (
+            "its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
+            "those of an earlier version: restart it once; or use --strategy workers, which "
+            "does not apply what has changed"
+        )
+    return _why_not_checked(arbiter, settings)
+
+
+def owns_sockets(arbiter: Arbiter) -> bool:
+    """Whether the arbiter made its sockets itself, rather than got them as descriptors."""
+    return "fd://" not in arbiter.facts.get("BINDS", "")
+
+
+def _why_not_checked(arbiter: Arbiter, settings: Settings) -> str:
     """Why the health check that is asked for cannot be made; empty if it can, or none is."""
     if settings.health is not None and arbiter.facts.get("UNCHECKED") == "1":
         return (

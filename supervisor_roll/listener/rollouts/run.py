@@ -6,17 +6,28 @@ import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
 from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.reports import Began, Facts, Failed, Promoted, Succeeded
-from supervisor_roll.rollout.settings import check_asked
+from supervisor_roll.rollout.run import (
+    ADMISSION,
+    ON_FAILURE,
+    PREFLIGHT,
+    ROLLING,
+    ROLLING_BACK,
+    following,
+)
+from supervisor_roll.rollout.settings import Settings, check_asked
 from supervisor_roll.rollout.shapes import built
 from supervisor_roll.rollout.snapshot import freeze, thaw
 from supervisor_roll.rollout.words import FINAL, PROGRESSING
 from supervisor_roll.wire.mailbox import Status
 from supervisor_roll.wire.successor import Change
+
+_WITH_ROLLOUT = (PREFLIGHT, ROLLING, ON_FAILURE, ROLLING_BACK)
 
 
 @dataclass
@@ -38,7 +49,7 @@ class Job:
         return self.programs[self.index]
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return self.index >= len(self.programs)
 
 
@@ -54,26 +65,37 @@ class Watched:
 
 @dataclass
 class Run:
-    """One program's turn in a job: first it gathers what runs now, then it rolls."""
+    """One program's turn in a job."""
 
     job: Job
     namespec: str
     since: float  # epoch seconds, for people
     gathers_since: float  # on the clock
+    phase: str = ADMISSION
     arbiter: InstanceId | None = None
     rollout: Rollout | None = None
-    warnings: list[str] = field(default_factory=list)
-    failure: Failed | None = None  # what a failed rollout told, while it is repaired
-    repaired: bool = False  # on_failure has run; what runs now, if anything, is the rollback
+    said: list[str] = field(default_factory=list)  # what is not to be said to its followers again
+    failure: Failed | None = None  # what its rollout told when it failed
     watched: list[Watched] = field(default_factory=list)
-    reread: bool = False  # what its section has changed is known
     change: Change | None = None
     reasons: list[str] = field(default_factory=list)  # why this strategy
 
     @property
     def rolling(self) -> Rollout | None:
-        """Its rollout, unless that has ended: what is left then is its aftermath."""
+        """Its rollout, unless that has ended."""
         return None if self.rollout is None or self.rollout.state in FINAL else self.rollout
+
+    def enter(self, event: str) -> None:
+        """Go on to the phase that ``event`` leads to. Raises IllegalEvent."""
+        self.phase = following(self.phase, event)
+
+    def settings_by(self, configuration: Configuration) -> Settings:
+        """Return its program's settings, with those of its request. Raises BadSetting."""
+        return configuration.settings_for(self.namespec).asked(self.job.values)
+
+    def is_successor(self, arbiter: InstanceId) -> bool:
+        """Whether the arbiter is the successor in this run, promoted or not."""
+        return isinstance(self.rollout, ArbiterRollout) and self.rollout.successor == arbiter
 
     def measured(self, worker: InstanceId, answered: tuple[int, int]) -> Measured | None:
         """A worker told its requests and errors: what that makes of all; None if of no account."""
@@ -144,6 +166,9 @@ class Run:
         """Raises BadMessage."""
         rollout = frozen.get("rollout")
         run = built(cls, frozen, rollout=None if rollout is None else thaw(rollout))
+        phases = (ADMISSION, PREFLIGHT) if run.rollout is None else _WITH_ROLLOUT
+        if run.phase not in phases:
+            raise BadMessage(f"{run.namespec!r:.80} cannot be in the phase {run.phase!r:.80}")
         if not 0 <= run.job.index < len(run.job.programs):
             raise BadMessage(f"a job of {len(run.job.programs)} programs is at {run.job.index}")
         if run.job.namespec != run.namespec:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges import told_paths
-from supervisor_roll.listener.rollouts.eligibility import unchecked
 from supervisor_roll.rollout.settings import AUTO, Settings
 from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change
@@ -74,28 +73,6 @@ def choose(
     if settings.strategy == AUTO and not reasons:
         return Choice(WORKERS, changes=keys)
     return Choice(ARBITER, reasons or ["as asked for"], keys)
-
-
-def objection(arbiter: Arbiter, settings: Settings) -> str:
-    """What stands against replacing the whole arbiter; empty if nothing does."""
-    facts = arbiter.facts
-    if facts.get("REUSE_PORT") == "1":
-        return (
-            "it has reuse_port: the kernel would spread connections to the new arbiter before "
-            "its workers accept; turn reuse_port off"
-        )
-    if facts.get("LISTENS") != "1":
-        return (
-            "its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
-            "those of an earlier version: restart it once; or use --strategy workers, which "
-            "does not apply what has changed"
-        )
-    return unchecked(arbiter, settings)
-
-
-def owns_sockets(arbiter: Arbiter) -> bool:
-    """Whether the arbiter made its sockets itself, rather than got them as descriptors."""
-    return "fd://" not in arbiter.facts.get("BINDS", "")
 
 
 def _reasons(arbiter: Arbiter, keys: dict[str, str]) -> list[str]:

@@ -50,13 +50,13 @@ def held(*addresses: str) -> list[StoredSocket]:
 def test_what_is_taken_is_for_others_of_the_same_program_and_replaced_by_the_next() -> None:
     store = SocketStore()
     first, again = held("a", "b"), held("a")
-    store.take(FIRST, "myapp", first)
+    store.put(FIRST, "myapp", first)
     assert store.has(FIRST)
     assert not store.has(SECOND)
     assert store.for_another(SECOND, "myapp") == first
     assert store.for_another(FIRST, "myapp") == []  # it has them itself
     assert store.for_another(SECOND, "other") == []
-    store.take(FIRST, "myapp", again)
+    store.put(FIRST, "myapp", again)
     assert not any(map(is_open, first))
     assert store.for_another(SECOND, "myapp") == again
     store.drop(FIRST)
@@ -68,7 +68,7 @@ def test_what_is_taken_is_for_others_of_the_same_program_and_replaced_by_the_nex
 def test_of_several_arbiters_the_youngest_hands_on_its_sockets() -> None:
     store = SocketStore()
     for arbiter in (SECOND, FIRST, OTHER):
-        store.take(arbiter, "myapp", held(str(arbiter.pid)))
+        store.put(arbiter, "myapp", held(str(arbiter.pid)))
     assert [one.address for one in store.for_another(InstanceId(9, 9), "myapp")] == ["2"]
     assert [one.address for one in store.for_another(SECOND, "myapp")] == ["1"]
     store.release("myapp")
@@ -77,7 +77,7 @@ def test_of_several_arbiters_the_youngest_hands_on_its_sockets() -> None:
 def test_a_program_is_released_with_all_of_its_arbiters_and_no_other() -> None:
     store = SocketStore()
     for arbiter, name in ((FIRST, "myapp"), (SECOND, "myapp"), (OTHER, "other")):
-        store.take(arbiter, name, held("a"))
+        store.put(arbiter, name, held("a"))
     assert store.programs == {"myapp", "other"}
     store.release("myapp")
     assert store.programs == {"other"}
@@ -89,7 +89,7 @@ def test_a_program_is_released_with_all_of_its_arbiters_and_no_other() -> None:
 def test_others_are_dropped_but_those_that_are_alive() -> None:
     store, fourth = SocketStore(), InstanceId(4, 4)
     for arbiter, name in ((FIRST, "myapp"), (SECOND, "myapp"), (OTHER, "other"), (fourth, "myapp")):
-        store.take(arbiter, name, held("a"))
+        store.put(arbiter, name, held("a"))
     store.drop_others(SECOND, "myapp", [fourth])
     assert [store.has(one) for one in (FIRST, SECOND, OTHER, fourth)] == [False, True, True, True]
     store.release("myapp")
@@ -98,7 +98,7 @@ def test_others_are_dropped_but_those_that_are_alive() -> None:
 
 def test_one_socket_can_be_forgotten() -> None:
     store, (one, other) = SocketStore(), held("a", "b")
-    store.take(FIRST, "myapp", [one, other])
+    store.put(FIRST, "myapp", [one, other])
     store.forget(one)
     store.forget(one)
     assert store.for_another(SECOND, "myapp") == [other]

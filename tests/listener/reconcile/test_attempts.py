@@ -316,17 +316,6 @@ def test_an_operator_who_mends_it_ends_the_failure(site: Supervision, current: P
     assert said(site.settles()) == WEB
 
 
-def test_a_rollout_that_is_refused_since_one_is_under_way_is_not_its_end(
-    site: Supervision, current: Path
-) -> None:
-    flip(current, "v2")
-    turns = site.settles()
-    site.reconciler.ended("web", False)
-    site.ended(turns)
-    flip(current, "v1")
-    assert said(site.settles()) == WEB
-
-
 def test_what_was_refused_to_an_operator_is_no_failure(site: Supervision, current: Path) -> None:
     site.reconciler.ended("web", False)
     flip(current, "v2")

@@ -73,6 +73,12 @@ def jobs(site: Site) -> list[str]:
     )
 
 
+def flip(current: Path, release: str) -> None:
+    (current.parent / release).mkdir(exist_ok=True)
+    current.unlink(missing_ok=True)
+    current.symlink_to(release)
+
+
 def update(site: Site, *names: str) -> str:
     return site.ask(*(names or ["all"]), kind=UPDATE)
 
@@ -122,6 +128,24 @@ def test_what_failed_is_not_tried_again_before_it_is_another_change(site: Site) 
     change(site, Change("myapp", {"environment": NEEDS_ARBITER}, "digest 3"))
     site.pass_time(60)
     assert kinds(site, jobs(site)[1])[-1] == COMPLETE
+
+
+def test_a_rollout_that_is_refused_since_one_is_under_way_is_not_its_end(tmp_path: Path) -> None:
+    current = tmp_path / "current"
+    flip(current, "v1")
+    section = {"auto": "true", "strategy": "arbiter", "watch": str(current), "min_ready_secs": "5"}
+    for site in configured_site(tmp_path, **section):
+        flip(current, "v2")
+        while not jobs(site):
+            site.pass_time(0.5)
+        refused = site.ask("myapp")
+        assert site.reports(refused) == [("myapp", Refused.kind)]
+        site.pass_time(60)
+        assert kinds(site, jobs(site)[0])[-1] == COMPLETE
+        flip(current, "v1")
+        site.pass_time(60)
+        assert kinds(site, jobs(site)[-1])[-1] == COMPLETE
+        assert len(jobs(site)) == 3, "both releases were rolled"
 
 
 def test_what_supervisord_heeds_at_once_is_adopted_by_itself(site: Site) -> None:

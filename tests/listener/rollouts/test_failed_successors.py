@@ -147,7 +147,7 @@ def test_an_old_arbiter_that_is_stopped_meanwhile_takes_its_successor_along(site
     site.settle()
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert [(one.namespec, one.state) for one in site.supervisord.infos] == [("myapp", "STOPPED")]
-    assert not site.coordinator.jobs.successors.store.programs
+    assert not site.coordinator.keeper.store.programs
 
 
 def has_no_sockets_yet(successor: Program) -> None:
@@ -180,10 +180,7 @@ def test_an_old_arbiter_that_crashes_meanwhile_is_started_again_on_its_sockets(
     site.pass_time(30)
     assert kinds(site, job)[-1] == FAILED
     assert site.facts(job, FAILED).items() >= {"arbiter": PIDS + 50, "workers": 2}.items()
-    assert (
-        what_it_is(site.coordinator.jobs.successors.store.for_another(old.id, "myapp")[0].fd)
-        == socket
-    )
+    assert what_it_is(site.coordinator.keeper.store.for_another(old.id, "myapp")[0].fd) == socket
 
 
 def test_a_successor_that_dies_right_after_its_promotion_is_told(site: Site) -> None:

@@ -9,7 +9,7 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.edges import socket_store
-from supervisor_roll.listener.rollouts.succession import CRASHED_SECS
+from supervisor_roll.listener.rollouts.socket_keeper import CRASHED_SECS
 from supervisor_roll.wire.datagram import STARTING, STOPPING, Message
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from tests.fakes.program import Program, open_socket

@@ -10,7 +10,8 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges.process_limits import Left
-from supervisor_roll.listener.rollouts.strategy import choose, objection
+from supervisor_roll.listener.rollouts.eligibility import why_not_arbiter
+from supervisor_roll.listener.rollouts.strategy import choose
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.reports import (
     Arrived,
@@ -190,7 +191,7 @@ def test_a_gunicorn_configuration_file_that_cannot_be_read_has_not_changed(
     ],
 )
 def test_what_stands_against_replacing_an_arbiter_is_said(facts: dict[str, str], why: str) -> None:
-    found = objection(arbiter(**facts), Settings.parsed({"health": "/_status"}))
+    found = why_not_arbiter(arbiter(**facts), Settings.parsed({"health": "/_status"}))
     assert why in found
     assert bool(found) is bool(why)
 

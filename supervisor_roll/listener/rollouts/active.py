@@ -1,0 +1,199 @@
+"""The runs under way: what their rollouts are told, and what these want, say, and end as."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.reports import Facts, Note, Outcome, Warned
+
+# How often what cannot notify us is looked at.
+LOOK_SECS = 1.0
+# supervisor's states of a program that is stopped on purpose, or gone.
+INTENDED = frozenset({"STOPPING", "STOPPED", "FATAL", "UNKNOWN"})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run, or its rollout, has ended as ``facts`` tell."""
+
+    run: Run
+    facts: Facts
+
+
+class ActiveRollouts:
+    """``runs`` are by namespec. What ends is noted in ``ended``, for ``Jobs`` to go on with.
+
+    ``attempts`` has what began and how it ended, by namespec and kind of report and in order, for
+    whoever keeps track of what was tried.
+    """
+
+    def __init__(
+        self, outbox: Outbox, registry: ArbiterRegistry, clock: Callable[[], float]
+    ) -> None:
+        self.outbox, self.registry, self.clock = outbox, registry, clock
+        self.runs: dict[str, Run] = {}
+        self.ended: deque[Ended] = deque()
+        self.attempts: list[tuple[str, str]] = []
+        self._looks: deque[tuple[str, bool]] = deque()
+
+    # --- what happens to them -------------------------------------------------------------------
+
+    def feed(self, arbiter: Arbiter, event: ev.Event) -> None:
+        """Tell the rollout, if there is one, what happened to an arbiter or its worker."""
+        run = self.runs.get(arbiter.namespec)
+        if run is not None and (run.arbiter == arbiter.id or run.is_successor(arbiter.id)):
+            self.handle(run, event)
+
+    def handle(self, run: Run, event: ev.Event) -> None:
+        """Tell the run's rollout, unless it has ended."""
+        if run.rolling is not None:
+            self.outbox.unsaved = True
+            self.apply(run, run.rolling.handle(event, self.clock()))
+
+    def apply(self, run: Run, actions: list[ev.Action]) -> None:
+        """Do what a rollout wants, as far as it is not for the outbox to do."""
+        for action in actions:
+            if isinstance(action, ev.Look):
+                self._looks.append((run.namespec, action.successor))
+            elif not isinstance(action, Facts):
+                self.outbox.actions.append((run.namespec, action))
+            elif isinstance(action, Outcome):
+                self.finish(run, action)
+            else:
+                self.outbox.report(run.job.id, run.namespec, run.completed(action))
+
+    def finish(self, run: Run, facts: Facts) -> None:
+        """Note that the run, or its rollout, has ended."""
+        self.ended.append(Ended(run, facts))
+
+    def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
+        """Note what a worker has answered since its boot."""
+        run = self.runs.get(arbiter.namespec)
+        event = run.measured(worker, (requests, errors)) if run else None
+        if event is not None:
+            self.feed(arbiter, event)
+
+    def processes_changed(self, namespec: str) -> None:
+        """One of the program's processes has gone: a rollout fails by that, unless it was meant.
+
+        supervisord calls a program STOPPING before it stops it.
+        """
+        run = self.runs.get(namespec)
+        if run is not None and run.rolling is not None:
+            self.registry.stale()
+            info = self.registry.info(namespec)
+            if info is not None:
+                self.state_changed(run, info.state)
+
+    def state_changed(self, run: Run, state: str) -> None:
+        """End a rollout whose program is in such a ``state`` on purpose, or has gone."""
+        if state in INTENDED:
+            by = "a stop of the program (supervisorctl stop, restart or update)"
+            self.handle(run, ev.Aborted(by))
+            # What supervisord was asked for and has not done yet is taken back.
+            self.handle(run, ev.PrerequisiteFailed("the program is being stopped"))
+
+    def pass_time(self) -> None:
+        """Let time pass, and tell those that asked for it which workers there are."""
+        now = self.clock()
+        for run in list(self.runs.values()):
+            rolling = run.rolling
+            if rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
+                self.handle(run, ev.TimePassed())
+        while self._looks:
+            self._look(*self._looks.popleft())
+
+    def next_deadline(self) -> float | None:
+        deadlines = [
+            run.rollout.next_deadline if run.rollout else self.clock() + LOOK_SECS
+            for run in self.runs.values()
+        ]
+        return min((one for one in deadlines if one is not None), default=None)
+
+    def _look(self, namespec: str, successor: bool) -> None:
+        """Tell a rollout which workers an arbiter has, by the process table."""
+        run = self.runs.get(namespec)
+        if run is None:
+            return
+        of = run.arbiter
+        if successor:
+            of = run.rolling.successor if isinstance(run.rolling, ArbiterRollout) else None
+        arbiter = self.registry.running(of)
+        if arbiter is not None:
+            workers = tuple(self.registry.shown(arbiter))
+            self.handle(run, ev.Observed(workers, successor))
+
+    # --- what is said of them -------------------------------------------------------------------
+
+    def say(self, run: Run, text: str) -> None:
+        """Report a note to who follows the run."""
+        self.outbox.report(run.job.id, run.namespec, Note(text))
+
+    def say_once(self, run: Run, told: Note | Warned, about: str = "") -> None:
+        """Report it once for each text; or once ``about`` something of which the text may vary."""
+        if (about or told.text) not in run.said:
+            run.said.append(about or told.text)
+            self.outbox.report(run.job.id, run.namespec, told)
+
+    def warn(self, namespec: str, text: str) -> None:
+        """Warn who follows the program's run, if there is one, once for each text."""
+        run = self.runs.get(namespec)
+        if run is not None:
+            self.say_once(run, Warned(text))
+
+    # --- what they say of arbiters and workers --------------------------------------------------
+
+    def succession(self, namespec: str) -> tuple[Run, ArbiterRollout] | None:
+        """The program's run and its rollout under way, if that is of strategy ``arbiter``."""
+        run = self.runs.get(namespec)
+        return (run, run.rolling) if run and isinstance(run.rolling, ArbiterRollout) else None
+
+    def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
+        """The worker as a fresh one of a rollout under way; None if it is not one."""
+        run = self.runs.get(arbiter.namespec)
+        instance = run.rolling.instances.get(worker) if run and run.rolling else None
+        return instance if instance and instance.fresh else None
+
+    def leaving(self, arbiter: Arbiter) -> int:
+        """How many of its workers a rollout under way has asked to go."""
+        run = self.runs.get(arbiter.namespec)
+        gone = run.rolling.instances.leaving if run is not None and run.rolling else []
+        return len([one for one in gone if one.id in arbiter.workers])
+
+    def succeeds(self, arbiter: Arbiter) -> bool:
+        """Whether the arbiter is the successor of a rollout under way, promoted or not."""
+        run = self.runs.get(arbiter.namespec)
+        return run is not None and run.is_successor(arbiter.id)
+
+    def started(self, arbiter: Arbiter, worker: InstanceId, age: int, surplus: bool) -> ev.Started:
+        """What a worker of the arbiter is to the rollout under way."""
+        run = self.runs.get(arbiter.namespec)
+        if run is None or not isinstance(run.rollout, ArbiterRollout):
+            return ev.Started(worker, age, surplus)
+        return ev.Started(worker, age, surplus, fresh=run.is_successor(arbiter.id))
+
+    def drain_secs(self, arbiter: Arbiter) -> float | None:
+        """How long what the arbiter has may take to drain; None where no rollout says it.
+
+        A successor that is discarded has its own ``graceful_timeout``: it may hang.
+        """
+        run = self.runs.get(arbiter.namespec)
+        if run is None or run.rollout is None or arbiter.successor:
+            return None
+        return run.rollout.settings.drain_timeout_secs
+
+    def watch_secs(self, namespec: str) -> float:
+        """How long, from now on, workers are to be watched: a fresh one has become ready."""
+        run = self.runs.get(namespec)
+        settings = run.rollout.settings if run and run.rollout else None
+        return settings.min_ready_secs + LOOK_SECS if settings and settings.min_ready_secs else 0.0

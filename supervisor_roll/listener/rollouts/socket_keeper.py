@@ -1,0 +1,184 @@
+"""The listening sockets of arbiters: duplicates are kept, and handed to those that come after.
+
+So a successor shares the sockets of the one that serves, and a crash refuses nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.edges import socket_store
+from supervisor_roll.listener.edges.socket_store import SocketStore, StoredSocket
+from supervisor_roll.listener.edges.supervisord import Unreachable
+from supervisor_roll.listener.rollouts.active import INTENDED, ActiveRollouts
+from supervisor_roll.listener.rollouts.eligibility import owns_sockets
+from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import Message
+
+# An arbiter that has crashed is started again at once, if it is to be at all.
+CRASHED_SECS = 10.0
+
+
+class SocketKeeper:
+    """Answers arbiters that start, listen and stop. ``store`` has the sockets."""
+
+    def __init__(self, active: ActiveRollouts) -> None:
+        self._active, self._registry, self._clock = active, active.registry, active.clock
+        self.store = SocketStore()
+        self._crashed: dict[str, float] = {}  # namespec -> till when its sockets are held
+
+    def recover_sockets(self, arbiter: Arbiter) -> str:
+        """Take the arbiter's sockets from it, if they are not held; empty, or why not."""
+        if not owns_sockets(arbiter) or self.store.has(arbiter.id):
+            return ""
+        cure = (
+            f"roll its workers once, the first fresh one hands them in: rollrestart --strategy "
+            f"workers {arbiter.namespec}; then roll it again"
+        )
+        if not arbiter.sockets:
+            return f"its listening sockets have not been handed in; {cure}"
+        try:
+            found = self._registry.table.sockets(arbiter.id, arbiter.sockets)
+            self.store.put(arbiter.id, arbiter.namespec, found)
+            return ""
+        except (OSError, AttributeError) as error:
+            return (
+                "its listening sockets are not held: this listener was started after its "
+                f"arbiter, and may not take them from it ({error}); {cure}; or run the listener "
+                "as root"
+            )
+
+    def starting(self, arbiter: Arbiter, message: Message) -> tuple[Message, list[int]]:
+        """An arbiter has no sockets yet: what it gets, and with how many workers it begins.
+
+        The descriptors are the caller's to close.
+        """
+        fields = {"SUCCESSOR": str(int(arbiter.successor))}
+        if arbiter.successor:
+            found = self._active.succession(arbiter.namespec)
+            if found is None:
+                return Message(dg.ACK, {**fields, "REFUSED": "its rollout has ended"}), []
+            run, rollout = found
+            self._compare(run, message)
+            fields["WORKERS"] = str(rollout.first)
+        held = list(self.store.for_another(arbiter.id, arbiter.namespec))
+        fields["SOCKETS"] = "\n".join(one.address for one in held)
+        fds = [os.dup(one.fd) for one in held]
+        if not arbiter.successor:
+            # It may be about to open an address that one of these stands in the way of.
+            binds = message.fields.get("BINDS", "").split("\n")
+            for one in held:
+                if one.address not in binds:
+                    self.store.forget(one)
+        return Message(dg.ACK, fields), fds
+
+    def _compare(self, run: Run, message: Message) -> None:
+        """A count that was raised by signals stays, unless another one has been configured.
+
+        An address that is no longer configured goes away, which may be no wish of an operator.
+        """
+        siblings = self._registry.siblings(run.namespec)
+        serving = next((one for one in siblings if not one.successor), None)
+        if serving is None:
+            return
+        before, count = serving.facts.get("CONFIGURED"), int(message.number("CONFIGURED", -1))
+        if before is not None and count >= 0 and (str(count) != before or count > serving.count):
+            self._active.handle(run, ev.Configured(count))
+        if "BINDS" in message.fields:
+            binds = message.fields["BINDS"].split("\n")
+            old = serving.facts.get("BINDS", "").split("\n")
+            for address in filter(None, set(old) - set(binds)):
+                self._active.warn(
+                    run.namespec,
+                    f"{address} is no longer configured: refused once the old arbiter is gone",
+                )
+
+    def listening(self, arbiter: Arbiter, message: Message, fds: list[int], own: bool) -> bool:
+        """An arbiter's sockets have come; those that are kept are taken out of ``fds``.
+
+        ``own``: from itself. A worker may hand in no others.
+        """
+        addresses = message.fields.get("SOCKETS", "").split("\n")
+        numbers = message.fields.get("FDS", "").split("\n")
+        if not fds or len(addresses) != len(fds) or not all(map(socket_store.listening, fds)):
+            return False
+        if not own and not self._registry.table.has_sockets(arbiter.id, fds):
+            return False
+        held = [StoredSocket(address, fd) for address, fd in zip(addresses, fds, strict=True)]
+        fds.clear()
+        if len(numbers) == len(held) and all(map(_is_descriptor, numbers)):
+            arbiter.sockets = [
+                (one.address, int(number)) for one, number in zip(held, numbers, strict=True)
+            ]
+        self.store.put(arbiter.id, arbiter.namespec, held)
+        if not arbiter.successor:
+            # What was held for one that has crashed is this one's now.
+            self._crashed.pop(arbiter.namespec, None)
+            alive = [one.id for one in self._registry.siblings(arbiter.namespec)]
+            self.store.drop_others(arbiter.id, arbiter.namespec, alive)
+        return True
+
+    def wants_sockets(self, arbiter: Arbiter) -> bool:
+        return (
+            arbiter.facts.get("LISTENS") == "1"
+            and arbiter.facts.get("REUSE_PORT") != "1"
+            and owns_sockets(arbiter)
+            and not self.store.has(arbiter.id)
+        )
+
+    def stopping(self, arbiter: Arbiter, message: Message) -> Message:
+        """An arbiter has stopped: whether the paths of its Unix sockets are to stay."""
+        # Two that are stopped together each find the other still there.
+        arbiter.stopping = True
+        others = [
+            one.facts.get("BINDS", "")
+            for one in self._registry.siblings(arbiter.namespec)
+            if not one.stopping
+        ]
+        if others:
+            paths = message.fields.get("PATHS", "").split("\n")
+            unused = (
+                socket_store.unused(paths, "\n".join(others).split("\n")) if all(others) else []
+            )
+            return Message(dg.ACK, {"KEEP": "1", "REMOVE": "\n".join(unused)})
+        self._registry.stale()
+        try:
+            keep = self._registry.states().get(arbiter.namespec, "UNKNOWN") not in INTENDED
+        except Unreachable:
+            keep = True
+        return Message(dg.ACK, {"KEEP": str(int(keep))})
+
+    def exited(self, arbiter: Arbiter) -> None:
+        """An arbiter has ended; the registry has forgotten it."""
+        siblings = self._registry.siblings(arbiter.namespec)
+        if arbiter.successor or any(not one.successor for one in siblings):
+            self.store.drop(arbiter.id)
+        elif self.store.has(arbiter.id):
+            self._crashed[arbiter.namespec] = self._clock() + CRASHED_SECS
+
+    def states_changed(self, states: Mapping[str, str]) -> None:
+        """Let go the sockets of programs that were stopped on purpose, or are gone."""
+        for namespec in self.store.programs:
+            if states.get(namespec, "UNKNOWN") in INTENDED:
+                self.store.release(namespec)
+                self._crashed.pop(namespec, None)
+
+    def tick(self) -> None:
+        """Let go the sockets of those that were not started again. Raises Unreachable."""
+        for namespec, until in list(self._crashed.items()):
+            if self._clock() >= until:
+                state = self._registry.states().get(namespec)
+                del self._crashed[namespec]
+                if state not in ("STARTING", "RUNNING", "BACKOFF"):
+                    self.store.release(namespec)
+
+    def next_deadline(self) -> float | None:
+        return min(self._crashed.values(), default=None)
+
+
+def _is_descriptor(number: str) -> bool:
+    return number.isascii() and number.isdecimal() and len(number) < 10
