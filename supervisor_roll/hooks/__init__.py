@@ -38,60 +38,60 @@ if TYPE_CHECKING:
 
 
 def on_starting(server: _Arbiter) -> None:
-    """Before the arbiter has sockets: a preflight goes no further. Get those that are kept."""
+    """End a preflight before it has sockets; else get those that are kept for the arbiter."""
     _safely(_preflight.about_to_start, server)
     _safely(_worker_count.starting, server)
     _safely(_successor_start.starting, server)
 
 
 def when_ready(server: _Arbiter) -> None:
-    """The arbiter listens: have the listener keep its sockets. From now on it can retire."""
+    """Have the listener keep the sockets of an arbiter that listens, and let it retire."""
     _safely(_retiring.prepare, server)
     _safely(_socket_handoff.ready, server)
 
 
 def on_exit(server: _Arbiter) -> None:
-    """The arbiter has stopped: remove its Unix sockets, if nobody else serves there."""
+    """Remove the Unix sockets of an arbiter that has stopped, if nobody else serves there."""
     _safely(_socket_handoff.stopped, server)
 
 
 def nworkers_changed(server: _Arbiter, new_value: int, old_value: int | None) -> None:
-    """The arbiter wants another number of workers: tell the listener."""
+    """Tell the listener that the arbiter wants another number of workers."""
     _safely(_worker_count.count_changed, server, new_value, old_value)
 
 
 def on_reload(server: _Arbiter) -> None:
-    """The arbiter was sent HUP: tell the listener."""
+    """Tell the listener that the arbiter was sent HUP."""
     _safely(_worker_count.reloaded, server)
 
 
 def pre_fork(server: _Arbiter, worker: _Worker) -> None:
-    """Before a worker is forked: give it the page that it shares with its arbiter."""
+    """Give a worker that is about to be forked the page that it shares with its arbiter."""
     _safely(_worker_count.worker_planned, server, worker)
 
 
 def post_fork(server: _Arbiter, worker: _Worker) -> None:
-    """In a worker that was just forked: say that it boots."""
+    """Report that a worker was forked and boots."""
     _safely(_readiness.forked, server, worker)
 
 
 def post_worker_init(worker: _Worker) -> None:
-    """In a worker that has loaded its application: check its health, and see to its ready."""
+    """Check the health of a worker that has loaded its application, and see to its ready."""
     _safely(_readiness.initialized, worker)
 
 
 def worker_abort(worker: _Worker) -> None:
-    """In a worker that was sent ABRT: say so."""
+    """Report that a worker was sent ABRT."""
     _safely(_readiness.aborted, worker)
 
 
 def worker_exit(server: _Arbiter, worker: _Worker) -> None:
-    """In a worker that leaves: let it leave in peace."""
+    """Let a worker that leaves do so in peace."""
     _safely(_readiness.leaving, worker)
 
 
 def child_exit(server: _Arbiter, worker: _Worker) -> None:
-    """A worker is gone: one that was surplus is not replaced."""
+    """Replace no surplus worker that is gone."""
     _safely(_worker_count.worker_exited, server, worker)
 
 

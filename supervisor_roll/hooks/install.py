@@ -28,7 +28,7 @@ def install_into(
 
 
 def is_ours(hook: Any) -> bool:
-    """A hook as Gunicorn has it is ours, or runs ours beside the user's."""
+    """Tell whether a hook as Gunicorn has it is ours, or runs ours beside the user's."""
     module = str(getattr(hook, "__module__", ""))
     return hasattr(hook, _MARK) or module == __package__
 

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 def of_arbiter(server: Arbiter) -> list[Place]:
-    """The arbiter's places now; to be called at its start, before anything can have moved."""
+    """Return the arbiter's places. To be called at its start, before anything can have moved."""
     return list(_of_arbiter(server))
 
 
 def import_path() -> dict[str, str]:
-    """Where each folder of sys.path leads now. To be asked before a worker loads anything."""
+    """Resolve each folder of sys.path. To be called before a worker loads anything."""
     return {path: os.path.realpath(path) for path in sys.path if os.path.isabs(path)}  # noqa: PTH117
 
 
 def of_worker(worker: Worker, here: Place, import_path: dict[str, str]) -> list[Place]:
-    """A worker's places. ``here``, where it was, and ``import_path`` are as of its fork.
+    """Return a worker's places. ``here``, where it was, and ``import_path`` are as of its fork.
 
     For a link may move while it boots, and the application may go elsewhere.
     """
@@ -51,7 +51,7 @@ def of_worker(worker: Worker, here: Place, import_path: dict[str, str]) -> list[
 
 
 def reloaded(server: Arbiter, started: list[Place]) -> list[Place]:
-    """``started``, the arbiter's places, after HUP: Gunicorn has gone to ``chdir`` again."""
+    """Return ``started``, the arbiter's places, as they are after HUP, which goes to ``chdir``."""
     here = _here(str(server.cfg.chdir))
     return [here if one.kind == places.CHDIR else one for one in started]
 
@@ -60,7 +60,7 @@ def follow(worker: Worker, started: list[Place]) -> Place:
     """Go to where ``chdir`` leads now, from where it led when the arbiter went there.
 
     To be called right after the fork; it returns where the worker is then. ``started`` are the
-    arbiter's places. One whose configuration has gone elsewhere by itself is left there.
+    arbiter's places. One whose configuration has gone elsewhere is left there.
     """
     # What is in a folder is remembered by its time, which two releases may have in common.
     importlib.invalidate_caches()
@@ -98,7 +98,7 @@ def _of_arbiter(server: Arbiter) -> Iterator[Place]:
 
 
 def _imported_from(chdir: str) -> list[str]:
-    """What of sys.path has been imported from, but for the interpreter's own and ``chdir``."""
+    """Return what of sys.path was imported from, but the interpreter's own and ``chdir``."""
     own = tuple(f"{one}/" for one in {sys.prefix, sys.base_prefix, sys.exec_prefix})
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     return [
@@ -112,7 +112,7 @@ def _imported_from(chdir: str) -> list[str]:
 
 
 def _here(chdir: str) -> Place:
-    """The working directory by the kernel's word, which also knows one that was removed."""
+    """Return the working directory as the kernel says it, which also knows a removed one."""
     try:
         real = os.readlink("/proc/self/cwd")  # noqa: PTH115
     except OSError:

@@ -1,4 +1,4 @@
-"""How a hook behaves as a guest: what goes wrong in it stays with us, and is said once."""
+"""Call a hook so that no exception reaches Gunicorn; log it instead."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class ArbiterPage:
         self._page = mmap.mmap(-1, _HEARD_AT + _HEARD.size)
 
     def count(self) -> tuple[int, int]:
-        """How often the count has changed, and the count."""
+        """Return how often the count has changed, and the count."""
         changes, count = _COUNT.unpack_from(self._page)
         return changes, count
 
@@ -51,7 +51,7 @@ class ArbiterPage:
         return True
 
     def count_heard(self, changes: int) -> None:
-        """The listener knows of so many changes of the count."""
+        """Note that the listener knows of so many changes of the count."""
         if changes >= 0:
             self._set_heard(changes, 0.0)
 
@@ -127,7 +127,7 @@ class WorkerPage:
 
     @property
     def surplus(self) -> bool:
-        """The worker was born of TTIN and no older one has left for it: if it exits, so be it."""
+        """The worker was born of TTIN and no older one has left for it: it is not replaced."""
         return self._page[1] == 1
 
     @surplus.setter
@@ -139,7 +139,7 @@ class WorkerPage:
 
 
 def mark() -> mmap.mmap:
-    """Memory by which the kernel shows that this process is a worker, for as long as it is kept.
+    """Map memory by which the kernel shows that this process is a worker, while it is kept.
 
     An arbiter may have other children, and a worker may not come to say what it is.
     """
@@ -152,5 +152,5 @@ def mark() -> mmap.mmap:
 
 
 def page_of(worker: Worker) -> WorkerPage | None:
-    """The worker's page; None where our ``pre_fork`` did not run for it."""
+    """Return the worker's page; None where our ``pre_fork`` did not run for it."""
     return getattr(worker, ATTRIBUTE, None)

@@ -19,7 +19,7 @@ from supervisor_roll.rpc.successors import Successors
 
 
 def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
-    """The factory that ``[rpcinterface:roll]`` names. ``socket`` is the sockets' directory.
+    """Make the interface; named by ``[rpcinterface:roll]``. ``socket`` is the sockets' directory.
 
     Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG; our
     listener, and nobody else, SUPERVISOR_ROLL_TOKEN.

@@ -19,7 +19,7 @@ _SECTION = "[rpcinterface:roll]"
 
 
 def child_environment(options: Options, socket: str, unknown: Mapping[str, str]) -> dict[str, str]:
-    """The variables, from supervisord's ``options`` and the section's keys. Raises ValueError."""
+    """Return the variables, from ``options`` and the section's keys. Raises ValueError."""
     for key, value in unknown.items():
         raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known is socket")
     return {

@@ -30,7 +30,7 @@ _KEYS = {"uid": "user"}  # where the section has another word
 
 
 def reread(process_groups: dict[str, Group], new_groups: dict[str, GroupConfig]) -> Reread:
-    """What ``new_groups`` would change. Pools of event listeners are left out."""
+    """Return what ``new_groups`` would change. Pools of event listeners are left out."""
     running = {
         name: group
         for name, group in process_groups.items()
@@ -50,7 +50,7 @@ def reread(process_groups: dict[str, Group], new_groups: dict[str, GroupConfig])
 
 
 def change(group: Group, new_group: GroupConfig, name: str) -> Change | None:
-    """What the new configuration changes of one process; None for nothing."""
+    """Return what the new configuration changes of one process; None for nothing."""
     process = supervisor_internals.programs(group).get(name)
     new = {config.name: config for config in new_group.process_configs}.get(name)
     if process is None or new is None:
@@ -111,7 +111,7 @@ def _resized(group: Group, new_group: GroupConfig) -> list[Resize]:
 
 
 def _refusal(group: Group, new_group: GroupConfig) -> str:
-    """Why the group cannot become the other while it runs; empty if it can.
+    """Say why the group cannot become the other while it runs; empty if it can.
 
     A process of another kind than its group's would make supervisord itself end.
     """
@@ -125,7 +125,7 @@ def _refusal(group: Group, new_group: GroupConfig) -> str:
 
 
 def _order(config: GroupConfig, other: GroupConfig) -> list[str]:
-    """The processes of one configuration that the other has, too."""
+    """List the processes of one configuration that the other has, too."""
     others = {one.name for one in other.process_configs}
     return [one.name for one in config.process_configs if one.name in others]
 

@@ -191,7 +191,7 @@ class RollRPCInterface:
 
     @for_the_listener
     def adopt(self, name: str) -> str:
-        """Heed the program's changed settings that need no other process
+        """Apply the program's changed settings that need no other process
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
@@ -245,14 +245,14 @@ class RollRPCInterface:
         return to_json(answer)
 
     def _listener(self) -> Process | None:
-        """The process of the listener that spoke last, or None."""
+        """Return the process of the listener that spoke last, or None."""
         if self._mailbox.listener is None:
             return None
         everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         return everyone.get(self._mailbox.listener[1])
 
     def _check_listener(self) -> None:
-        """Raises RPCError where nobody would take a request."""
+        """Raise RPCError where nobody would take a request."""
         process = self._listener()
         if process is None:
             raise RPCError(Faults.FAILED, self._no_listener())
@@ -273,7 +273,7 @@ class RollRPCInterface:
             )
 
     def _no_listener(self) -> str:
-        """What to do if no listener has connected, or the one that had is no longer configured."""
+        """Say what to do where no listener has connected, or it is no longer configured."""
         pools = [
             group
             for group in self._supervisord.process_groups.values()

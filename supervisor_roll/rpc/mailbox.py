@@ -48,7 +48,7 @@ class _Job:
             self.chars -= self.reports.popleft()[1]
 
     def after(self, since: int) -> list[Report]:
-        """The reports with a number above ``since``, as far as one answer has room."""
+        """Return the reports with a number above ``since``, as far as one answer has room."""
         found, room = list[Report](), MAX_ANSWER_CHARS
         for report, size in self.reports:
             if report.seq > since:
@@ -113,7 +113,7 @@ class Mailbox:
         )
 
     def reports(self, id: str, since: int) -> tuple[list[Report], bool] | None:
-        """A job's next reports after number ``since``, and whether these are its last.
+        """Return a job's next reports after number ``since``, and whether these are its last.
 
         None if there is no such job.
         """
@@ -135,7 +135,7 @@ class Mailbox:
 
     def _job_of(self, report: Report) -> _Job:
         kept = self._jobs.get(report.job)
-        if kept is None:  # the listener began it by itself
+        if kept is None:  # the listener began it
             kept = self._keep(Job(report.job, wire.ROLLOUT, [], "the listener"))
         if report.program not in kept.job.programs:
             kept.job.programs.append(report.program)

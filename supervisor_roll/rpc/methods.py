@@ -17,12 +17,12 @@ _Method = Callable[..., str]
 
 
 def for_all(method: _Method) -> _Method:
-    """A method for whoever may speak to supervisord."""
+    """Guard a method for whoever may speak to supervisord."""
     return _guarded(method, method)
 
 
 def for_the_listener(method: _Method) -> _Method:
-    """A method whose first parameter is the listener's token; ``method`` is called without."""
+    """Guard a method for the listener: the first parameter is its token, taken off here."""
 
     def call(self: Any, token: object, *arguments: object) -> str:
         secret.check(token, self._mailbox.token)

@@ -27,7 +27,7 @@ class Expansion:
 
 
 def expand(process_groups: dict[str, Group], names: list[str], must_run: bool) -> Expansion:
-    """The programs that ``names`` mean. Raises RPCError (BAD_NAME, NOT_RUNNING).
+    """Return the programs that ``names`` mean. Raises RPCError (BAD_NAME, NOT_RUNNING).
 
     ``must_run``: a program named exactly must be RUNNING, or be about to, and one that a
     wildcard meets is skipped if it is not.
@@ -65,7 +65,7 @@ def expand(process_groups: dict[str, Group], names: list[str], must_run: bool) -
 
 
 def all_processes(process_groups: dict[str, Group]) -> Iterator[tuple[str, Process]]:
-    """Every process of supervisord by its namespec."""
+    """Yield every process of supervisord with its namespec."""
     for group in process_groups.values():
         for process in group.processes.values():
             yield make_namespec(group.config.name, process.config.name), process

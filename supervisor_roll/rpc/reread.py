@@ -21,7 +21,7 @@ _INCLUDED = re.compile(r'Included extra file "(.*)" during parsing', re.DOTALL)
 
 
 def reread(supervisord: Supervisor, path: str) -> dict[str, GroupConfig]:
-    """The new group configurations by name, from the file whose absolute path is ``path``.
+    """Read the group configurations again, by name, from the file at the absolute ``path``.
 
     Raises ValueError, whatever is wrong with a file, with a text that names it; then nothing
     has changed.
@@ -66,7 +66,7 @@ def _told(options: Options, error: Exception) -> str:
 
 
 def _frames(error: BaseException) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The code that ran when it happened, with its local names, the innermost last."""
+    """Yield the code that ran when it happened, with its local names, the innermost last."""
     chain = [error]
     while chain[-1].__context__ is not None:
         chain.append(chain[-1].__context__)

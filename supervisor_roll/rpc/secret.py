@@ -52,7 +52,7 @@ def give(token: str) -> None:
 
 
 def check(said: object, token: str) -> None:
-    """Raises RPCError if what a caller ``said`` is not the token."""
+    """Raise RPCError if what a caller ``said`` is not the token."""
     text = said if isinstance(said, str) else ""
     if not compare_digest(text.encode(errors="replace"), token.encode()):
         raise RPCError(

@@ -10,7 +10,7 @@ from supervisor_roll.wire.program import Program
 
 
 def described(process: Process) -> Program:
-    """What ``process.spawn()`` would execute now.
+    """Describe what ``process.spawn()`` would execute now.
 
     Raises supervisor's ProcessException if it would execute nothing.
     """

@@ -1,4 +1,4 @@
-"""What a successor writes, inside supervisord: where to, and its end is kept.
+"""Route a successor's output inside supervisord, and keep its tail.
 
 Two loggers on one file would both rotate it, each without knowing of the other. So of two
 processes with the same file only one logger writes at a time: the serving one's until the
@@ -22,7 +22,7 @@ _LOG_KEYS = ("logfile_maxbytes", "logfile_backups", "syslog")
 
 
 def resolved(config: ProcessConfig, former: ProcessConfig) -> ProcessConfig:
-    """A copy whose automatic log files are what the former configuration has, be it none."""
+    """Copy it, with the former configuration's files (or none) for automatic log files."""
     config = copy.copy(config)
     for channel in _CHANNELS:
         key = f"{channel}_logfile"
@@ -64,13 +64,12 @@ def remove_logs(paths: list[str]) -> None:
 
 
 def dispatchers(process: Process) -> list[OutputDispatcher]:
-    """Those of what the process writes."""
+    """Return the process's output dispatchers."""
     return [one for one in process.dispatchers.values() if hasattr(one, "record_output")]
 
 
 class SuccessorLogs:
-    """Of a successor that was just spawned, until it is promoted or has ended. ``name`` is that of
-    its program."""
+    """Of a successor, from its spawn until it is promoted or has ended. ``name``: its program's."""
 
     def __init__(self, process: Process, serving: Process, name: str) -> None:
         self._tail = bytearray()
@@ -91,7 +90,7 @@ class SuccessorLogs:
         return self._tail.decode(errors="replace")
 
     def settle(self, serving: Process) -> None:
-        """The successor takes the place of ``serving``, which writes to its logs from now on.
+        """Have the promoted successor and ``serving`` write to its own logs from now on.
 
         Raises OSError if a log file cannot be opened; nothing has changed then.
         """
@@ -114,7 +113,7 @@ class SuccessorLogs:
         self.close()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         for dispatcher in self._dispatchers:
             # It refers to its dispatcher, whose log files are to be closed with that.
             dispatcher.__dict__.pop("record_output", None)
@@ -150,7 +149,7 @@ def _check_log(key: str, path: Path) -> None:
 
 
 def _twin(dispatcher: OutputDispatcher, process: Process) -> OutputDispatcher | None:
-    """The other process's dispatcher of the same channel, or None."""
+    """Return the other process's dispatcher of the same channel, or None."""
     return next((one for one in dispatchers(process) if one.channel == dispatcher.channel), None)
 
 

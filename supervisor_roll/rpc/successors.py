@@ -91,7 +91,7 @@ class Successors:
         return self.shown(supervisord, namespec)
 
     def promote(self, supervisord: Supervisor, namespec: str, drain_secs: float) -> Succession:
-        """The successor takes the name and the configuration; the old process retires.
+        """Give the successor the name and the configuration, and retire the old process.
 
         It may take ``drain_secs`` to finish its requests, whatever its section says of stops.
         """
@@ -158,7 +158,7 @@ class Successors:
         return self.shown(supervisord, namespec)
 
     def shown(self, supervisord: Supervisor, namespec: str) -> Succession:
-        """What there is of a program now."""
+        """Return what there is of a program now."""
         namespec, group, _, serving = self._found(supervisord, namespec)
         entry = self._entry(namespec, group)
         successor = None if entry.successor is serving else entry.successor
@@ -173,7 +173,7 @@ class Successors:
         )
 
     def adopt(self, supervisord: Supervisor, namespec: str) -> None:
-        """Heed changes that need no other process."""
+        """Apply changes that need no other process."""
         namespec, group, name, process = self._found(supervisord, namespec)
         new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
         found = config_changes.change(group, new_group, name) if new_group is not None else None
@@ -226,7 +226,7 @@ class Successors:
         return found
 
     def _started(self, group: Group, name: str, serving: Process, new: ProcessConfig) -> Pair:
-        """Raises ChildProcessError."""
+        """Start the successor. Raises ChildProcessError."""
         config, logs = successor_logs.with_logs(new, serving.config)
         entry = Pair(group, config=config)
         old_pid = str(serving.pid)
@@ -254,12 +254,12 @@ class Successors:
         return entry
 
     def _entry(self, namespec: str, group: Group) -> Pair:
-        """What is kept of the program; a group that was removed and added again begins anew."""
+        """Return what is kept of the program: nothing if its group was removed and added again."""
         entry = self._entries.get(namespec)
         return entry if entry is not None and entry.group is group else Pair(group)
 
     def _found(self, supervisord: Supervisor, namespec: str) -> tuple[str, Group, str, Process]:
-        """Its namespec as supervisor writes it, its group, name and process."""
+        """Return its namespec as supervisor writes it, its group, name and process."""
         group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
         group = supervisord.process_groups.get(group_name)
         process = group.processes.get(name) if group is not None and name else None
@@ -273,7 +273,7 @@ class Successors:
         return make_namespec(group_name, name), group, name, process
 
     def _forget(self, supervisord: Supervisor) -> None:
-        """Programs that are gone, so that this does not grow for ever."""
+        """Forget programs that are gone, so that this does not grow for ever."""
         everyone = {
             make_namespec(group.config.name, name)
             for group in supervisord.process_groups.values()
@@ -292,7 +292,7 @@ def _failed(text: str) -> RPCError:
 
 
 def _check_free(group: Group, name: str, of: str) -> None:
-    """Raises RPCError if the group has a process of that name."""
+    """Raise RPCError if the group has a process of that name."""
     other = group.processes.get(name)
     if other is not None:
         raise _failed(
@@ -301,6 +301,6 @@ def _check_free(group: Group, name: str, of: str) -> None:
 
 
 def _follow(group: Group, new_group: GroupConfig) -> None:
-    """Heed what the group itself has, beside its processes' own."""
+    """Apply what the group itself has, beside its processes' own."""
     group.config.priority = new_group.priority
     supervisor_internals.arrange(group, new_group.process_configs)

@@ -40,12 +40,12 @@ _ALIVE = (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
 
 
 def role(process: Process) -> str:
-    """SUCCESSOR, RETIRING or DROPPED; empty for a program's own process."""
+    """Return SUCCESSOR, RETIRING or DROPPED; empty for a program's own process."""
     return str(getattr(process, _ROLE, ""))
 
 
 def programs(group: Group) -> dict[str, Process]:
-    """The group's processes by name, but for those that have a role beside the program's own."""
+    """Return the group's processes by name, but for those with a role beside a program's own."""
     return {name: process for name, process in group.processes.items() if not role(process)}
 
 
@@ -54,12 +54,12 @@ def is_pool(group: Group) -> bool:
 
 
 def new_groups(supervisord: Supervisor) -> dict[str, GroupConfig]:
-    """The group configurations that were last read, by name."""
+    """Return the group configurations that were last read, by name."""
     return {config.name: config for config in supervisord.options.process_group_configs}
 
 
 def renewed(supervisord: Supervisor, process: Process) -> Process:
-    """A process that is never spawned, made from the configuration that was last read."""
+    """Make a process that is never spawned, from the configuration that was last read."""
     group = process.group
     new_group = new_groups(supervisord).get(group.config.name)
     new = next(
@@ -74,7 +74,7 @@ def renewed(supervisord: Supervisor, process: Process) -> Process:
 
 
 def parameters(config: ProcessConfig) -> dict[str, Any]:
-    """What a process's configuration is compared by."""
+    """Return what a process's configuration is compared by."""
     names = (*options.ProcessConfig.req_param_names, *options.ProcessConfig.optional_param_names)
     return {name: getattr(config, name) for name in names}
 
@@ -84,7 +84,7 @@ def is_automatic(value: Any) -> bool:
 
 
 def beside(config: ProcessConfig, name: str, environment: Mapping[str, str]) -> ProcessConfig:
-    """A copy for a process that runs beside the program's own, and is never started again."""
+    """Copy it for a process beside the program's own, which is never started again."""
     config = copy.copy(config)
     config.name = name
     config.environment = {**(config.environment or {}), **environment}
@@ -102,7 +102,7 @@ def start_beside(
     """Spawn a successor of ``serving`` in the group. Raises ChildProcessError with the reason.
 
     Its child is told ``own_name`` as its process's name. ``ended`` gets the pid, how it ended
-    in words, and the tail of what it wrote; it is in the group no more then.
+    in words, and the tail of what it wrote; it has left the group then.
     """
     key = config.name
     process = config.make_process(group)
@@ -221,7 +221,7 @@ def retire(process: Process, within_secs: float | None = None) -> None:
 
 
 def add(group: Group, configs: list[ProcessConfig]) -> None:
-    """More processes; supervisord starts them by itself, if they are configured so.
+    """Add processes; supervisord starts them automatically, if they are configured so.
 
     Raises OSError, and has added none then, if automatic log files cannot be made.
     """
@@ -239,7 +239,7 @@ def replace_config(group: Group, config: ProcessConfig) -> None:
 
 
 def arrange(group: Group, configs: list[ProcessConfig]) -> None:
-    """The order of ``configs``, which supervisor compares, for the group's own of those names."""
+    """Order the group's own as ``configs``, since supervisor compares that, too."""
     order = {config.name: number for number, config in enumerate(configs)}
     group.config.process_configs = sorted(
         group.config.process_configs, key=lambda config: order.get(config.name, len(order))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def text_of(address: Any) -> str:
-    """One address as Gunicorn has parsed it, or as ``getsockname()`` has it.
+    """Write an address as Gunicorn has parsed it, or as ``getsockname()`` has it, as text.
 
     ``127.0.0.1:8000``, ``[::1]:8000``, ``unix:/run/x.sock``, ``fd://0``. A relative path is
     made absolute, since the working directory of another arbiter may be another.
@@ -27,12 +27,12 @@ def text_of(address: Any) -> str:
 
 
 def texts_of(cfg: Config) -> list[str]:
-    """The addresses of a Gunicorn configuration, in its order."""
+    """Return the addresses of a Gunicorn configuration, in its order."""
     return [text_of(address) for address in cfg.address]
 
 
 def path_of(address: Any) -> str:
-    """The absolute path of a Unix socket's address; empty for any other, an abstract one too."""
+    """Return the absolute path of a Unix socket; empty for any other, an abstract one too."""
     if not isinstance(address, (str, bytes)):
         return ""
     name = os.fsdecode(address)
@@ -40,17 +40,17 @@ def path_of(address: Any) -> str:
 
 
 def inherits(cfg: Config) -> bool:
-    """The sockets were opened by whoever started Gunicorn (``fd://0``). It opens no other then."""
+    """Tell whether whoever started Gunicorn opened the sockets (``fd://0``): it opens no other."""
     return any(isinstance(address, int) for address in cfg.address)
 
 
 def unix_paths(cfg: Config) -> list[str]:
-    """The paths of the Unix sockets that Gunicorn opens by itself."""
+    """Return the paths of the Unix sockets that Gunicorn opens itself."""
     return [] if inherits(cfg) else [path for one in cfg.address if (path := path_of(one))]
 
 
 def is_socket(path: str) -> bool:
-    """There is a Unix socket at this path. Whether anybody serves there is another question."""
+    """Tell whether a Unix socket is at this path, whether or not anybody serves there."""
     try:
         return stat.S_ISSOCK(Path(path).stat().st_mode)
     except OSError:

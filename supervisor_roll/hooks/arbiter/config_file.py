@@ -21,7 +21,7 @@ class Configured:
 
     @classmethod
     def of(cls, server: Arbiter) -> Configured:
-        """By what Gunicorn has just read. Empty for ``python:`` and with no file."""
+        """Return what Gunicorn has just read: empty for ``python:`` and with no file."""
         name = str(server.cfg.config or "").removeprefix("file:")
         # Without one the setting still has its default.
         if name.startswith("python:") or "__config__" not in sys.modules:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class PathInUseError(Exception):
-    """Somebody serves on the path of a Unix socket that would be opened anew."""
+    """Somebody serves on the path of a Unix socket that would be opened."""
 
 
 class InheritedSocket:
     """A listening socket from the store. ``text`` is the address that it was configured with."""
 
     def __init__(self, text: str, fd: int) -> None:
-        """Takes the descriptor over. Raises OSError if it is no socket, and closes it."""
+        """Take the descriptor over. Raises OSError if it is no socket, and closes it."""
         self.text = text
         try:
             # Not the class of socket, which gevent may have replaced.
@@ -46,7 +46,7 @@ class InheritedSocket:
 
 
 def kept_from(texts: Sequence[str], fds: Sequence[int]) -> list[InheritedSocket]:
-    """Takes all of the descriptors over. None are kept where they are not one for each text."""
+    """Take all of the descriptors over. None are kept where they are not one for each text."""
     left = list(fds)
     kept: list[InheritedSocket] = []
     try:
@@ -67,7 +67,7 @@ def kept_from(texts: Sequence[str], fds: Sequence[int]) -> list[InheritedSocket]
 def listeners(
     server: Arbiter, kept: Sequence[InheritedSocket], *, beside_another: bool
 ) -> list[Listener]:
-    """A Gunicorn socket for each configured address, in that order. Uses up all of ``kept``.
+    """Make a Gunicorn socket for each configured address, in that order, and use up ``kept``.
 
     For an address of which no socket is kept one is opened, as Gunicorn does: it ends the
     process where it cannot. ``beside_another`` arbiter, no path is taken from whoever serves
@@ -114,7 +114,7 @@ class _Only:
 
 
 def _is_for(kept: InheritedSocket, address: Any) -> bool:
-    """The kept socket is what Gunicorn would open for the address."""
+    """Tell whether the kept socket is what Gunicorn would open for the address."""
     from gunicorn.sock import _sock_type
 
     if kept.family != _sock_type(address).FAMILY:

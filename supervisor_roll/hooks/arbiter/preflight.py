@@ -1,7 +1,7 @@
 """A preflight that was about to serve: the last guard of the arbiter that serves already.
 
 The listener has the application loaded beforehand by Gunicorn's ``--check-config``. Where
-that did not arrive (a wrapper sets GUNICORN_CMD_ARGS anew, an application embeds Gunicorn and
+that did not arrive (a wrapper sets GUNICORN_CMD_ARGS again, an application embeds Gunicorn and
 reads none), Gunicorn goes on to start, and would next take the running arbiter's sockets. So
 the application is loaded here, and the process ends.
 """

@@ -3,7 +3,7 @@
 To stop is the same signal for both, so supervisord sends ``RETIRE`` before it: a signal that
 nothing else uses, that is ignored where these hooks are missing, and that nobody may send who
 could not stop the arbiter anyway. What workers do at a stop depends on it: where nobody serves
-on, they leave at once; else their clients are asked to connect anew.
+on, they leave at once; else their clients are asked to reconnect.
 
 How long all that may take is the rollout's ``drain_timeout_secs``, which the listener is asked
 for: it stands for ``graceful_timeout`` then. Where it does not answer, what it said to a
@@ -40,7 +40,7 @@ ABORT_SECS = 1.0
 
 
 def prepare(server: Arbiter) -> None:
-    """In ``when_ready``: have the arbiter heed RETIRE."""
+    """Let the arbiter react to RETIRE, from ``when_ready`` on."""
     page = ArbiterState.of(server).page
     stop, kill_workers = server.stop, server.kill_workers
 
@@ -74,11 +74,11 @@ class Allowance:
         self._secs: float | None = None
 
     def nothing(self) -> bool:
-        """The whole program stops: there is nobody that a client could reconnect to."""
+        """Tell whether the whole program stops: a client could reconnect to nobody."""
         return not self._page.retiring and arbiter_stops(self._worker)
 
     def until(self) -> float:
-        """By when, on the monotonic clock, it must be gone: as far as it is known by now.
+        """Tell by when, on the monotonic clock, it must be gone, as far as that is known by now.
 
         The first call is when it was told to stop. A listener that was too busy to answer then may
         have answered by the next one.
@@ -103,7 +103,7 @@ class _Question:
         self._channel = Channel(0.0)
 
     def answered(self, within_secs: float) -> float | None:
-        """The answer, if it comes in time. To ask again is to wait on."""
+        """Return the answer, if it comes in time. To ask again is to wait on."""
         self._channel.be_patient(within_secs)
         answer = self._channel.ask(Message(DRAINING))
         with suppress(BadMessage):

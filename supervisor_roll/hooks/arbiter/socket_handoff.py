@@ -35,14 +35,14 @@ def ready(server: Arbiter) -> None:
 
 
 def reloaded(server: Arbiter) -> None:
-    """``on_reload``: where the addresses have changed, Gunicorn has opened all of them anew."""
+    """``on_reload``: where the addresses have changed, Gunicorn has opened all of them again."""
     state = ArbiterState.of(server)
     if state.handed_in and state.handed_in != server.LISTENERS:
         _hand_in(server, state)
 
 
 def own_paths(server: Arbiter, *, beside_another: bool) -> None:
-    """See to it that Gunicorn leaves the paths of its Unix sockets to us.
+    """Have Gunicorn leave the paths of its Unix sockets to us.
 
     That it does if systemd gave it the sockets; the only other use of ``systemd`` is to
     re-execute itself, with systemd's variables for what is from descriptor 3 on.
@@ -86,7 +86,7 @@ def stopped(server: Arbiter) -> None:
 
 
 def descriptors(listeners: Sequence[Listener]) -> list[tuple[str, int]]:
-    """The address and the descriptor of each of Gunicorn's sockets.
+    """Return the address and the descriptor of each of Gunicorn's sockets.
 
     A worker reads them when it has just been forked: a gevent worker takes the descriptor out
     of the object before its application is loaded.
@@ -106,7 +106,7 @@ def _hand_in(server: Arbiter, state: ArbiterState) -> None:
     state.listening = len(server.LISTENERS) <= MAX_SOCKETS
     # Those of fd:// are not ours.
     if server.LISTENERS and state.listening and not inherits(server.cfg):
-        # Where no listener takes them yet, the first worker that one hears hands them in.
+        # Where no listener takes them yet, the first worker that it answers hands them in.
         hand_in(
             state.channel,
             Message(

@@ -38,7 +38,7 @@ class ArbiterState:
         self.guards_forks = False  # fork_guard covers the arbiter's spawn_worker
 
     def lower(self, server: Arbiter) -> None:
-        """A surplus worker is gone, or never came: it is not to be replaced."""
+        """Want one worker less: a surplus one is gone, or never came."""
         if server.num_workers > 1:
             self.lowering = True
             try:

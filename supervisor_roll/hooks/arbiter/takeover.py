@@ -86,7 +86,7 @@ class Handover:
         return time.monotonic() > self._crashed_at + RESTART_SECS
 
     def _is_gone(self) -> bool:
-        """The predecessor is gone, whoever has its pid by now."""
+        """Tell whether the predecessor is gone, whoever has its pid by now."""
         if self._began:
             return _start_time(self._predecessor) != self._began
         try:
@@ -99,7 +99,7 @@ class Handover:
 
 
 def _start_time(pid: int) -> str:
-    """When the process started, in the kernel's words; empty if it is gone or cannot be told."""
+    """Return when the process started, as the kernel says it; empty if it is gone or not seen."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:

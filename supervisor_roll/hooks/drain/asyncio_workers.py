@@ -229,8 +229,11 @@ def _closing(send: _Send) -> _Send:
 
 
 def _stop_accepting(loop: Any, servers: Iterable[Any]) -> None:
-    """Accept no more, but finish what is half accepted: an asyncio server that is closed cannot
-    (python/cpython#109564), so that it is left open for its owner to close."""
+    """Stop accepting, but finish what is half accepted.
+
+    An asyncio server that is closed cannot do that (python/cpython#109564), so it is left open
+    for its owner to close.
+    """
     for server in servers:
         for sock in server.sockets:
             if not loop.remove_reader(sock.fileno()):

@@ -62,7 +62,7 @@ class GthreadDrain(LameDuck):
     def stop_accepting(self) -> None:
         worker: Any = self.worker  # whose fields differ by version
         if hasattr(worker, "set_accept_enabled"):
-            # Its loop compares these at each turn, and accepts no more by itself.
+            # Its loop compares these at each turn, and stops accepting.
             worker.worker_connections = 0
             worker.method_queue.defer(lambda: None)  # wakes the loop
         else:

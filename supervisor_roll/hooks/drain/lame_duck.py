@@ -7,7 +7,7 @@ only begins a drain, and what Gunicorn does with a SIGTERM comes at the drain's 
 1. *lame*: it accepts and serves as ever, but each answer says ``Connection: close``. Until it is
    seen without any connection, or for as long as Gunicorn keeps an idle one (``keepalive``, and
    ``MARGIN_SECS`` for answers that were under way), ``LONGEST_SECS`` at most.
-2. *closing*: it accepts no more, so that new connections wait in the backlog for other workers or
+2. *closing*: it no longer accepts, so that new connections wait in the backlog for other workers or
    for its successor, and sees to those it has accepted, until it has none, ``CLOSING_SECS`` at
    most.
 
@@ -88,7 +88,7 @@ class LameDuck:
     # ---- what a subclass overrides ----
 
     def prepare(self) -> None:
-        """What must be in place before the application is loaded."""
+        """Put in place what must be there before the application is loaded."""
 
     def arm(self) -> None:
         """Let SIGTERM call ``termed`` from now on; remember what it did until now."""
@@ -103,7 +103,7 @@ class LameDuck:
         raise NotImplementedError
 
     def ask_to_close(self) -> None:
-        """See to it that answers say ``Connection: close`` from now on."""
+        """Let answers say ``Connection: close`` from now on."""
         raise NotImplementedError
 
     def connections(self) -> int:
@@ -174,11 +174,11 @@ class LameDuck:
         self.hurry()
 
     def ends_in_secs(self) -> float:
-        """Until the worker must be gone."""
+        """Return in how many seconds the worker must be gone."""
         return self.ends_at - time.monotonic()
 
     def hurry(self) -> None:
-        """See to it that what Gunicorn itself waits for ends in time as well."""
+        """Let what Gunicorn itself waits for end in time as well."""
         cfg, left = self.worker.cfg, int(self.ends_in_secs())
         cfg.set("graceful_timeout", max(1, min(cfg.graceful_timeout, left)))
 
@@ -191,7 +191,7 @@ def set_handler(handler: Any) -> Any:
 
 
 def as_handler(react: Callable[[], None]) -> Callable[[int, Any], None]:
-    """A signal handler that calls ``react``; what goes wrong in it is logged."""
+    """Make a signal handler that calls ``react``; what goes wrong in it is logged."""
     return lambda _signum, _frame: safely(react)
 
 

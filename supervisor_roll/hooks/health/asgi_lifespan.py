@@ -1,7 +1,7 @@
 """An ASGI worker's start-up, seen from between its server and its application.
 
 Which server keeps what where, read in Gunicorn 24.0 to 27.0 and uvicorn 0.54:
-Gunicorn's own ASGIWorker calls ``worker.asgi`` for the lifespan and takes it anew for each
+Gunicorn's own ASGIWorker calls ``worker.asgi`` for the lifespan and looks it up again for each
 connection; uvicorn's worker hands ``worker.wsgi`` to its Config, whose ``load`` makes
 ``loaded_app`` of it, which likewise serves the lifespan first and then each connection. So the
 Witness stands there until it is called for the lifespan, and no request ever passes it.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Gunicorn's own worker gives a start-up 30 s, and then serves as if there had been none.
 GASGI_STARTUP_SECS = 29.0
-# A start-up that lasts when its worker is told to leave may end by itself for so long. Its server
+# A start-up that lasts when its worker is told to leave may take so long to end. Its server
 # would wait for it, until the worker is killed.
 TERMED_SECS, _STEP_SECS = 2.0, 0.25
 COMPLETE, FAILED = "lifespan.startup.complete", "lifespan.startup.failed"
@@ -89,7 +89,7 @@ class AsgiChecker(LoopChecker):
         worker.run = running
 
     def count(self, tally: RequestCounter | None) -> None:
-        """Both servers take the application anew for each connection."""
+        """Wrap the application, which both servers look up for each connection."""
         holder, name = (self._worker, "asgi") if self._own else (self._worker.config, "loaded_app")
         if tally is not None and self._uncounted is None:
             self._uncounted = getattr(holder, name)
@@ -130,7 +130,7 @@ class AsgiChecker(LoopChecker):
     # --- what the Witness calls -----------------------------------------------------------------
 
     def starting(self, state: dict[str, Any]) -> None:
-        """The server has called the application for its lifespan."""
+        """Begin: the server has called the application for its lifespan."""
         self._state = state
         self._startup.enter_context(_term_noticed(self._worker))
         watch = asyncio.get_running_loop().create_task(self._cut_short(asyncio.current_task()))
@@ -139,7 +139,7 @@ class AsgiChecker(LoopChecker):
             self._limit = asyncio.get_running_loop().call_later(GASGI_STARTUP_SECS, self._too_slow)
 
     async def started(self) -> None:
-        """The application could serve: hold it while its check has not passed."""
+        """Hold an application that could serve while its check has not passed."""
         if self._check is not None and self._boot is not None and not self.leaves:
             await self.hold(self._check, self._boot)
             if self._boot.leaving and not self.leaves:
@@ -147,13 +147,13 @@ class AsgiChecker(LoopChecker):
         self.settled()
 
     def settled(self) -> None:
-        """The start-up has ended, one way or the other. Before the server goes on with it."""
+        """Clean up after the start-up, however it ended, before the server goes on."""
         self._startup.close()
         if self._limit is not None:
             self._limit.cancel()
 
     def failed(self, why: str) -> None:
-        """The start-up failed: never ready, and the worker leaves if that halts nothing.
+        """Note that the start-up failed: never ready, and the worker leaves if that halts nothing.
 
         Gunicorn 24 to 26 serve such an application all the same. At an arbiter's first start
         that stays as it is, but such a worker never says that it is ready.

@@ -12,7 +12,7 @@ from supervisor_roll.hooks.safely import safely
 
 
 class LoopChecker:
-    """Half a Checker: all but ``before_accept`` and ``_ask``, which says how to ask."""
+    """Base of the checkers that run on an asyncio loop; subclasses make the request."""
 
     def __init__(self, worker: Any) -> None:
         self.status = self.failure = ""
@@ -45,7 +45,7 @@ class LoopChecker:
         self._timer = asyncio.get_running_loop().call_later(secs, safely, call)
 
     async def hold(self, check: Check, boot: StartupGate) -> None:
-        """The first checks, for as long as ``boot`` says or until the worker is to leave."""
+        """Make the first checks, as long as ``boot`` says or until the worker is to leave."""
         while not (boot.leaving or self.leaves):
             self.status = await self._ask(check)
             wait = boot.judge(self.status)

@@ -43,12 +43,12 @@ class Check:
         return (host.strip("[]"), int(port)) if port.isdigit() else (self.host.strip("[]"), 80)
 
     def too_late(self) -> str:
-        """What stands for the status line where there was no answer in time."""
+        """Say that there was no answer in time, in place of a status line."""
         return f"no answer within {self.timeout_secs:g} s"
 
     @classmethod
     def from_answer(cls, answer: Message) -> Check | None:
-        """The check that ``answer`` asks for; None if it asks for none."""
+        """Return the check that ``answer`` asks for; None if it asks for none."""
         path = answer.fields.get("HEALTH")
         if not path:
             return None
@@ -66,7 +66,7 @@ class Check:
 
 
 def status_line(code: int) -> str:
-    """An HTTP status as its line has it, such as "200 OK"."""
+    """Write an HTTP status as its line has it, such as "200 OK"."""
     try:
         return f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -74,7 +74,7 @@ def status_line(code: int) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """What stands for the status line where the application raised."""
+    """Say that the application raised, in place of a status line."""
     try:
         return f"raised {type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - its own __str__ raises

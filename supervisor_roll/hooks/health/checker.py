@@ -28,7 +28,7 @@ class StartupGate(Protocol):
         """A failed boot would not halt the arbiter: the guard is up."""
 
     def judge(self, status: str) -> float | None:
-        """What comes of a check: seconds until it is made again, or None to go on and serve."""
+        """Decide after a check: seconds until the next one, or None to go on and serve."""
 
 
 class Checker(Protocol):

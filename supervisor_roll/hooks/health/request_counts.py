@@ -26,7 +26,7 @@ class RequestCounter:
 def counting(
     tally: RequestCounter, application: Callable[..., Awaitable[None]]
 ) -> Callable[..., Awaitable[None]]:
-    """An ASGI ``application`` whose answers to HTTP requests are counted."""
+    """Wrap an ASGI ``application`` so that its answers to HTTP requests are counted."""
 
     def counted(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "http":
@@ -61,7 +61,7 @@ async def _count(
 
 
 def request_answered(tally: RequestCounter, resp: Any) -> None:
-    """What Gunicorn's own WSGI workers give to ``post_request`` for each request."""
+    """Count what Gunicorn's own WSGI workers give to ``post_request`` for each request."""
     # It is set at start_response; an application that raised before has set none.
     status = getattr(resp, "status", None)
     tally.answered(500 if status is None or str(status)[:1] == "5" else 200)

@@ -47,7 +47,7 @@ def call_wsgi(worker: Worker, check: Check) -> str:
 
 
 def _environ(worker: Worker, check: Check) -> dict[str, Any]:
-    """A complete environ (PEP 3333), with Gunicorn's own keys beside."""
+    """Make a complete environ (PEP 3333), with Gunicorn's own keys."""
     from gunicorn.http.wsgi import FileWrapper
 
     path, _, query = check.path.partition("?")

@@ -1,4 +1,4 @@
-"""The acknowledged worker: it runs as if we were not there, unless a rollout watches.
+"""After READY is acknowledged: report request counts and repeat the check while a rollout bakes.
 
 While the fresh workers of a rollout bake, all of an arbiter's workers tell at their heartbeats
 what they have answered, and a fresh one repeats its health check. That there is something to
@@ -43,7 +43,7 @@ class BakeWatch:
             reporter.arbiter.watch_until(now + secs)
 
     def wrapped(self, original: Callable[[], None]) -> Callable[[], None]:
-        """The worker's ``notify`` from now on: ``original``, and a look at the clock."""
+        """Wrap the worker's ``notify``: from now on it also looks at the clock."""
 
         def notify() -> None:
             original()

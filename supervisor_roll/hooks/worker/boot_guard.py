@@ -4,7 +4,7 @@ Gunicorn halts with all its workers as soon as one of them exits with the status
 boot, and forks a new one at once for any other. So a failed boot is caught, told to the
 listener with its traceback, and left with another status; and the workers forked after a
 failed one wait before they load anything, the longer the more have failed, until one is ready.
-That is in the child, since an arbiter that waits hears no signals.
+That is in the child, since an arbiter that waits handles no signals.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
 # A ready worker that no listener answers for that long is one to be kept. Longer than a rollout
-# waits for it: one that hears nothing of its workers takes back those that it has added.
+# waits for it: without a word of its workers it removes those that it has added.
 UNCLAIMED_SECS = 300.0
 # So often the sockets are handed in before a worker gives it up.
 HAND_INS = 10
@@ -139,7 +139,7 @@ class Readiness:
         return self.reporter.arbiter.armed and not self.reporter.page.ready
 
     def loaded(self) -> None:
-        """The application is loaded: check it as the listener says, and see to the ready."""
+        """Check the loaded application as the listener says, and see to the ready."""
         worker, reporter = self._worker, self.reporter
         if worker.timeout:
             # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
@@ -175,9 +175,9 @@ class Readiness:
             drain.arm()
 
     def _hand_in_sockets(self, answer: Message) -> bool:
-        """The listener has restarted, say, and wants what the arbiter listens on.
+        """Hand in what the arbiter listens on, where the listener wants it: it has restarted, say.
 
-        False where it has yet to take them: then ready is said again, and answered anew.
+        False where it has yet to take them: then READY is sent again.
         """
         if answer.fields.get("WANT_SOCKETS") != "1" or not self._sockets:
             return True
@@ -195,7 +195,7 @@ class Readiness:
         return True
 
     def judge(self, status: str) -> float | None:
-        """What comes of a check before the worker accepts: seconds until the next, None to serve.
+        """Decide after a check before the worker accepts: seconds until the next, None to serve.
 
         Only a rollout holds a worker: its older ones serve meanwhile. One that boots for
         any other reason is checked once, and serves whatever comes of it. A listener that
@@ -236,7 +236,7 @@ class Readiness:
             self._become_ready()
 
     def _checked(self) -> None:
-        """A check in the serving worker has its status."""
+        """Act on the status of a check in the serving worker."""
         if self.reporter.leaving or self._checker is None:
             return
         if passed(self._checker.status):

@@ -17,7 +17,7 @@ MOST = 12
 
 
 def stale_modules(worker: Worker) -> list[str]:
-    """The application's modules that were imported before this worker was forked, by name.
+    """Name the application's modules that were imported before this worker was forked.
 
     To be called before the worker loads anything. The application's are those of the package
     that it is loaded from, and what else lies below Gunicorn's ``chdir`` outside of an
