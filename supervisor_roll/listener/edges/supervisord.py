@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 import xmlrpc.client
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from supervisor.options import make_namespec
 from supervisor.xmlrpc import SupervisorTransport
 
+from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.successor import Reread, Succession
@@ -48,6 +52,47 @@ class ProcessInfo:
     log: str = ""
 
 
+class _Connection(HTTPConnection):
+    """One to the supervisord that started us, and to nobody who listens in its place.
+
+    What goes through it are the listener's secrets.
+    """
+
+    def __init__(self, serverurl: str) -> None:
+        url = urlsplit(serverurl)
+        self._path = serverurl.removeprefix("unix://") if url.scheme == "unix" else ""
+        super().__init__(url.hostname or "localhost", url.port or 80)
+        self._parent = os.getppid()
+
+    def connect(self) -> None:
+        """Raises OSError, before anything is said, where it is somebody else."""
+        if self._path:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect(self._path)
+            credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            # Not by its pid: supervisord listens before it goes into the background.
+            _, uid, _ = struct.unpack("3i", credentials)
+            supervisord = Credentials.of_process(self._parent)
+            if supervisord is None or uid != supervisord.uid:
+                self.close()
+                raise ConnectionRefusedError(f"user {uid} listens at {self._path}")
+        else:
+            # supervisord binds an IPv4 address alone; a name's IPv6 address is anybody's to bind.
+            self.host = socket.gethostbyname(self.host)
+            super().connect()
+        # As long as it lives, its port is its own.
+        if os.getppid() != self._parent:
+            self.close()
+            raise ConnectionRefusedError("supervisord has gone")
+
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]
+    def __init__(self, username: str | None, password: str | None, serverurl: str) -> None:
+        super().__init__(username, password, serverurl)
+        connection = _Connection(serverurl)
+        self._get_connection = lambda: connection
+
+
 class Supervisord:
     """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
 
@@ -58,7 +103,7 @@ class Supervisord:
         self._token = token
         # SupervisorTransport has no timeout of its own. This process is ours alone.
         socket.setdefaulttimeout(TIMEOUT_SECS)
-        self._transport = SupervisorTransport(username, password, serverurl)
+        self._transport = _Transport(username, password, serverurl)
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
 
     def pid(self) -> int:
