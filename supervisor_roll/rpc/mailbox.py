@@ -17,15 +17,15 @@ from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
 
-MAX_PENDING = 100
-MAX_JOBS = 50
+# Those that are not done are never dropped, so that no more are taken then.
+MAX_JOBS = 100
 MAX_REPORTS = 2000
 # supervisord does nothing else while it answers, so that one answer is small: the names of the jobs
 # under way (status), and the reports of one job, as JSON (reports).
 MAX_NAMES_CHARS = 256 * 1024
 MAX_ANSWER_CHARS = 128 * 1024
 # One job's reports, as JSON: the oldest go.
-MAX_JOB_CHARS = 4 * 1024 * 1024
+MAX_JOB_CHARS = 2 * 1024 * 1024
 # A rollout that begins long after it was asked for would surprise.
 PENDING_SECS = 60.0
 
@@ -73,8 +73,9 @@ class Mailbox:
 
     @property
     def full(self) -> bool:
-        names = sum(len(name) for job in self.jobs for name in job.programs)
-        return len(self._pending) >= MAX_PENDING or names > MAX_NAMES_CHARS
+        jobs = self.jobs
+        names = sum(len(name) for job in jobs for name in job.programs)
+        return len(jobs) >= MAX_JOBS or names > MAX_NAMES_CHARS
 
     def put(
         self, ask: wire.Command, programs: list[str], wildcard: bool, now: float, at: float
@@ -142,11 +143,9 @@ class Mailbox:
         return kept
 
     def _keep(self, job: Job) -> _Job:
-        while len(self._jobs) >= MAX_JOBS:
-            done = [id for id, kept in self._jobs.items() if kept.done]
-            oldest = done[0] if done else next(iter(self._jobs))
-            del self._jobs[oldest]
-            self._pending.pop(oldest, None)
+        done = [id for id, kept in self._jobs.items() if kept.done]
+        for id in done[: max(0, len(self._jobs) + 1 - MAX_JOBS)]:
+            del self._jobs[id]
         kept = self._jobs[job.id] = _Job(replace(job, programs=list(job.programs)))
         return kept
 

@@ -6,7 +6,6 @@ from supervisor_roll.rollout.reports import Note, Refused, Warned
 from supervisor_roll.rpc.mailbox import (
     MAX_JOB_CHARS,
     MAX_JOBS,
-    MAX_PENDING,
     MAX_REPORTS,
     PENDING_SECS,
     Mailbox,
@@ -47,23 +46,30 @@ def test_long_reports_of_a_job_are_kept_up_to_a_size() -> None:
     assert 0 < kept * len(text) <= MAX_JOB_CHARS < (kept + 1) * (len(text) + 200)
 
 
-def test_done_jobs_are_dropped_first() -> None:
+def test_done_jobs_are_dropped_the_oldest_first() -> None:
     mailbox = Mailbox()
     ids = [put(mailbox).id for _ in range(MAX_JOBS)]
-    say(mailbox, taken=ids, done=[ids[3]])
+    say(mailbox, taken=ids, done=[ids[3], ids[5]])
     put(mailbox)
     assert mailbox.reports(ids[3], 0) is None
-    put(mailbox)
-    assert mailbox.reports(ids[0], 0) is None
-    assert mailbox.reports(ids[1], 0) is not None
-    assert len(mailbox.jobs) == MAX_JOBS
+    assert mailbox.reports(ids[5], 0) is not None
+    assert len(mailbox.jobs) == MAX_JOBS - 1
 
 
-def test_a_dropped_job_is_handed_out_no_more() -> None:
+def test_what_is_not_done_is_never_dropped_and_no_more_is_taken_then() -> None:
     mailbox = Mailbox()
-    ids = [put(mailbox).id for _ in range(MAX_JOBS + 5)]
-    assert say(mailbox) == ids[5:]
-    assert MAX_PENDING >= MAX_JOBS
+    ids = [put(mailbox).id for _ in range(MAX_JOBS - 1)]
+    assert not mailbox.full
+    ids.append(put(mailbox).id)
+    assert mailbox.full
+    for program in range(MAX_JOBS):  # the listener's own jobs
+        say(mailbox, reports=[Report(f"auto-{program}", "myapp", Note.kind)])
+    assert say(mailbox) == ids
+    assert all(mailbox.reports(one, 0) is not None for one in ids)
+    say(mailbox, taken=ids)
+    assert mailbox.full
+    say(mailbox, done=[*ids, *(f"auto-{program}" for program in range(MAX_JOBS))])
+    assert not mailbox.full
 
 
 def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
