@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping, Set
 from typing import Any, TypeVar
 
 from supervisor_roll.listener.configuration import sections
-from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.configuration.sections import BadConfiguration
 from supervisor_roll.listener.configuration.users import Users
+from supervisor_roll.listener.configuration.watched import WatchedConfiguration
 from supervisor_roll.listener.coordinator import Coordinator
 from supervisor_roll.listener.edges.process_stat import supervised
 from supervisor_roll.listener.edges.process_table import ProcessTable
@@ -35,8 +36,6 @@ from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
 
-# A burst of booting workers reads the configuration once.
-CONFIGURATION_SECS = 1.0
 # What fails in each pass of the loop must not make it spin.
 FAILED_SECS = 1.0
 # After so long there is a look at what had to wait for others.
@@ -68,31 +67,6 @@ class Lines(logging.Formatter):
         )
 
 
-class _ConfigurationFile:
-    """The configuration as of a moment ago."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._read_at = -CONFIGURATION_SECS
-        self._found: Configuration | BadConfiguration | None = None
-
-    def expire(self) -> None:
-        """Read it anew when it is asked for next."""
-        self._found = None
-
-    def __call__(self) -> Configuration:
-        now = time.monotonic()
-        if self._found is None or now >= self._read_at + CONFIGURATION_SECS:
-            self._read_at = now
-            try:
-                self._found = sections.read(self.path)
-            except BadConfiguration as error:
-                self._found = error
-        if isinstance(self._found, BadConfiguration):
-            raise self._found.with_traceback(None)  # it would grow with each raise
-        return self._found
-
-
 def main(environ: Mapping[str, str]) -> int:
     """Run until supervisord closes standard input. Returns the exit status."""
     handler = logging.StreamHandler(sys.stderr)
@@ -103,8 +77,8 @@ def main(environ: Mapping[str, str]) -> int:
             log.error("%s is not set: %s", variable, otherwise)
             return 2
     path = environ["SUPERVISOR_ROLL_CONFIG"]
-    read = _ConfigurationFile(path)
-    _log_bad_sections(read)
+    configuration = WatchedConfiguration(path)
+    _log_bad_sections(configuration)
     _allow_descriptors()
     selector = selectors.DefaultSelector()
     supervisord = Supervisord(
@@ -130,15 +104,14 @@ def main(environ: Mapping[str, str]) -> int:
         os.getpid(),
         supervisord,
         ProcessTable(selector),
-        read,
+        configuration,
         SideProcesses(selector),
         time.monotonic,
         time.time,
-        read.expire,
         readiness.serve,
         readiness.barrier,
     )
-    users = Users(read, pid)
+    users = Users(configuration, pid)
     readiness.serve(users.configured() | users.running())
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
@@ -249,9 +222,9 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _log_bad_sections(read: _ConfigurationFile) -> None:
+def _log_bad_sections(configuration: WatchedConfiguration) -> None:
     try:
-        for bad in read().bad.values():
+        for bad in configuration().bad.values():
             log.error("%s", bad)
     except BadConfiguration as error:
         log.error("%s", error)

@@ -84,16 +84,15 @@ class Coordinator:
         sides: SideProcesses,
         clock: Callable[[], float],
         wall: Callable[[], float],
-        expire: Callable[[], None] = lambda: None,
         serve: Callable[[list[int]], None] = lambda uids: None,
         barrier: Callable[[int], str] = lambda pid: "",
     ) -> None:
-        """``expire`` has the configuration read anew when it is asked for next.
+        """``configuration`` is as it is now, or raises BadConfiguration.
 
         ``serve`` lets these users' processes write to us too; ``barrier`` says why a process
         cannot.
         """
-        self.pid, self._expire = pid, expire
+        self.pid = pid
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
@@ -279,7 +278,6 @@ class Coordinator:
 
     def _accept(self, request: Request) -> None:
         """Begin with a request. Raises Unreachable; it stays in the mailbox then."""
-        self._expire()  # who asks for something may just have edited it
         if request.kind == UPDATE:
             self._updates.update(request)
         else:

@@ -130,7 +130,9 @@ class MessageHandler:
         self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
     ) -> Message:
         self._outbox.unsaved = True
-        settings = self._settings(arbiter.namespec)
+        # What a worker that serves says each second needs none: they take a look at files.
+        brief = message.kind not in dg.DESCRIBING
+        settings = Settings() if brief else self._settings(arbiter.namespec)
         if (
             message.kind == dg.READY
             and settings.health is not None
@@ -197,7 +199,8 @@ class MessageHandler:
         if message.kind in (dg.LOADED, dg.READY) and self._keeper.wants_sockets(arbiter):
             fields["WANT_SOCKETS"] = "1"
         fields["HOLD"] = str(int(holds))
-        fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
+        if not brief:
+            fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
         return Message(dg.ACK, fields)
 
     def _settings(self, namespec: str) -> Settings:

@@ -15,7 +15,7 @@ from supervisor.loggers import getLogger
 from supervisor.options import ServerOptions, make_namespec
 from supervisor.xmlrpc import Faults, RPCError
 
-from supervisor_roll.listener.configuration.sections import Configuration, read
+from supervisor_roll.listener.configuration.watched import WatchedConfiguration
 from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.listener.reconcile.operations import ADOPT, ROLL, Operation
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
@@ -48,9 +48,9 @@ class Supervision:
         self.rolled: set[str] = set()  # what is being rolled
         self.reachable = True
         self.rereads = self.ticked = 0  # in all, and before anything was begun
-        self.remembered: Configuration | None = None  # by who reads it for the listener
         self.now = 1000.0
         self.said: list[str] = []
+        self.configuration = WatchedConfiguration(str(self.path), lambda: self.now)
         self.reconciler = self._started()
 
     # --- files
@@ -100,9 +100,6 @@ class Supervision:
         return {config.name: config for config in self.options.process_group_configs}
 
     # --- the listener
-
-    def configuration(self) -> Configuration:
-        return self.remembered or read(str(self.path))
 
     def _started(self) -> Reconciler:
         return Reconciler(

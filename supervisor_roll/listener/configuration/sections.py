@@ -14,7 +14,7 @@ from supervisor.options import split_namespec
 from supervisor_roll.listener.configuration.supervisor_files import (
     BadConfiguration as BadConfiguration,
 )
-from supervisor_roll.listener.configuration.supervisor_files import Source, one_line
+from supervisor_roll.listener.configuration.supervisor_files import Source
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.settings import Settings
 
@@ -96,22 +96,9 @@ def read(path: str) -> Configuration:
 def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
     """The user name and password that ``server_url`` asks for, by the configuration ``path``.
 
-    ``server_url`` is as supervisord gives it to its children in SUPERVISOR_SERVER_URL:
-    ``unix:///path/of.sock`` or ``http://host:port``. Both are None if that server asks for none,
-    or if no section describes it; the password alone is None if the file has only its
-    ``{SHA}`` digest. Raises BadConfiguration.
+    ``server_url`` is as supervisord gives it to its children in SUPERVISOR_SERVER_URL. Both are
+    None if that server asks for none, or is not known; the password alone is None if the file has
+    only its ``{SHA}`` digest. Raises BadConfiguration.
     """
-    source = Source(path)
-    section = source.server(server_url)
-    if section is None:
-        return None, None
-    try:
-        username = source.parser.saneget(section, "username", None)
-        password = source.parser.saneget(section, "password", None)
-    except ValueError as why:
-        raise BadConfiguration(
-            source.parser.section_to_file[section], one_line(why), section
-        ) from None
-    if password is not None and password.startswith("{SHA}"):
-        password = None
-    return username, password
+    username, password = Source(path).login(server_url)
+    return username, None if password and password.startswith("{SHA}") else password

@@ -24,11 +24,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from supervisor.datatypes import (
     dict_of_key_value_pairs,
-    inet_address,
     name_to_uid,
     process_or_group_name,
 )
@@ -37,7 +35,6 @@ from supervisor.options import (
     UnhosedConfigParser,
     expand,
     make_namespec,
-    normalize_path,
 )
 
 from supervisor_roll.rollout.errors import BadSetting, RollError
@@ -249,35 +246,28 @@ class Source:
                 raise
             raise BadSetting(why.key, written_so, why.rule) from None
 
-    def server(self, url: str) -> str | None:
-        """The section of the HTTP server that is reached at ``url``, if there is one."""
-        address = urlsplit(url)
-        likely: str | None = None
-        for section in self.parser.sections():
-            kind, _, _ = section.partition(":")
-            try:
-                if (kind, address.scheme) == ("unix_http_server", "unix"):
-                    file = self.parser.saneget(
-                        section, "file", "", expansions={"here": self.options.here}
-                    ).strip()
-                    exact = normalize_path(file) == address.path
-                    # A relative path is relative to the folder that supervisord started in.
-                    tail = re.sub(r"^(\.\./)+", "", os.path.normpath(file))
-                    near = address.path.endswith(f"/{tail}")
-                elif (kind, address.scheme) == ("inet_http_server", "http"):
-                    host, port = inet_address(self.parser.saneget(section, "port", ""))
-                    exact = (host or "localhost", port) == (address.hostname, address.port)
-                    near = (host, port) == ("", address.port)
-                else:
-                    continue
-            except ValueError as why:
-                raise BadConfiguration(
-                    self.parser.section_to_file[section], one_line(why), section
-                ) from None
-            if exact:
-                return str(section)
-            likely = likely or (section if near else None)
-        return likely
+    def login(self, url: str) -> tuple[str | None, str | None]:
+        """The user name and password of the HTTP server at ``url``; of the only one of its kind.
+
+        Where a socket's path is relative to the folder that supervisord started in, it is not
+        known.
+        """
+        try:
+            servers = self.options.server_configs_from_parser(self.parser)
+        except ValueError as why:
+            raise BadConfiguration(self.path, one_line(why)) from None
+        alike = [one for one in servers if ("file" in one) == url.startswith("unix:")]
+        found = [one for one in alike if _url(one) == url] or alike
+        if len(found) != 1:
+            return None, None
+        return found[0]["username"], found[0]["password"]
+
+
+def _url(server: Mapping[str, Any]) -> str:
+    """As supervisord gives it to its children."""
+    if "file" in server:
+        return f"unix://{server['file']}"
+    return f"http://{server['host'] or 'localhost'}:{server['port']}"
 
 
 def _expanded(key: str, value: str, expansions: Mapping[str, Any]) -> str:

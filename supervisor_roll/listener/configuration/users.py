@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
-from supervisor_roll.listener.configuration.supervisor_files import included
-from supervisor_roll.listener.edges.file_watch import fingerprint
 from supervisor_roll.listener.edges.process_stat import pids_below
 from supervisor_roll.listener.edges.process_user import Credentials
 
@@ -16,21 +15,12 @@ class Users:
 
     def __init__(self, configuration: Callable[[], Configuration], supervisord: int) -> None:
         self._configuration, self._supervisord = configuration, supervisord
-        self._files: tuple[str, ...] = ()
-        self._patterns: tuple[str, ...] = ()
-        self._seen: list[tuple[str, str]] | None = None
         self._configured: frozenset[int] = frozenset()
 
     def configured(self) -> frozenset[int]:
-        """Those that the configuration names. It is read again where a file has changed."""
-        seen = self._look()
-        if seen != self._seen:
-            try:
-                found = self._configuration()
-            except BadConfiguration:
-                return self._configured  # it is said where somebody asks for a rollout
-            self._files, self._patterns = found.files, found.patterns
-            self._configured, self._seen = found.users, self._look()
+        """Those that the configuration names, or named before it was bad."""
+        with suppress(BadConfiguration):  # it is said where somebody asks for a rollout
+            self._configured = self._configuration().users
         return self._configured
 
     def running(self) -> set[int]:
@@ -41,7 +31,3 @@ class Users:
         found = [Credentials.of_process(pid) for pid in pids_below(self._supervisord)]
         own = Credentials.of_process(self._supervisord)
         return {one.uid for one in [own, *found] if one is not None}
-
-    def _look(self) -> list[tuple[str, str]]:
-        paths = dict.fromkeys([*self._files, *included(self._patterns)])
-        return [(path, fingerprint(path)) for path in paths]

@@ -39,8 +39,6 @@ from supervisor_roll.wire.successor import Change, Reread
 
 # supervisord may have refused for what is not in the files: a folder, a user.
 ASK_SECS = 10.0
-# Who reads the configuration for us may have read it a moment ago, before it changed.
-DOUBT_SECS = 2 * POLL_SECS
 
 
 @dataclass(frozen=True)
@@ -147,20 +145,12 @@ class Reconciler:
         self._owners.groups = lists(saved.get("groups"))
 
     def _look(self, now: float) -> None:
-        """Look at all that is watched, and read the configuration if it may be another one."""
+        """Look at all that is watched."""
+        try:
+            self._take(self._read())
+        except BadConfiguration as error:
+            self._bad = error
         changed = self._files.look(self._configured_files(), now)
-        # What mends a bad one may be in a file that only the mended one includes.
-        if (
-            changed
-            or self._configuration is None
-            or self._bad is not None
-            or not self._files.all_still(DOUBT_SECS, now)
-        ):
-            try:
-                self._take(self._read())
-            except BadConfiguration as error:
-                self._bad = error
-            changed |= self._files.look(self._configured_files(), now)
         if changed:
             self._found = None
         self._paths.look(

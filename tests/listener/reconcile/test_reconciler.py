@@ -147,18 +147,6 @@ def test_a_program_of_many_processes_is_one_turn_and_so_is_each_of_many(tmp_path
     assert site.ticked == 1
 
 
-def test_a_configuration_that_was_read_a_moment_before_does_no_harm(tmp_path: Path) -> None:
-    """Who reads it for us keeps it for a second."""
-    site = Supervision(tmp_path)
-    site.program("web", {})
-    started(site)
-    site.remembered = site.configuration()
-    site.program("web", {**AUTO, "settle_secs": "0"}, environment=RED)
-    assert site.passes(POLL_SECS) == []
-    site.remembered = None
-    assert said(site.passes(POLL_SECS)) == [(ROLL, "web")]
-
-
 # What takes no rollout, or something else
 
 

@@ -1,0 +1,46 @@
+"""The configuration as it is now, for all who need it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from supervisor_roll.listener.configuration import sections
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.configuration.supervisor_files import included
+from supervisor_roll.listener.edges.file_watch import fingerprint
+
+# What mends a bad one may be in a file that only the mended one names.
+BAD_SECS = 1.0
+
+
+class WatchedConfiguration:
+    """Reads the files again when one of them has changed, come or gone."""
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._good: Configuration | None = None  # the last one
+        self._bad: BadConfiguration | None = None  # what is wrong with the files as they are now
+        self._seen: dict[str, str] = {}
+        self._read_at = -BAD_SECS
+
+    def __call__(self) -> Configuration:
+        """Return it. Raises BadConfiguration."""
+        retries = self._bad is not None and self._clock() >= self._read_at + BAD_SECS
+        seen = self._look()
+        if seen != self._seen or retries:
+            self._read_at, self._bad = self._clock(), None
+            try:
+                self._good = sections.read(self._path)
+                # A file that was known may have changed while it was read.
+                self._seen = {path: seen.get(path, one) for path, one in self._look().items()}
+            except BadConfiguration as error:
+                self._seen, self._bad = seen, error
+        if self._bad is not None:
+            raise self._bad.with_traceback(None)  # it would grow with each raise
+        assert self._good is not None
+        return self._good
+
+    def _look(self) -> dict[str, str]:
+        patterns = self._good.patterns if self._good is not None else ()
+        return {path: fingerprint(path) for path in [self._path, *included(patterns)]}
