@@ -1,17 +1,14 @@
 """Reading the configuration files again, as supervisor's own reloadConfig does.
 
-That one lets through what is no ValueError, passes over an included file that it may not
-read, as if its programs had been removed, and does not always say where the mistake is.
+That one lets through what is no ValueError, and passes over an included file that it may not
+read, as if its programs had been removed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from supervisor_roll.rpc import supervisor_internals
 from supervisor_roll.rpc.supervisor_types import GroupConfig, Options, Supervisor
@@ -23,8 +20,8 @@ _INCLUDED = re.compile(r'Included extra file "(.*)" during parsing', re.DOTALL)
 def reread(supervisord: Supervisor, path: str) -> dict[str, GroupConfig]:
     """Read the group configurations again, by name, from the file at the absolute ``path``.
 
-    Raises ValueError, whatever is wrong with a file, with a text that names it; then nothing
-    has changed.
+    Raises ValueError, whatever is wrong with a file, with supervisor's own text; then nothing has
+    changed.
     """
     options = supervisord.options
     before = options.process_group_configs
@@ -38,38 +35,10 @@ def reread(supervisord: Supervisor, path: str) -> dict[str, GroupConfig]:
                 raise PermissionError(f"could not read config file {path}")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a file is the file's
         options.process_group_configs = before
-        raise ValueError(_told(options, error)) from None
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
     return supervisor_internals.new_groups(supervisord)
 
 
 def _included(options: Options) -> list[str]:
     found = (_INCLUDED.fullmatch(text) for text in options.parse_infos)
     return [one[1] for one in found if one is not None]
-
-
-def _told(options: Options, error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if any(path in text for path in [options.configfile, *_included(options)]):
-        return text
-    # A bad priority, say, is told by its value alone: what was being read then?
-    section, file = "", options.configfile
-    for code, names in _frames(error):
-        if code.co_name == "read" and "filenames" in names:  # UnhosedConfigParser.read
-            file = names.get("filename", file)
-        elif isinstance(names.get("section"), str) and "parser" in names:
-            section = names["section"]
-            files = getattr(names["parser"], "section_to_file", {})
-            file = files.get(section, options.configfile)
-    if section and section not in text:
-        text += f" in section {section!r}"
-    return f"{text} (file: {file!r})"
-
-
-def _frames(error: BaseException) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield the code that ran when it happened, with its local names, the innermost last."""
-    chain = [error]
-    while chain[-1].__context__ is not None:
-        chain.append(chain[-1].__context__)
-    for one in chain:
-        for frame, _ in traceback.walk_tb(one.__traceback__):
-            yield frame.f_code, frame.f_locals
