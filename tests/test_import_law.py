@@ -29,10 +29,10 @@ FLOORS: dict[str, list[set[str]]] = {
     "listener": [
         {"__main__"},
         {"coordinator"},
-        {"messages", "reconcile"},
+        {"messages", "actions", "reconcile"},
         {"rollouts"},
         {"arbiters"},
-        {"side_processes", "outbox"},
+        {"side_processes", "outbox", "saved_state"},
         {"configuration"},
         {"edges"},
     ],

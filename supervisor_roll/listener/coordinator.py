@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
+from supervisor_roll.listener.actions import Actions
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
@@ -30,7 +30,6 @@ from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
-from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.listener.rollouts.preflight import Preflights
 from supervisor_roll.listener.rollouts.rollback import Rollback
 from supervisor_roll.listener.rollouts.run import Run
@@ -38,6 +37,7 @@ from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.listener.rollouts.start import RolloutStarter
 from supervisor_roll.listener.rollouts.status import overview
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
+from supervisor_roll.listener.saved_state import saved, usable
 from supervisor_roll.listener.side_processes.process import NotPossible
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
@@ -54,19 +54,12 @@ from supervisor_roll.wire.mailbox import (
     Status,
 )
 from supervisor_roll.wire.program import Program, decode_program
-from supervisor_roll.wire.successor import program_of, successor_of
 
 log = logging.getLogger("supervisor_roll")
-_T = TypeVar("_T")
 
 RETRY_SECS = 1.0
 # No machine has been up for that long: a saved time beyond is none.
 MOST_SECS = 1e10
-_SIGNALS: dict[type[ev.Action], signal.Signals] = {
-    ev.StopInstance: signal.SIGTERM,
-    ev.DumpInstance: signal.SIGABRT,
-    ev.KillInstance: signal.SIGKILL,
-}
 
 
 class Coordinator:
@@ -111,6 +104,7 @@ class Coordinator:
             sides,
             releases,
         )
+        self._actions = Actions(active, self._successors, supervisord)
         self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
         self._messages = MessageHandler(
             self.outbox, self.registry, table, active, self.keeper, releases, configuration, serve
@@ -125,14 +119,14 @@ class Coordinator:
     def restore(self) -> None:
         """Take up what an earlier listener left in the mailbox. Raises Unreachable."""
         delivery = self._call(Exchange(self.pid, hello=True))
-        state = _saved(delivery.state)
+        state = saved(delivery.state)
         then = state.get("clock")
         if isinstance(then, float | int) and 0 <= then < MOST_SECS:
             self.clock.resume(then)
-        arbiters = _usable(state, "arbiters", Arbiter.thawed)
-        runs = _usable(state, "runs", self._thawed)
+        arbiters = usable(state, "arbiters", Arbiter.thawed)
+        runs = usable(state, "runs", self._thawed)
         self.jobs.statuses = dict(
-            _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
+            usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
         )
         self.active.runs.update({run.namespec: run for run in runs})
         self._updates.reconciler.thaw(state.get("automatic"))
@@ -250,7 +244,7 @@ class Coordinator:
             self._updates.tick()
             while self._rung or self.outbox.full:
                 requests = self._exchange()
-                self._act()
+                self._actions.run()
                 self.jobs.settle()
                 for request in requests:
                     self._accept(request)
@@ -321,63 +315,6 @@ class Coordinator:
         except BadMessage as error:
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
 
-    def _act(self) -> None:
-        starts, self.outbox.starts = self.outbox.starts, []
-        for start in starts:
-            start()
-        while self.outbox.actions:
-            namespec, action = self.outbox.actions.pop(0)
-            log.info("%s: %s", namespec, spoken(action))
-            if isinstance(action, ev.AddInstance | ev.RemoveOldest):
-                name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
-                self.supervisord.signal(
-                    successor_of(namespec) if action.successor else namespec, name
-                )
-            elif isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
-                try:
-                    self._successors.act(namespec, action)
-                except Unreachable:
-                    # Each of these may be asked for twice.
-                    self.outbox.actions.insert(0, (namespec, action))
-                    raise
-            elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
-                signum = _SIGNALS[type(action)]
-                try:
-                    if self._is_programs(namespec, action.instance):
-                        self.table.send(action.instance, signum)
-                except Unreachable:
-                    self.outbox.actions.insert(0, (namespec, action))
-                    raise
-                except PermissionError:
-                    self.active.warn(
-                        namespec,
-                        (
-                            f"the listener may not send {signum.name} to worker "
-                            f"{action.instance.pid}: run it as root or as the worker's user"
-                        ),
-                    )
-
-    def _is_programs(self, namespec: str, instance: InstanceId) -> bool:
-        """Whether it is an arbiter that supervisord runs for the program now, or a worker of one.
-
-        We may be root, and what we know of it may be old. A child that may be something else
-        than a worker is never signalled. Raises Unreachable.
-        """
-        child = self.table.child(instance.pid)
-        if child is None or child.id != instance:
-            return False  # it has gone
-        arbiters = {
-            one.pid
-            for one in self.supervisord.processes()
-            if one.pid and program_of(one.namespec) == namespec
-        }
-        ours = instance.pid in arbiters or (
-            child.parent.pid in arbiters and self.registry.is_worker(instance)
-        )
-        if not ours:
-            log.error("%s: process %d is no worker of it: not signalled", namespec, instance.pid)
-        return ours
-
     def _program(self, namespec: str, changed: bool = False) -> Program:
         try:
             return decode_program(self.supervisord.program(namespec, changed))
@@ -396,36 +333,3 @@ class Coordinator:
                 if child not in one.workers and self.table.age_secs(child) < lasted:
                     one.workers[child] = Worker(child, 0, heard=False)
                     self.active.feed(one, self.active.started(one, child, 0, surge))
-
-
-def _saved(text: str) -> dict[str, Any]:
-    try:
-        state = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        log.error("what an earlier listener saved is lost: %s", error)
-        return {}
-    if not isinstance(state, dict):
-        log.error("what an earlier listener saved is lost: %.80r is not an object", state)
-        return {}
-    return state
-
-
-def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
-    """What can be used of what an earlier listener, perhaps of another version, saved."""
-    saved, usable = state.get(key, []), []
-    if not isinstance(saved, list):
-        log.error("the %s that an earlier listener saved are lost: %.80r is no list", key, saved)
-        return []
-    for one in saved:
-        try:
-            usable.append(thawed(one))
-        except (
-            RollError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            log.error("one of the %s that an earlier listener saved is lost: %.300r", key, error)
-    return usable

@@ -1,0 +1,86 @@
+"""What the rollouts want is done: signals, and what supervisord is asked for."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.rollouts.log_text import spoken
+from supervisor_roll.listener.rollouts.succession import SuccessorControl
+from supervisor_roll.rollout import events as ev
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.successor import program_of, successor_of
+
+log = logging.getLogger("supervisor_roll")
+
+_SIGNALS: dict[type[ev.Action], signal.Signals] = {
+    ev.StopInstance: signal.SIGTERM,
+    ev.DumpInstance: signal.SIGABRT,
+    ev.KillInstance: signal.SIGKILL,
+}
+
+
+class Actions:
+    """Takes what is to be done out of the outbox."""
+
+    def __init__(
+        self, active: ActiveRollouts, successors: SuccessorControl, supervisord: Supervisord
+    ) -> None:
+        self._active, self._successors, self._supervisord = active, successors, supervisord
+        self._outbox, self._registry = active.outbox, active.registry
+
+    def run(self) -> None:
+        """Do all of it. Raises Unreachable; what may be done twice is tried again then."""
+        starts, self._outbox.starts = self._outbox.starts, []
+        for start in starts:
+            start()
+        while self._outbox.actions:
+            namespec, action = self._outbox.actions.pop(0)
+            log.info("%s: %s", namespec, spoken(action))
+            if isinstance(action, ev.AddInstance | ev.RemoveOldest):
+                name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
+                to = successor_of(namespec) if action.successor else namespec
+                self._supervisord.signal(to, name)
+                continue
+            try:
+                if isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
+                    self._successors.act(namespec, action)
+                elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
+                    self._signal(namespec, action.instance, _SIGNALS[type(action)])
+            except Unreachable:
+                self._outbox.actions.insert(0, (namespec, action))
+                raise
+
+    def _signal(self, namespec: str, instance: InstanceId, signum: signal.Signals) -> None:
+        try:
+            if self._is_programs(namespec, instance):
+                self._registry.table.send(instance, signum)
+        except PermissionError:
+            self._active.warn(
+                namespec,
+                f"the listener may not send {signum.name} to worker {instance.pid}: run it as "
+                "root or as the worker's user",
+            )
+
+    def _is_programs(self, namespec: str, instance: InstanceId) -> bool:
+        """Whether it is an arbiter that supervisord runs for the program now, or a worker of one.
+
+        We may be root, and what we know of it may be old. A child that may be something else
+        than a worker is never signalled. Raises Unreachable.
+        """
+        child = self._registry.table.child(instance.pid)
+        if child is None or child.id != instance:
+            return False  # it has gone
+        arbiters = {
+            one.pid
+            for one in self._supervisord.processes()
+            if one.pid and program_of(one.namespec) == namespec
+        }
+        ours = instance.pid in arbiters or (
+            child.parent.pid in arbiters and self._registry.is_worker(instance)
+        )
+        if not ours:
+            log.error("%s: process %d is no worker of it: not signalled", namespec, instance.pid)
+        return ours
