@@ -7,17 +7,13 @@ import pytest
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.run import (
     ADMISSION,
-    BEGUN,
-    CHECKING,
-    ENDED,
-    NEXT,
     ON_FAILURE,
     OVER,
     PREFLIGHT,
-    REPAIRED,
-    REPAIRING,
     ROLLING,
     ROLLING_BACK,
+    TRANSITIONS,
+    RunEvent,
     following,
 )
 
@@ -25,17 +21,17 @@ from supervisor_roll.rollout.run import (
 @pytest.mark.parametrize(
     ("events", "phases"),
     [
-        ([ENDED], [OVER]),
-        ([BEGUN, ENDED], [ROLLING, OVER]),
-        ([CHECKING, BEGUN, ENDED], [PREFLIGHT, ROLLING, OVER]),
-        ([CHECKING, REPAIRING, ENDED], [PREFLIGHT, ON_FAILURE, OVER]),
+        ([RunEvent.ENDED], [OVER]),
+        ([RunEvent.BEGUN, RunEvent.ENDED], [ROLLING, OVER]),
+        ([RunEvent.CHECKING, RunEvent.BEGUN, RunEvent.ENDED], [PREFLIGHT, ROLLING, OVER]),
+        ([RunEvent.CHECKING, RunEvent.FAILED, RunEvent.ENDED], [PREFLIGHT, ON_FAILURE, OVER]),
         (
-            [BEGUN, REPAIRING, REPAIRED, ENDED],
+            [RunEvent.BEGUN, RunEvent.FAILED, RunEvent.REPAIRED, RunEvent.ENDED],
             [ROLLING, ON_FAILURE, ROLLING_BACK, OVER],
         ),
     ],
 )
-def test_each_event_leads_to_its_phase(events: list[str], phases: list[str]) -> None:
+def test_each_event_leads_to_its_phase(events: list[RunEvent], phases: list[str]) -> None:
     phase, found = ADMISSION, []
     for event in events:
         phase = following(phase, event)
@@ -45,13 +41,18 @@ def test_each_event_leads_to_its_phase(events: list[str], phases: list[str]) -> 
 
 @pytest.mark.parametrize(
     ("phase", "event"),
-    [(ROLLING_BACK, REPAIRING), (ON_FAILURE, REPAIRING), (OVER, ENDED), (ROLLING, CHECKING)],
+    [
+        (ROLLING_BACK, RunEvent.FAILED),
+        (ON_FAILURE, RunEvent.FAILED),
+        (OVER, RunEvent.ENDED),
+        (ROLLING, RunEvent.CHECKING),
+    ],
 )
-def test_nothing_is_done_twice(phase: str, event: str) -> None:
+def test_nothing_is_done_twice(phase: str, event: RunEvent) -> None:
     with pytest.raises(IllegalEvent, match=phase):
         following(phase, event)
 
 
 def test_each_phase_leads_to_the_end() -> None:
-    assert all(ENDED in NEXT[phase] for phase in NEXT if phase != OVER)
-    assert {to for leads in NEXT.values() for to in leads.values()} == set(NEXT)
+    assert all(RunEvent.ENDED in TRANSITIONS[phase] for phase in TRANSITIONS if phase != OVER)
+    assert {to for leads in TRANSITIONS.values() for to in leads.values()} == set(TRANSITIONS)

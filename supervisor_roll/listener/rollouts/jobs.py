@@ -18,15 +18,7 @@ from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import reports
-from supervisor_roll.rollout.run import (
-    ADMISSION,
-    BEGUN,
-    ENDED,
-    LOST,
-    ON_FAILURE,
-    PREFLIGHT,
-    ROLLING,
-)
+from supervisor_roll.rollout.run import ADMISSION, ON_FAILURE, PREFLIGHT, ROLLING, RunEvent
 from supervisor_roll.wire.mailbox import (
     ABORT,
     DRY_RUN,
@@ -123,7 +115,7 @@ class Jobs:
         if run.phase == ON_FAILURE:
             self._rollback.cut_short(run)
         elif run.phase == PREFLIGHT and run.rollout is None:
-            run.enter(LOST)
+            run.enter(RunEvent.LOST)
         elif run.phase == PREFLIGHT:
             self._starter.check_again(run)
 
@@ -187,7 +179,7 @@ class Jobs:
     def _finish(self, ended: Ended) -> None:
         """The run has ended; its job goes on with what is left of it."""
         run, facts = ended.run, ended.facts
-        run.enter(ENDED)
+        run.enter(RunEvent.ENDED)
         current = self._active.runs.get(run.namespec)
         if current is run:
             del self._active.runs[run.namespec]
@@ -214,7 +206,7 @@ class Jobs:
         elif result.ok:
             text = f"preflight: the application loads ({result.secs:.1f} s)"
             self._active.say(run, text)
-            run.enter(BEGUN)
+            run.enter(RunEvent.BEGUN)
             self._active.handle(run, ev.PreflightPassed())
         else:
             self._active.handle(run, ev.PrerequisiteFailed(f"preflight: {result.text}"))

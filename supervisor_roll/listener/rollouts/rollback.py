@@ -15,7 +15,7 @@ from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout.reports import Complete, Failed, Outcome
-from supervisor_roll.rollout.run import NEXT, REPAIRED, REPAIRING, ROLLING_BACK
+from supervisor_roll.rollout.run import ROLLING_BACK, TRANSITIONS, RunEvent
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from supervisor_roll.wire.program import Program
@@ -43,9 +43,9 @@ class Rollback:
         settings = run.rollout.settings if run.rollout else None
         if not isinstance(facts, Failed) or settings is None or not settings.on_failure:
             return ended
-        if REPAIRING not in NEXT[run.phase]:
+        if RunEvent.FAILED not in TRANSITIONS[run.phase]:
             return ended
-        run.enter(REPAIRING)
+        run.enter(RunEvent.FAILED)
         run.failure = facts
         self._active.say(run, f"failed; running on_failure: {settings.on_failure}")
         # Only once it is saved that it runs: a listener after this one must not run it again.
@@ -84,7 +84,7 @@ class Rollback:
             self._end(run, "on_failure has run; no fresh worker was left to roll back")
             return
         self._active.say(run, "rolling back")
-        run.enter(REPAIRED)
+        run.enter(RunEvent.REPAIRED)
         run.rollout = WorkerRollout(run.rollout.settings, members, arbiter.count, now)
         self._active.apply(run, run.rollout.begin())
 

@@ -18,6 +18,7 @@ from supervisor_roll.rollout.run import (
     PREFLIGHT,
     ROLLING,
     ROLLING_BACK,
+    RunEvent,
     following,
 )
 from supervisor_roll.rollout.settings import Settings, check_asked
@@ -85,7 +86,7 @@ class Run:
         """Its rollout, unless that has ended."""
         return None if self.rollout is None or self.rollout.state in FINAL else self.rollout
 
-    def enter(self, event: str) -> None:
+    def enter(self, event: RunEvent) -> None:
         """Go on to the phase that ``event`` leads to. Raises IllegalEvent."""
         self.phase = following(self.phase, event)
 

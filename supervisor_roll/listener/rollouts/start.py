@@ -26,7 +26,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.rollout.run import ADMISSION, BEGUN, CHECKING
+from supervisor_roll.rollout.run import ADMISSION, RunEvent
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
@@ -155,7 +155,7 @@ class RolloutStarter:
             run.rollout = WorkerRollout(
                 settings, outdated, arbiter.count, now, cleared=not settings.preflight
             )
-        run.enter(CHECKING if checks else BEGUN)
+        run.enter(RunEvent.CHECKING if checks else RunEvent.BEGUN)
         if not choice.warning:  # what it leaves undone is still to be done
             self._active.attempts.append((run.namespec, reports.Began.kind))
         self._active.apply(run, run.rollout.begin())
@@ -182,7 +182,7 @@ class RolloutStarter:
                         "the user has changed; the successor itself will be the proof"
                     )
                 self._preflights.start(run.namespec, settings, found.arbiter, changed)
-                run.enter(CHECKING)
+                run.enter(RunEvent.CHECKING)
                 return
             except NotPossible as error:
                 self._active.warn(run.namespec, f"no preflight: {error}")
