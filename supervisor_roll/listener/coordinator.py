@@ -276,7 +276,7 @@ class Coordinator:
             self._updates.update(request)
         else:
             self.jobs.accept(request)
-        self.outbox.taken.append(request.id)
+        self.outbox.fetched.append(request.id)
 
     def _exchange(self) -> list[Request]:
         outbox, jobs = self.outbox, self.jobs
@@ -297,7 +297,7 @@ class Coordinator:
                 if outbox.unsaved
                 else None,
                 reports=outbox.reports,
-                taken=outbox.taken,
+                fetched=outbox.fetched,
                 done=outbox.done,
                 statuses=overview(
                     jobs.statuses, self.active.runs, self.registry.arbiters.values(), outbox.wall()
@@ -305,7 +305,7 @@ class Coordinator:
                 trouble=self._trouble,
             )
         )
-        outbox.reports, outbox.taken, outbox.done = [], [], []
+        outbox.reports, outbox.fetched, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests
 

@@ -18,7 +18,7 @@ class Outbox:
 
     wall: Callable[[], float]
     unsaved: bool = True
-    taken: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     actions: list[tuple[str, Action]] = field(default_factory=list)
@@ -34,5 +34,5 @@ class Outbox:
     @property
     def full(self) -> bool:
         return bool(
-            self.unsaved or self.taken or self.done or self.reports or self.actions or self.starts
+            self.unsaved or self.fetched or self.done or self.reports or self.actions or self.starts
         )

@@ -215,7 +215,7 @@ class RollRPCInterface:
         """For the listener alone: hand in reports, fetch requests
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
-        @param string text    JSON: pid, hello, state, reports, statuses, taken, done
+        @param string text    JSON: pid, hello, state, reports, statuses, fetched, done
         @return string result JSON: requests, state, jobs
         """
         try:

@@ -96,7 +96,7 @@ class Mailbox:
         """Take what the listener said, and give it what waits for it."""
         if said.state is not None:
             self.state = said.state
-        for id in said.taken:
+        for id in said.fetched:
             self._pending.pop(id, None)
         for report in said.reports:
             self._job_of(report).add(report)

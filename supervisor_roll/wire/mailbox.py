@@ -141,7 +141,7 @@ class Exchange:
     state: str | None = None
     reports: list[Report] = field(default_factory=list)
     statuses: dict[str, Status] | None = None
-    taken: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     trouble: str = ""
 

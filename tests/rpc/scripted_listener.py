@@ -41,7 +41,7 @@ class Listener:
 
     def look(self, event: str) -> None:
         for request in self.exchange().requests:
-            self.exchange(taken=[request.id])
+            self.exchange(fetched=[request.id])
             line = json.dumps({**json.loads(to_json(request)), "event": event})
             with (self.folder / "requests").open("a") as out:
                 out.write(line + "\n")

@@ -57,7 +57,7 @@ def test_names_are_expanded_as_supervisorctl_reads_them(
         assert request.at > 1e9
     else:
         assert site.reports(receipt.id).done
-    site.exchange(taken=list(pending), done=list(pending))
+    site.exchange(fetched=list(pending), done=list(pending))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_an_abort_is_for_a_program_whether_it_runs_or_not(site: Supervised) -> N
     assert receipt.skipped == []
     [request] = site.exchange().requests
     assert request.kind == wire.ABORT
-    site.exchange(taken=[request.id], done=[request.id])
+    site.exchange(fetched=[request.id], done=[request.id])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_request_is_handed_out_until_it_is_taken_and_never_again(site: Supervi
     job = site.request("myapp").id
     assert [request.id for request in site.exchange().requests] == [job]
     assert [request.id for request in site.exchange(hello=True).requests] == [job]
-    assert site.exchange(taken=[job]).requests == []
+    assert site.exchange(fetched=[job]).requests == []
     assert site.exchange(hello=True).requests == []
     site.exchange(done=[job])
 
@@ -124,7 +124,7 @@ def test_a_request_is_handed_out_until_it_is_taken_and_never_again(site: Supervi
 def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Supervised) -> None:
     job = site.request("myapp").id
     site.exchange(
-        taken=[job],
+        fetched=[job],
         reports=[
             Report(job, "myapp", Warned.kind, {"text": f"number {n}: \x1b \u2603"}) for n in (1, 2)
         ],
@@ -143,7 +143,7 @@ def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Sup
 
 def test_a_listener_that_says_hello_gets_what_an_earlier_one_left(site: Supervised) -> None:
     job = site.request("web:one").id
-    site.exchange(taken=[job], state='{"x": "\u2603"}')
+    site.exchange(fetched=[job], state='{"x": "\u2603"}')
     site.exchange()
     assert site.exchange().state == ""
     hello = site.exchange(hello=True)
@@ -173,7 +173,7 @@ def test_all_http_servers_share_one_mailbox(site: Supervised) -> None:
     assert [request.id for request in site.exchange().requests] == [job]
     site.exchange(
         server=site.inet_server,
-        taken=[job],
+        fetched=[job],
         done=[job],
         reports=[Report(job, "myapp", COMPLETE)],
     )
@@ -193,7 +193,7 @@ def test_a_request_waits_for_a_listener_that_starts_again_and_not_for_a_stopped_
     wait_for(lambda: site.info("roll")["statename"] == "RUNNING")
     job = site.request("myapp").id
     assert [request.id for request in site.exchange(hello=True).requests] == [job]
-    site.exchange(taken=[job], done=[job])
+    site.exchange(fetched=[job], done=[job])
 
 
 def test_the_methods_describe_themselves(site: Supervised) -> None:

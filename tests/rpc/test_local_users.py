@@ -102,7 +102,7 @@ def test_who_is_let_in_may_ask_for_rollouts_and_for_what_becomes_of_them(
     assert [one.kind for one in site.exchange().requests] == [wire.ROLLOUT]
     assert from_json(wire.Overview, call("status")).jobs
     assert from_json(wire.Reports, call("reports", receipt.id, 0)).reports == []
-    site.exchange(taken=[receipt.id], done=[receipt.id])
+    site.exchange(fetched=[receipt.id], done=[receipt.id])
 
 
 @pytest.mark.parametrize("key", ["on_failure", "release", "watch", "health", "auto"])

@@ -49,7 +49,7 @@ def test_long_reports_of_a_job_are_kept_up_to_a_size() -> None:
 def test_done_jobs_are_dropped_the_oldest_first() -> None:
     mailbox = Mailbox()
     ids = [put(mailbox).id for _ in range(MAX_JOBS)]
-    say(mailbox, taken=ids, done=[ids[3], ids[5]])
+    say(mailbox, fetched=ids, done=[ids[3], ids[5]])
     put(mailbox)
     assert mailbox.reports(ids[3], 0) is None
     assert mailbox.reports(ids[5], 0) is not None
@@ -66,7 +66,7 @@ def test_what_is_not_done_is_never_dropped_and_no_more_is_taken_then() -> None:
         say(mailbox, reports=[Report(f"auto-{program}", "myapp", Note.kind)])
     assert say(mailbox) == ids
     assert all(mailbox.reports(one, 0) is not None for one in ids)
-    say(mailbox, taken=ids)
+    say(mailbox, fetched=ids)
     assert mailbox.full
     say(mailbox, done=[*ids, *(f"auto-{program}" for program in range(MAX_JOBS))])
     assert not mailbox.full
@@ -86,7 +86,7 @@ def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
 def test_a_request_taken_late_is_not_refused() -> None:
     mailbox = Mailbox()
     job = put(mailbox).id
-    say(mailbox, now=PENDING_SECS + 1, taken=[job])
+    say(mailbox, now=PENDING_SECS + 1, fetched=[job])
     assert mailbox.reports(job, 0) == ([], False)
 
 

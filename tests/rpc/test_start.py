@@ -50,7 +50,7 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     assert caught.value.faultCode == Faults.BAD_NAME
     job = site.request("myapp").id
     assert job != old
-    site.exchange(taken=[job], done=[job], server=site.inet_server)
+    site.exchange(fetched=[job], done=[job], server=site.inet_server)
     assert site.reports(job).done
 
 

@@ -112,13 +112,13 @@ def test_who_asks_is_one_short_line(site: Supervised) -> None:
     assert request.by == "o?[2J??" + "x" * 73
     [job] = from_json(wire.Overview, site.server.roll.status()).jobs
     assert job.by == request.by
-    site.exchange(taken=[receipt["id"]], done=[receipt["id"]])
+    site.exchange(fetched=[receipt["id"]], done=[receipt["id"]])
 
 
 def test_names_are_expanded_once_however_often_they_are_given(site: Supervised) -> None:
     receipt = from_json(wire.Receipt, site.server.roll.request(ask(names=["all"] * 8_000)))
     assert sorted(receipt.programs) == ["myapp", "web:one", "web:two"]
-    site.exchange(taken=[receipt.id], done=[receipt.id])
+    site.exchange(fetched=[receipt.id], done=[receipt.id])
 
 
 def test_supervisord_answers_at_once_whatever_waits(site: Supervised) -> None:
@@ -133,13 +133,13 @@ def test_supervisord_answers_at_once_whatever_waits(site: Supervised) -> None:
     text = site.server.roll.status()
     assert len(text) < 1_000_000
     assert time.monotonic() - began < 5  # on a machine that does ten other things
-    site.exchange(taken=ids, done=ids)
+    site.exchange(fetched=ids, done=ids)
 
 
 def test_long_reports_come_in_several_answers(site: Supervised) -> None:
     job = site.request("myapp").id
     said = [Report(job, "myapp", Warned.kind, {"text": "x" * 10_000}) for _ in range(100)]
-    site.exchange(taken=[job], reports=said, done=[job])
+    site.exchange(fetched=[job], reports=said, done=[job])
     seen, answers, done = list[int](), 0, False
     while not done:
         found = site.reports(job, since=seen[-1] if seen else 0)

@@ -50,7 +50,7 @@ def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> N
         '{"pid": 1, "hello": 1}',
         '{"pid": 1, "state": 1}',
         '{"pid": 1, "reports": [{}]}',
-        '{"pid": 1, "taken": [1]}',
+        '{"pid": 1, "fetched": [1]}',
         '{"pid": 1, "statuses": {"a": {"state": "x", "since": NaN}}}',
         '{"pid": 1, "statuses": {"a": {"state": "x", "since": 1e99}}}',
         '{"pid": 1, "statuses": {"a": {"state": "x", "since": 1, "successor": "5981"}}}',
