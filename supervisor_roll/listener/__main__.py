@@ -153,7 +153,7 @@ class Loop:
             # before that it is gone.
             for datagram in self._guarded(self._readiness.receive) or []:
                 with datagram.share.spend():
-                    self._guarded(self._coordinator.heard, datagram, again=False)
+                    self._guarded(self._coordinator.receive, datagram, again=False)
             for data in ready:
                 if isinstance(data, InstanceId):
                     self._guarded(self._coordinator.exited, data)

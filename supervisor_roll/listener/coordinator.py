@@ -168,14 +168,14 @@ class Coordinator:
         if processes_changed:
             self.registry.stale()
 
-    def heard(self, datagram: Datagram) -> None:
+    def receive(self, datagram: Datagram) -> None:
         """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
         answer, fds = None, list[int]()
         try:
             # One that has ended said nothing: its pid may be another's already.
             if self.table.alive(datagram.sender):
                 message = dg.decode(datagram.data)
-                answer, fds = self._messages.heard(datagram, message)
+                answer, fds = self._messages.receive(datagram, message)
         except RollError as error:
             self._unusable.warn(
                 "a message from pid %d was not used: %s", datagram.sender.pid, error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from supervisor_roll.listener.arbiters.arbiter import MAX_TEXT, Arbiter
+from supervisor_roll.listener.arbiters.arbiter import MAX_TEXT, Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
@@ -19,6 +19,7 @@ from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import Message
@@ -50,7 +51,7 @@ class MessageHandler:
         self._active, self._keeper, self._releases = active, keeper, releases
         self._configuration, self._serve = configuration, serve
 
-    def heard(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
+    def receive(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
         """The answer, with the descriptors that go with it.
 
         ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
@@ -60,17 +61,17 @@ class MessageHandler:
         """
         from_arbiter = message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH
         if from_arbiter and not (message.kind == dg.COUNTED and "AGE" in message.fields):
-            return self._heard_of_arbiter(datagram.sender.pid, message, datagram.fds)
-        return self._heard_of_worker(datagram, message), []
+            return self._from_arbiter(datagram.sender.pid, message, datagram.fds)
+        return self._from_worker(datagram, message), []
 
-    def _heard_of_worker(self, datagram: Datagram, message: Message) -> Message | None:
+    def _from_worker(self, datagram: Datagram, message: Message) -> Message | None:
         child = self._table.child(datagram.sender.pid)
         arbiter = self._registry.arbiter(child.parent) if child else None
         if child is None or arbiter is None or not self._table.watch(child.id):
             return None
-        return self._heard_worker(arbiter, child.id, datagram.uid, message)
+        return self._note_worker(arbiter, child.id, datagram.uid, message)
 
-    def _heard_of_arbiter(
+    def _from_arbiter(
         self, pid: int, message: Message, fds: list[int]
     ) -> tuple[Message | None, list[int]]:
         """What an arbiter says, or on its behalf one of its workers: the answer to it."""
@@ -94,7 +95,7 @@ class MessageHandler:
             return Message(dg.ACK) if taken else None, []
         if message.kind == dg.STOPPING:
             return self._keeper.stopping(arbiter, message), []
-        self._heard_arbiter(arbiter, message)
+        self._note_arbiter(arbiter, message)
         return None, []
 
     def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
@@ -103,7 +104,7 @@ class MessageHandler:
         if 0 <= uid < _NO_USER and self._table.uid(arbiter.id) in (0, uid):
             self._serve([uid])
 
-    def _heard_arbiter(self, arbiter: Arbiter, message: Message) -> None:
+    def _note_arbiter(self, arbiter: Arbiter, message: Message) -> None:
         self._outbox.unsaved = True
         if message.kind == dg.RELOADED:
             self._active.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
@@ -112,9 +113,9 @@ class MessageHandler:
             if message.fields.get("SURPLUS") != "1":
                 arbiter.trouble = why[:MAX_TEXT]
             self._active.feed(arbiter, ev.ForkFailed(why, self._active.succeeds(arbiter)))
-        self._heard_count(arbiter, message, own=True)
+        self._note_count(arbiter, message, own=True)
 
-    def _heard_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
+    def _note_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
         """What an arbiter says of its count is so. A worker may only say what is to be seen."""
         before = arbiter.changes, arbiter.count
         if not arbiter.heard_count(message, own):
@@ -126,11 +127,12 @@ class MessageHandler:
         else:
             self._active.feed(arbiter, ev.Counted(arbiter.count, self._active.succeeds(arbiter)))
 
-    def _heard_worker(
+    def _note_worker(
         self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
     ) -> Message:
+        """Tell the registry and the rollout what a worker says; the answer to it."""
         self._outbox.unsaved = True
-        # What a worker that serves says each second needs none: they take a look at files.
+        # What a worker that serves says each second needs no settings: they take a look at files.
         brief = message.kind not in dg.DESCRIBING
         settings = Settings() if brief else self._settings(arbiter.namespec)
         if (
@@ -143,11 +145,9 @@ class MessageHandler:
             message = Message(dg.LOADED, message.fields)
         known = arbiter.heard_worker(worker, message)
         known.uid = uid
-        self._active.feed(
-            arbiter,
-            self._active.started(arbiter, worker, known.age, message.fields.get("SURPLUS") == "1"),
-        )
-        self._heard_count(arbiter, message, own=False)
+        surplus = message.fields.get("SURPLUS") == "1"
+        self._active.feed(arbiter, self._active.started(arbiter, worker, known.age, surplus))
+        self._note_count(arbiter, message, own=False)
         if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
             self._releases.told_by(arbiter, known, settings.release, message)
         if message.fields.get("RELOAD") == "1" and self._active.succeeds(arbiter):
@@ -155,53 +155,59 @@ class MessageHandler:
         fresh = self._active.fresh(arbiter, worker)
         if fresh is not None and message.kind in (dg.LOADED, dg.READY):
             self._verify(arbiter, worker, message)
-        # A successor is to keep what was added to it.
-        surplus = fresh is not None and fresh.surplus and not self._active.succeeds(arbiter)
+        fields = self._answer(arbiter, known, fresh, message.kind, settings)
+        self._tell_rollout(arbiter, known, fresh, message)
+        if not brief:
+            fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
+        return Message(dg.ACK, fields)
+
+    def _tell_rollout(
+        self, arbiter: Arbiter, known: Worker, fresh: Instance | None, message: Message
+    ) -> None:
+        """Tell it what the message means for it."""
+        worker, fields = known.id, message.fields
         if message.kind == dg.LOADED:
             self._active.feed(arbiter, ev.Loaded(worker))
         elif message.kind == dg.UNREADY:
             self._active.feed(arbiter, ev.BecameUnready(worker, known.health))
         elif message.kind == dg.MEASURED:
-            self._active.measured(
-                arbiter, worker, int(message.number("REQUESTS")), int(message.number("ERRORS"))
-            )
+            requests, errors = int(message.number("REQUESTS")), int(message.number("ERRORS"))
+            self._active.measured(arbiter, worker, requests, errors)
         elif message.kind == dg.FAILED:
             if fresh is None:
-                arbiter.trouble = message.fields.get("ERROR", "a boot failed")[:MAX_TEXT]
-            self._active.feed(
-                arbiter,
-                ev.BootFailed(
-                    worker,
-                    "\n".join(
-                        filter(
-                            None,
-                            (message.fields.get("ERROR", ""), message.fields.get("TRACEBACK", "")),
-                        )
-                    ),
-                ),
-            )
+                arbiter.trouble = fields.get("ERROR", "a boot failed")[:MAX_TEXT]
+            texts = (fields.get("ERROR", ""), fields.get("TRACEBACK", ""))
+            self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, texts))))
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
             self._active.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
-        fields = {"SURPLUS": str(int(surplus)), "CHANGES": str(arbiter.changes)}
-        if message.kind == dg.LOADED:
-            fields.update(_check_fields(settings))
+
+    def _answer(
+        self, arbiter: Arbiter, known: Worker, fresh: Instance | None, kind: str, settings: Settings
+    ) -> dict[str, str]:
+        """Return the fields of the answer to a message of this ``kind``."""
+        # A successor is to keep what was added to it.
+        surplus = fresh is not None and fresh.surplus and not self._active.succeeds(arbiter)
         # A fresh one whose check fails is kept from serving while others serve; also after
         # the rollout has failed. A cold start or a crashed one's replacement never is.
-        if fresh is not None and message.kind == dg.UNREADY and not known.ready:
+        if fresh is not None and kind == dg.UNREADY and not known.ready:
             known.held = True
         serving = any(one.ready for one in self._registry.siblings(arbiter.namespec))
         holds = serving and (fresh is not None or known.held)
-        if message.kind == dg.READY:
+        fields = {
+            "SURPLUS": str(int(surplus)),
+            "CHANGES": str(arbiter.changes),
+            "HOLD": str(int(holds)),
+        }
+        if kind == dg.LOADED:
+            fields.update(_check_fields(settings))
+        if kind == dg.READY:
             fields["DRAIN_SECS"] = f"{settings.drain_timeout_secs:g}"
-        if message.kind == dg.READY and fresh is not None:
-            fields["WATCH_SECS"] = str(self._active.watch_secs(arbiter.namespec))
-        if message.kind in (dg.LOADED, dg.READY) and self._keeper.wants_sockets(arbiter):
+            if fresh is not None:
+                fields["WATCH_SECS"] = str(self._active.watch_secs(arbiter.namespec))
+        if kind in (dg.LOADED, dg.READY) and self._keeper.wants_sockets(arbiter):
             fields["WANT_SOCKETS"] = "1"
-        fields["HOLD"] = str(int(holds))
-        if not brief:
-            fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
-        return Message(dg.ACK, fields)
+        return fields
 
     def _settings(self, namespec: str) -> Settings:
         """The program's settings; the defaults where they are bad, which is logged."""
@@ -224,11 +230,8 @@ class MessageHandler:
         if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
             self._active.warn(
                 arbiter.namespec,
-                (
-                    f"workers boot in {boot_secs:.1f} s, and Gunicorn "
-                    f"{arbiter.facts.get('GUNICORN')} ends a boot at timeout={timeout:g} s: "
-                    "raise timeout"
-                ),
+                f"workers boot in {boot_secs:.1f} s, and Gunicorn {arbiter.facts.get('GUNICORN')} "
+                f"ends a boot at timeout={timeout:g} s: raise timeout",
             )
 
 

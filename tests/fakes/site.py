@@ -285,7 +285,9 @@ class Site:
             self.answers.append(answer)
         given: Any = answer
         sender = self.table.processes[pid].id
-        self.coordinator.heard(Datagram(sender, encode(message), given, [os.dup(fd) for fd in fds]))
+        self.coordinator.receive(
+            Datagram(sender, encode(message), given, [os.dup(fd) for fd in fds])
+        )
         return answer
 
     def answered(self, answer: PretendAnswer, message: Message | None, fds: list[int]) -> None:

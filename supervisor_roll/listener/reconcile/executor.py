@@ -53,28 +53,28 @@ class OperationExecutor:
         self._jobs, self._active, self._supervisord = jobs, active, supervisord
         self._outbox, self._clock = active.outbox, active.clock
         self.reconciler = Reconciler(configuration, supervisord.reread, self._state, self._is_busy)
-        self._turns: list[Operation] = []  # handed out, and not yet begun with
+        self._operations: list[Operation] = []  # handed out, and not yet begun with
         self._removing: dict[str, float] = {}  # group -> when to look again
 
     def tick(self) -> None:
         """Begin with what is due by itself. Raises Unreachable."""
         self.note()
         now = self._clock()
-        if not self._turns:
-            self._turns = self.reconciler.tick(now)
+        if not self._operations:
+            self._operations = self.reconciler.tick(now)
         for problem in self.reconciler.problems:
             log.error("%s", problem)
         self.reconciler.problems.clear()
-        while self._turns:
-            turn = self._turns[0]
-            log.info("%s: %s", ", ".join(turn.names), turn.reason)
+        while self._operations:
+            operation = self._operations[0]
+            log.info("%s: %s", ", ".join(operation.names), operation.reason)
             job = f"auto-{uuid.uuid4().hex[:12]}"
-            if turn.kind == ROLL:
-                self._roll(job, turn.names, f"the listener, since {turn.reason}")
+            if operation.kind == ROLL:
+                self._roll(job, operation.names, f"the listener, since {operation.reason}")
             else:
-                self._apply(job, turn)
+                self._apply(job, operation)
                 self._outbox.done.append(job)
-            del self._turns[0]
+            del self._operations[0]
         for group, when in list(self._removing.items()):
             if now >= when:
                 self._remove(group)
@@ -94,7 +94,7 @@ class OperationExecutor:
     def update(self, request: Request) -> None:
         """Do all that the configuration has changed, for ``rollupdate``. Raises Unreachable."""
         try:
-            turns, left = self.reconciler.update(request.programs)
+            operations, left = self.reconciler.update(request.programs)
         except (BadConfiguration, Refused) as error:
             why = error.text if isinstance(error, Refused) else str(error)
             self._outbox.report(
@@ -103,11 +103,11 @@ class OperationExecutor:
             self._outbox.done.append(request.id)
             return
         names: list[str] = []
-        for turn in turns:
-            if turn.kind == ROLL:
-                names += turn.names
+        for operation in operations:
+            if operation.kind == ROLL:
+                names += operation.names
             else:
-                self._apply(request.id, turn)
+                self._apply(request.id, operation)
         for text in left:
             told = reports.Refused(text) if text.endswith(UNKNOWN) else reports.Note(text)
             self._outbox.report(request.id, "", told)
@@ -120,26 +120,26 @@ class OperationExecutor:
     def _roll(self, job: str, names: list[str], by: str) -> None:
         self._jobs.begin(Job(job, names, {}, by, self._outbox.wall()))
 
-    def _apply(self, job: str, turn: Operation) -> None:
+    def _apply(self, job: str, operation: Operation) -> None:
         """Do what takes no rollout. A refusal is told, and is no reason to try again."""
-        for name in turn.names:
+        for name in operation.names:
             told: reports.Note | reports.Warned
-            told = reports.Note(f"{_SAYS[turn.kind]} ({turn.reason})")
+            told = reports.Note(f"{_SAYS[operation.kind]} ({operation.reason})")
             try:
-                if turn.kind == ADOPT:
+                if operation.kind == ADOPT:
                     self._supervisord.adopt(name)
-                elif turn.kind == RESIZE:
+                elif operation.kind == RESIZE:
                     self._supervisord.resize(name)
-                elif turn.kind == ADD:
+                elif operation.kind == ADD:
                     self._supervisord.add(name)
                 else:
                     self._supervisord.stop_group(name)
                     self._removing[name] = self._clock()
             except Refused as fault:
-                told = reports.Warned(f"{turn.reason}, which cannot be applied: {fault.text}")
+                told = reports.Warned(f"{operation.reason}, which cannot be applied: {fault.text}")
             log.info("%s: %s", name, told.text)
             self._outbox.report(job, name, told)
-            if turn.kind == ADOPT:
+            if operation.kind == ADOPT:
                 self.reconciler.ended(name, isinstance(told, reports.Note))
 
     def _remove(self, group: str) -> None:

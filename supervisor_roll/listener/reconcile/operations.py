@@ -23,7 +23,7 @@ class Operation:
     reason: str
 
 
-def obstacle(change: Change, settings: Settings) -> str:
+def why_not(change: Change, settings: Settings) -> str:
     """Why a change cannot come into force while the program serves; empty if it can."""
     refused = _keys(change, NEEDS_UPDATE)
     if refused:
@@ -38,7 +38,7 @@ def obstacle(change: Change, settings: Settings) -> str:
     return ""
 
 
-def turns(
+def operations_for(
     namespecs: Iterable[str],
     changes: Mapping[str, Change],
     paths: Mapping[str, list[str]] | None = None,

@@ -27,10 +27,10 @@ from supervisor_roll.listener.reconcile.operations import (
     ROLL,
     RUNNING,
     Operation,
-    obstacle,
+    operations_for,
     parts,
     resizing,
-    turns,
+    why_not,
 )
 from supervisor_roll.listener.reconcile.program_index import ProgramIndex
 from supervisor_roll.listener.reconcile.requested import RequestedUpdate
@@ -81,7 +81,7 @@ class Reconciler:
         # Saved:
         self._tried: dict[str, Attempts] = {}
         self._resized: dict[str, list[str]] = {}  # group -> what it was to gain and lose
-        self._owners = ProgramIndex()
+        self._index = ProgramIndex()
 
     # --- by itself ------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Reconciler:
         return {
             "tried": {name: asdict(one) for name, one in self._tried.items()},
             "resized": self._resized,
-            "groups": self._owners.groups,
+            "groups": self._index.groups,
         }
 
     def thaw(self, frozen: object) -> None:
@@ -142,7 +142,7 @@ class Reconciler:
         saved = mapping(frozen)
         self._tried = thawed(saved.get("tried"))
         self._resized = lists(saved.get("resized"))
-        self._owners.groups = lists(saved.get("groups"))
+        self._index.groups = lists(saved.get("groups"))
 
     def _look(self, now: float) -> None:
         """Look at all that is watched."""
@@ -164,7 +164,7 @@ class Reconciler:
                     self.unsaved = True
 
     def _program(self, namespec: str) -> _Program | None:
-        return self._programs.get(self._owners.programs.get(namespec, ""))
+        return self._programs.get(self._index.programs.get(namespec, ""))
 
     def _configured_files(self) -> list[str]:
         known = self._configuration
@@ -177,7 +177,7 @@ class Reconciler:
             for name, settings in configuration.settings.items()
             if settings.auto
         }
-        self.unsaved |= self._owners.learn(configuration)
+        self.unsaved |= self._index.learn(configuration)
 
     def _forget(self, configuration: Configuration) -> None:
         """A program that is not rolled by itself any more begins anew when it is again.
@@ -190,7 +190,7 @@ class Reconciler:
             for namespec in program.namespecs
         }
         for namespec, tried in list(self._tried.items()):
-            if self._owners.programs.get(namespec) in configuration.bad:
+            if self._index.programs.get(namespec) in configuration.bad:
                 continue
             if namespec not in watched:
                 del self._tried[namespec]
@@ -219,7 +219,7 @@ class Reconciler:
         due = self._resizes(found, told, now)
         changes = {one.namespec: one for one in found.changes}
         for program in self._programs.values():
-            due += self._jobs(program, changes, told, now)
+            due += self._operations(program, changes, told, now)
         if due and found is known:
             self._found = None  # somebody may have applied it meanwhile
             return self._due(configuration, now)
@@ -232,16 +232,16 @@ class Reconciler:
             self._ask_at = now + ASK_SECS
             try:
                 self._found = self._reread()
-                self.unsaved |= self._owners.forget(configuration, self._found)
+                self.unsaved |= self._index.forget(configuration, self._found)
             except Refused as fault:
                 self._found = fault
         return self._found
 
-    def _jobs(
+    def _operations(
         self, program: _Program, changes: Mapping[str, Change], problems: dict[str, str], now: float
     ) -> list[Operation]:
         own = {one: changes[one] for one in program.namespecs if one in changes}
-        whys = {one: obstacle(change, program.settings) for one, change in own.items()}
+        whys = {one: why_not(change, program.settings) for one, change in own.items()}
         problems |= {one: why for one, why in whys.items() if why}
         if not self._ready(program, now):
             return []
@@ -254,12 +254,12 @@ class Reconciler:
                 paths[namespec] = tried.new(there)
                 if change and change.digest != tried.digest and not whys[namespec]:
                     due[namespec] = change
-        return turns(program.namespecs, due, paths)
+        return operations_for(program.namespecs, due, paths)
 
     def _resizes(self, found: Reread, problems: dict[str, str], now: float) -> list[Operation]:
         due = []
         for resize in found.resized:
-            names = self._owners.of(resize)
+            names = self._index.of(resize)
             programs = [self._programs[name] for name in names if name in self._programs]
             if not programs or len(programs) < len(names):
                 continue  # some are not to be touched unasked
@@ -294,13 +294,14 @@ class Reconciler:
         digests = {one.namespec: one.digest for one in found.changes}
         resized = {one.group: sorted(parts(one)) for one in found.resized}
         self.unsaved |= bool(due)
-        for turn in due:
-            for name in turn.names if turn.kind in (ROLL, ADOPT, RESIZE) else ():
-                if turn.kind == RESIZE:
+        for operation in due:
+            for name in operation.names if operation.kind in (ROLL, ADOPT, RESIZE) else ():
+                if operation.kind == RESIZE:
                     self._resized[name] = resized[name]
                 elif (program := self._program(name)) and not self._busy(name):
                     self._tried.setdefault(name, Attempts()).attempt = Attempt(
-                        digests.get(name, ""), program.fingerprints() if turn.kind == ROLL else {}
+                        digests.get(name, ""),
+                        program.fingerprints() if operation.kind == ROLL else {},
                     )
 
     # --- as asked -------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ class Reconciler:
         Raises BadConfiguration and Unreachable.
         """
         configuration, found = self._read(), self._reread()
-        self.unsaved |= self._owners.learn(configuration)
-        due, left = RequestedUpdate(names, configuration, found, self._state, self._owners).answer()
+        self.unsaved |= self._index.learn(configuration)
+        due, left = RequestedUpdate(names, configuration, found, self._state, self._index).answer()
         self._hand_out(due, found)
         return due, left

@@ -15,9 +15,9 @@ from supervisor_roll.listener.reconcile.operations import (
     REMOVE,
     RUNNING,
     Operation,
-    obstacle,
+    operations_for,
     resizing,
-    turns,
+    why_not,
 )
 from supervisor_roll.listener.reconcile.program_index import ProgramIndex
 from supervisor_roll.rollout.settings import Settings
@@ -29,7 +29,7 @@ UNKNOWN = "no such program, process or group is configured"
 
 @dataclass
 class RequestedUpdate:
-    """Fills ``turns`` with what is to be done, and ``left`` with what is not, in words.
+    """Fills ``operations`` with what is to be done, and ``left`` with what is not, in words.
 
     ``names`` may be "all", namespecs, NAMEs of programs, groups and ``group:*``.
     """
@@ -38,8 +38,8 @@ class RequestedUpdate:
     configuration: Configuration
     found: Reread
     state: Callable[[str], str]
-    owners: ProgramIndex
-    turns: list[Operation] = field(default_factory=list)
+    index: ProgramIndex
+    operations: list[Operation] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
     def answer(self) -> tuple[list[Operation], list[str]]:
@@ -49,10 +49,10 @@ class RequestedUpdate:
                 self._resize(resize)
         self._programs()
         self._whole_groups()
-        return self.turns, self.left
+        return self.operations, self.left
 
     def _wanted(self, namespec: str) -> bool:
-        forms = {"all", *_forms(namespec), self.owners.programs.get(namespec)}
+        forms = {"all", *_forms(namespec), self.index.programs.get(namespec)}
         return not forms.isdisjoint(self.names)
 
     def _unknown(self) -> None:
@@ -68,13 +68,13 @@ class RequestedUpdate:
         ]
 
     def _resize(self, resize: Resize) -> None:
-        lacking = self.owners.of(resize) - self.configuration.sections
+        lacking = self.index.of(resize) - self.configuration.sections
         if lacking:
             self._leave(resize.group, "now has other processes", lacking, resize.group)
         elif resize.refused:
             self.left.append(f"{resize.group}: {resize.refused}")
         else:
-            self.turns.append(resizing(resize))
+            self.operations.append(resizing(resize))
 
     def _programs(self) -> None:
         """The processes that are there before and after."""
@@ -86,7 +86,7 @@ class RequestedUpdate:
         for name, namespecs in changed.items():
             if name in self.configuration.settings:
                 settings = self.configuration.settings[name]
-                self.turns += turns(
+                self.operations += operations_for(
                     [one for one in namespecs if self._unhindered(changes[one], settings)], changes
                 )
             elif name in self.configuration.bad:
@@ -95,7 +95,7 @@ class RequestedUpdate:
                 self._leave(name, "has changed", [name], *map(group_of, namespecs))
 
     def _unhindered(self, change: Change, settings: Settings) -> bool:
-        why = obstacle(change, settings)
+        why = why_not(change, settings)
         if not why and self.state(change.namespec) != RUNNING:
             why = (
                 f"{change.namespec} has changed and does not run: "
@@ -107,7 +107,7 @@ class RequestedUpdate:
 
     def _whole_groups(self) -> None:
         """The groups that are new, and those that are no longer configured."""
-        before = {group: self.owners.in_group(group) for group in self.found.removed}
+        before = {group: self.index.in_group(group) for group in self.found.removed}
         moved: set[str] = set()
         added, removed = [], []
         for group in self.found.added:
@@ -135,14 +135,14 @@ class RequestedUpdate:
         for group in self.found.removed:
             if group in moved or not self._wanted_group(group, before[group]):
                 continue
-            if group in self.owners.groups:
+            if group in self.index.groups:
                 removed.append(Operation(REMOVE, [group], "it is no longer configured"))
             else:
                 self.left.append(
                     f"{group} is no longer configured and had no [roll:] section: "
                     f"supervisorctl update {group}"
                 )
-        self.turns += added + removed
+        self.operations += added + removed
 
     def _wanted_group(self, group: str, programs: Iterable[str]) -> bool:
         return not {"all", group, f"{group}:*", *programs}.isdisjoint(self.names)
