@@ -111,7 +111,7 @@ class MessageHandler:
         if message.kind == dg.FORK_FAILED:
             why = message.fields.get("ERROR", "a worker could not be started")
             if message.fields.get("SURPLUS") != "1":
-                arbiter.trouble = why[:MAX_TEXT]
+                arbiter.boot_failure = why[:MAX_TEXT]
             self._active.feed(arbiter, ev.ForkFailed(why, self._active.succeeds(arbiter)))
         self._note_count(arbiter, message, own=True)
 
@@ -175,7 +175,7 @@ class MessageHandler:
             self._active.measured(arbiter, worker, requests, errors)
         elif message.kind == dg.FAILED:
             if fresh is None:
-                arbiter.trouble = fields.get("ERROR", "a boot failed")[:MAX_TEXT]
+                arbiter.boot_failure = fields.get("ERROR", "a boot failed")[:MAX_TEXT]
             texts = (fields.get("ERROR", ""), fields.get("TRACEBACK", ""))
             self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, texts))))
         elif message.kind == dg.READY:
@@ -191,9 +191,9 @@ class MessageHandler:
         # A fresh one whose check fails is kept from serving while others serve; also after
         # the rollout has failed. A cold start or a crashed one's replacement never is.
         if fresh is not None and kind == dg.UNREADY and not known.ready:
-            known.held = True
+            known.held_back = True
         serving = any(one.ready for one in self._registry.siblings(arbiter.namespec))
-        holds = serving and (fresh is not None or known.held)
+        holds = serving and (fresh is not None or known.held_back)
         fields = {
             "SURPLUS": str(int(surplus)),
             "CHANGES": str(arbiter.changes),

@@ -135,7 +135,7 @@ class Outcome(Facts):
     arbiter: int | None = None
     same: bool = True
     workers: int = 0
-    sick: int = 0
+    unhealthy: int = 0
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def test_a_failure_that_left_fewer_workers_claims_no_more_than_that() -> None:
 
 
 def test_those_that_serve_although_their_check_fails_are_not_called_missing() -> None:
-    assert lines("failed", "died", **{**FAILED, "why": "died", "sick": 3})[0] == (
+    assert lines("failed", "died", **{**FAILED, "why": "died", "unhealthy": 3})[0] == (
         "myapp: failed: gave up after 8.1 s; nothing changed: arbiter 5001 serves on with 4"
         " workers, of which 3 fail the health check"
     )

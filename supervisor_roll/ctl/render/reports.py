@@ -150,7 +150,7 @@ def _arbiter_ended(facts: reports.Outcome, arbiter: int, told: str) -> list[str]
     serves = (
         f"arbiter {arbiter} serves {'on ' if stayed or promoted else ''}with"
         f" {f'{workers} of ' if few else ''}{count(desired if few else workers, 'worker')}"
-        f"{f', of which {facts.sick} fail the health check' if facts.sick else ''}"
+        f"{f', of which {facts.unhealthy} fail the health check' if facts.unhealthy else ''}"
     )
     same = "nothing changed: " if stayed and not few else ""
     lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]

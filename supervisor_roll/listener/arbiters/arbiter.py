@@ -39,19 +39,24 @@ class Worker:
     age: int
     loaded: bool = False
     ready: bool = False
-    sick: bool = False  # it serves, or would, but its health check fails
+    unhealthy: bool = False  # it serves, or would, but its health check fails
     boot_secs: float = 0.0
     health: str = ""
     release: str = ""
-    held: bool = False  # it is kept from serving, since a rollout began with it
+    held_back: bool = False  # it is kept from serving, since a rollout began with it
     heard: bool = True  # False: only the process table shows it
     leaving: str = ""  # why it is about to leave, as far as it said
     uid: int = -1  # whom it said that as; -1: not known
 
     @property
-    def serves_sick(self) -> bool:
+    def serves_unhealthy(self) -> bool:
         """It fails its health check, and serves all the same: no rollout keeps it from that."""
-        return self.sick and self.loaded and bool(self.health) and not (self.held or self.leaving)
+        return (
+            self.unhealthy
+            and self.loaded
+            and bool(self.health)
+            and not (self.held_back or self.leaving)
+        )
 
 
 @dataclass
@@ -66,7 +71,7 @@ class Arbiter:
     successor: bool = False  # it runs beside the one that has the program's name
     stopping: bool = False  # it has stopped serving, and is about to end
     sockets: list[tuple[str, int]] = field(default_factory=list)  # address, its descriptor
-    trouble: str = ""  # why boots have failed since a worker was last ready
+    boot_failure: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)
 
     def heard_count(self, message: Message, own: bool = False) -> bool:
@@ -105,9 +110,9 @@ class Arbiter:
             )
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
         if message.kind in (UNREADY, FAILED, BACKING_OFF, READY):
-            known.sick = message.kind != READY
+            known.unhealthy = message.kind != READY
         if message.kind == READY:
-            self.trouble = ""
+            self.boot_failure = ""
         if message.kind in DESCRIBING:
             self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
         return known
@@ -141,7 +146,7 @@ class Arbiter:
     @property
     def undecided(self) -> list[InstanceId]:
         """The workers that have said neither ready nor unready, so far as heard."""
-        return [one.id for one in self.workers.values() if not (one.ready or one.sick)]
+        return [one.id for one in self.workers.values() if not (one.ready or one.unhealthy)]
 
     @property
     def gunicorn(self) -> tuple[int, ...]:

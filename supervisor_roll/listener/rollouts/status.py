@@ -1,4 +1,4 @@
-"""What rollstatus shows: runs under way, the verdicts on those that were, and what resists."""
+"""What rollstatus shows: runs under way, the verdicts on those that were, and what backs off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def overview(
     arbiters: Iterable[Arbiter],
     wall: float,
 ) -> dict[str, Status]:
-    """A status for each program that was rolled or that resists, as of its workers now.
+    """A status for each program that was rolled or backs off, as of its workers now.
 
     ``statuses`` are the last verdicts, ``wall`` is in seconds since the epoch.
     """
@@ -40,16 +40,18 @@ def overview(
         name, workers = arbiter.namespec, arbiter.workers.values()
         pids = [one.id.pid for one in workers]
         status = shown.get(name)
-        if status is None and not arbiter.trouble:
+        if status is None and not arbiter.boot_failure:
             continue
         status = status or Status(IDLE, wall)
         if name in runs and status.strategy == ARBITER:
-            shown[name] = replace(status, backing_off=arbiter.trouble)  # it speaks of both arbiters
+            shown[name] = replace(
+                status, backing_off=arbiter.boot_failure
+            )  # it speaks of both arbiters
             continue
         outdated = [pid for pid in status.outdated if pid in pids]
         shown[name] = replace(
             status,
-            backing_off=arbiter.trouble,
+            backing_off=arbiter.boot_failure,
             outdated=outdated,
             arbiter=arbiter.id.pid,
             fresh=[pid for pid in pids if pid not in outdated] if status.job else [],

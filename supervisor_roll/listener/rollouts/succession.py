@@ -130,8 +130,8 @@ class SuccessorControl:
             facts,
             why=why,
             arbiter=serving.id.pid if serving else 0,
-            workers=sum(not one.sick or one.serves_sick for one in workers),
-            sick=sum(one.serves_sick for one in workers),
+            workers=sum(not one.unhealthy or one.serves_unhealthy for one in workers),
+            unhealthy=sum(one.serves_unhealthy for one in workers),
             same=serving is not None and serving.id == run.arbiter,
         )
         return Ended(run, facts)

@@ -296,4 +296,4 @@ def test_those_that_serve_although_their_check_fails_are_told_apart_from_the_mis
     site.supervisord.faults["succeed"] = (Faults.SPAWN_ERROR, "myapp: no such command")
     job = site.ask("myapp", strategy="arbiter")
     facts = site.facts(job, FAILED)
-    assert (facts["workers"], facts["sick"]) == (2, 1)
+    assert (facts["workers"], facts["unhealthy"]) == (2, 1)

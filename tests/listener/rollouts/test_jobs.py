@@ -38,7 +38,7 @@ def test_a_worker_that_cannot_be_started_fails_the_rollout_and_the_count_is_as_b
     assert site.programs["myapp"].serving == [1, 2]
     assert site.programs["myapp"].num_workers == 2
     # It is no trouble of the program's: nobody waits for that worker any more.
-    assert site.coordinator.registry.siblings("myapp")[0].trouble == ""
+    assert site.coordinator.registry.siblings("myapp")[0].boot_failure == ""
 
 
 def test_in_place_no_other_is_stopped_once_a_replacement_could_not_be_started() -> None:
@@ -49,7 +49,7 @@ def test_in_place_no_other_is_stopped_once_a_replacement_could_not_be_started() 
     assert "could not start a worker: EAGAIN" in site.facts(job, FAILED)["why"]
     assert len(site.signals) == 1
     assert len(site.programs["myapp"].serving) == 2
-    assert "EAGAIN" in site.coordinator.registry.siblings("myapp")[0].trouble
+    assert "EAGAIN" in site.coordinator.registry.siblings("myapp")[0].boot_failure
 
 
 # --- a rollout --------------------------------------------------------------------------------
