@@ -25,7 +25,7 @@ from supervisor_roll.listener.edges.process_stat import supervised
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket, told
 from supervisor_roll.listener.edges.seldom import Seldom
-from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
@@ -89,7 +89,7 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         pid = supervisord.pid()
         readiness = ReadinessSocket(environ[SOCKET_VARIABLE], lambda one: supervised(one, pid))
-    except Unreachable as error:
+    except SupervisordError as error:
         log.error("%s", error)
         return 1
     except OSError as error:
@@ -119,7 +119,7 @@ def main(environ: Mapping[str, str]) -> int:
     os.write(1, listener_protocol.READY)
     try:
         coordinator.restore()
-    except Unreachable as error:
+    except SupervisordError as error:
         # supervisord restarts us, and nothing that we were told is lost.
         log.error("%s", error)
         return 1

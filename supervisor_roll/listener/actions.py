@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 
-from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
@@ -32,7 +32,7 @@ class Actions:
         self._outbox, self._registry = active.outbox, active.registry
 
     def run(self) -> None:
-        """Do all of it. Raises Unreachable; what may be done twice is tried again then."""
+        """Do all of it. Raises SupervisordError; what may be done twice is tried again then."""
         starts, self._outbox.starts = self._outbox.starts, []
         for start in starts:
             start()
@@ -49,7 +49,7 @@ class Actions:
                     self._successors.act(namespec, action)
                 elif isinstance(action, ev.StopInstance | ev.DumpInstance | ev.KillInstance):
                     self._signal(namespec, action.instance, _SIGNALS[type(action)])
-            except Unreachable:
+            except SupervisordError:
                 self._outbox.actions.insert(0, (namespec, action))
                 raise
 
@@ -68,7 +68,7 @@ class Actions:
         """Whether it is an arbiter that supervisord runs for the program now, or a worker of one.
 
         We may be root, and what we know of it may be old. A child that may be something else
-        than a worker is never signalled. Raises Unreachable.
+        than a worker is never signalled. Raises SupervisordError.
         """
         child = self._registry.table.child(instance.pid)
         if child is None or child.id != instance:

@@ -24,7 +24,7 @@ from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.edges.seldom import Seldom
-from supervisor_roll.listener.edges.supervisord import Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
@@ -117,7 +117,7 @@ class Coordinator:
     # --- what came in -----------------------------------------------------------------------
 
     def restore(self) -> None:
-        """Take up what an earlier listener left in the mailbox. Raises Unreachable."""
+        """Take up what an earlier listener left in the mailbox. Raises SupervisordError."""
         delivery = self._call(Exchange(self.pid, hello=True))
         state = saved(delivery.state)
         then = state.get("clock")
@@ -249,7 +249,7 @@ class Coordinator:
                 for request in requests:
                     self._accept(request)
                 self._updates.note()
-        except Unreachable as error:
+        except SupervisordError as error:
             log.warning("will try again: %s", error)
             self._retry_at = self.clock() + RETRY_SECS
             self._rung = True  # what was fetched with it may have been lost
@@ -271,7 +271,7 @@ class Coordinator:
             self.keeper.states_changed(states)
 
     def _accept(self, request: Request) -> None:
-        """Begin with a request. Raises Unreachable; it stays in the mailbox then."""
+        """Begin with a request. Raises SupervisordError; it stays in the mailbox then."""
         if request.kind == UPDATE:
             self._updates.update(request)
         else:
@@ -318,7 +318,7 @@ class Coordinator:
     def _program(self, namespec: str, changed: bool = False) -> Program:
         try:
             return decode_program(self.supervisord.program(namespec, changed))
-        except (Unreachable, BadMessage) as error:
+        except (SupervisordError, BadMessage) as error:
             raise NotPossible(str(error)) from error
 
     def _adopt(self, run: Run) -> None:

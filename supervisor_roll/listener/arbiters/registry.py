@@ -18,7 +18,7 @@ from supervisor_roll.listener.edges.supervisord import (
     ProcessInfo,
     Refused,
     Supervisord,
-    Unreachable,
+    SupervisordError,
 )
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
@@ -58,14 +58,14 @@ class ArbiterRegistry:
         self._infos = None
 
     def processes(self) -> list[ProcessInfo]:
-        """supervisord's processes, as of their last change. Raises Unreachable."""
+        """supervisord's processes, as of their last change. Raises SupervisordError."""
         if self._infos is None:
             self._infos = self.supervisord.processes()
             self._fetched_at = self._clock()
         return self._infos
 
     def states(self) -> dict[str, str]:
-        """The states of supervisord's processes. Raises Unreachable."""
+        """The states of supervisord's processes. Raises SupervisordError."""
         try:
             return {one.namespec: one.state for one in self.processes()}
         except Refused as fault:
@@ -81,7 +81,7 @@ class ArbiterRegistry:
         """What supervisord would spawn (``changed``: by what it last reread); None if unknown."""
         try:
             return decode_program(self.supervisord.program(namespec, changed))
-        except (Unreachable, BadMessage) as error:
+        except (SupervisordError, BadMessage) as error:
             log.info("%s: %s", namespec, error)
             return None
 
@@ -210,6 +210,6 @@ class ArbiterRegistry:
     def _fetch(self) -> list[ProcessInfo]:
         try:
             return self.processes()
-        except Unreachable as error:
+        except SupervisordError as error:
             log.warning("%s", error)
             return []

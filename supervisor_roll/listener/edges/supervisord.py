@@ -25,11 +25,15 @@ _T = TypeVar("_T")
 TIMEOUT_SECS = 10.0
 
 
-class Unreachable(RollError):
+class SupervisordError(RollError):
     """supervisord did not do what it was asked; the text says why."""
 
 
-class Refused(Unreachable):
+class Unreachable(SupervisordError):
+    """It did not answer, or not so that it can be read."""
+
+
+class Refused(SupervisordError):
     """supervisord answered with a fault; ``code`` is its number, ``text`` the rest of it."""
 
     def __init__(self, method: str, fault: xmlrpc.client.Fault) -> None:
@@ -94,7 +98,7 @@ class _Transport(SupervisorTransport):  # type: ignore[misc]
 
 
 class Supervisord:
-    """XML-RPC to the supervisord that this listener is a child of. Raises Unreachable."""
+    """XML-RPC to the supervisord that this listener is a child of. Raises SupervisordError."""
 
     def __init__(
         self, serverurl: str, username: str | None, password: str | None, token: str

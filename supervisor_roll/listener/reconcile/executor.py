@@ -12,7 +12,7 @@ from collections.abc import Callable
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
-from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, SupervisordError
 from supervisor_roll.listener.reconcile.operations import (
     ADD,
     ADOPT,
@@ -57,7 +57,7 @@ class OperationExecutor:
         self._removing: dict[str, float] = {}  # group -> when to look again
 
     def tick(self) -> None:
-        """Begin with what is due by itself. Raises Unreachable."""
+        """Begin with what is due by itself. Raises SupervisordError."""
         self.note()
         now = self._clock()
         if not self._operations:
@@ -92,7 +92,7 @@ class OperationExecutor:
             self.reconciler.unsaved, self._outbox.unsaved = False, True
 
     def update(self, request: Request) -> None:
-        """Do all that the configuration has changed, for ``rollupdate``. Raises Unreachable."""
+        """Do all that the configuration has changed: ``rollupdate``. Raises SupervisordError."""
         try:
             operations, left = self.reconciler.update(request.programs)
         except (BadConfiguration, Refused) as error:
@@ -151,7 +151,7 @@ class OperationExecutor:
                 self._removing[group] = self._clock() + REMOVE_SECS
             else:
                 del self._removing[group]
-        except Unreachable:
+        except SupervisordError:
             self._removing[group] = self._clock() + REMOVE_SECS
             raise
 

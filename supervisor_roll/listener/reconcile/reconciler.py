@@ -19,7 +19,7 @@ from typing import Any
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.configuration.supervisor_files import included
 from supervisor_roll.listener.edges.file_watch import POLL_SECS, FileWatch, fingerprint
-from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, SupervisordError
 from supervisor_roll.listener.reconcile.attempts import Attempt, Attempts, lists, mapping, thawed
 from supervisor_roll.listener.reconcile.operations import (
     ADOPT,
@@ -55,7 +55,7 @@ class _Program:
 class Reconciler:
     """Decides what is to be rolled. ``now`` is always seconds on one monotonic clock.
 
-    ``configuration`` raises BadConfiguration, ``reread`` raises Unreachable, ``state`` is
+    ``configuration`` raises BadConfiguration, ``reread`` raises SupervisordError, ``state`` is
     supervisor's name of a process's state, and ``busy`` whether it is being rolled.
     ``problems`` are for the caller to tell and to clear, and ``unsaved`` is for it to unset.
     """
@@ -86,7 +86,7 @@ class Reconciler:
     # --- by itself ------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Operation]:
-        """What is due. Raises Unreachable."""
+        """What is due. Raises SupervisordError."""
         if now < self._look_at:
             return []
         self._look_at = now + POLL_SECS
@@ -115,7 +115,7 @@ class Reconciler:
         tried = self._tried.setdefault(namespec, Attempts())
         try:
             changes = self._reread().changes
-        except Unreachable:
+        except SupervisordError:
             changes = []
         digest = next((one.digest for one in changes if one.namespec == namespec), "")
         tried.attempt = Attempt(digest, program.fingerprints())
@@ -309,7 +309,7 @@ class Reconciler:
     def update(self, names: list[str]) -> tuple[list[Operation], list[str]]:
         """What ``rollupdate`` is to do at once, and what of it is left to the operator, in words.
 
-        Raises BadConfiguration and Unreachable.
+        Raises BadConfiguration and SupervisordError.
         """
         configuration, found = self._read(), self._reread()
         self.unsaved |= self._index.learn(configuration)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from supervisor_roll.listener.arbiters.releases import Releases
-from supervisor_roll.listener.edges.supervisord import Unreachable
+from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
 from supervisor_roll.listener.rollouts.rollback import Rollback
@@ -95,7 +95,7 @@ class Jobs:
                 self._begin_next(final.run.job)
 
     def tick(self) -> None:
-        """Let time pass. Raises Unreachable."""
+        """Let time pass. Raises SupervisordError."""
         self.settle()
         self._successors.tick()
         for key, result in self._sides.poll():
@@ -131,7 +131,7 @@ class Jobs:
         """What a program tells of itself must not cost the others their turn, whatever it is."""
         try:
             self._starter.admit(run, checked)
-        except Unreachable:
+        except SupervisordError:
             raise
         except Exception as error:
             log.exception("%s", run.namespec)

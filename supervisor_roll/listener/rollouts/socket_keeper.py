@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.edges.socket_store import SocketStore, StoredSocket
-from supervisor_roll.listener.edges.supervisord import Unreachable
+from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.rollouts.active import INTENDED, ActiveRollouts
 from supervisor_roll.listener.rollouts.eligibility import owns_sockets
 from supervisor_roll.listener.rollouts.run import Run
@@ -148,7 +148,7 @@ class SocketKeeper:
         self._registry.stale()
         try:
             keep = self._registry.states().get(arbiter.namespec, "UNKNOWN") not in INTENDED
-        except Unreachable:
+        except SupervisordError:
             keep = True
         return Message(dg.ACK, {"KEEP": str(int(keep))})
 
@@ -168,7 +168,7 @@ class SocketKeeper:
                 self._crashed.pop(namespec, None)
 
     def tick(self) -> None:
-        """Let go the sockets of those that were not started again. Raises Unreachable."""
+        """Let go the sockets of those that were not started again. Raises SupervisordError."""
         for namespec, until in list(self._crashed.items()):
             if self._clock() >= until:
                 state = self._registry.states().get(namespec)

@@ -14,7 +14,7 @@ from supervisor_roll.listener.configuration.sections import (
     Configuration,
     group_of,
 )
-from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, SupervisordError
 from supervisor_roll.listener.rollouts import dry_run
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.admission import Admission, Refusal, Waiting, admit
@@ -59,7 +59,7 @@ class RolloutStarter:
             found = self._supervisord.reread()
             run.change = next((one for one in found.changes if one.namespec == run.namespec), None)
             self._warn_of_resize(run, found)
-        except Unreachable as error:
+        except SupervisordError as error:
             text = error.text if isinstance(error, Refused) else str(error)
             why = f"supervisord cannot read its configuration: {text}"
             if isinstance(error, Refused) and error.code == Faults.UNKNOWN_METHOD:
@@ -169,7 +169,7 @@ class RolloutStarter:
         try:
             self._supervisord.adopt(run.namespec)
             self._active.say(run, f"now in effect: {keys}")
-        except Unreachable as error:
+        except SupervisordError as error:
             self._active.warn(run.namespec, f"the changes of {keys} are not in effect: {error}")
 
     def _plan(self, run: Run, settings: Settings, found: Admission, checked: Result | None) -> None:

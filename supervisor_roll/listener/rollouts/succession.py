@@ -47,7 +47,7 @@ class SuccessorControl:
         self._tails: dict[str, str] = {}  # namespec -> the end of its last successor's output
 
     def act(self, namespec: str, action: ev.Action) -> None:
-        """Have supervisord do it, and tell the rollout. Raises Unreachable: to be tried again."""
+        """Have supervisord do it, and tell the rollout. Raises SupervisordError: try again."""
         found = self._active.succession(namespec)
         if found is None or action not in found[1].again():
             return  # it has turned, while supervisord did not answer
@@ -91,7 +91,7 @@ class SuccessorControl:
         self._await_end(arbiter.namespec, arbiter.id.pid)
 
     def tick(self) -> None:
-        """Ask how successors have ended. Raises Unreachable."""
+        """Ask how successors have ended. Raises SupervisordError."""
         for one in list(self._exited):
             found = self._succession(one.namespec)
             if found.successor != one.pid or self._clock() >= one.until:
