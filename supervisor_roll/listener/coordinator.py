@@ -89,7 +89,7 @@ class Coordinator:
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
         self.outbox = Outbox(wall)
-        self.registry = ArbiterRegistry(supervisord, table, self.clock, barrier)
+        self.registry = ArbiterRegistry(pid, supervisord, table, self.clock, barrier)
         self.active = active = ActiveRollouts(self.outbox, self.registry, self.clock)
         self.keeper = SocketKeeper(active)
         self._successors = SuccessorControl(active, supervisord)

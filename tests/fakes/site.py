@@ -33,6 +33,8 @@ from tests.fakes.process_table import TICKS, PretendSides, PretendTable, Process
 from tests.fakes.program import BOOT, PIDS, SUPERVISORD_PID, Program, close
 from tests.fakes.supervisord import EPOCH, PretendSupervisord
 
+LISTENER_PID = PIDS + 99
+
 __all__ = [
     "BOOT",
     "EPOCH",
@@ -70,6 +72,7 @@ class Site:
         self.table = PretendTable(self)
         self.sides = PretendSides()
         self.fork(SUPERVISORD_PID, 0, "supervisord")
+        self.fork(LISTENER_PID, SUPERVISORD_PID, "listener")
         self.successor: Callable[[Program], None] = lambda program: None
         self.successors = 0
         self.configured: dict[str, int] = {}  # how many workers a successor is to have
@@ -85,7 +88,7 @@ class Site:
         table: Any = self.table
         sides: Any = self.sides
         return Coordinator(
-            PIDS + 99,
+            LISTENER_PID,
             supervisord,
             table,
             self._configuration,

@@ -7,7 +7,6 @@ saved in supervisord's mailbox: a listener that was restarted knows what was ack
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 
 from supervisor.xmlrpc import Faults
@@ -38,16 +37,17 @@ class ArbiterRegistry:
 
     def __init__(
         self,
+        pid: int,
         supervisord: Supervisord,
         table: ProcessTable,
         clock: Callable[[], float],
         barrier: Callable[[int], str] = lambda pid: "",
     ) -> None:
-        """``barrier`` says why a process cannot write to us, if there is a reason."""
+        """``pid`` is this listener's; ``barrier`` says why a process cannot write to us, if so."""
         self.supervisord, self.table, self._clock = supervisord, table, clock
         self._barrier = barrier
         self._unsupervised: set[InstanceId] = set()  # as of the last fetch
-        self._supervisord_pid = os.getppid()
+        self._pid = pid
         self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
         self._infos: list[ProcessInfo] | None = None
@@ -95,7 +95,7 @@ class ArbiterRegistry:
 
     def arbiter(self, instance: InstanceId) -> Arbiter | None:
         """The arbiter with this identity, new or known; None if supervisord does not run it."""
-        if instance.pid == os.getpid():
+        if instance.pid == self._pid:
             return None  # what runs beside our rollouts is no worker of ours
         if instance not in self.arbiters:
             found = [one for one in self._fetch() if one.pid == instance.pid]
@@ -117,8 +117,8 @@ class ArbiterRegistry:
 
     def _is_supervised(self, instance: InstanceId) -> bool:
         """Whether supervisord has forked it: its word may reach us before supervisord's event."""
-        child = self.table.child(instance.pid)
-        return child is not None and child.parent.pid == self._supervisord_pid
+        child, listener = self.table.child(instance.pid), self.table.child(self._pid)
+        return child is not None and listener is not None and child.parent == listener.parent
 
     def running(self, instance: InstanceId | None) -> Arbiter | None:
         """The arbiter that a run is about, if it still runs."""
