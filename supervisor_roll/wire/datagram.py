@@ -48,7 +48,7 @@ STOPPING = "STOPPING"  # it has stopped: which of PATHS, of its Unix sockets, ar
 ACK = "ACK"
 
 # With these a worker describes itself and its arbiter: the configuration, and where they run.
-DESCRIBING = frozenset({BOOTING, LOADED, READY, UNREADY})
+DESCRIBING = frozenset({BOOTING, LOADED, READY, UNREADY, LISTENING})
 FROM_ARBITERS = frozenset({COUNTED, RELOADED, FORK_FAILED, STARTING, STOPPING})
 KINDS = FROM_ARBITERS | {
     BOOTING,

@@ -8,7 +8,16 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import BOOTING, COUNTED, FAILED, LOADED, MEASURED, READY, UNREADY
+from supervisor_roll.wire.datagram import (
+    BOOTING,
+    COUNTED,
+    FAILED,
+    LISTENING,
+    LOADED,
+    MEASURED,
+    READY,
+    UNREADY,
+)
 from supervisor_roll.wire.places import PLACES, RUNS
 
 
@@ -24,7 +33,7 @@ def reporter() -> WorkerReporter:
     return WorkerReporter(server, Worker(7, 1, [], app, 30, app.cfg, server.log))
 
 
-@pytest.mark.parametrize("kind", [BOOTING, LOADED, READY, UNREADY])
+@pytest.mark.parametrize("kind", [BOOTING, LOADED, READY, UNREADY, LISTENING])
 def test_it_describes_itself_as_it_comes_to_serve(reporter: WorkerReporter, kind: str) -> None:
     fields = reporter.message(kind, MORE="1").fields
     assert {"AGE", "CHANGES", "WORKERS", "SURPLUS", "GUNICORN", "BINDS", "MORE"} < fields.keys()
