@@ -26,7 +26,7 @@ from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
 from supervisor_roll.listener.messages import MessageHandler
-from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.outbox import Outbox, kept_within
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -47,6 +47,8 @@ from supervisor_roll.rollout.shapes import fitting
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import (
+    MAX_STATE_CHARS,
+    MAX_STATUSES_CHARS,
     UPDATE,
     Delivery,
     Exchange,
@@ -279,35 +281,53 @@ class Coordinator:
         self.outbox.fetched.append(request.id)
 
     def _exchange(self) -> list[Request]:
-        outbox, jobs = self.outbox, self.jobs
+        outbox = self.outbox
+        while (portion := outbox.portion) < len(outbox.reports):
+            # What they tell of is saved with the last of them, so that none is lost.
+            self._call(Exchange(self.pid, reports=outbox.reports[:portion], trouble=self._trouble))
+            del outbox.reports[:portion]
+        statuses = overview(
+            self.jobs.statuses, self.active.runs, self.registry.arbiters.values(), outbox.wall()
+        )
         delivery = self._call(
             Exchange(
                 self.pid,
-                state=json.dumps(
-                    {
-                        "clock": self.clock(),
-                        "arbiters": [
-                            arbiter.frozen() for arbiter in self.registry.arbiters.values()
-                        ],
-                        "runs": [run.frozen() for run in self.active.runs.values()],
-                        "statuses": [(name, asdict(one)) for name, one in jobs.statuses.items()],
-                        "automatic": self._updates.reconciler.frozen(),
-                    }
-                )
-                if outbox.unsaved
-                else None,
+                state=self._state() if outbox.unsaved else None,
                 reports=outbox.reports,
                 fetched=outbox.fetched,
                 done=outbox.done,
-                statuses=overview(
-                    jobs.statuses, self.active.runs, self.registry.arbiters.values(), outbox.wall()
-                ),
+                statuses=kept_within(statuses, MAX_STATUSES_CHARS),
                 trouble=self._trouble,
             )
         )
         outbox.reports, outbox.fetched, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests
+
+    def _state(self) -> str:
+        """What a listener that starts after this one must know."""
+        programs: dict[str, dict[str, list[Any]]] = {}
+
+        def add(namespec: str, kind: str, data: object) -> None:
+            programs.setdefault(namespec, {}).setdefault(kind, []).append(data)
+
+        for arbiter in self.registry.arbiters.values():
+            add(arbiter.namespec, "arbiters", arbiter.frozen())
+        for run in self.active.runs.values():
+            add(run.namespec, "runs", run.frozen())
+        for name, status in self.jobs.statuses.items():
+            add(name, "statuses", (name, asdict(status)))
+        kept = kept_within(programs, MAX_STATE_CHARS).values()
+        return json.dumps(
+            {
+                "clock": self.clock(),
+                **{
+                    kind: [one for data in kept for one in data.get(kind, [])]
+                    for kind in ("arbiters", "runs", "statuses")
+                },
+                "automatic": self._updates.reconciler.frozen(),
+            }
+        )
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:

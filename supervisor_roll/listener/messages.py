@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from supervisor_roll.listener.arbiters.arbiter import MAX_TEXT, Arbiter, Worker
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
@@ -111,7 +111,7 @@ class MessageHandler:
         if message.kind == dg.FORK_FAILED:
             why = message.fields.get("ERROR", "a worker could not be started")
             if message.fields.get("SURPLUS") != "1":
-                arbiter.boot_failure = why[:MAX_TEXT]
+                arbiter.boot_failure = cut(why)
             self._active.feed(arbiter, ev.ForkFailed(why, self._active.succeeds(arbiter)))
         self._note_count(arbiter, message, own=True)
 
@@ -175,7 +175,7 @@ class MessageHandler:
             self._active.measured(arbiter, worker, requests, errors)
         elif message.kind == dg.FAILED:
             if fresh is None:
-                arbiter.boot_failure = fields.get("ERROR", "a boot failed")[:MAX_TEXT]
+                arbiter.boot_failure = cut(fields.get("ERROR", "a boot failed"))
             texts = (fields.get("ERROR", ""), fields.get("TRACEBACK", ""))
             self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, texts))))
         elif message.kind == dg.READY:

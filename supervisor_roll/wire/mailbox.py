@@ -41,8 +41,13 @@ TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_BY_CHARS = 80
 MAX_NAME_CHARS = 1024
-# The listener's alone: it holds the saved state of all programs, some 300 bytes a worker.
+MAX_NAMES = 1000
+# The listener's alone. The saved state of all programs, some 300 bytes a worker, is text within
+# text: no character of it takes more than two. What is reported comes in portions.
 MAX_EXCHANGE_BYTES = 16 * 1024 * 1024
+MAX_STATE_CHARS = 6 * 1024 * 1024
+MAX_STATUSES_CHARS = 1024 * 1024
+MAX_PORTION_CHARS = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -203,12 +208,15 @@ def decode_command(text: object) -> Command:
         raise BadMessage(f"kind {ask.kind[:80]!r} is none of {', '.join(ASKED)}")
     if not ask.names:
         raise BadMessage("names is empty: which programs?")
-    for name in ask.names:
+    names = list(dict.fromkeys(ask.names))
+    if len(names) > MAX_NAMES:
+        raise BadMessage(f"names: there are more than {MAX_NAMES}")
+    for name in names:
         if len(name) > MAX_NAME_CHARS:
             raise BadMessage(f"names: {name[:80]!r}... has more than {MAX_NAME_CHARS} characters")
     if ask.values and ask.kind not in (ROLLOUT, DRY_RUN):
         raise BadMessage(f"values: settings are for a rollout; {ask.kind} takes none")
-    return dataclasses.replace(ask, names=list(dict.fromkeys(ask.names)), by=one_line(ask.by))
+    return dataclasses.replace(ask, names=names, by=one_line(ask.by))
 
 
 def one_line(by: str) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from supervisor_roll.listener.arbiters.arbiter import MAX_WORKERS, Worker
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.reports import Note, Warned
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import BOOTING, FAILED, UNREADY, Message
-from tests.fakes.site import Site, ready_site, saved
+from supervisor_roll.wire.datagram import BOOTING, FAILED, READY, UNREADY, Message
+from tests.fakes.site import PIDS, Site, ready_site, saved, site_with
 
 STRANGER = 4_000_000
 ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], {"id": {}})
@@ -108,3 +111,71 @@ def test_what_workers_say_of_themselves_is_no_longer_than_a_line() -> None:
             site.say(worker, Message(kind, {"AGE": "1", key: "\1" * 15000}), answered=False)
     site.settle()
     assert len(site.supervisord.mailbox.state) < 15000
+
+
+# --- whatever there is to say, supervisord takes it -------------------------------------------
+
+
+def test_what_a_worker_says_in_ever_other_words_is_warned_of_a_few_times() -> None:
+    site, program = ready_site(2)
+    job = site.ask("myapp", min_ready_secs="600")
+    worker = next(iter(program.workers))
+    for number in range(200):
+        version = f"21.2.0.{number} {'x' * 5000}"
+        fields = {"AGE": "1", "BOOT_SECS": "30", "TIMEOUT": "30", "GUNICORN": version}
+        site.say(worker, Message(READY, fields), answered=False)
+    site.settle()
+    assert 0 < [kind for _, kind in site.reports(job)].count(Warned.kind) <= 30
+    assert len(site.supervisord.mailbox.state) < 90_000
+
+
+def test_a_text_is_cut_by_the_room_that_it_takes_in_what_is_saved() -> None:
+    site, program = ready_site(2)
+    for worker in list(program.workers):
+        fields = {"AGE": "1", "STATUS": "\N{GRINNING FACE}" * 300}
+        site.say(worker, Message(UNREADY, fields), answered=False)
+    site.settle()
+    workers = json.loads(site.supervisord.mailbox.state)["arbiters"][0]["workers"]
+    texts = [one["health"] for one in workers]
+    assert all(0 < len(json.dumps(text)) <= 302 for text in texts)
+
+
+def test_a_program_has_no_more_workers_than_can_be_saved() -> None:
+    site, program = ready_site(1)
+    (arbiter,) = site.coordinator.registry.arbiters.values()
+    claimed = [InstanceId(PIDS + 10_000 + number, 0) for number in range(MAX_WORKERS - 3)]
+    arbiter.workers.update({one: Worker(one, 1) for one in claimed})
+    for pid in range(PIDS + 20_000, PIDS + 20_005):
+        site.fork(pid, program.id.pid, "gunicorn: worker", marked=True)
+        site.hear(pid, Message(BOOTING, {"AGE": "1"}), answered=False)
+    assert len(arbiter.workers) == MAX_WORKERS
+
+
+def test_what_has_no_room_in_one_message_to_supervisord_comes_in_several() -> None:
+    site, _ = ready_site(2)
+    job = site.ask("myapp", kind=wire.PAUSE)
+    outbox = site.coordinator.outbox
+    for number in range(200):
+        outbox.report(job, f"p{number}", Note("x" * 150_000))
+    outbox.done.append(job)
+    site.supervisord.received.clear()
+    site.settle()
+    said = site.supervisord.received
+    assert len(said) > 20
+    assert sum(len(one.reports) for one in said) == 200
+    assert [bool(one.done or one.state) for one in said[-2:]] == [False, True]
+    assert not outbox.full
+
+
+def test_a_program_of_which_too_much_is_known_is_left_out_of_what_is_saved() -> None:
+    site = site_with(large=2, small=2)
+    large, small = site.coordinator.registry.arbiters.values()
+    large.facts["CONF"] = "x" * 20_000_000
+    site.coordinator.jobs.statuses["large"] = wire.Status("failed", 1, why="x" * 2_000_000)
+    site.coordinator.jobs.statuses["small"] = wire.Status("failed", 1, why="x" * 20_000)
+    site.coordinator.outbox.unsaved = True
+    site.settle()
+    assert not site.coordinator.outbox.full
+    assert list(site.supervisord.mailbox.statuses) == ["small"]
+    site.restart()
+    assert list(site.coordinator.registry.arbiters) == [small.id]

@@ -8,7 +8,7 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import Left, Plan, Preflight
 from supervisor_roll.rollout.words import WORKERS
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.codec import from_json, to_json
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,10 @@ def test_what_is_missing_or_strange_in_a_report_has_its_default() -> None:
 
 def test_a_report_of_a_later_release_has_no_content() -> None:
     assert report("invented", {"later": 1}).content is None
+
+
+def test_a_request_names_a_thousand_at_most() -> None:
+    names = [str(number) for number in range(wire.MAX_NAMES + 1)]
+    assert wire.decode_command(to_json(wire.Command(wire.UPDATE, names[1:]))).names == names[1:]
+    with pytest.raises(BadMessage, match="more than 1000"):
+        wire.decode_command(to_json(wire.Command(wire.UPDATE, names)))

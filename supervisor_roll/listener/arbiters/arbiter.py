@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +26,16 @@ from supervisor_roll.wire.places import PLACES
 
 # Of each worker it is saved each time, and a line as a rule.
 MAX_TEXT = 300
+# What is known of so many has room to be saved; no Gunicorn that means well has more.
+MAX_WORKERS = 2000
 
 
-# No kernel lets a process have more children.
-MAX_WORKERS = 2**22
+def cut(text: str, most: int = MAX_TEXT) -> str:
+    """The beginning of a text, as far as it has room as JSON, where one character may take 12."""
+    text = text[:most]
+    while len(json.dumps(text)) > most + len('""'):
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 @dataclass
@@ -94,15 +101,17 @@ class Arbiter:
         """Take note of what a worker says of itself. Raises BadMessage."""
         age = int(message.number("AGE"))
         boot_secs = message.number("BOOT_SECS", 0.0)
+        if worker not in self.workers and len(self.workers) >= MAX_WORKERS:
+            raise BadMessage(f"{message.kind}: it has {MAX_WORKERS} workers already")
         known = self.workers.setdefault(worker, Worker(worker, age))
         known.age, known.heard = age, True
         known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
         if message.kind == READY:
             known.ready, known.boot_secs = True, max(0.0, boot_secs)
-            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
+            known.health = cut(message.fields.get("STATUS", ""))
         elif message.kind == UNREADY:
             known.ready = False
-            known.health = message.fields.get("STATUS", "")[:MAX_TEXT]
+            known.health = cut(message.fields.get("STATUS", ""))
         elif message.kind == ABORTING:
             known.leaving = (
                 "it was sent ABRT, as Gunicorn does when a worker shows no sign of "

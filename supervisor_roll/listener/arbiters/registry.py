@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
+from supervisor_roll.listener.arbiters.arbiter import MAX_WORKERS, Arbiter, Worker
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.supervisord import (
     ProcessInfo,
@@ -167,12 +168,13 @@ class ArbiterRegistry:
         return workers
 
     def children(self, arbiter: Arbiter) -> list[InstanceId]:
-        """The arbiter's children, as far as they are workers."""
-        return [
+        """The arbiter's children, as far as they are workers, and not more than it may have."""
+        workers = (
             child
             for child in self.table.children(arbiter.id)
             if child in arbiter.workers or self._may_be_worker(arbiter, child)
-        ]
+        )
+        return list(islice(workers, MAX_WORKERS))
 
     def _may_be_worker(self, arbiter: Arbiter, child: InstanceId) -> bool:
         """Whether a child that has said nothing is a worker, as far as the kernel shows it.

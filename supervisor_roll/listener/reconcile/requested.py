@@ -63,9 +63,9 @@ class RequestedUpdate:
         ]
         known = {"all", *self.configuration.programs.values()}
         known |= {form for one in namespecs for form in _forms(one)}
-        self.left += [
-            f"{name}: {UNKNOWN}" for name in dict.fromkeys(self.names) if name not in known
-        ]
+        unknown = [name for name in dict.fromkeys(self.names) if name not in known]
+        if unknown:
+            self.left.append(f"{', '.join(unknown)}: {UNKNOWN}")
 
     def _resize(self, resize: Resize) -> None:
         lacking = self.index.of(resize) - self.configuration.sections

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.run import Run
@@ -18,6 +18,8 @@ from supervisor_roll.rollout.reports import Facts, Note, Outcome, Warned
 
 # How often what cannot notify us is looked at.
 LOOK_SECS = 1.0
+# What is said once in a run, of what its workers may tell in ever other words.
+MAX_SAID, MAX_SAID_CHARS = 30, 1000
 # supervisor's states of a program that is stopped on purpose, or gone.
 INTENDED = frozenset({"STOPPING", "STOPPED", "FATAL", "UNKNOWN"})
 
@@ -141,8 +143,9 @@ class ActiveRollouts:
 
     def say_once(self, run: Run, told: Note | Warned, about: str = "") -> None:
         """Report it once for each text; or once ``about`` something of which the text may vary."""
-        if (about or told.text) not in run.said:
-            run.said.append(about or told.text)
+        key = cut(about or told.text, MAX_SAID_CHARS)
+        if key not in run.said and len(run.said) < MAX_SAID:
+            run.said.append(key)
             self.outbox.report(run.job.id, run.namespec, told)
 
     def warn(self, namespec: str, text: str) -> None:

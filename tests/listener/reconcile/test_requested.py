@@ -84,6 +84,13 @@ def test_those_that_are_named_are_rolled_at_once(
     assert texts == left
 
 
+def test_however_many_names_are_unknown_they_are_one_text(site: Supervision) -> None:
+    assert site.reconciler.update(["x", "y", "z"]) == (
+        [],
+        ["x, y, z: no such program, process or group is configured"],
+    )
+
+
 def test_what_has_not_changed_is_not_touched(site: Supervision) -> None:
     assert site.reconciler.update(["all"]) == ([], [])
     assert site.reconciler.update(["web"]) == ([], [])
