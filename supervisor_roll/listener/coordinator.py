@@ -19,7 +19,6 @@ from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
-from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
@@ -194,7 +193,8 @@ class Coordinator:
             else:
                 self.outbox.answers.append((datagram.answer, answer, fds))
         else:
-            socket_store.close(fds)
+            datagram.descriptors.came(len(fds))
+            datagram.descriptors.close(fds)
 
     def exited(self, instance: InstanceId) -> None:
         """A watched process has ended."""
@@ -258,10 +258,7 @@ class Coordinator:
             return
         while self.outbox.answers:
             answer, message, fds = self.outbox.answers.pop(0)
-            try:
-                answer.send(message, fds)
-            finally:
-                socket_store.close(fds)
+            answer.send(message, fds)
 
     def _look_at_states(self) -> None:
         """Let no rollout, and no sockets, outlive a program that was stopped on purpose."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from supervisor_roll.wire.datagram import Message
+from tests.fakes.program import close
 
 if TYPE_CHECKING:
     from tests.fakes.site import Site
@@ -21,7 +22,11 @@ class PretendAnswer:
         self.dropped = False
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        self._site.point(f"answer {self.message.kind} {self.pid}", lambda: self._got(message, fds))
+        what = f"answer {self.message.kind} {self.pid}"
+        try:
+            self._site.point(what, lambda: self._got(message, fds))
+        finally:
+            close(fds)
 
     def drop(self) -> None:
         """Who asked sees that there will be no answer."""

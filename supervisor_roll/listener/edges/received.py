@@ -20,6 +20,7 @@ from supervisor_roll.wire.datagram import Message, encode
 
 # Of one way in. One descriptor that lasts occupies one.
 _THREADS = 8
+_IDLE_SECS = 1.0
 
 
 class Descriptors:
@@ -30,7 +31,7 @@ class Descriptors:
         self._open = 0
         self._lock = threading.Lock()
         self._closing: queue.SimpleQueue[tuple[list[int], threading.Event]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads = 0
         self._stuck: threading.Event | None = None
 
     @property
@@ -52,12 +53,13 @@ class Descriptors:
         closing = list(fds)
         if not closing:
             return
-        if len(self._threads) < _THREADS and (not self._threads or not self._closing.empty()):
-            thread = threading.Thread(target=self._run, daemon=True, name="closes")
-            self._threads.append(thread)
-            thread.start()
         done = threading.Event()
-        self._closing.put((closing, done))
+        with self._lock:
+            waits = not self._closing.empty()
+            self._closing.put((closing, done))
+            if self._threads == 0 or (waits and self._threads < _THREADS):
+                threading.Thread(target=self._run, daemon=True, name="closes").start()
+                self._threads += 1
         # Behind one that has not been closed within our patience nothing else will be.
         stuck = self._stuck is not None and not self._stuck.is_set()
         if patience_secs and not stuck and not done.wait(patience_secs):
@@ -65,7 +67,14 @@ class Descriptors:
 
     def _run(self) -> None:
         while True:
-            fds, done = self._closing.get()
+            try:
+                fds, done = self._closing.get(timeout=_IDLE_SECS)
+            except queue.Empty:
+                with self._lock:
+                    if self._closing.empty():
+                        self._threads -= 1
+                        return
+                continue
             for fd in fds:
                 try:
                     os.close(fd)
@@ -82,7 +91,13 @@ class Answer:
         self._fd, self._descriptors = fd, descriptors
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Answer once, with duplicates of ``fds``. A sender that has gone is no error."""
+        """Answer once, with ``fds``, which are closed. A sender that has gone is no error."""
+        self._send(message, fds)
+        self._descriptors.came(len(fds))
+        self._descriptors.close(fds)
+        self.drop()
+
+    def _send(self, message: Message, fds: Sequence[int]) -> None:
         if self._fd < 0:
             return
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
@@ -98,7 +113,6 @@ class Answer:
                 theirs.detach()
         except OSError:
             pass
-        self.drop()
 
     def drop(self) -> None:
         if self._fd >= 0:

@@ -22,7 +22,8 @@ from supervisor_roll.rollout.events import InstanceId
 
 # How long the loop waits for one to be closed, at the most.
 PATIENCE_SECS = 1.0
-_descriptors = Descriptors()
+# Of one program, those included that are being closed. A message has 253 at the most.
+MAX_SOCKETS = 1000
 
 # pidfd_getfd(2), Linux 5.6; the same number on every architecture. Python has no name for it.
 _PIDFD_GETFD = 438
@@ -37,10 +38,15 @@ class StoredSocket:
 
 
 class SocketStore:
-    """What is held of each arbiter, by its identity, with the program that it is of."""
+    """What is held of each arbiter, by its identity, with the program that it is of.
+
+    They are others' sockets: to close one may take long. That is waited for in threads that close
+    for one program alone.
+    """
 
     def __init__(self) -> None:
         self._held: dict[InstanceId, tuple[str, list[StoredSocket]]] = {}
+        self._descriptors: dict[str, Descriptors] = {}
 
     @property
     def programs(self) -> set[str]:
@@ -52,7 +58,13 @@ class SocketStore:
     def put(self, arbiter: InstanceId, namespec: str, sockets: Iterable[StoredSocket]) -> None:
         """Hold these descriptors, which are ours from now on, in place of the arbiter's former."""
         self.drop(arbiter)
-        self._held[arbiter] = namespec, list(sockets)
+        held = list(sockets)
+        self._held[arbiter] = namespec, held
+        self._descriptors.setdefault(namespec, Descriptors(MAX_SOCKETS)).came(len(held))
+
+    def is_full(self, namespec: str) -> bool:
+        """Whether the program has so many of them, open or being closed, that it gets no more."""
+        return namespec in self._descriptors and self._descriptors[namespec].full
 
     def for_another(self, arbiter: InstanceId, namespec: str) -> list[StoredSocket]:
         """What the program's other arbiters listen on, the youngest of them."""
@@ -65,15 +77,16 @@ class SocketStore:
 
     def drop(self, arbiter: InstanceId) -> None:
         """Close what is held of one arbiter."""
-        _, sockets = self._held.pop(arbiter, ("", []))
-        close(one.fd for one in sockets)
+        namespec, sockets = self._held.pop(arbiter, ("", []))
+        if sockets:
+            self._close(namespec, sockets)
 
     def forget(self, held: StoredSocket) -> None:
         """Close one socket, if it is still held."""
-        for _, sockets in self._held.values():
+        for namespec, sockets in self._held.values():
             if any(one is held for one in sockets):
                 sockets[:] = [one for one in sockets if one is not held]
-                close([held.fd])
+                self._close(namespec, [held])
 
     def release(self, namespec: str) -> None:
         """Close what is held of a program."""
@@ -87,6 +100,9 @@ class SocketStore:
             one for one, (name, _) in self._held.items() if name == namespec and one not in kept
         ]:
             self.drop(one)
+
+    def _close(self, namespec: str, sockets: Iterable[StoredSocket]) -> None:
+        self._descriptors[namespec].close((one.fd for one in sockets), PATIENCE_SECS)
 
 
 def listening(fd: int) -> bool:
@@ -133,11 +149,6 @@ def _resolved(path: str) -> str:
         return path  # nothing can be there
 
 
-def close(fds: Iterable[int]) -> None:
-    """Close them, in a thread if that takes long: they are others' sockets."""
-    _descriptors.close(fds, PATIENCE_SECS)
-
-
 def recovered(process: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[StoredSocket]:
     """The sockets that the process has under these (address, descriptor number)s.
 
@@ -160,7 +171,7 @@ def recovered(process: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[S
             if not listening(fd):
                 raise OSError(f"its descriptor {number} is no listening socket")
     except OSError:
-        close(one.fd for one in held)
+        Descriptors().close((one.fd for one in held), PATIENCE_SECS)
         raise
     finally:
         os.close(pidfd)

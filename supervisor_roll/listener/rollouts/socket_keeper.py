@@ -104,6 +104,8 @@ class SocketKeeper:
         """
         addresses = message.fields.get("SOCKETS", "").split("\n")
         numbers = message.fields.get("FDS", "").split("\n")
+        if self.store.is_full(arbiter.namespec):
+            return False
         if not fds or len(addresses) != len(fds) or not all(map(socket_store.listening, fds)):
             return False
         if not own and not self._registry.table.has_sockets(arbiter.id, fds):

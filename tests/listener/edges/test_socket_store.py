@@ -14,13 +14,14 @@ import pytest
 
 from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.edges.process_stat import stat_of
-from supervisor_roll.listener.edges.socket_store import SocketStore, StoredSocket
+from supervisor_roll.listener.edges.socket_store import MAX_SOCKETS, SocketStore, StoredSocket
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import LISTENING, LOADED, READY, STARTING, Message
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from tests.fakes.program import SUPERVISORD_PID, open_socket
 from tests.fakes.site import PIDS, Site
 from tests.harness.descriptors import assert_none_left_open, open_descriptors
+from tests.harness.hostile import lingering
 
 FIRST, SECOND, OTHER = InstanceId(1, 1), InstanceId(2, 2), InstanceId(3, 0)
 
@@ -156,7 +157,7 @@ def test_the_sockets_of_a_process_are_recovered(child: tuple[int, list[int]]) ->
         with socket.create_connection(("127.0.0.1", port), 10):
             mine.settimeout(10)
             mine.accept()[0].close()  # the very same socket: the connection is for both
-    socket_store.close([found[1].fd])
+    os.close(found[1].fd)
 
 
 @pytest.mark.parametrize("which", ["no listener", "none", "standard output"])
@@ -350,4 +351,64 @@ def test_whose_sockets_they_are(child: tuple[int, list[int]]) -> None:
     with socket.socket() as ours:
         assert socket_store.opened_by(pid, [one.fd for one in theirs])
         assert not socket_store.opened_by(pid, [*(one.fd for one in theirs), ours.fileno()])
-    socket_store.close(one.fd for one in theirs)
+    for one in theirs:
+        os.close(one.fd)
+
+
+# --- sockets whose close lasts ------------------------------------------------------------------
+
+
+def lasting() -> tuple[StoredSocket, socket.socket]:
+    """A socket whose close takes ten minutes, since one is queued in it that does; its end."""
+    one, other = lingering()
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    socket.send_fds(left, [b"x"], [one.fileno()])
+    one.close()
+    left.close()
+    return StoredSocket("a", right.detach()), other
+
+
+@pytest.fixture
+def slow() -> Iterator[SocketStore]:
+    """A store in which the program ``slow`` has had ten such sockets, and they were dropped."""
+    store, ends = SocketStore(), []
+    for _ in range(10):
+        stored, other = lasting()
+        ends.append(other)
+        store.put(OTHER, "slow", [stored])
+    store.drop(OTHER)
+    yield store
+    for one in ends:
+        one.close()
+
+
+def test_whose_close_lasts_costs_its_own_program_alone(slow: SocketStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        slow.put(FIRST, "myapp", [StoredSocket("b", os.dup(server.fileno()))])
+    slow.release("myapp")
+    with socket.create_server(address):
+        pass  # as its program does that is started again
+
+
+def test_what_is_being_closed_counts_among_what_a_program_may_have(slow: SocketStore) -> None:
+    for _ in range(MAX_SOCKETS // 100):
+        assert not slow.is_full("slow")
+        slow.put(OTHER, "slow", [StoredSocket("a", os.dup(0)) for _ in range(100)])
+        slow.drop(OTHER)
+    assert slow.is_full("slow")
+    assert not slow.is_full("myapp")
+
+
+def test_sockets_are_not_taken_of_a_program_that_has_too_many(site: Site) -> None:
+    before, program = kept(site), site.programs["myapp"]
+    descriptors = store_of(site)._descriptors["myapp"]
+    descriptors.came(MAX_SOCKETS)
+    answer = site.hear(
+        OLD,
+        Message(LISTENING, {"SOCKETS": f"{BIND}\n{UNIX}"}),
+        fds=list(program.sockets.values()),
+    )
+    assert answer is not None
+    assert answer.dropped
+    assert kept(site) == before
