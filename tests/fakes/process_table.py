@@ -34,8 +34,10 @@ class PretendTable:
     """``worker_bytes`` is what each worker is measured to take: with 0 nothing can be said.
 
     ``forbidden``: the listener may not signal others' processes; ``untraceable``: nor take
-    sockets from them.
+    sockets from them. A look at the children of one that is ``odd`` fails, as nobody foresees it.
     """
+
+    odd = 0
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -59,6 +61,8 @@ class PretendTable:
         return Child(process.id, parent) if process and parent else None
 
     def children(self, instance: InstanceId) -> list[InstanceId]:
+        if instance.pid == self.odd:
+            raise OverflowError("its children cannot be looked at")
         return [one.id for one in self.processes.values() if one.parent == instance.pid]
 
     def alive(self, instance: InstanceId) -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.reports import Facts, Note, Outcome, Warned
+from supervisor_roll.rollout.reports import Facts, Failed, Note, Outcome, Refused, Warned
+
+log = logging.getLogger("supervisor_roll")
 
 # How often what cannot notify us is looked at.
 LOOK_SECS = 1.0
@@ -111,9 +115,33 @@ class ActiveRollouts:
         for run in list(self.runs.values()):
             rolling = run.rolling
             if rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
-                self.handle(run, ev.TimePassed())
+                self.guarded(run, self.handle, run, ev.TimePassed())
         while self._looks:
-            self._look(*self._looks.popleft())
+            namespec, successor = self._looks.popleft()
+            if namespec in self.runs:
+                run = self.runs[namespec]
+                self.guarded(run, self._look, run, successor)
+
+    def guarded(self, run: Run, what: Callable[..., None], *arguments: object) -> None:
+        """Do it; whatever goes wrong ends this run, and costs no other its turn.
+
+        Raises SupervisordError.
+        """
+        try:
+            what(*arguments)
+        except SupervisordError:
+            raise
+        except Exception as error:
+            log.exception("%s", run.namespec)
+            why = f"what it reports could not be used: {error!r:.200}"
+            if run.rollout is None:
+                self.finish(run, Refused(why))
+                return
+            try:
+                self.handle(run, ev.PrerequisiteFailed(why))
+            except Exception:
+                log.exception("%s", run.namespec)
+                self.finish(run, Failed(why=why))
 
     def next_deadline(self) -> float | None:
         deadlines = [
@@ -122,11 +150,8 @@ class ActiveRollouts:
         ]
         return min((one for one in deadlines if one is not None), default=None)
 
-    def _look(self, namespec: str, successor: bool) -> None:
+    def _look(self, run: Run, successor: bool) -> None:
         """Tell a rollout which workers an arbiter has, by the process table."""
-        run = self.runs.get(namespec)
-        if run is None:
-            return
         of = run.arbiter
         if successor:
             of = run.rolling.successor if isinstance(run.rolling, ArbiterRollout) else None

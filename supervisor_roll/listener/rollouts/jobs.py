@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from supervisor_roll.listener.arbiters.releases import Releases
-from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
 from supervisor_roll.listener.rollouts.rollback import Rollback
@@ -102,10 +101,11 @@ class Jobs:
             if self._releases.told(key, result):
                 self._outbox.unsaved = True
             elif key in self._active.runs:
-                self._side_ended(self._active.runs[key], result)
+                run = self._active.runs[key]
+                self._active.guarded(run, self._side_ended, run, result)
         for run in list(self._active.runs.values()):
             if run.phase == ADMISSION:
-                self._admit(run)
+                self._active.guarded(run, self._starter.admit, run)
         self._active.pass_time()
         self.settle()
 
@@ -126,17 +126,6 @@ class Jobs:
             self._successors.next_deadline(),
         )
         return min((one for one in deadlines if one is not None), default=None)
-
-    def _admit(self, run: Run, checked: Result | None = None) -> None:
-        """What a program tells of itself must not cost the others their turn, whatever it is."""
-        try:
-            self._starter.admit(run, checked)
-        except SupervisordError:
-            raise
-        except Exception as error:
-            log.exception("%s", run.namespec)
-            why = f"what it reports could not be used: {error!r:.200}"
-            self._active.finish(run, reports.Refused(why))
 
     def _control(self, request: Request, namespec: str) -> str:
         """Abort, pause or resume a rollout under way; or say why not."""
@@ -174,7 +163,7 @@ class Jobs:
         else:
             self._active.runs[run.namespec] = run
             if self._starter.begin(run):
-                self._admit(run)
+                self._active.guarded(run, self._starter.admit, run)
 
     def _finish(self, ended: Ended) -> None:
         """The run has ended; its job goes on with what is left of it."""
@@ -202,7 +191,7 @@ class Jobs:
         elif run.phase != PREFLIGHT:
             return
         elif run.job.dry_run:
-            self._admit(run, result)
+            self._starter.admit(run, result)
         elif result.ok:
             text = f"preflight: the application loads ({result.secs:.1f} s)"
             self._active.say(run, text)

@@ -319,3 +319,17 @@ def test_each_action_has_words_in_the_log() -> None:
         if kind not in (Facts, ev.Look):  # a look changes nothing
             words = spoken(kind(*[one] * ("instance" in names)))
             assert words and kind.__name__ not in words
+
+
+def test_whatever_goes_wrong_with_one_rollout_costs_no_other_its_turn() -> None:
+    site = site_with(odd=2, myapp=2)
+    for name in ("odd", "myapp"):
+        site.programs[name].boots = lambda age: ()  # its fresh worker is looked for
+    odd, job = site.ask("odd", ready_timeout_secs="30"), site.ask("myapp", ready_timeout_secs="30")
+    site.table.odd = site.programs["odd"].id.pid
+    site.pass_time(90)
+    assert [site.reports(one)[-1][1] for one in (odd, job)] == [FAILED, FAILED]
+    assert site.is_done(odd)
+    assert site.is_done(job)
+    assert "within 30 s" in site.facts(job, FAILED)["why"]
+    assert site.programs["odd"].serving == site.programs["myapp"].serving == [1, 2]
