@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.edges import told_paths
+from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.places import APP, CHDIR, CWD, RUNS, Place, decode
 from supervisor_roll.wire.program import Program
 
-log = logging.getLogger("supervisor_roll")
-
 # What a command may take to tell the release.
 COMMAND_SECS = 10.0
 MOST = 80
+# Of one program: whoever says it is a worker of it has one run.
+AT_ONCE = 4
 _KEY = "release of "  # no namespec has a space
 
 
@@ -29,7 +30,9 @@ class Releases:
 
     def __init__(self, sides: SideProcesses, program: Callable[[str], Program]) -> None:
         self._sides, self._program = sides, program
-        self._asked: dict[str, Worker] = {}
+        self._unknown = Seldom()
+        self._asked: dict[str, tuple[str, Worker]] = {}  # with the program's namespec
+        self._waiting: dict[str, dict[str, Callable[[], None]]] = {}  # by namespec, and key
 
     def told_by(self, arbiter: Arbiter, worker: Worker, release: str, message: Message) -> None:
         """``worker`` was forked, or has loaded its application; ``release`` is the setting."""
@@ -38,30 +41,41 @@ class Releases:
         if found is not None:
             worker.release = found
             return
-        key = f"{_KEY}{worker.id.pid}"
+        namespec, key = arbiter.namespec, f"{_KEY}{worker.id.pid}"
         if worker.release or key in self._asked:
             return
+        here = next((one.real for one in runs if one.kind in (CHDIR, CWD)), "")
+        waiting = self._waiting.setdefault(namespec, {})
+        waiting[key] = partial(self._ask, key, namespec, worker, release, here)
+        self._ask_next(namespec)
+
+    def _ask_next(self, namespec: str) -> None:
+        waiting = self._waiting.get(namespec, {})
+        while waiting and [one for one, _ in self._asked.values()].count(namespec) < AT_ONCE:
+            waiting.pop(next(iter(waiting)))()
+
+    def _ask(self, key: str, namespec: str, worker: Worker, release: str, here: str) -> None:
         try:
-            program = self._program(arbiter.namespec)
-            here = next((one.real for one in runs if one.kind in (CHDIR, CWD)), "")
+            program = self._program(namespec)
             if here and Path(here).is_dir():
                 program = replace(program, directory=here)
             # Where a worker is, it may have put anything: nothing of that runs with more rights.
             self._sides.command(
                 key, release, program, "", COMMAND_SECS, worker=worker.id.pid, uid=worker.uid
             )
-            self._asked[key] = worker
+            self._asked[key] = namespec, worker
         except NotPossible as error:
-            log.warning("%s: release: %s", arbiter.namespec, error)
+            self._unknown.warn("%s: release: %s", namespec, error)
 
     def told(self, key: str, result: Result) -> bool:
         """A process beside has ended: whether it was one of ours, whose answer is noted now."""
-        worker = self._asked.pop(key, None)
-        if worker is None:
+        if key not in self._asked:
             return False
+        namespec, worker = self._asked.pop(key)
         worker.release = last_line(result.output) if result.ok else "?"
         if not result.ok:
-            log.warning("release: %s", result.text)
+            self._unknown.warn("%s: release: %s", namespec, result.text)
+        self._ask_next(namespec)
         return True
 
 

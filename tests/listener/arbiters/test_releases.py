@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from supervisor_roll.listener.arbiters.releases import last_line, release_at
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
+from supervisor_roll.listener.arbiters.releases import AT_ONCE, Releases, last_line, release_at
+from supervisor_roll.listener.side_processes.process import Result
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.datagram import BOOTING, Message
 from supervisor_roll.wire.places import APP, CHDIR, Place
 
 
@@ -47,3 +52,31 @@ def test_it_is_the_release_that_the_worker_is_in(
     ]
     assert release_at(str(tmp_path / "current"), runs) == shown
     assert release_at(str(tmp_path / "current" / "REVISION"), runs) == shown
+
+
+class Sides:
+    """What runs beside, by key: nothing ends by itself."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+
+    def command(self, key: str, *arguments: object, worker: int, uid: int) -> None:
+        self.running.append(key)
+
+
+def test_however_many_workers_a_program_has_a_few_commands_tell_their_releases_at_once() -> None:
+    sides: Any = Sides()
+    releases = Releases(sides, lambda namespec: None)  # type: ignore[arg-type,return-value]
+    workers = {}
+    for name, first in (("many", 100), ("few", 200)):
+        arbiter = Arbiter(InstanceId(first, 1), name)
+        for pid in range(first + 1, first + 11):
+            workers[f"release of {pid}"] = worker = Worker(InstanceId(pid, 1), 1)
+            for _ in range(2):
+                releases.told_by(arbiter, worker, "git describe", Message(BOOTING))
+    assert len(sides.running) == 2 * AT_ONCE
+    while sides.running:
+        key = sides.running.pop(0)
+        assert releases.told(key, Result(ok=True, secs=1, output=key))
+        assert len(sides.running) <= 2 * AT_ONCE
+    assert {key: one.release for key, one in workers.items()} == {key: key for key in workers}
