@@ -75,6 +75,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert [link for link in relative if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_it_names_exist(page: Path) -> None:
+    named = set(
+        re.findall(r"(?<![\w./])([a-z]\w*/[\w/]+\.(?:py|rst|conf))(?!\w)", page.read_text())
+    )
+    beside = (ROOT, ROOT / "supervisor_roll", page.parent)
+    assert [one for one in sorted(named) if not any((at / one).exists() for at in beside)] == []
+
+
 def test_readme_is_short_and_names_scripts_that_exist() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= 200

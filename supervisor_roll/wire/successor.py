@@ -19,7 +19,7 @@ SUCCESSOR_VARIABLE = "SUPERVISOR_ROLL_SUCCESSOR_OF"
 RETIRE = "URG"
 
 # What it takes for a changed key of a program's section to come into force.
-LIVE = "live"  # nothing: supervisord heeds it from now on
+LIVE = "live"  # nothing: it takes effect at once
 NEEDS_ARBITER = "arbiter"  # an arbiter that was started since
 NEEDS_UPDATE = "refused"  # supervisorctl update, with its downtime
 

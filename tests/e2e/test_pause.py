@@ -27,7 +27,7 @@ def test_paused_it_adds_and_retires_none_until_it_is_resumed(site: Site) -> None
     assert site.boots("web") == 2 * WORKERS
 
 
-def test_paused_it_can_be_aborted(site: Site) -> None:
+def test_a_paused_rollout_can_be_aborted(site: Site) -> None:
     with site.unharmed(replaced=1):
         roll, _ = _paused_in_its_middle(site)
         assert site.ctl("rollabort", "web").status == 0
@@ -53,7 +53,7 @@ def test_paused_it_stays_so_when_the_listener_is_killed(site: Site) -> None:
         roll.ends()
 
 
-def test_what_is_not_being_rolled_cannot_be_paused_and_takes_no_harm(site: Site) -> None:
+def test_pausing_an_idle_program_changes_nothing(site: Site) -> None:
     for command in ("rollpause", "rollresume"):
         ran = site.ctl(command, "web")
         assert (ran.status, ran.output) == (1, "web: it is not being rolled\n")

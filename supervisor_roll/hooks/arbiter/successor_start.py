@@ -145,7 +145,7 @@ def _accept(answer: Message | None) -> None:
 
 
 def _set_count(server: Arbiter, state: ArbiterState, answer: Message) -> None:
-    """As many workers to begin with as the answer says. That is no wish of an operator."""
+    """Set the initial worker count from the answer, without counting it as a TTIN."""
     try:
         count = int(answer.number("WORKERS", 0))
     except BadMessage as error:

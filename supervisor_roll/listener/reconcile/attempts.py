@@ -20,18 +20,18 @@ class Attempts:
 
     digest: str = ""  # of the change that was last rolled, or failed
     rolled: dict[str, str] = field(default_factory=dict)  # what it was rolled with; first seen
-    failed: dict[str, str] = field(default_factory=dict)  # what with that failed since
+    failed: dict[str, str] = field(default_factory=dict)  # fingerprints that failed since
     attempt: Attempt | None = None
 
     def new(self, paths: Mapping[str, str]) -> list[str]:
-        """Those to roll it for. Where nothing stands there is nothing to roll to."""
+        """The paths that justify a rollout. A path where nothing is does not."""
         there = {path: one for path, one in paths.items() if one}
         if all(self.failed.get(path) == one for path, one in there.items()):
             return []
         return [path for path, one in there.items() if self.rolled.get(path) != one]
 
     def settle(self, changed: bool, paths: Mapping[str, str]) -> bool:
-        """What has been taken back may be tried again. Whether that forgets something."""
+        """Forget attempts whose change was reverted; True if anything was forgotten."""
         before = self.digest, self.failed
         if not changed:
             self.digest = ""

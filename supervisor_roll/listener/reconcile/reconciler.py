@@ -1,13 +1,13 @@
 """What is to be done since the configuration, or a watched file, has changed.
 
-A process is rolled by itself when its program's section differs from what it runs with, or when
+A process is rolled automatically when its program's section differs from what it runs with, or when
 what stands at a path that its program watches differs from what it was last rolled with. That
 very difference is tried once: whether its rollout completes or fails, there is another one only
 for another difference. So a release that fails is not rolled again and again, and neither is
 the one before it that ``on_failure`` has put back.
 
-What differs from what runs is for supervisord to say, so that no memory of ours can be wrong
-about it. Remembered, and saved, is only what was tried.
+supervisord tells what differs from what runs, so we cannot remember it wrongly. Only what was
+tried is remembered, and saved.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ASK_SECS = 10.0
 
 @dataclass(frozen=True)
 class _Program:
-    """One that is rolled by itself."""
+    """One that is rolled automatically."""
 
     settings: Settings
     namespecs: Sequence[str]
@@ -83,7 +83,7 @@ class Reconciler:
         self._resized: dict[str, list[str]] = {}  # group -> what it was to gain and lose
         self._index = ProgramIndex()
 
-    # --- by itself ------------------------------------------------------------------------------
+    # --- automatically ------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Operation]:
         """What is due. Raises SupervisordError."""
@@ -180,7 +180,7 @@ class Reconciler:
         self.unsaved |= self._index.learn(configuration)
 
     def _forget(self, configuration: Configuration) -> None:
-        """A program that is not rolled by itself any more begins anew when it is again.
+        """A program that is no longer rolled automatically starts afresh when it is again.
 
         Not so one whose section is wrong: what it misses meanwhile is rolled once that is mended.
         """

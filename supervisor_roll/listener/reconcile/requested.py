@@ -1,7 +1,7 @@
 """``rollupdate``: all that the configuration has changed, whatever failed before.
 
-What it does not do, since nobody has said how, or since that takes a downtime, it leaves to the
-operator, with the command to run.
+What it cannot do without downtime, or has no settings for, is left to the operator, with the
+command to run.
 """
 
 from __future__ import annotations
