@@ -139,6 +139,14 @@ def test_the_reference_has_every_option_of_rollrestart() -> None:
     assert sorted(named) == sorted(options - {"-h", "--help"})
 
 
+def test_the_commands_that_are_shown_can_be_given() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    shown = re.findall(r"(?:\$ |``)supervisorctl (roll\w+)([^`\n]*)", text)
+    assert len(shown) > 5
+    for command, given in shown:
+        arguments.parser(command).parse_intermixed_args(given.split())
+
+
 def test_the_reference_has_every_exit_status_with_what_it_means() -> None:
     statuses: dict[str, list[str]] = {}
     for status, commands, text in texts.STATUSES:
