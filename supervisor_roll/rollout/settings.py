@@ -54,23 +54,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Settings:
-    """One program's rollout settings. All durations are in seconds.
+    """One program's rollout settings; ``setting_help`` tells what each means.
 
-    ``max_surge`` more instances may run, and ``max_unavailable`` fewer may be ready, than
-    desired. A fresh instance has ``ready_timeout_secs`` to become ready, must stay ready
-    for ``min_ready_secs`` to be available, and a retired one has ``drain_timeout_secs``
-    to be gone. With ``canary`` only the first so many fresh ones are held for
-    ``min_ready_secs``; the others follow without.
-
-    ``preflight`` loads the application once in a throw-away process, before any worker is
-    retired. It is off by default, since with a surge the first fresh worker is as good a proof,
-    and without one the time and the memory of one more boot are what the operator is short
-    of. ``on_failure`` is a command to run after a failed rollout, and ``release`` a
-    path or command that says which release is deployed.
-
-    ``strategy`` is one of STRATEGIES. ``surge_given``: an operator has set ``max_surge``. With
-    ``auto`` the program is rolled when its configuration, or a file of ``watch``, has changed
-    and then been still for ``settle_secs``.
+    ``preflight`` is off by default, since with a surge the first fresh worker is as good a proof,
+    and without one the time and the memory of one more boot are what the operator is short of.
+    ``surge_given``: an operator has set ``max_surge``.
     """
 
     max_surge: Amount = Amount(1)
