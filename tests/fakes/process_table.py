@@ -143,9 +143,6 @@ class PretendTable:
 class PretendSides:
     """What runs beside the rollouts: these sites have nothing there."""
 
-    def runs(self, namespec: str) -> bool:
-        return False
-
     def drop(self, namespec: str) -> None:
         pass
 

@@ -88,9 +88,6 @@ class SideProcesses:
             raise NotPossible(f"cannot run {command}: {error}") from error
         self._add(namespec, SideProcess(process, timeout_secs, self._clock, command_explained))
 
-    def runs(self, namespec: str) -> bool:
-        return namespec in self._running
-
     def drop(self, namespec: str) -> None:
         """End the program's process, if there is one. Its result is of no use any more."""
         side = self._running.pop(namespec, None)
