@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def on_starting(server: _Arbiter) -> None:
     """End a preflight before it has sockets; else get those that are kept for the arbiter."""
-    _safely(_preflight.about_to_start, server)
+    _safely(_preflight.starting, server)
     _safely(_worker_count.starting, server)
     _safely(_successor_start.starting, server)
 
@@ -119,4 +119,3 @@ def install(namespace: dict[str, _Any]) -> None:
     Calling it again changes nothing. Raises TypeError for a hook that cannot be called.
     """
     _install_into(namespace, _HOOKS)
-    _safely(_preflight.prepare, namespace)

@@ -17,7 +17,9 @@ class Config(Protocol):
     chdir: str
     config: str
     env_orig: dict[str, str]
+    gid: int
     graceful_timeout: int
+    initgroups: bool
     keepalive: int
     on_exit: Callable[[Any], None]
     pidfile: str | None

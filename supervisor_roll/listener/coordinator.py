@@ -54,7 +54,7 @@ from supervisor_roll.wire.mailbox import (
     Request,
     Status,
 )
-from supervisor_roll.wire.program import Program, decode_program
+from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
 
@@ -95,13 +95,14 @@ class Coordinator:
         self.keeper = SocketKeeper(active)
         self._successors = SuccessorControl(active, supervisord)
         self._configuration = configuration
-        preflights = Preflights(sides, self._program, table)
+        preflights = Preflights(supervisord, self.registry, self.clock)
         releases = Releases(sides, self._program)
         self.jobs = Jobs(
             active,
             RolloutStarter(active, supervisord, self.keeper, preflights, configuration),
             self._successors,
             Rollback(active, sides, self._program),
+            preflights,
             sides,
             releases,
         )
@@ -332,10 +333,10 @@ class Coordinator:
         except BadMessage as error:
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
 
-    def _program(self, namespec: str, changed: bool = False) -> Program:
+    def _program(self, namespec: str) -> Program:
         try:
-            return decode_program(self.supervisord.program(namespec, changed))
-        except (SupervisordError, BadMessage) as error:
+            return self.supervisord.program(namespec)
+        except SupervisordError as error:
             raise NotPossible(str(error)) from error
 
     def _adopt(self, run: Run) -> None:

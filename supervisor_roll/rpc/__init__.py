@@ -15,6 +15,7 @@ from supervisor_roll.rpc import secret
 from supervisor_roll.rpc.child_environment import CONFIG_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
+from supervisor_roll.rpc.preflights import Preflights
 from supervisor_roll.rpc.successors import Successors
 
 
@@ -34,11 +35,13 @@ def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> Rol
     if not hasattr(supervisord, "roll_mailbox"):
         supervisord.roll_mailbox = Mailbox()
         supervisord.roll_successors = Successors()
+        supervisord.roll_preflights = Preflights()
         secret.give(supervisord.roll_mailbox.token)
     os.environ.update(variables)
     return RollRPCInterface(
         supervisord,
         supervisord.roll_mailbox,
         supervisord.roll_successors,
+        supervisord.roll_preflights,
         variables[CONFIG_VARIABLE],
     )

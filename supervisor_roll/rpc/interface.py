@@ -22,11 +22,11 @@ from supervisor_roll.rpc import (
 )
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.methods import for_all, for_the_listener
+from supervisor_roll.rpc.preflights import Preflights
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.rpc.supervisor_types import Process, Supervisor
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
-from supervisor_roll.wire.program import encode_program
 
 DOORBELL = "supervisor_roll"
 
@@ -35,10 +35,15 @@ class RollRPCInterface:
     """One for each HTTP server; all share the mailbox. What has no underscore is a method."""
 
     def __init__(
-        self, supervisord: Supervisor, mailbox: Mailbox, successors: Successors, config: str
+        self,
+        supervisord: Supervisor,
+        mailbox: Mailbox,
+        successors: Successors,
+        preflights: Preflights,
+        config: str,
     ) -> None:
         self._supervisord = supervisord
-        self._successors = successors
+        self._successors, self._preflights = successors, preflights
         self._mailbox = mailbox
         self._config = config
 
@@ -119,16 +124,17 @@ class RollRPCInterface:
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @param bool changed   By the configuration that was last reread instead
-        @return string result JSON: command, file, arguments, directory, environment, uid, umask
+        @return string result JSON: file, arguments, directory, environment, umask
         """
         everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         process = everyone.get(name) if isinstance(name, str) else None
         if process is None:
             raise RPCError(Faults.BAD_NAME, program_names.shown(str(name)[:80]))
         if changed:
-            process = supervisor_internals.renewed(self._supervisord, process)
+            config = supervisor_internals.new_config(self._supervisord, process)
+            process = config.make_process(process.group)  # which is never spawned
         try:
-            return encode_program(spawn_spec.described(process))
+            return to_json(spawn_spec.described(process))
         except ProcessException as error:
             code = Faults.NO_FILE if isinstance(error, NotFound) else Faults.NOT_EXECUTABLE
             raise RPCError(code, program_names.shown(str(error))) from None
@@ -188,6 +194,40 @@ class RollRPCInterface:
         @return string result JSON: as succeed
         """
         return to_json(self._successors.shown(self._supervisord, name))
+
+    @for_the_listener
+    def startPreflight(self, name: str, within_secs: float, changed: bool = False) -> str:
+        """Start a successor that loads the application, and ends before it serves
+
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
+        @param string name    The process's name, or group:name
+        @param double within_secs  How long it may take, after which the listener ends it
+        @param bool changed   From the configuration that was last reread instead of that in force
+        @return string result JSON: pid, runs, exit_code, tail
+        """
+        return to_json(
+            self._preflights.start(self._supervisord, name, within_secs, changed is True)
+        )
+
+    @for_the_listener
+    def stopPreflight(self, name: str) -> str:
+        """End the preflight at once
+
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
+        @param string name    The process's name, or group:name
+        @return string result JSON: as startPreflight
+        """
+        return to_json(self._preflights.stop(self._supervisord, name))
+
+    @for_the_listener
+    def getPreflight(self, name: str) -> str:
+        """Get what there is of a program's last preflight
+
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
+        @param string name    The process's name, or group:name
+        @return string result JSON: as startPreflight
+        """
+        return to_json(self._preflights.shown(self._supervisord, name))
 
     @for_the_listener
     def adopt(self, name: str) -> str:

@@ -17,13 +17,11 @@ def described(process: Process) -> Program:
     config = process.config
     file, arguments = process.get_execv_args()
     return Program(
-        config.command,
         file,
         list(arguments),
         # A relative one is relative to supervisord's own.
         str(Path.cwd() / (config.directory or "")),
         _environment(process),
-        os.getuid() if config.uid is None else config.uid,
         _umask() if config.umask is None else config.umask,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervisor.options import make_namespec, split_namespec
+from supervisor.options import decode_wait_status, make_namespec, split_namespec
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -55,30 +55,21 @@ class Successors:
 
     def succeed(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
-        namespec, group, name, serving = self._found(supervisord, namespec)
+        namespec, group, name, serving = found_program(supervisord, namespec)
         entry = self._entry(namespec, group)
         # Processes compare by their priority, so never with == or in.
         if entry.successor is not None and entry.successor is not serving:
             if entry.successor.get_state() != ProcessStates.STOPPING:
                 return self.shown(supervisord, namespec)
-            raise _failed(f"{namespec}: its last successor is still being stopped")
-        mood = supervisord.options.mood
-        if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
-            raise RPCError(Faults.SHUTDOWN_STATE)
-        if serving.get_state() != ProcessStates.RUNNING:
-            raise RPCError(
-                Faults.NOT_RUNNING, f"{namespec}: it is {program_names.state_name(serving)}"
-            )
+            raise failed(f"{namespec}: its last successor is still being stopped")
+        check_serving(supervisord, namespec, serving)
         for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX):
-            _check_free(group, name + suffix, namespec)
+            check_free(group, name + suffix, namespec)
         new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
-        new = next(
-            (one for one in getattr(new_group, "process_configs", ()) if one.name == name),
-            serving.config,
-        )
+        new = supervisor_internals.new_config(supervisord, serving)
         found = config_changes.change(group, new_group, name) if new_group is not None else None
         if found is not None and found.why:
-            raise _failed(f"{namespec}: {found.why}")
+            raise failed(f"{namespec}: {found.why}")
         try:
             entry = self._started(group, name, serving, new)
         except ChildProcessError as error:
@@ -95,13 +86,12 @@ class Successors:
 
         It may take ``drain_secs`` to finish its requests, whatever its section says of stops.
         """
-        if not _is_secs(drain_secs):
-            raise RPCError(Faults.BAD_ARGUMENTS, f"drain_secs: more than 0, not {drain_secs!r:.40}")
+        check_secs("drain_secs", drain_secs)
         supervisord.reap()  # a successor that has just exited must not be promoted
-        namespec, group, name, serving = self._found(supervisord, namespec)
+        namespec, group, name, serving = found_program(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.config is None:
-            raise _failed(
+            raise failed(
                 f"{namespec}: its successor {entry.ended}"
                 if entry.ended
                 else f"{namespec}: it has no successor"
@@ -112,14 +102,14 @@ class Successors:
             ProcessStates.RUNNING,
             ProcessStates.STARTING,
         ):
-            raise _failed(f"{namespec}: its successor {entry.ended or 'is being stopped'}")
+            raise failed(f"{namespec}: its successor {entry.ended or 'is being stopped'}")
         if serving.administrative_stop and serving.get_state() in (
             ProcessStates.STOPPING,
             ProcessStates.STOPPED,
         ):
             # Who stops a program does not want to see it run again.
-            raise _failed(f"{namespec}: it has been stopped meanwhile")
-        _check_free(group, name + RETIRING_SUFFIX, namespec)
+            raise failed(f"{namespec}: it has been stopped meanwhile")
+        check_free(group, name + RETIRING_SUFFIX, namespec)
 
         def gone() -> None:
             entry.retiring = None
@@ -138,7 +128,7 @@ class Successors:
             )
         except OSError as error:
             entry.retiring = None
-            raise _failed(f"{namespec}: its log files cannot be opened: {error}") from None
+            raise failed(f"{namespec}: its log files cannot be opened: {error}") from None
         if not runs_on:
             entry.retiring = None
         if entry.new_group is not None:
@@ -151,7 +141,7 @@ class Successors:
 
         It may serve already, and so is stopped as what retires.
         """
-        namespec, group, _, serving = self._found(supervisord, namespec)
+        namespec, group, _, serving = found_program(supervisord, namespec)
         entry = self._entry(namespec, group)
         if entry.successor is not None and entry.successor is not serving:
             supervisor_internals.retire(entry.successor)
@@ -159,7 +149,7 @@ class Successors:
 
     def shown(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Return what there is of a program now."""
-        namespec, group, _, serving = self._found(supervisord, namespec)
+        namespec, group, _, serving = found_program(supervisord, namespec)
         entry = self._entry(namespec, group)
         successor = None if entry.successor is serving else entry.successor
         return Succession(
@@ -174,14 +164,14 @@ class Successors:
 
     def adopt(self, supervisord: Supervisor, namespec: str) -> None:
         """Apply changes that need no other process."""
-        namespec, group, name, process = self._found(supervisord, namespec)
+        namespec, group, name, process = found_program(supervisord, namespec)
         new_group = supervisor_internals.new_groups(supervisord).get(group.config.name)
         found = config_changes.change(group, new_group, name) if new_group is not None else None
         if new_group is None or found is None:
             return
         others = sorted(key for key, effect in found.keys.items() if effect != LIVE)
         if others:
-            raise _failed(f"{namespec}: {', '.join(others)} cannot be changed while it runs")
+            raise failed(f"{namespec}: {', '.join(others)} cannot be changed while it runs")
         config = next(one for one in new_group.process_configs if one.name == name)
         process.config = successor_logs.resolved(config, process.config)
         supervisor_internals.replace_config(group, process.config)
@@ -206,15 +196,15 @@ class Successors:
             Resize(group_name),
         )
         if found.refused:
-            raise _failed(f"{group_name}: {found.refused}")
+            raise failed(f"{group_name}: {found.refused}")
         now = {one.name: one for one in group.config.process_configs}
         added = [config for config in new_group.process_configs if config.name not in now]
         for config in added:
-            _check_free(group, config.name, group_name)
+            check_free(group, config.name, group_name)
         try:
             supervisor_internals.add(group, added)
         except OSError as error:
-            raise _failed(f"{group_name}: log files cannot be made: {error}") from None
+            raise failed(f"{group_name}: log files cannot be made: {error}") from None
         group.config.process_configs = [
             now.get(config.name, config) for config in new_group.process_configs
         ]
@@ -231,9 +221,10 @@ class Successors:
         entry = Pair(group, config=config)
         old_pid = str(serving.pid)
 
-        def ended(pid: int, how: str, tail: str) -> None:
+        def ended(pid: int, status: int, tail: str) -> None:
             entry.successor = None
-            entry.ended, entry.tail = f"(pid {pid}) ended: {how}", tail
+            entry.ended = f"(pid {pid}) ended: {decode_wait_status(status)[1]}"
+            entry.tail = tail
             successor_logs.remove_logs(logs)
 
         try:
@@ -258,20 +249,6 @@ class Successors:
         entry = self._entries.get(namespec)
         return entry if entry is not None and entry.group is group else Pair(group)
 
-    def _found(self, supervisord: Supervisor, namespec: str) -> tuple[str, Group, str, Process]:
-        """Return its namespec as supervisor writes it, its group, name and process."""
-        group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
-        group = supervisord.process_groups.get(group_name)
-        process = group.processes.get(name) if group is not None and name else None
-        if (
-            group is None
-            or process is None
-            or supervisor_internals.role(process)
-            or supervisor_internals.is_pool(group)
-        ):
-            raise RPCError(Faults.BAD_NAME, program_names.shown(str(namespec)[:80]))
-        return make_namespec(group_name, name), group, name, process
-
     def _forget(self, supervisord: Supervisor) -> None:
         """Forget programs that are gone, so that this does not grow for ever."""
         everyone = {
@@ -283,19 +260,45 @@ class Successors:
             del self._entries[namespec]
 
 
-def _is_secs(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9
+def found_program(supervisord: Supervisor, namespec: str) -> tuple[str, Group, str, Process]:
+    """Return its namespec as supervisor writes it, its group, name and process."""
+    group_name, name = split_namespec(namespec) if isinstance(namespec, str) else ("", "")
+    group = supervisord.process_groups.get(group_name)
+    process = group.processes.get(name) if group is not None and name else None
+    if (
+        group is None
+        or process is None
+        or supervisor_internals.role(process)
+        or supervisor_internals.is_pool(group)
+    ):
+        raise RPCError(Faults.BAD_NAME, program_names.shown(str(namespec)[:80]))
+    return make_namespec(group_name, name), group, name, process
 
 
-def _failed(text: str) -> RPCError:
+def check_serving(supervisord: Supervisor, namespec: str, process: Process) -> None:
+    """Raise RPCError where nothing is to be started beside the process now."""
+    mood = supervisord.options.mood
+    if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
+        raise RPCError(Faults.SHUTDOWN_STATE)
+    if process.get_state() != ProcessStates.RUNNING:
+        raise RPCError(Faults.NOT_RUNNING, f"{namespec}: it is {program_names.state_name(process)}")
+
+
+def check_secs(name: str, value: object) -> None:
+    """Raise RPCError if the value is no duration."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e9:
+        raise RPCError(Faults.BAD_ARGUMENTS, f"{name}: more than 0, not {value!r:.40}")
+
+
+def failed(text: str) -> RPCError:
     return RPCError(Faults.FAILED, program_names.shown(text))
 
 
-def _check_free(group: Group, name: str, of: str) -> None:
+def check_free(group: Group, name: str, of: str) -> None:
     """Raise RPCError if the group has a process of that name."""
     other = group.processes.get(name)
     if other is not None:
-        raise _failed(
+        raise failed(
             f"{of}: {name} is still there ({program_names.state_name(other)}, pid {other.pid})"
         )
 

@@ -12,6 +12,7 @@ import copy
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from supervisor import options
@@ -31,7 +32,7 @@ from supervisor_roll.wire.successor import RETIRE
 
 # On a process that is not its program's own, or not for long: what it is.
 _ROLE = "roll_role"
-SUCCESSOR, RETIRING, DROPPED = "successor", "retiring", "dropped"
+SUCCESSOR, RETIRING, DROPPED, PREFLIGHT = "successor", "retiring", "dropped", "preflight"
 _OUTPUTS = "roll_outputs"
 # Gunicorn itself ends what is left of an arbiter that retires; supervisord a little later.
 _MARGIN_SECS = 3
@@ -58,19 +59,11 @@ def new_groups(supervisord: Supervisor) -> dict[str, GroupConfig]:
     return {config.name: config for config in supervisord.options.process_group_configs}
 
 
-def renewed(supervisord: Supervisor, process: Process) -> Process:
-    """Make a process that is never spawned, from the configuration that was last read."""
-    group = process.group
-    new_group = new_groups(supervisord).get(group.config.name)
-    new = next(
-        (
-            one
-            for one in getattr(new_group, "process_configs", ())
-            if one.name == process.config.name
-        ),
-        process.config,
-    )
-    return new.make_process(group)
+def new_config(supervisord: Supervisor, process: Process) -> ProcessConfig:
+    """Return the process's configuration as it was last read, or the one in force if it is gone."""
+    new_group = new_groups(supervisord).get(process.group.config.name)
+    configs = new_group.process_configs if new_group is not None else ()
+    return next((one for one in configs if one.name == process.config.name), process.config)
 
 
 def parameters(config: ProcessConfig) -> dict[str, Any]:
@@ -97,19 +90,42 @@ def start_beside(
     config: ProcessConfig,
     own_name: str,
     serving: Process,
-    ended: Callable[[int, str, str], None],
+    ended: Callable[[int, int, str], None],
 ) -> Process:
-    """Spawn a successor of ``serving`` in the group. Raises ChildProcessError with the reason.
+    """Spawn a successor of ``serving``, as ``spawn_beside`` does."""
 
-    Its child is told ``own_name`` as its process's name. ``ended`` gets the pid, how it ended
-    in words, and the tail of what it wrote; it has left the group then.
+    def gone(pid: int, status: int, tail: str) -> None:
+        serving.__dict__.pop("get_state", None)
+        ended(pid, status, tail)
+
+    process = spawn_beside(group, config, SUCCESSOR, own_name, serving, gone)
+    _last_to_stop(serving, process)
+    return process
+
+
+def spawn_beside(
+    group: Group,
+    config: ProcessConfig,
+    role: str,
+    own_name: str,
+    serving: Process,
+    ended: Callable[[int, int, str], None],
+    in_child: Callable[[], None] = lambda: None,
+) -> Process:
+    """Spawn a process beside ``serving`` in the group. Raises ChildProcessError with the reason.
+
+    Its child is told ``own_name`` as its process's name, and calls ``in_child`` before it executes
+    its command. ``ended`` gets the pid, the wait status, and the tail of what it wrote; it is in
+    the group no more then.
     """
     key = config.name
     process = config.make_process(group)
-    setattr(process, _ROLE, SUCCESSOR)
+    setattr(process, _ROLE, role)
 
     def spawn_as_child(filename: str, argv: list[str]) -> None:
         config.name = own_name  # in the forked child, so nobody else sees it
+        with suppress(Exception):  # it must get no further than to be that child
+            in_child()
         type(process)._spawn_as_child(process, filename, argv)
 
     process._spawn_as_child = spawn_as_child
@@ -127,13 +143,11 @@ def start_beside(
         raise ChildProcessError(process.spawnerr or "it could not be started")
     outputs = SuccessorLogs(process, serving, own_name)
     setattr(process, _OUTPUTS, outputs)
-    _last_to_stop(serving, process)
 
-    def gone(pid: int, how: str) -> None:
-        serving.__dict__.pop("get_state", None)
+    def gone(pid: int, status: int) -> None:
         _drop(group, key, process)
         outputs.close()
-        ended(pid, how, outputs.tail)
+        ended(pid, status, outputs.tail)
 
     _when_finished(process, gone)
     return process
@@ -275,7 +289,7 @@ def _stop_for_good(
 ) -> None:
     """Stop it, or retire it where ``drain_secs`` are given, and take it out of the group."""
 
-    def finished(pid: int, how: str) -> None:
+    def finished(pid: int, status: int) -> None:
         _drop(group, key, process)
         gone()
 
@@ -290,7 +304,7 @@ def _stop_for_good(
         retire(process, drain_secs)
 
 
-def _when_finished(process: Process, then: Callable[[int, str], None]) -> None:
+def _when_finished(process: Process, then: Callable[[int, int], None]) -> None:
     # supervisord reaps outside of any loop over the group, so that it may change then.
     original = type(process).finish
 
@@ -299,6 +313,6 @@ def _when_finished(process: Process, then: Callable[[int, str], None]) -> None:
         try:
             original(process, pid, sts)
         finally:
-            then(pid, str(options.decode_wait_status(sts)[1]))
+            then(pid, sts)
 
     process.finish = finish

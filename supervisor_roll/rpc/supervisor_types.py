@@ -28,11 +28,14 @@ class ProcessConfig(Protocol):
     command: str
     directory: str | None
     environment: dict[str, str] | None
+    exitcodes: list[int]
     killasgroup: bool
     name: str
     options: Options
+    redirect_stderr: bool
     serverurl: Any
     startretries: int
+    startsecs: int
     stopasgroup: bool
     stopsignal: int
     stopwaitsecs: float

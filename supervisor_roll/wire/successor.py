@@ -2,7 +2,8 @@
 
 A program's *successor* is a second arbiter that supervisord runs beside the one that serves,
 under a name of its own, until it is promoted to the program's name (or discarded). The
-arbiter that it replaces is then *retiring*, under a name of its own as well.
+arbiter that it replaces is then *retiring*, under a name of its own as well. A *preflight* is a
+successor that loads the application and ends.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from supervisor_roll.wire.codec import Count
 
 SUCCESSOR_SUFFIX = ".successor"
 RETIRING_SUFFIX = ".retiring"
+PREFLIGHT_SUFFIX = ".preflight"
 # In a successor's environment: the pid of the arbiter beside which it starts. The hooks need it.
 SUCCESSOR_VARIABLE = "SUPERVISOR_ROLL_SUCCESSOR_OF"
+# "1" in a preflight's environment, so that a wrapper or a configuration file with effects of
+# its own (migrations, say) can leave them out.
+PREFLIGHT_VARIABLE = "SUPERVISOR_ROLL_PREFLIGHT"
+# What a preflight has in place of the readiness socket's path: its hooks talk to nobody.
+PREFLIGHT_SOCKET = "preflight"
 # The signal that an arbiter is sent before it is stopped because another one serves.
 RETIRE = "URG"
 
@@ -78,9 +85,22 @@ class Succession:
     tail: str = ""
 
 
+@dataclass(frozen=True)
+class Preflight:
+    """A program's last preflight. Once it does not run: how it ended, 128 and more by a signal.
+
+    ``tail`` is the end of what it wrote.
+    """
+
+    pid: Count = 0
+    runs: bool = False
+    exit_code: Count = 0
+    tail: str = ""
+
+
 def program_of(namespec: str) -> str:
-    """The namespec of the program that a successor or retiring arbiter belongs to; or itself."""
-    for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX):
+    """The namespec of the program that one beside its own process belongs to; or itself."""
+    for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX, PREFLIGHT_SUFFIX):
         if namespec.endswith(suffix) and ":" in namespec:
             group, name = namespec.removesuffix(suffix).split(":", 1)
             # As supervisor's make_namespec has it.
@@ -90,5 +110,14 @@ def program_of(namespec: str) -> str:
 
 def successor_of(namespec: str) -> str:
     """The namespec of the program's successor, whether there is one or not."""
+    return _beside(namespec, SUCCESSOR_SUFFIX)
+
+
+def preflight_of(namespec: str) -> str:
+    """The namespec of the program's preflight, whether there is one or not."""
+    return _beside(namespec, PREFLIGHT_SUFFIX)
+
+
+def _beside(namespec: str, suffix: str) -> str:
     group, _, name = namespec.partition(":")
-    return f"{group}:{name or group}{SUCCESSOR_SUFFIX}"
+    return f"{group}:{name or group}{suffix}"

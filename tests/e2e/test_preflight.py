@@ -180,6 +180,24 @@ def test_one_that_is_under_way_is_ended_by_an_abort(make_site: Callable[..., Sit
 
 
 @pytest.mark.parametrize("asked", [(), ("--dry-run",)], ids=["rollout", "dry run"])
+def test_it_ends_with_a_program_that_is_stopped(
+    make_site: Callable[..., Site], asked: tuple[str, ...]
+) -> None:
+    site = _site(make_site, IN_PLACE | {"ready_timeout_secs": f"{5 * patience():.0f}"})
+    site.add_release("hangs", boot="hang")
+    site.deploy("hangs")
+    gone = site.workers("web").children | {site.pid("web")}
+    beside = _processes(site)
+    rolling = site.ctl_start("rollrestart", *asked, "web")
+    wait_until(lambda: _preflights(site), 30, "the preflight runs")
+    assert site.ctl("stop", "web").status == 0
+    ran = rolling.wait()
+    assert ran.status == 1, ran.output
+    _wait_processes(site, beside - gone)
+    assert [line.split()[0] for line in site.ctl("status").output.splitlines()] == ["roll", "web"]
+
+
+@pytest.mark.parametrize("asked", [(), ("--dry-run",)], ids=["rollout", "dry run"])
 def test_a_second_request_that_is_refused_does_not_end_it(
     make_site: Callable[..., Site], asked: tuple[str, ...]
 ) -> None:

@@ -118,6 +118,9 @@ class PretendSupervisord:
         self._check("succession")
         return self._shown(namespec)
 
+    def start_preflight(self, namespec: str, within_secs: float, changed: bool) -> None:
+        raise Unreachable("this fake starts no preflights")
+
     def adopt(self, namespec: str) -> None:
         self._check("adopt")
         self._site.point(f"adopt {namespec}", lambda: self._forget_change(namespec))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.wire.program import Program, decode_program
+from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.program import Program
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread
 from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, group, keys
 from tests.rpc.supervised import wait_for
@@ -136,11 +137,12 @@ def test_how_a_program_would_be_spawned_by_what_was_reread(begin: Begin) -> None
     site.change(MYAPP.replace("1000", "2000") + "environment=A=1\numask=027\n")
 
     def described(changed: bool) -> Program:
-        return decode_program(site.listener.program("myapp", changed))
+        return from_json(Program, site.listener.program("myapp", changed))
 
-    assert described(False).command == "sleep 1000"
+    assert described(False).arguments == ["sleep", "1000"]
     then = described(True)
-    assert (then.command, then.umask, then.environment["A"]) == ("sleep 2000", 0o027, "1")
+    assert then.arguments == ["sleep", "2000"]
+    assert (then.umask, then.environment["A"]) == (0o027, "1")
     assert then.environment["SUPERVISOR_PROCESS_NAME"] == "myapp"
     site.replace()
     assert described(False) == then == described(True)

@@ -123,7 +123,10 @@ def test_who_is_let_in_cannot_speak_as_the_listener_nor_read_what_it_keeps(
     for method, *arguments in (
         ["exchange", hello],
         ["reread"],
-        *([name, "myapp"] for name in ("program", "succeed", "promote", "discard", "adopt")),
+        *(
+            [name, "myapp"]
+            for name in ("program", "succeed", "promote", "discard", "adopt", "stopPreflight")
+        ),
     ):
         assert call(method, "0" * 32, *arguments)[:2] == ["fault", Faults.BAD_ARGUMENTS]
     assert site.exchange(hello=True).state == "kept"
@@ -135,7 +138,7 @@ def test_the_listeners_secrets_are_in_no_other_environment(site: Supervised) -> 
     assert secret <= listener.keys()
     for name in ("myapp", "theirs", "web:one"):
         assert not secret & site.environment(name).keys()
-        # What preflights and the commands of on_failure and release are given.
+        # What the commands of on_failure and release are given.
         spawned = json.loads(site.listener.program(name))["environment"]
         assert not secret & spawned.keys()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire import mailbox, successor
+from supervisor_roll.wire import mailbox, program, successor
 from supervisor_roll.wire.codec import from_data, from_json, to_json
 
 TEXT = st.text(max_size=20)
@@ -28,7 +28,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 SHAPES = [
     one
-    for module in (mailbox, successor, reports)
+    for module in (mailbox, program, successor, reports)
     for one in vars(module).values()
     if dataclasses.is_dataclass(one) and getattr(one, "__module__", "") == module.__name__
 ]

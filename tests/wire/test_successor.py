@@ -90,6 +90,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     [
         ("myapp:myapp.successor", "myapp"),
         ("myapp:myapp.retiring", "myapp"),
+        ("myapp:myapp.preflight", "myapp"),
         ("web:one.successor", "web:one"),
         ("web:one", "web:one"),
         ("myapp", "myapp"),
@@ -104,3 +105,4 @@ def test_the_program_of_a_successor_is_named_as_supervisor_does(name: str, progr
 def test_a_successor_leads_back_to_its_program(group: str, name: str) -> None:
     program = name if group == name else f"{group}:{name}"
     assert wire.program_of(wire.successor_of(program)) == program
+    assert wire.program_of(wire.preflight_of(program)) == program

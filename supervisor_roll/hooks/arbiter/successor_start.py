@@ -70,12 +70,17 @@ def starting(server: Arbiter) -> None:
         raise SystemExit(1) from None
 
 
-def _begin(server: Arbiter) -> int:
-    """Be an arbiter as any other, of which none after it need know how it began."""
-    value = os.environ[SUCCESSOR_VARIABLE]
+def forget_predecessor(server: Arbiter) -> None:
+    """Hide from what it loads or starts that it began beside another arbiter."""
     for environment in (os.environ, server.cfg.env_orig):  # the other one is for USR2
         for name in (SUCCESSOR_VARIABLE, _GUNICORN_PID):
             environment.pop(name, None)
+
+
+def _begin(server: Arbiter) -> int:
+    """Be an arbiter as any other, of which none after it need know how it began."""
+    value = os.environ[SUCCESSOR_VARIABLE]
+    forget_predecessor(server)
     server.master_pid, server.master_name = 0, "Master"
     server.proc_name = server.cfg.proc_name
     if not value.isdecimal():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -55,12 +54,6 @@ class WorkerReporter:
             "CONF_DIGEST": state.configured.digest,
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
             PLACES: encode(state.places),
-            # Gunicorn's --check-config, which a preflight uses, forgets it.
-            "PYTHONPATH": ",".join(
-                os.path.abspath(path)  # noqa: PTH100
-                for path in (cfg.pythonpath or "").split(",")
-                if path
-            ),
         }
         self._at_fork: tuple[Place, dict[str, str]] | None = None
         safely(self._follow, state.places)

@@ -192,7 +192,6 @@ _FACTS = frozenset(
         "MISSING",
         "UNCHECKED",
         "STALE",
-        "PYTHONPATH",
         "LISTENS",
         "BINDS",
         "CONF",

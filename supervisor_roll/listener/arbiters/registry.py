@@ -20,10 +20,9 @@ from supervisor_roll.listener.edges.supervisord import (
     Supervisord,
     SupervisordError,
 )
-from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.program import Program, decode_program
-from supervisor_roll.wire.successor import SUCCESSOR_SUFFIX, program_of
+from supervisor_roll.wire.program import Program
+from supervisor_roll.wire.successor import PREFLIGHT_SUFFIX, SUCCESSOR_SUFFIX, program_of
 
 log = logging.getLogger("supervisor_roll")
 
@@ -81,8 +80,8 @@ class ArbiterRegistry:
     def program(self, namespec: str, changed: bool = False) -> Program | None:
         """What supervisord would spawn (``changed``: by what it last reread); None if unknown."""
         try:
-            return decode_program(self.supervisord.program(namespec, changed))
-        except (SupervisordError, BadMessage) as error:
+            return self.supervisord.program(namespec, changed)
+        except SupervisordError as error:
             log.info("%s: %s", namespec, error)
             return None
 
@@ -112,7 +111,9 @@ class ArbiterRegistry:
                 return None
             name = found[0].namespec
             self.arbiters[instance] = Arbiter(
-                instance, program_of(name), successor=name.endswith(SUCCESSOR_SUFFIX)
+                instance,
+                program_of(name),
+                successor=name.endswith((SUCCESSOR_SUFFIX, PREFLIGHT_SUFFIX)),
             )
         return self.arbiters[instance]
 

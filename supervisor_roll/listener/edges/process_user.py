@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +15,6 @@ class Credentials:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
-
-    @classmethod
-    def of_program(cls, uid: int) -> Credentials | None:
-        """What supervisord gives to a program of this user; None if there is no such user."""
-        if uid == os.getuid():
-            return cls(uid, os.getgid(), tuple(os.getgroups()))
-        try:
-            user = pwd.getpwuid(uid)
-        except KeyError:
-            return None
-        return cls(uid, user.pw_gid, tuple(os.getgrouplist(user.pw_name, user.pw_gid)))
 
     @classmethod
     def of_worker(cls, pid: int, uid: int, proc: Path = PROC) -> Credentials | None:

@@ -17,7 +17,8 @@ from supervisor.xmlrpc import SupervisorTransport
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.wire.codec import from_json
-from supervisor_roll.wire.successor import Reread, Succession
+from supervisor_roll.wire.program import Program
+from supervisor_roll.wire.successor import Preflight, Reread, Succession
 
 _T = TypeVar("_T")
 
@@ -118,10 +119,10 @@ class Supervisord:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
         return str(self._call("roll.exchange", self._token, text))
 
-    def program(self, namespec: str, changed: bool = False) -> str:
-        """How it would spawn the process (wire.program); ``changed``: by what it last reread."""
+    def program(self, namespec: str, changed: bool = False) -> Program:
+        """How it would spawn the process; ``changed``: by what it last reread."""
         more = (True,) if changed else ()
-        return str(self._call("roll.program", self._token, namespec, *more))
+        return self._decoded(Program, "roll.program", namespec, *more)
 
     def reread(self) -> Reread:
         """Have it read its configuration files, and tell how they differ from what runs."""
@@ -142,6 +143,18 @@ class Supervisord:
     def succession(self, namespec: str) -> Succession:
         """What there is of the process and its successor."""
         return self._decoded(Succession, "roll.succession", namespec)
+
+    def start_preflight(self, namespec: str, within_secs: float, changed: bool) -> Preflight:
+        """Start the process's preflight; ``changed``: from the configuration last reread."""
+        return self._decoded(Preflight, "roll.startPreflight", namespec, within_secs, changed)
+
+    def stop_preflight(self, namespec: str) -> Preflight:
+        """End it at once."""
+        return self._decoded(Preflight, "roll.stopPreflight", namespec)
+
+    def preflight(self, namespec: str) -> Preflight:
+        """How the process's last preflight ended, if it has."""
+        return self._decoded(Preflight, "roll.getPreflight", namespec)
 
     def adopt(self, namespec: str) -> None:
         """Have it heed, from now on, the changes of the process that need no restart."""

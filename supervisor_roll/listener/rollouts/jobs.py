@@ -9,6 +9,7 @@ from dataclasses import replace
 from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
+from supervisor_roll.listener.rollouts.preflight import Preflights
 from supervisor_roll.listener.rollouts.rollback import Rollback
 from supervisor_roll.listener.rollouts.run import Job, Run
 from supervisor_roll.listener.rollouts.start import RolloutStarter
@@ -46,11 +47,13 @@ class Jobs:
         starter: RolloutStarter,
         successors: SuccessorControl,
         rollback: Rollback,
+        preflights: Preflights,
         sides: SideProcesses,
         releases: Releases,
     ) -> None:
         self._active, self._starter, self._successors = active, starter, successors
-        self._rollback, self._sides, self._releases = rollback, sides, releases
+        self._rollback, self._preflights = rollback, preflights
+        self._sides, self._releases = sides, releases
         self._outbox: Outbox = active.outbox
         self.statuses: dict[str, Status] = {}
 
@@ -97,7 +100,7 @@ class Jobs:
         """Let time pass. Raises SupervisordError."""
         self.settle()
         self._successors.tick()
-        for key, result in self._sides.poll():
+        for key, result in [*self._preflights.poll(), *self._sides.poll()]:
             if self._releases.told(key, result):
                 self._outbox.unsaved = True
             elif key in self._active.runs:
@@ -122,6 +125,7 @@ class Jobs:
     def next_deadline(self) -> float | None:
         deadlines = (
             self._active.next_deadline(),
+            self._preflights.next_deadline(),
             self._sides.next_deadline(),
             self._successors.next_deadline(),
         )
@@ -172,6 +176,7 @@ class Jobs:
         current = self._active.runs.get(run.namespec)
         if current is run:
             del self._active.runs[run.namespec]
+            self._preflights.drop(run.namespec)
             self._sides.drop(run.namespec)
         if isinstance(facts, reports.Outcome):
             self.statuses[run.namespec] = replace(

@@ -101,11 +101,10 @@ class RolloutStarter:
 
     def check_again(self, run: Run) -> None:
         """The preflight of a rollout was lost with the listener that ran it."""
-        arbiter = self._active.registry.running(run.arbiter)
-        if arbiter is None or run.rollout is None:
+        if self._active.registry.running(run.arbiter) is None or run.rollout is None:
             return
         try:
-            self._preflights.start(run.namespec, run.rollout.settings, arbiter)
+            self._preflights.start(run.namespec, run.rollout.settings.ready_timeout_secs)
         except NotPossible as error:
             self._active.handle(run, ev.PrerequisiteFailed(f"preflight: {error}"))
 
@@ -143,7 +142,7 @@ class RolloutStarter:
         checks = settings.preflight and choice.strategy != ARBITER
         if checks:
             try:
-                self._preflights.start(run.namespec, settings, arbiter)
+                self._preflights.start(run.namespec, settings.ready_timeout_secs)
             except NotPossible as error:
                 why = f"preflight: {error}; or set preflight=false"
                 self._active.finish(run, reports.Refused(why))
@@ -177,11 +176,7 @@ class RolloutStarter:
         if run.phase == ADMISSION and run.job.values.get("preflight") != "false":
             changed = found.choice.strategy == ARBITER
             try:
-                if "user" in found.choice.changes:
-                    raise NotPossible(
-                        "the user has changed; the successor itself will be the proof"
-                    )
-                self._preflights.start(run.namespec, settings, found.arbiter, changed)
+                self._preflights.start(run.namespec, settings.ready_timeout_secs, changed)
                 run.enter(RunEvent.CHECKING)
                 return
             except NotPossible as error:

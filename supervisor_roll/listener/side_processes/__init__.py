@@ -1,1 +1,1 @@
-"""Processes that the listener runs beside: on_failure, release, preflight."""
+"""Processes that the listener runs beside: on_failure, release."""

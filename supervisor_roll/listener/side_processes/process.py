@@ -1,49 +1,33 @@
-"""A preflight: the application is loaded once, in a process that is thrown away.
-
-It runs what supervisord would spawn, as the user who loads the application today, with
-Gunicorn's own ``--check-config`` put in through GUNICORN_CMD_ARGS, which reaches through a
-wrapper. So a release that cannot be loaded is found out before any worker is touched.
+"""A command that runs beside the rollouts.
 
 It costs the listener nothing to wait: ``fileno()`` can be selected on, and ``poll`` never
-blocks. The process has no terminal, no standard input, nothing of the listener's
-descriptors, a session of its own, and an end: at its deadline it is asked where it hangs
-(Python says so at SIGABRT) and then killed with all of its session. It does not outlive
-the listener.
+blocks. The command has no terminal, no standard input, nothing of the listener's descriptors,
+a session of its own, and an end: at its deadline it is killed with all of its session. It does
+not outlive the listener.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import resource
 import select
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from supervisor_roll.listener.edges.process_user import Credentials
-from supervisor_roll.listener.side_processes.output import explained, stands_at_its_end
 from supervisor_roll.rollout.errors import RollError
-from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.program import PREFLIGHT_SOCKET, PREFLIGHT_VARIABLE, Program
 
-TIMEOUT_SECS = 60.0
-# What a process that was asked where it hangs has to say so.
-LAST_WORDS_SECS = 1.0
+LINES = 12
 # Of what it prints, the end is kept.
 MAX_OUTPUT_BYTES = 64 * 1024
 _PR_SET_PDEATHSIG = 1
-_ARGS = "GUNICORN_CMD_ARGS"
-# Through these the environment does not reach, or not as a rule.
-_OPAQUE = frozenset({"sudo", "doas", "su", "runuser", "docker", "podman", "ssh", "systemd-run"})
 
 
 class NotPossible(RollError):
-    """The preflight could not be made, which says nothing of the release; the text says why."""
+    """It could not be started, which says nothing of the release; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +48,10 @@ class SideProcess:
         process: subprocess.Popen[bytes],
         timeout_secs: float,
         clock: Callable[[], float],
-        explain: Callable[[str, int, float | None], str] = explained,
     ) -> None:
-        self._explain = explain
         self._process, self._clock, self._timeout_secs = process, clock, timeout_secs
         self._began = clock()
-        self._asked = self._killed = False
-        self._deadline = self._began + timeout_secs
+        self._late = False
         self._output = bytearray()
         self._result: Result | None = None
         assert process.stdout is not None
@@ -82,48 +63,10 @@ class SideProcess:
         self._epoll.register(self._pipe, select.EPOLLIN)
         self._epoll.register(self._pidfd, select.EPOLLIN)
 
-    @classmethod
-    def start(
-        cls,
-        program: Program,
-        credentials: Credentials | None = None,
-        pythonpath: str = "",
-        timeout_secs: float = TIMEOUT_SECS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> SideProcess:
-        """Begin. Raises NotPossible.
-
-        ``credentials`` are those of a worker that serves now, None for those that supervisord
-        would give; ``pythonpath`` is Gunicorn's setting, which ``--check-config`` forgets;
-        ``clock`` is monotonic.
-        """
-        wanted = credentials or Credentials.of_program(program.uid)
-        if wanted is None:
-            raise NotPossible(f"no user has the uid {program.uid}")
-        user = user_arguments(wanted)
-        try:
-            process = subprocess.Popen(
-                program.arguments,
-                executable=program.file,
-                cwd=program.directory,
-                env=environment(program.environment, pythonpath),
-                umask=program.umask,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                bufsize=0,
-                preexec_fn=die_with_us(),
-                **user,
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise NotPossible(f"cannot run {program.command}: {error}") from error
-        return cls(process, timeout_secs, clock)
-
     @property
     def next_deadline(self) -> float | None:
         """When ``poll`` is due at the latest, on the clock."""
-        return None if self._result is not None else self._deadline
+        return None if self._result or self._late else self._began + self._timeout_secs
 
     def fileno(self) -> int:
         """Readable whenever ``poll`` has something to do."""
@@ -135,19 +78,15 @@ class SideProcess:
             self._read()
             if select.select([self._pidfd], [], [], 0)[0]:
                 self._end()
-            elif self._clock() >= self._deadline:
-                self._overdue()
+            elif not self._late and self._clock() >= self._began + self._timeout_secs:
+                self._late = True
+                self._kill()
         return self._result
-
-    def kill(self) -> None:
-        """End it now. ``poll`` gives its result shortly, as of one that failed."""
-        self._killed = True
-        self._signal(signal.SIGKILL)
 
     def close(self) -> None:
         """Give all back. One that has not ended is killed, and waited for."""
         if self._result is None:
-            self.kill()
+            self._kill()
             self._process.wait()
             self._result = Result(False, self._clock() - self._began, "it was given up")
         if not self._epoll.closed:
@@ -156,30 +95,23 @@ class SideProcess:
             assert self._process.stdout is not None
             self._process.stdout.close()
 
-    def _overdue(self) -> None:
-        if self._asked:
-            self._signal(signal.SIGKILL)
-        else:
-            self._signal(signal.SIGABRT)
-        self._asked = True
-        self._deadline = self._clock() + LAST_WORDS_SECS
-
     def _end(self) -> None:
         # Its pid is not given anew before it is reaped, so that these are surely its own.
-        self._signal(signal.SIGKILL)
+        self._kill()
         self._read()
         status = self._process.wait()
-        secs = self._clock() - self._began
         output = self._output.decode(errors="replace")
-        if self._killed:
-            self._result = Result(False, secs, "it was given up")
-        elif self._asked and stands_at_its_end(output):
-            # The application left a thread behind, for which Python waits when it exits.
-            self._result = Result(True, secs)
-        else:
-            late = self._timeout_secs if self._asked else None
-            text = self._explain(output, status, late)
-            self._result = Result(not text, secs, text, output)
+        text = ""
+        if self._late:
+            text = f"it had not ended within {self._timeout_secs:g} s"
+        elif status > 0:
+            text = f"it left with status {status}"
+        elif status < 0:
+            text = f"it died of {signal.Signals(-status).name}"
+        if text:
+            lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+            text = "\n".join([text, *lines[-LINES:]])
+        self._result = Result(not text, self._clock() - self._began, text, output)
 
     def _read(self) -> None:
         # Not more at once than is kept: one that prints without end must not hold us up.
@@ -198,11 +130,9 @@ class SideProcess:
             self._output += data
             del self._output[:-MAX_OUTPUT_BYTES]
 
-    def _signal(self, signum: signal.Signals) -> None:
-        if self._process.returncode is not None:
-            return
+    def _kill(self) -> None:
         try:
-            os.killpg(self._process.pid, signum)
+            os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
 
@@ -213,7 +143,7 @@ def user_arguments(wanted: Credentials) -> dict[str, Any]:
         return {}
     if os.geteuid() != 0:
         raise NotPossible(
-            f"the application is loaded by uid {wanted.uid}, which this listener "
+            f"its workers run as uid {wanted.uid}, which this listener "
             f"(uid {os.getuid()}) cannot become: run it as root or as that user"
         )
     return {"user": wanted.uid, "group": wanted.gid, "extra_groups": wanted.groups}
@@ -233,48 +163,3 @@ def die_with_us() -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
     return prepare
-
-
-def environment(spawned: Mapping[str, str], pythonpath: str = "") -> dict[str, str]:
-    """A preflight's environment, made of the one that supervisord would give. Pure.
-
-    ``pythonpath`` is a list by commas, as Gunicorn has it.
-    """
-    found = dict(spawned)
-    found[SOCKET_VARIABLE] = PREFLIGHT_SOCKET
-    found[PREFLIGHT_VARIABLE] = "1"
-    # First, since what is there already may end the options with "--".
-    found[_ARGS] = f"--check-config {found.get(_ARGS, '')}".rstrip()
-    # It says at SIGABRT where it stands.
-    found["PYTHONFAULTHANDLER"] = "1"
-    # They are for one process alone, which is not this one.
-    for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"):
-        found.pop(name, None)
-    if pythonpath:
-        paths = [*pythonpath.split(","), *filter(None, [found.get("PYTHONPATH")])]
-        found["PYTHONPATH"] = ":".join(paths)
-    return found
-
-
-def objection(command: str, running: list[str]) -> str:
-    """Why a preflight of this program might serve in place of checking; empty if it would not.
-
-    ``command`` is the configuration's, ``running`` the command line of the arbiter as it runs:
-    a second arbiter would take the first one's sockets. Only Gunicorn's own command heeds
-    GUNICORN_CMD_ARGS; an application that embeds Gunicorn does not.
-    """
-    words = re.findall(r"[^\s'\"();&|]+", command)
-    names = [PurePath(word).name for word in words]
-    opaque = sorted(_OPAQUE.intersection(names))
-    if "env" in names and {"-", "-i", "--ignore-environment"}.intersection(words):
-        opaque = ["env -i"]
-    if opaque:
-        return f"its command goes through {opaque[0]}, which may not pass the environment on"
-    if _ARGS in command:
-        return f"its command sets {_ARGS} itself; set it with environment= instead"
-    if not any(
-        re.fullmatch(r"gunicorn([-.\d]*|\.app\.wsgiapp)", name)
-        for name in [*names, *(PurePath(word).name for word in running)]
-    ):
-        return "neither its command nor its process shows that it is Gunicorn's own command"
-    return ""

@@ -1,4 +1,4 @@
-"""What runs beside the rollouts: preflights, and the commands of ``on_failure``.
+"""What runs beside the rollouts: the commands of ``on_failure`` and ``release``.
 
 The loop wakes when one of them has something to say, and the next ``poll`` takes it.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from selectors import EVENT_READ, BaseSelector
 
 from supervisor_roll.listener.edges.process_user import Credentials
-from supervisor_roll.listener.side_processes.output import command_explained
 from supervisor_roll.listener.side_processes.process import (
     NotPossible,
     Result,
@@ -31,24 +30,6 @@ class SideProcesses:
     def __init__(self, selector: BaseSelector, clock: Callable[[], float] = time.monotonic) -> None:
         self._selector, self._clock = selector, clock
         self._running: dict[str, SideProcess] = {}
-
-    def preflight(
-        self,
-        namespec: str,
-        program: Program,
-        worker: int,
-        uid: int,
-        pythonpath: str,
-        timeout_secs: float,
-    ) -> None:
-        """Load the application as the process ``worker``, which spoke as ``uid``, does.
-
-        Raises NotPossible.
-        """
-        self._add(
-            namespec,
-            SideProcess.start(program, _as(worker, uid), pythonpath, timeout_secs, self._clock),
-        )
 
     def command(
         self,
@@ -86,7 +67,9 @@ class SideProcesses:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {command}: {error}") from error
-        self._add(namespec, SideProcess(process, timeout_secs, self._clock, command_explained))
+        self.drop(namespec)
+        self._running[namespec] = side = SideProcess(process, timeout_secs, self._clock)
+        self._selector.register(side.fileno(), EVENT_READ, SIDE)
 
     def drop(self, namespec: str) -> None:
         """End the program's process, if there is one. Its result is of no use any more."""
@@ -110,11 +93,6 @@ class SideProcesses:
             (one.next_deadline for one in self._running.values() if one.next_deadline is not None),
             default=None,
         )
-
-    def _add(self, namespec: str, side: SideProcess) -> None:
-        self.drop(namespec)
-        self._running[namespec] = side
-        self._selector.register(side.fileno(), EVENT_READ, SIDE)
 
 
 def _as(worker: int, uid: int) -> Credentials:

@@ -105,7 +105,7 @@ def test_links_that_lead_to_links_without_end_take_no_time(tmp_path: Path) -> No
     rows.append(Place(places.DIRECTORY, "/", "/", rows[0].node))
     rows += [Place(places.PATH, link, "/elsewhere")] * 400
     facts = {PLACES: "\n".join("\t".join((p.kind, p.text, p.real, p.node)) for p in rows)}
-    program = Program("sh x", "/bin/sh", ["sh", link], "/", {}, 0, 0o22)
+    program = Program("/bin/sh", ["sh", link], "/", {}, 0o22)
     began = time.thread_time()
     assert deployed.elsewhere(facts, program) == ""
     facts[PLACES] += "\n" + "\t".join((places.BEGAN, "", "1.0", ""))

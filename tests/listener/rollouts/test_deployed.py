@@ -44,12 +44,10 @@ class Deploy:
     ) -> Program:
         file = file or venv / "bin" / "gunicorn"
         return Program(
-            " ".join([str(file), *arguments]),
             str(file),
             [str(file), *arguments],
             str(directory),
             {},
-            0,
             0o22,
         )
 

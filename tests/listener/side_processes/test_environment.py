@@ -12,14 +12,12 @@ import pytest
 
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.process_user import Credentials
-from supervisor_roll.listener.side_processes.process import NotPossible, Result, SideProcess
+from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.wire.program import Program
 
 SECRETS = ("SUPERVISOR_ROLL_TOKEN", "SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD")
-PROGRAM = Program(
-    "env", "/usr/bin/env", ["env"], "/", {"PATH": os.environ["PATH"], "OWN": "1"}, os.getuid(), 0o22
-)
+PROGRAM = Program("/usr/bin/env", ["env"], "/", {"PATH": os.environ["PATH"], "OWN": "1"}, 0o22)
 
 
 @pytest.fixture(autouse=True)
@@ -48,16 +46,6 @@ def test_a_command_of_on_failure_or_release() -> None:
         sides = SideProcesses(selector)
         sides.command("myapp", "env", PROGRAM, "why", 20)
         check(ended(sides).output)
-
-
-def test_a_preflight() -> None:
-    preflight = SideProcess.start(PROGRAM, timeout_secs=20)
-    deadline = time.monotonic() + 30
-    while (result := preflight.poll()) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    preflight.close()
-    assert result is not None
-    check(result.output)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="takes root")

@@ -7,52 +7,33 @@ import signal
 
 LINES = 12
 _DUMP = re.compile(r"^(Current thread|Thread) 0x[0-9a-f]+.*\(most recent call first\):$")
+# What ends a Gunicorn that begins beside another one and has no on_starting of ours.
+_UNHOOKED = "KeyError: 'GUNICORN_FD'"
 
 
-def explained(output: str, status: int, late_secs: float | None) -> str:
+def explained(output: str, exit_code: int, late_secs: float | None) -> str:
     """Why the preflight failed: a line, and up to LINES of what it printed; "" if it did not.
 
-    ``status`` is negative for a signal; ``late_secs`` is the time after which it was asked to
-    end, None if it ended by itself.
+    ``exit_code`` is 128 and a signal's number for a signal; ``late_secs`` is the time after which
+    it was asked to end, None if it ended by itself.
     """
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    signum = exit_code - 128 if exit_code > 128 else 0
     if late_secs is not None:
         ending = f"not loaded within {late_secs:g} s"
-    elif status == 0:
+    elif exit_code == 0:
         return ""
     else:
-        ending = _ending(status)
-    if (late_secs is not None or status < 0) and (frames := _dump(lines)):
+        ending = _ending(exit_code, signum)
+    if (late_secs is not None or signum) and (frames := _dump(lines)):
         # A dump begins with what a traceback ends with.
         return "\n".join([f"{ending}; it stood here (most recent call first):", *frames[:LINES]])
     if late_secs is None:
         # One line says what, the traceback before it where.
         ending = _exception(lines) or ending
-    return _joined(ending, lines)
-
-
-def command_explained(output: str, status: int, late_secs: float | None) -> str:
-    """The same of a command that is not a preflight."""
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    if late_secs is not None:
-        return _joined(f"it had not ended within {late_secs:g} s", lines)
-    if status == 0:
-        return ""
-    ending = (
-        f"it left with status {status}"
-        if status > 0
-        else (f"it died of {signal.Signals(-status).name}")
-    )
-    return _joined(ending, lines)
-
-
-def stands_at_its_end(output: str) -> bool:
-    """Whether a dump shows an interpreter that has finished and waits for its threads."""
-    frames = _dump(output.splitlines())
-    return (
-        bool(frames)
-        and re.search(r'threading\.py", line \d+ in _shutdown$', frames[-1]) is not None
-    )
+    if ending == _UNHOOKED:
+        return "its Gunicorn does not run the hook on_starting of supervisor_roll"
+    return "\n".join([ending, *(line for line in lines[-LINES:] if line != ending)])
 
 
 def _dump(lines: list[str]) -> list[str]:
@@ -78,16 +59,11 @@ def _exception(lines: list[str]) -> str:
     return next((line for line in reversed(lines) if line.startswith("Error: ")), "")
 
 
-def _ending(status: int) -> str:
-    if status == -signal.SIGKILL:
+def _ending(exit_code: int, signum: int) -> str:
+    if signum == signal.SIGKILL:
         return "it was killed: out of memory?"
-    if status < 0:
-        return f"it died of {signal.Signals(-status).name}"
-    if status in (126, 127):  # a shell's
+    if signum in set(signal.Signals):
+        return f"it died of {signal.Signals(signum).name}"
+    if exit_code in (126, 127):  # a shell's
         return "its command cannot be executed"
-    return f"it left with status {status} while it loaded the application (sys.exit?)"
-
-
-def _joined(first: str, lines: list[str]) -> str:
-    tail = [line for line in lines[-LINES:] if line != first]
-    return "\n".join([first, *tail])
+    return f"it left with status {exit_code} while it loaded the application (sys.exit?)"
