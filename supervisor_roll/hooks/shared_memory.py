@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from supervisor_roll.wire.datagram import WORKER_MARK
 
@@ -13,129 +13,92 @@ if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Worker
 
 ATTRIBUTE = "_supervisor_roll"
-_COUNT = struct.Struct("<II")
-_BOOTS = struct.Struct("<?B")
-_WATCH = struct.Struct("<d")
-_DRAIN = struct.Struct("<?d")
-_USUAL = struct.Struct("<d")
-_DRAIN_AT = _COUNT.size + _BOOTS.size + _WATCH.size
-_USUAL_AT = _DRAIN_AT + _DRAIN.size
-_HEARD = struct.Struct("<Id")
-_HEARD_AT = _USUAL_AT + _USUAL.size
 # How often the workers of an arbiter, all in all, say a count again that was not acknowledged.
 AGAIN_SECS = 2.0
+# Of a page's first bytes: both change at once.
+_COUNT = struct.Struct("<II")
 
 
-class ArbiterPage:
+_T = TypeVar("_T", bool, int, float)
+
+
+class _Field(Generic[_T]):
+    """A value in a page: where it stands there, and its form as the module ``struct`` has it."""
+
+    def __init__(self, at: int, form: str) -> None:
+        self._at, self._struct = at, struct.Struct(form)
+
+    def __get__(self, page: _Page, owner: type[_Page]) -> _T:
+        value: _T = self._struct.unpack_from(page.memory, self._at)[0]
+        return value
+
+    def __set__(self, page: _Page, value: _T) -> None:
+        self._struct.pack_into(page.memory, self._at, value)
+
+
+class _Page:
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, mmap.PAGESIZE)
+
+    def close(self) -> None:
+        self.memory.close()
+
+
+class ArbiterPage(_Page):
     """How many workers the arbiter wants, and how its workers' boots go. One for an arbiter."""
 
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, _HEARD_AT + _HEARD.size)
+    # One of the arbiter's workers has been ready: a failed boot must not halt it any more.
+    armed = _Field[bool](8, "?")
+    # How many boots have failed since a worker was last ready.
+    failures = _Field[int](9, "B")
+    # Another arbiter serves in this one's place, once it stops.
+    retiring = _Field[bool](10, "?")
+    # The times are of the monotonic clock.
+    # Till when the workers are to tell what they answer.
+    watched_until = _Field[float](16, "d")
+    # By when all workers of one that retires are to be gone; or 0.
+    drained_by = _Field[float](24, "d")
+    # How many seconds a drain may take as far as a worker was last told; 0 before that.
+    drain_secs = _Field[float](32, "d")
+    _heard_changes = _Field[int](40, "I")
+    _said_at = _Field[float](48, "d")
 
     def count(self) -> tuple[int, int]:
         """Return how often the count has changed, and the count."""
-        changes, count = _COUNT.unpack_from(self._page)
+        changes, count = _COUNT.unpack_from(self.memory)
         return changes, count
 
     def set_count(self, count: int) -> None:
         changes, before = self.count()
         if count != before:
-            _COUNT.pack_into(self._page, 0, changes + 1, count)
+            _COUNT.pack_into(self.memory, 0, changes + 1, count)
 
     def count_is_due(self, now: float) -> bool:
         """Whether the count is to be said again by who asks: the listener may not have heard it."""
-        heard, said_at = _HEARD.unpack_from(self._page, _HEARD_AT)
-        if heard == self.count()[0] or now < said_at + AGAIN_SECS:
+        if self._heard_changes == self.count()[0] or now < self._said_at + AGAIN_SECS:
             return False
-        self._set_heard(heard, now)
+        self._said_at = now
         return True
 
     def count_heard(self, changes: int) -> None:
         """Note that the listener knows of so many changes of the count."""
         if changes >= 0:
-            self._set_heard(changes, 0.0)
-
-    def _set_heard(self, changes: int, said_at: float) -> None:
-        _HEARD.pack_into(self._page, _HEARD_AT, changes & 0xFFFFFFFF, said_at)
-
-    @property
-    def armed(self) -> bool:
-        """One of the arbiter's workers has been ready: a failed boot must not halt it any more."""
-        return bool(_BOOTS.unpack_from(self._page, _COUNT.size)[0])
-
-    @property
-    def failures(self) -> int:
-        """How many boots have failed since a worker was last ready."""
-        return int(_BOOTS.unpack_from(self._page, _COUNT.size)[1])
+            self._heard_changes, self._said_at = changes & 0xFFFFFFFF, 0.0
 
     def boot_failed(self) -> None:
-        _BOOTS.pack_into(self._page, _COUNT.size, self.armed, min(self.failures + 1, 255))
-
-    @property
-    def watched_until(self) -> float:
-        """Till when, on the monotonic clock, the workers are to tell what they answer."""
-        return float(_WATCH.unpack_from(self._page, _COUNT.size + _BOOTS.size)[0])
-
-    def watch_until(self, when: float) -> None:
-        _WATCH.pack_into(self._page, _COUNT.size + _BOOTS.size, when)
-
-    @property
-    def retiring(self) -> bool:
-        """Another arbiter serves in this one's place, once it stops."""
-        return bool(_DRAIN.unpack_from(self._page, _DRAIN_AT)[0])
-
-    @retiring.setter
-    def retiring(self, retiring: bool) -> None:
-        _DRAIN.pack_into(self._page, _DRAIN_AT, retiring, self.drained_by)
-
-    @property
-    def drained_by(self) -> float:
-        """By when, on the monotonic clock, all workers of one that retires are to be gone; or 0."""
-        return float(_DRAIN.unpack_from(self._page, _DRAIN_AT)[1])
-
-    @drained_by.setter
-    def drained_by(self, when: float) -> None:
-        _DRAIN.pack_into(self._page, _DRAIN_AT, self.retiring, when)
-
-    @property
-    def drain_secs(self) -> float:
-        """How long a drain may take as far as a worker was last told; 0 before that."""
-        return float(_USUAL.unpack_from(self._page, _USUAL_AT)[0])
-
-    @drain_secs.setter
-    def drain_secs(self, secs: float) -> None:
-        _USUAL.pack_into(self._page, _USUAL_AT, secs)
+        self.failures = min(self.failures + 1, 255)
 
     def became_ready(self) -> None:
-        _BOOTS.pack_into(self._page, _COUNT.size, True, 0)
+        self.armed, self.failures = True, 0
 
 
-class WorkerPage:
+class WorkerPage(_Page):
     """What an arbiter must know of one worker when it exits. One for a worker."""
 
-    def __init__(self) -> None:
-        self._page = mmap.mmap(-1, 2)
-
-    @property
-    def ready(self) -> bool:
-        """The worker has said that it can serve."""
-        return self._page[0] == 1
-
-    @ready.setter
-    def ready(self, ready: bool) -> None:
-        self._page[0] = ready
-
-    @property
-    def surplus(self) -> bool:
-        """The worker was born of TTIN and no older one has left for it: it is not replaced."""
-        return self._page[1] == 1
-
-    @surplus.setter
-    def surplus(self, surplus: bool) -> None:
-        self._page[1] = surplus
-
-    def close(self) -> None:
-        self._page.close()
+    # The worker has said that it can serve.
+    ready = _Field[bool](0, "?")
+    # The worker was born of TTIN and no older one has left for it: it is not replaced.
+    surplus = _Field[bool](1, "?")
 
 
 def mark() -> mmap.mmap:

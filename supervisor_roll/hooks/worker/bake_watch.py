@@ -40,7 +40,7 @@ class BakeWatch:
         self._asked = False  # the count was said, and no answer has come yet
         self._channel = Channel(patience_secs=0)  # a serving worker waits for nothing
         if secs:
-            reporter.arbiter.watch_until(now + secs)
+            reporter.arbiter.watched_until = now + secs
 
     def wrapped(self, original: Callable[[], None]) -> Callable[[], None]:
         """Wrap the worker's ``notify``: from now on it also looks at the clock."""
