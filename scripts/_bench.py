@@ -188,14 +188,14 @@ _CALLS = 200_000
 def _overhead(_options: argparse.Namespace) -> int:
     cfg = SimpleNamespace(keepalive=2, graceful_timeout=30)
     worker = SimpleNamespace(cfg=cfg)
-    duck = lame_duck.LameDuck(worker, SimpleNamespace())
+    drain = lame_duck.LameDuck(worker, SimpleNamespace())
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         pass
 
     bare, wrapped = (
         min(asyncio.run(_nanoseconds_a_call(one)) for _ in range(5))
-        for one in (app, asyncio_workers.asking(duck, asyncio_workers.Calls().counting(app)))
+        for one in (app, asyncio_workers.asking(drain, asyncio_workers.Calls().counting(app)))
     )
     beat = _nanoseconds_a_beat()
     print(

@@ -33,7 +33,7 @@ _CURES = {
 }
 
 
-class Forking:
+class ForkGuard:
     """Covers one arbiter's ``spawn_worker``, whoever of Gunicorn or us calls it."""
 
     def __init__(self, server: Arbiter, state: ArbiterState) -> None:

@@ -13,7 +13,7 @@ from supervisor_roll.hooks.shared_memory import ATTRIBUTE, ArbiterPage
 from supervisor_roll.wire.places import Place
 
 if TYPE_CHECKING:
-    from supervisor_roll.hooks.arbiter.takeover import Handover
+    from supervisor_roll.hooks.arbiter.takeover import Takeover
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Listener
 
 
@@ -34,7 +34,7 @@ class ArbiterState:
         self.listening = False  # when_ready is installed too
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
         self.handed_in: list[Listener] = []  # Gunicorn's sockets, as the listener last had them
-        self.handover: Handover | None = None
+        self.takeover: Takeover | None = None
         self.guards_forks = False  # fork_guard covers the arbiter's spawn_worker
 
     def lower(self, server: Arbiter) -> None:

@@ -22,7 +22,7 @@ from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
 from supervisor_roll.hooks.arbiter.config_file import Configured
 from supervisor_roll.hooks.arbiter.inherited_sockets import PathInUseError, kept_from, listeners
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.hooks.arbiter.takeover import Handover
+from supervisor_roll.hooks.arbiter.takeover import Takeover
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log
 from supervisor_roll.rollout.errors import BadMessage
@@ -54,8 +54,8 @@ def starting(server: Arbiter) -> None:
     try:
         predecessor = _begin(server)
         _get_sockets(server, state, beside_another=True)
-        state.handover = Handover(server, predecessor)
-        state.handover.await_end()
+        state.takeover = Takeover(server, predecessor)
+        state.takeover.await_end()
     except BaseException as error:  # noqa: BLE001 - it must not go on, whatever it is
         if not isinstance(error, SystemExit):  # Gunicorn has said why
             known = isinstance(error, (_Refused, PathInUseError, OSError))

@@ -23,7 +23,7 @@ RESTART_SECS = 5.0
 _WITHHELD = ("_start_control_server", "_cleanup_orphaned_dirty_arbiter")
 
 
-class Handover:
+class Takeover:
     """From ``predecessor``, a pid."""
 
     def __init__(self, server: Arbiter, predecessor: int) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.config_file import Configured
-from supervisor_roll.hooks.arbiter.fork_guard import Forking
+from supervisor_roll.hooks.arbiter.fork_guard import ForkGuard
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.shared_memory import ATTRIBUTE, WorkerPage, page_of
@@ -37,7 +37,7 @@ def starting(server: Arbiter) -> None:
     state = ArbiterState.of(server)
     if not state.guards_forks:
         state.guards_forks = True
-        Forking(server, state)
+        ForkGuard(server, state)
 
 
 def count_changed(server: Arbiter, new: int, old: int | None) -> None:
@@ -63,8 +63,8 @@ def reloaded(server: Arbiter) -> None:
     """``on_reload``."""
     state = ArbiterState.of(server)
     _tell(RELOADED, state, UID=str(server.cfg.uid))
-    if state.handover is not None:
-        state.handover.reloaded()
+    if state.takeover is not None:
+        state.takeover.reloaded()
     socket_handoff.reloaded(server)
     state.configured = Configured.of(server)
     state.places = places.reloaded(server, state.places)

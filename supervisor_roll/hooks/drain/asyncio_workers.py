@@ -202,12 +202,12 @@ async def _close_websocket(send: _Send) -> None:
         await send({"type": "websocket.close", "code": RESTARTS, "reason": "the server restarts"})
 
 
-def asking(duck: LameDuck, app: _App) -> _App:
+def asking(drain: LameDuck, app: _App) -> _App:
     """``app``, whose HTTP/1 answers ask to close the connection once the worker is lame."""
 
     # Not a coroutine itself: a request that comes before costs the call of a function.
     def asks(scope: dict[str, Any], receive: Any, send: _Send) -> Awaitable[None]:
-        if duck.lame and scope["type"] == "http" and scope["http_version"] < "2":
+        if drain.lame and scope["type"] == "http" and scope["http_version"] < "2":
             send = _closing(send)
         return app(scope, receive, send)
 

@@ -4,7 +4,7 @@ Which server keeps what where, read in Gunicorn 24.0 to 27.0 and uvicorn 0.54:
 Gunicorn's own ASGIWorker calls ``worker.asgi`` for the lifespan and looks it up again for each
 connection; uvicorn's worker hands ``worker.wsgi`` to its Config, whose ``load`` makes
 ``loaded_app`` of it, which likewise serves the lifespan first and then each connection. So the
-Witness stands there until it is called for the lifespan, and no request ever passes it.
+LifespanInterceptor stands there until it is called for the lifespan, and no request ever passes it.
 
 The server waits for the answer to ``lifespan.startup`` before it accepts, and we hold that
 answer back while the health check has not passed. It can also be a refusal. A server
@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.health.asgi import Application, Message, Receive, Send, call_asgi
-from supervisor_roll.hooks.health.asyncio_checker import LoopChecker
+from supervisor_roll.hooks.health.asyncio_checker import AsyncioChecker
 from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import StartupGate
 from supervisor_roll.hooks.health.request_counts import RequestCounter, counting
@@ -42,7 +42,7 @@ class StartupFailed(Exception):
     """The application's start-up failed, or it was not fit to serve while there was time."""
 
 
-class AsgiChecker(LoopChecker):
+class AsgiChecker(AsyncioChecker):
     """An ASGI application, in Gunicorn's own worker or in uvicorn's."""
 
     def __init__(self, worker: Any) -> None:
@@ -52,7 +52,7 @@ class AsgiChecker(LoopChecker):
         self.raised: Exception | None = None  # out of the application's lifespan
         self._uncounted: Any = None
         self._check: Check | None = None
-        self._boot: StartupGate | None = None
+        self._gate: StartupGate | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._startup = ExitStack()  # what is undone once it has ended
 
@@ -60,8 +60,8 @@ class AsgiChecker(LoopChecker):
         application = self._worker.asgi if self._own else self._worker.config.loaded_app
         return call_asgi(application, check, self._state)
 
-    def before_accept(self, check: Check | None, boot: StartupGate) -> None:
-        self._check, self._boot = check, boot
+    def before_accept(self, check: Check | None, gate: StartupGate) -> None:
+        self._check, self._gate = check, gate
         worker = self._worker
         if self._own:
             if getattr(worker.cfg, "asgi_lifespan", "auto") != "off":
@@ -88,13 +88,13 @@ class AsgiChecker(LoopChecker):
 
         worker.run = running
 
-    def count(self, tally: RequestCounter | None) -> None:
+    def count(self, counter: RequestCounter | None) -> None:
         """Wrap the application, which both servers look up for each connection."""
         holder, name = (self._worker, "asgi") if self._own else (self._worker.config, "loaded_app")
-        if tally is not None and self._uncounted is None:
+        if counter is not None and self._uncounted is None:
             self._uncounted = getattr(holder, name)
-            setattr(holder, name, counting(tally, self._uncounted))
-        elif tally is None and self._uncounted is not None:
+            setattr(holder, name, counting(counter, self._uncounted))
+        elif counter is None and self._uncounted is not None:
             setattr(holder, name, self._uncounted)
             self._uncounted = None
 
@@ -127,7 +127,7 @@ class AsgiChecker(LoopChecker):
             error.__notes__ = ["\n".join(above)]  # type: ignore[attr-defined]
         return error
 
-    # --- what the Witness calls -----------------------------------------------------------------
+    # ---- what the LifespanInterceptor calls ----
 
     def starting(self, state: dict[str, Any]) -> None:
         """Begin: the server has called the application for its lifespan."""
@@ -140,9 +140,9 @@ class AsgiChecker(LoopChecker):
 
     async def started(self) -> None:
         """Hold an application that could serve while its check has not passed."""
-        if self._check is not None and self._boot is not None and not self.leaves:
-            await self.hold(self._check, self._boot)
-            if self._boot.leaving and not self.leaves:
+        if self._check is not None and self._gate is not None and not self.leaves:
+            await self.hold(self._check, self._gate)
+            if self._gate.leaving and not self.leaves:
                 self._quit()
         self.settled()
 
@@ -160,7 +160,7 @@ class AsgiChecker(LoopChecker):
         """
         self.settled()
         self.failure = why.strip()
-        if self._boot is not None and self._boot.may_fail:
+        if self._gate is not None and self._gate.may_fail:
             self._quit()
         else:
             log.error("supervisor_roll: this worker will not be ready: %s", self.failure)

@@ -11,7 +11,7 @@ from supervisor_roll.hooks.health.checker import StartupGate
 from supervisor_roll.hooks.safely import safely
 
 
-class LoopChecker:
+class AsyncioChecker:
     """Base of the checkers that run on an asyncio loop; subclasses make the request."""
 
     def __init__(self, worker: Any) -> None:
@@ -44,11 +44,11 @@ class LoopChecker:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(secs, safely, call)
 
-    async def hold(self, check: Check, boot: StartupGate) -> None:
-        """Make the first checks, as long as ``boot`` says or until the worker is to leave."""
-        while not (boot.leaving or self.leaves):
+    async def hold(self, check: Check, gate: StartupGate) -> None:
+        """Make the first checks, as long as ``gate`` says or until the worker is to leave."""
+        while not (gate.leaving or self.leaves):
             self.status = await self._ask(check)
-            wait = boot.judge(self.status)
+            wait = gate.judge(self.status)
             if wait is None:
                 return
             await asyncio.sleep(wait)

@@ -38,8 +38,8 @@ class Checker(Protocol):
     busy: bool  # a check is under way
     failure: str  # why the application says that it cannot serve; empty if it does not
 
-    def before_accept(self, check: Check | None, boot: StartupGate) -> None:
-        """Make the first checks before the worker accepts, for as long as ``boot`` says.
+    def before_accept(self, check: Check | None, gate: StartupGate) -> None:
+        """Make the first checks before the worker accepts, for as long as ``gate`` says.
 
         Called in ``post_worker_init``. Returns at once where only the server can say when.
         """
@@ -50,8 +50,8 @@ class Checker(Protocol):
         Called in a heartbeat. Where the worker has a loop this only starts it.
         """
 
-    def count(self, tally: RequestCounter | None) -> None:
-        """Count what is answered in ``tally`` from now on; None: not any more."""
+    def count(self, counter: RequestCounter | None) -> None:
+        """Count what is answered in ``counter`` from now on; None: not any more."""
 
     def later(self, secs: float, call: Callable[[], None]) -> None:
         """Call ``call`` in ``secs``, where heartbeats may be rarer than that."""

@@ -24,20 +24,20 @@ class RequestCounter:
 
 
 def counting(
-    tally: RequestCounter, application: Callable[..., Awaitable[None]]
+    counter: RequestCounter, application: Callable[..., Awaitable[None]]
 ) -> Callable[..., Awaitable[None]]:
     """Wrap an ASGI ``application`` so that its answers to HTTP requests are counted."""
 
     def counted(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "http":
             return application(scope, receive, send)
-        return _count(tally, application, scope, receive, send)
+        return _count(counter, application, scope, receive, send)
 
     return counted
 
 
 async def _count(
-    tally: RequestCounter,
+    counter: RequestCounter,
     application: Callable[..., Awaitable[None]],
     scope: Any,
     receive: Any,
@@ -57,11 +57,11 @@ async def _count(
         status = 500
         raise
     finally:
-        tally.answered(status)
+        counter.answered(status)
 
 
-def request_answered(tally: RequestCounter, resp: Any) -> None:
+def request_answered(counter: RequestCounter, resp: Any) -> None:
     """Count what Gunicorn's own WSGI workers give to ``post_request`` for each request."""
     # It is set at start_response; an application that raised before has set none.
     status = getattr(resp, "status", None)
-    tally.answered(500 if status is None or str(status)[:1] == "5" else 200)
+    counter.answered(500 if status is None or str(status)[:1] == "5" else 200)

@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from supervisor_roll.hooks.health.asyncio_checker import LoopChecker
+from supervisor_roll.hooks.health.asyncio_checker import AsyncioChecker
 from supervisor_roll.hooks.health.check import Check, raised
 from supervisor_roll.hooks.health.checker import StartupGate
 from supervisor_roll.hooks.health.request_counts import RequestCounter
@@ -27,24 +27,24 @@ def is_served() -> bool:
     return bool(version_info[0] >= 21 and sys.modules["tornado"].version_info[0] >= 6)
 
 
-class TornadoChecker(LoopChecker):
+class TornadoChecker(AsyncioChecker):
     """An application that Tornado's own HTTP server takes."""
 
-    def before_accept(self, check: Check | None, boot: StartupGate) -> None:
+    def before_accept(self, check: Check | None, gate: StartupGate) -> None:
         if check is not None:
             # The one that the worker's run() will find as the current one.
             loop = sys.modules["tornado.ioloop"].IOLoop.current()
-            loop.run_sync(lambda: self.hold(check, boot))
+            loop.run_sync(lambda: self.hold(check, gate))
 
-    def count(self, tally: RequestCounter | None) -> None:
+    def count(self, counter: RequestCounter | None) -> None:
         """Tornado calls ``log_request`` of the application for each request that has ended."""
         application = self._worker.wsgi
         application.__dict__.pop("log_request", None)
-        if tally is not None:
+        if counter is not None:
             log_request = application.log_request
 
             def counted(handler: Any) -> None:
-                tally.answered(handler.get_status())
+                counter.answered(handler.get_status())
                 log_request(handler)
 
             application.log_request = counted

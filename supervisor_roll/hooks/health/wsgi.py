@@ -130,10 +130,10 @@ class WsgiChecker:
         self._worker = worker
         self._theirs: Callable[..., None] | None = None
 
-    def before_accept(self, check: Check | None, boot: StartupGate) -> None:
-        while check is not None and not boot.leaving:
+    def before_accept(self, check: Check | None, gate: StartupGate) -> None:
+        while check is not None and not gate.leaving:
             self.status = call_wsgi(self._worker, check)
-            wait = boot.judge(self.status)
+            wait = gate.judge(self.status)
             if wait is None:
                 return
             time.sleep(wait)
@@ -142,21 +142,21 @@ class WsgiChecker:
         self.status = call_wsgi(self._worker, check)
         then()
 
-    def count(self, tally: RequestCounter | None) -> None:
+    def count(self, counter: RequestCounter | None) -> None:
         """Gunicorn's own WSGI workers call ``post_request``, the user's or a default, for each.
 
         It is put back after the watch, so that it costs nothing else.
         """
         setting = self._worker.cfg.settings["post_request"]
-        if tally is not None and self._theirs is None:
+        if counter is not None and self._theirs is None:
             theirs = self._theirs = setting.get()
 
             def counted(worker: Any, req: Any, environ: Any, resp: Any) -> None:
-                request_answered(tally, resp)
+                request_answered(counter, resp)
                 theirs(worker, req, environ, resp)
 
             setting.value = counted
-        elif tally is None and self._theirs is not None:
+        elif counter is None and self._theirs is not None:
             setting.value, self._theirs = self._theirs, None
 
     def later(self, secs: float, call: Callable[[], None]) -> None:

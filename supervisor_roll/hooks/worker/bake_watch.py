@@ -36,7 +36,7 @@ class BakeWatch:
         self._checked_until = now + secs
         self._failed = 0
         self._counts = False
-        self._tally = RequestCounter()
+        self._counter = RequestCounter()
         self._asked = False  # the count was said, and no answer has come yet
         self._channel = Channel(patience_secs=0)  # a serving worker waits for nothing
         if secs:
@@ -63,11 +63,11 @@ class BakeWatch:
                 checker.count(None)
             self._counts = False
             return
-        tally = self._tally
+        counter = self._counter
         if checker is not None and not self._counts:
-            checker.count(tally)
+            checker.count(counter)
         self._counts = True
-        reporter.tell(MEASURED, REQUESTS=str(tally.requests), ERRORS=str(tally.errors))
+        reporter.tell(MEASURED, REQUESTS=str(counter.requests), ERRORS=str(counter.errors))
         if checker is not None:
             checker.later(EVERY_SECS, lambda: safely(self.look))
         if (
