@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from supervisor_roll.wire.datagram import (
@@ -20,6 +19,7 @@ from supervisor_roll.wire.datagram import (
     STOPPING,
     Message,
 )
+from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 
 if TYPE_CHECKING:
     from tests.fakes.site import Site
@@ -33,16 +33,7 @@ SUPERVISORD_PID = PIDS + 1
 ASKS_SECS, ASKS_EVERY_SECS = 15.0, 0.2
 
 
-@dataclass
-class Worker:
-    pid: int
-    age: int
-    surplus: bool
-    ready: bool = False
-    draining: bool = False
-
-
-class Program:
+class Program(FakeArbiter):
     """One Gunicorn under supervisord. ``boots`` says what a worker of an age says at its start;
     one that says None exits instead.
 
@@ -74,9 +65,8 @@ class Program:
         if binds:
             self.facts = {**self.facts, "LISTENS": "1", "BINDS": "\n".join(binds)}
         self.boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT
-        self.workers: dict[int, Worker] = {}
         self.sockets: dict[str, int] = {}
-        self.configured = self.num_workers = self.changes = self.ages = 0
+        self.changes = 0
         self._asks_until = 0.0
         self.is_successor = self.is_broken = self.stopping = self.ended = False
         self.has_handlers = self.is_stopped = False  # before those, a TTIN or TTOU stops it (T)
@@ -84,12 +74,13 @@ class Program:
         self.no_forks = ""  # why no worker can be started, if so
         self.keeps_paths: bool | None = None  # what it was told about its Unix sockets at its end
         self.output = ""
+        super().__init__(0, pid)
 
     # --- its beginning and its end ---------------------------------------------------------------
 
     def begin(self, workers: int) -> None:
         """supervisord has just spawned it, with so many workers in its configuration."""
-        self.num_workers, self.changes, self.configured = workers, 1, workers
+        self._num_workers, self.changes, self.configured = workers, 1, workers
         self.facts["CONFIGURED"] = str(workers)
         if self.ended:
             return
@@ -100,7 +91,7 @@ class Program:
             self._ask_for_sockets()
         else:
             self.has_handlers = True
-            self._fork_all()
+            self._manage()
 
     def answered(self, pid: int, kind: str, answer: Message | None, fds: list[int]) -> None:
         """Who asked has its answer, or will have none (None)."""
@@ -117,7 +108,7 @@ class Program:
             self._gone("exit status 0")
         elif kind == LISTENING:
             if pid == self.id.pid:
-                self._fork_all()
+                self._manage()
         elif fields.get("WANT_SOCKETS") == "1":
             self.hand_in(pid)
         if (
@@ -185,7 +176,7 @@ class Program:
             self.output += f"cannot start beside the arbiter that serves: {refused}\n"
             self._site.inbox.append(lambda: self.end("exit status 1"))
             return
-        self.num_workers = int(fields.get("WORKERS", "0")) or self.num_workers
+        self._num_workers = int(fields.get("WORKERS", "0")) or self.num_workers
         self.sockets = {address: kept.pop(address, -1) for address in self._own_binds}
         self.sockets = {
             address: open_socket() if fd < 0 else fd for address, fd in self.sockets.items()
@@ -195,18 +186,17 @@ class Program:
         if self.sockets:
             self.hand_in(self.id.pid)
         else:
-            self._fork_all()
+            self._manage()
 
     @property
     def _own_binds(self) -> list[str]:
         return [one for one in self.binds if not one.startswith("fd://")]
 
-    def _fork_all(self) -> None:
+    def _manage(self) -> None:
         if self.no_forks and len(self.workers) < self.num_workers:
             self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="0")
-            return
-        while len(self.workers) < self.num_workers and not self.stopping:
-            self.fork()
+        elif not self.stopping:
+            super()._manage()
 
     def _stopped(self) -> None:
         """The last worker has left an arbiter that stops: ``on_exit``."""
@@ -224,8 +214,7 @@ class Program:
 
     # --- what it says ---------------------------------------------------------------------------
 
-    def want(self, count: int) -> None:
-        self.num_workers = count
+    def counted(self) -> None:
         self.changes += 1
         self.say(self.id.pid, COUNTED)
 
@@ -247,41 +236,40 @@ class Program:
 
     # --- its workers ----------------------------------------------------------------------------
 
-    def fork(self, surplus: bool = False) -> Worker:
-        self.ages += 1
-        worker = Worker(self.id.pid + self.ages, self.ages, surplus)
+    @property
+    def workers(self) -> dict[int, FakeWorker]:
+        return self.WORKERS
+
+    def spawn_worker(self) -> None:
+        super().spawn_worker()
+        worker = self.by_age[-1]
         self._site.fork(worker.pid, self.id.pid, "gunicorn: worker", marked=True)
-        self.workers[worker.pid] = worker
         for kind in self.boots(worker.age):
             if kind is None:
                 self._site.inbox.append(lambda: self.exit(worker.pid))
             else:
                 self.say(worker.pid, kind)
-        return worker
 
     def signal(self, name: str) -> None:
         """What the hooks and Gunicorn make of a signal to the arbiter."""
         self.is_stopped = self.is_stopped or not self.has_handlers
         if self.is_stopped:
             return
-        if name == "TTIN":
-            self.want(self.num_workers + 1)
-            if self.no_forks:
-                self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="1")
-                self.want(self.num_workers - 1)
-            else:
-                self.fork(surplus=True)
-        elif name == "TTOU" and self.num_workers > 1:
-            surplus = [one for one in self.workers.values() if one.surplus]
-            if surplus:
-                min(surplus, key=lambda one: (not one.ready, one.age)).surplus = False
-            self.want(self.num_workers - 1)
-            for worker in sorted(self.workers.values(), key=lambda one: one.age)[
-                : len(self.workers) - self.num_workers
-            ]:
-                self.drain(worker)
+        if name == "TTIN" and self.no_forks:
+            self._num_workers += 1
+            self.counted()
+            self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="1")
+            self._num_workers -= 1
+            self.counted()
+        elif name == "TTIN":
+            self.ttin()
+        elif name == "TTOU":
+            self.ttou()
 
-    def drain(self, worker: Worker) -> None:
+    def retire(self, worker: FakeWorker) -> None:
+        self.drain(worker)
+
+    def drain(self, worker: FakeWorker) -> None:
         if not worker.draining:
             worker.draining = True
             if not self.busy:
@@ -295,13 +283,11 @@ class Program:
 
     def exit(self, pid: int) -> None:
         """The worker is gone, is reaped, and is replaced if the arbiter wants it so."""
-        worker = self.workers.pop(pid, None)
+        worker = self.workers.get(pid)
         if worker is None:
             return
-        if worker.surplus and self.num_workers > 1:
-            self.want(self.num_workers - 1)
         self._site.die(pid)
-        self._fork_all()
+        self.reap(worker)
         if self.stopping and not self.workers:
             self._stopped()
 

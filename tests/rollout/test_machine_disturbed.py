@@ -185,9 +185,7 @@ def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
     history = History(1, drain_timeout_secs="40")
     history.begin()
     history.ready(2)
-    leaving = history.arbiter.aged(1)
-    history.arbiter.workers[InstanceId(0, 0)] = leaving  # it heeds neither ABRT nor KILL
-    del history.arbiter.workers[leaving.id]
+    history.arbiter.aged(1).stubborn = True
     assert history.wait_until(40.0) == ["dump 1"]
     assert history.last("stuck") == {"pid": 1001, "secs": 40.0, "signal": "ABRT"}
     assert history.wait_until(40.0 + STOP_GRACE_SECS) == ["kill 1"]

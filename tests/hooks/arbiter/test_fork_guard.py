@@ -14,7 +14,7 @@ import pytest
 
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.wire.datagram import COUNTED, FORK_FAILED
-from tests.fakes.arbiter import ArbiterLike, WorkerLike
+from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Site, answering
 
@@ -114,7 +114,7 @@ def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site, age: i
     assert "ulimit -u" in failed.fields["ERROR"]
 
 
-class _WithoutRoom(ArbiterLike):
+class _WithoutRoom(FakeArbiter):
     """Forks while there is ``room``. ``tries`` counts how often it would have."""
 
     room = True
@@ -137,7 +137,7 @@ def test_what_pre_fork_has_not_seen_is_surplus_all_the_same() -> None:
     arbiter.room = True
     arbiter.ttin()
     assert arbiter.surplus() == [3]
-    arbiter.exit(3)
+    arbiter.reap(arbiter.aged(3))
     assert (arbiter.num_workers, arbiter.ages) == (2, [1, 2])
 
 
@@ -147,7 +147,7 @@ def test_a_replacement_is_not_tried_at_each_turn(monkeypatch: pytest.MonkeyPatch
     now = 1000.0
     monkeypatch.setattr("supervisor_roll.hooks.arbiter.fork_guard.time.monotonic", lambda: now)
     arbiter.room = False
-    worker: WorkerLike = arbiter.WORKERS.popitem()[1]
+    worker: FakeWorker = arbiter.WORKERS.popitem()[1]
     assert worker.age == 1
     for _ in range(600):  # a minute, of ten turns a second
         arbiter.spawn_worker()

@@ -14,7 +14,7 @@ from supervisor_roll import hooks
 from supervisor_roll.hooks.shared_memory import page_of
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, SOCKET_VARIABLE, Message, decode
-from tests.fakes.arbiter import ArbiterLike, WorkerLike
+from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 
 Told = Callable[[], list[Message]]
 
@@ -29,8 +29,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
         yield lambda: [decode(one.data) for one in socket.receive()]
 
 
-def ready_arbiter(workers: int) -> ArbiterLike:
-    server = ArbiterLike(workers)
+def ready_arbiter(workers: int) -> FakeArbiter:
+    server = FakeArbiter(workers)
     server.make_ready(*server.ages)
     return server
 
@@ -40,7 +40,7 @@ def ready_arbiter(workers: int) -> ArbiterLike:
 
 def test_a_worker_that_dies_is_replaced_as_ever() -> None:
     server = ready_arbiter(3)
-    server.exit(2)
+    server.reap(server.aged(2))
     assert (server.ages, server.num_workers) == ([1, 3, 4], 3)
 
 
@@ -51,14 +51,14 @@ def test_a_surplus_worker_that_exits_is_not_replaced(ready: bool) -> None:
     assert (server.ages, server.surplus()) == ([1, 2, 3, 4], [4])
     if ready:
         server.make_ready(4)
-    server.exit(4)
+    server.reap(server.aged(4))
     assert (server.ages, server.num_workers, server.termed) == ([1, 2, 3], 3, [])
 
 
 def test_an_older_worker_that_dies_beside_a_surplus_one_is_replaced() -> None:
     server = ready_arbiter(2)
     server.ttin()
-    server.exit(1)
+    server.reap(server.aged(1))
     assert (server.ages, server.surplus()) == ([2, 3, 4], [3])
 
 
@@ -68,8 +68,8 @@ def test_once_an_older_one_was_retired_for_it_a_surplus_worker_is_replaced() -> 
     server.make_ready(4)
     server.ttou()
     assert (server.termed, server.surplus()) == ([1], [])
-    server.exit(1)
-    server.exit(4)
+    server.reap(server.aged(1))
+    server.reap(server.aged(4))
     assert (server.ages, server.num_workers) == ([2, 3, 5], 3)
 
 
@@ -98,7 +98,7 @@ def test_ttou_after_a_ttin_that_forked_nothing_yet_takes_that_birth_back() -> No
     server.num_workers += 1
     server.num_workers -= 1
     del server.spawn_worker  # type: ignore[method-assign]
-    server.exit(2)
+    server.reap(server.aged(2))
     assert (server.ages, server.surplus()) == ([1, 3], [])
 
 
@@ -106,9 +106,9 @@ def test_two_surplus_workers_that_exit_take_the_count_back_twice() -> None:
     server = ready_arbiter(2)
     server.ttin()
     server.ttin()
-    server.exit(3)
+    server.reap(server.aged(3))
     assert (server.ages, server.num_workers, server.surplus()) == ([1, 2, 4], 3, [4])
-    server.exit(4)
+    server.reap(server.aged(4))
     assert (server.ages, server.num_workers) == ([1, 2], 2)
 
 
@@ -116,14 +116,14 @@ def test_the_only_worker_is_always_replaced() -> None:
     server = ready_arbiter(1)
     server.ttin()
     server.ttou()  # retires 1; 2 boots still, and stays surplus no more
-    server.exit(1)
-    server.exit(2)
+    server.reap(server.aged(1))
+    server.reap(server.aged(2))
     assert (server.ages, server.num_workers) == ([3], 1)
 
 
 def test_a_worker_forked_before_our_hooks_were_installed_is_left_alone() -> None:
     server = ready_arbiter(2)
-    hooks.child_exit(server, WorkerLike(99))
+    hooks.child_exit(server, FakeWorker(99))
     assert server.num_workers == 2
 
 
@@ -139,7 +139,7 @@ def test_ttin_forks_although_a_retired_worker_still_drains() -> None:
     server.ttin()
     assert (server.ages, server.num_workers, server.surplus()) == ([1, 2, 3, 4], 3, [4])
     assert server.termed == [1]  # TERMing that one again is all that follows
-    server.exit(1)
+    server.reap(server.aged(1))
     assert (server.ages, server.num_workers, server.termed) == ([2, 3, 4], 3, [1])
 
 
@@ -151,7 +151,7 @@ def test_a_whole_surge_rollout_by_ttin_and_ttou_retires_each_old_worker_once() -
         server.ttou()
     assert server.termed == [1, 2, 3]
     for old in (1, 2, 3):
-        server.exit(old)
+        server.reap(server.aged(old))
     assert (server.ages, server.num_workers, server.surplus()) == ([4, 5, 6], 3, [])
 
 
@@ -165,7 +165,7 @@ def test_hup_in_the_middle_of_a_rollout_returns_to_the_configured_count() -> Non
     server.hup()
     assert server.num_workers == 2
     for age in (1, 2, 3):
-        server.exit(age)
+        server.reap(server.aged(age))
     assert (server.ages, server.num_workers, server.surplus()) == ([4, 5], 2, [])
 
 
@@ -174,7 +174,7 @@ def test_hup_with_a_new_count_reaches_it() -> None:
     server.configured = 4
     server.hup()
     for age in (1, 2):
-        server.exit(age)
+        server.reap(server.aged(age))
     assert server.num_workers == 4
     assert len(server.ages) == 4
 
@@ -188,7 +188,7 @@ def test_each_change_of_the_count_is_told_with_a_number_that_grows(told: Told) -
     server.ttin()
     server.ttin()
     server.ttou()
-    server.exit(max(server.surplus()))
+    server.reap(server.aged(max(server.surplus())))
     messages = told()
     assert [one.kind for one in messages] == [COUNTED] * 4
     assert [one.fields["WORKERS"] for one in messages] == ["3", "4", "3", "2"]
@@ -217,7 +217,7 @@ def test_a_listener_that_is_gone_costs_the_arbiter_nothing(monkeypatch: pytest.M
     monkeypatch.setenv(SOCKET_VARIABLE, "/nonexistent/s")
     server = ready_arbiter(2)
     server.ttin()
-    server.exit(3)
+    server.reap(server.aged(3))
     assert server.num_workers == 2
 
 
@@ -233,7 +233,7 @@ def test_what_goes_wrong_in_our_part_is_logged_and_never_raised(
             raise LookupError("no such arbiter")
 
     with caplog.at_level(logging.WARNING, "gunicorn.error"):
-        hooks.pre_fork(Broken(), WorkerLike(1))
+        hooks.pre_fork(Broken(), FakeWorker(1))
     assert "no such arbiter" in caplog.text
 
 

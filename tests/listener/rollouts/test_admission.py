@@ -250,7 +250,7 @@ def test_a_worker_that_boots_when_a_rollout_is_asked_for_is_waited_for() -> None
 def test_an_arbiter_has_as_many_workers_as_the_process_table_shows_after_a_while() -> None:
     site = Site()
     program = site.start("myapp", workers=1)
-    program.num_workers, program.changes = 3, 2
+    program._num_workers, program.changes = 3, 2
     site.settle()
     program.say(program.id.pid, COUNTED)
     site.settle()
