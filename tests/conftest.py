@@ -22,6 +22,8 @@ _TMPDIR = pytest.StashKey[Path]()
 #: Fixtures that run supervisord or Gunicorn, in the folders where they do.
 _REAL_FIXTURES = {"site", "make_site", "make_gunicorn", "begin"}
 _REAL_FOLDERS = {"ctl", "hooks", "rpc"}
+#: They come first, so that in the end nothing waits for one of them.
+_LONGEST = {"test_keepalive", "test_streams", "test_worker_classes"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,6 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         fixtures = _REAL_FIXTURES.intersection(getattr(item, "fixturenames", ()))

@@ -22,17 +22,10 @@ from tests.harness import (
     wait_until,
 )
 from tests.harness.certificate import PEM, trusting
+from tests.harness.connections import has_ipv6
 from tests.harness.processes import environment
 
 CHANGED = {"COLOUR": "green"}
-
-
-def has_ipv6() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
 
 
 def roll(site: Site, *options: str) -> str:

@@ -31,11 +31,9 @@ PROGRAMS = {
     "tornado": ("tornado", "plain:app", "27.0.1", False),
     "native": ("tornado", "tornado_app:app", "27.0.1", True),
     "uvicorn": (UVICORN, "asgi_app:app", "27.0.1", True),
-    "uvicorn23": (UVICORN, "asgi_app:app", "23.0.0", True),
-    "native23": ("tornado", "tornado_app:app", "23.0.0", True),
     "sync20": ("sync", "plain:app", "20.1.0", False),
 }
-RETIRING = [("gthread23", "uvicorn", "native23"), ("asgi", "uvicorn23", "sync20")]
+RETIRING = [("gthread23", "uvicorn", "native"), ("asgi", "gthread20", "sync20")]
 #: How a site stops its programs is nothing to an arbiter that retires.
 STOPS = {
     "sync20": {"stopsignal": "QUIT"},

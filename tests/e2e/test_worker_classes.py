@@ -36,7 +36,6 @@ ASGI = {
 # Its own asgi worker came with 24. uvicorn-worker's version for 20.1 needs an older uvicorn.
 EXISTING = {
     "20.1.0": [*WSGI, "uvicorns"],
-    "23.0.0": [*WSGI, *NATIVE, "uvicorn"],
     "27.0.1": [*WSGI, *NATIVE, "asgi", "uvicorn"],
 }
 

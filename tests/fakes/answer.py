@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.fakes.site import Site
 
 
-class PretendAnswer:
+class FakeAnswer:
     """The sender's end, for one answer."""
 
     def __init__(self, site: Site, pid: int, message: Message) -> None:

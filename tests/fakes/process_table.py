@@ -30,7 +30,7 @@ class Process:
     marked: bool | None = False
 
 
-class PretendTable:
+class FakeTable:
     """``worker_bytes`` is what each worker is measured to take: with 0 nothing can be said.
 
     ``forbidden``: the listener may not signal others' processes; ``untraceable``: nor take
@@ -140,7 +140,7 @@ class PretendTable:
         return [StoredSocket(address, os.dup(number)) for address, number in sockets]
 
 
-class PretendSides:
+class FakeSides:
     """What runs beside the rollouts: these sites have nothing there."""
 
     def drop(self, namespec: str) -> None:

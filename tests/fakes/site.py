@@ -1,6 +1,6 @@
 """A supervisord with Gunicorns under it, of which only the listener's coordinator is real.
 
-Pretended are the narrow objects that the coordinator is given: supervisord (with the real
+Fake are the narrow objects that the coordinator is given: supervisord (with the real
 mailbox in it), the process table, the clocks. Its Gunicorns do with signals what real ones
 with our hooks do, and their workers say what real ones say. Nothing happens by itself: what
 a process says waits in ``inbox`` until ``settle`` delivers it, one message at a time.
@@ -28,10 +28,10 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
 from supervisor_roll.wire.successor import program_of, successor_of
-from tests.fakes.answer import PretendAnswer
-from tests.fakes.process_table import TICKS, PretendSides, PretendTable, Process
+from tests.fakes.answer import FakeAnswer
+from tests.fakes.process_table import TICKS, FakeSides, FakeTable, Process
 from tests.fakes.program import BOOT, PIDS, SUPERVISORD_PID, Program, close
-from tests.fakes.supervisord import EPOCH, PretendSupervisord
+from tests.fakes.supervisord import EPOCH, FakeSupervisord
 
 LISTENER_PID = PIDS + 99
 
@@ -61,16 +61,16 @@ class Site:
         self.log: list[str] = []
         self.inbox: deque[Callable[[], None]] = deque()
         self.timers: list[tuple[float, Callable[[], None]]] = []
-        self.answers: list[PretendAnswer] = []
+        self.answers: list[FakeAnswer] = []
         self.programs: dict[str, Program] = {}
         self.bad: dict[str, BadSetting] = {}
         self.invalid: BadConfiguration | None = None
         self.path = "/etc/supervisord.conf"
         self.configures: dict[str, str] = {}  # its processes, if not those that run
         self.settings = {name: Settings.parsed(values) for name, values in sections.items()}
-        self.supervisord = PretendSupervisord(self)
-        self.table = PretendTable(self)
-        self.sides = PretendSides()
+        self.supervisord = FakeSupervisord(self)
+        self.table = FakeTable(self)
+        self.sides = FakeSides()
         self.fork(SUPERVISORD_PID, 0, "supervisord")
         self.fork(LISTENER_PID, SUPERVISORD_PID, "listener")
         self.successor: Callable[[Program], None] = lambda program: None
@@ -276,14 +276,14 @@ class Site:
 
     def hear(
         self, pid: int, message: Message, answered: bool = True, fds: Sequence[int] = ()
-    ) -> PretendAnswer | None:
+    ) -> FakeAnswer | None:
         """The coordinator gets the message now, unless its sender has gone meanwhile."""
         if pid not in self.table.processes or self.deaf:
             return None
         for program in self.programs.values():
             if pid in program.workers and message.kind == READY:
                 program.workers[pid].ready = True
-        answer = PretendAnswer(self, pid, message) if answered else None
+        answer = FakeAnswer(self, pid, message) if answered else None
         if answer is not None:
             self.answers.append(answer)
         given: Any = answer
@@ -293,7 +293,7 @@ class Site:
         )
         return answer
 
-    def answered(self, answer: PretendAnswer, message: Message | None, fds: list[int]) -> None:
+    def answered(self, answer: FakeAnswer, message: Message | None, fds: list[int]) -> None:
         """An answer has come, with these descriptors, or will never come (None)."""
         for program in list(self.programs.values()):
             if answer.pid == program.id.pid or answer.pid in program.workers:

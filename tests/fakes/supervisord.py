@@ -42,7 +42,7 @@ class Entry:
     tail: str = ""
 
 
-class PretendSupervisord:
+class FakeSupervisord:
     """``faults`` are what methods are answered instead: a code of Faults, and a text.
 
     To those that it is ``deaf_to`` it does not answer.

@@ -193,14 +193,14 @@ def _section(name: str, keys: Mapping[str, str]) -> str:
     return "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in keys.items()), "", ""])
 
 
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on, out of the range of clients' ports."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on, out of the range of clients' ports."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         port = random.randint(20000, 32000)
-        with socket.socket() as candidate:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
             try:
-                candidate.bind(("127.0.0.1", port))
+                candidate.bind((host, port))
             except OSError:
                 continue
             return port

@@ -14,6 +14,15 @@ import time
 Address = str | int | tuple[str, int]
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has the loopback address ::1, which some containers do not."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def connected(address: Address, timeout_secs: float | None = 5.0) -> socket.socket:
     """A socket that is connected there. Raises OSError."""
     if isinstance(address, str):

@@ -252,12 +252,6 @@ class Site:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def free_port(family: int = socket.AF_INET) -> int:
-    with socket.socket(family) as one:
-        one.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def ask(bind: str, path: str = "/", *, tls: bool = False) -> str:
     """The body of the answer at this bind, on a connection of its own. OSError if there is none."""
     if bind.startswith("unix:"):

@@ -10,6 +10,8 @@ import pytest
 
 from supervisor_roll.wire.datagram import STARTING, STOPPING
 from tests.harness.certificate import PEM
+from tests.harness.configuration import free_port
+from tests.harness.connections import has_ipv6
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import (
     DEADLINE_SECS,
@@ -19,24 +21,15 @@ from tests.hooks.fake_listener import (
     Load,
     Site,
     answering,
-    free_port,
 )
 
 ALL = pytest.mark.parametrize("version", VERSIONS)
 
 
-def has_ipv6() -> bool:
-    try:
-        free_port(socket.AF_INET6)
-    except OSError:
-        return False
-    return True
-
-
 def binds_of(site: Site, kinds: str) -> list[str]:
     made = {
         "tcp": lambda: f"127.0.0.1:{free_port()}",
-        "tcp6": lambda: f"[::1]:{free_port(socket.AF_INET6)}",
+        "tcp6": lambda: f"[::1]:{free_port('::1')}",
         "unix": lambda: f"unix:{site.folder}/http{len(kinds)}",
     }
     return [made[kind]() for kind in kinds.split()]
@@ -54,9 +47,7 @@ def succeed(site: Site, version: str, old: Gunicorn, configuration: str) -> Guni
         "tcp",
         "unix",
         "tcp unix tcp",
-        pytest.param(
-            "tcp6", marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
-        ),
+        pytest.param("tcp6", marks=pytest.mark.skipif(not has_ipv6(), reason="takes ::1")),
     ],
 )
 def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_ends(

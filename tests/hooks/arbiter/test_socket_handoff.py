@@ -19,6 +19,7 @@ from supervisor_roll.wire.datagram import (
     STOPPING,
     Message,
 )
+from tests.harness.configuration import free_port
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import (
     DEADLINE_SECS,
@@ -27,7 +28,6 @@ from tests.hooks.fake_listener import (
     Gunicorn,
     Site,
     answering,
-    free_port,
 )
 
 ALL = pytest.mark.parametrize("version", VERSIONS)

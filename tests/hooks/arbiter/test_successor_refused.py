@@ -11,6 +11,7 @@ import pytest
 
 from supervisor_roll.hooks.channel import PATIENCE_SECS
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE, STARTING
+from tests.harness.configuration import free_port
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import (
     DEADLINE_SECS,
@@ -19,7 +20,6 @@ from tests.hooks.fake_listener import (
     Gunicorn,
     Site,
     answering,
-    free_port,
 )
 
 ALL = pytest.mark.parametrize("version", VERSIONS)
