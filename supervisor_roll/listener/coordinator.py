@@ -81,7 +81,7 @@ class Coordinator:
         serve: Callable[[list[int]], None] = lambda uids: None,
         barrier: Callable[[int], str] = lambda pid: "",
     ) -> None:
-        """``configuration`` is as it is now, or raises BadConfiguration.
+        """Take the parts that are passed in; ``configuration`` raises BadConfiguration.
 
         ``serve`` lets these users' processes write to us too; ``barrier`` says why a process
         cannot.
@@ -148,7 +148,7 @@ class Coordinator:
             self.keeper.recover_sockets(arbiter)  # its sockets were lost with that listener
 
     def _thawed(self, frozen: dict[str, Any]) -> Run:
-        """A run as it was saved, with its settings as they are configured now."""
+        """Return a run as it was saved, with its settings as they are configured now."""
         run = Run.thawed(frozen)
         if run.rollout is not None:
             if run.rollout.now > self.clock():
@@ -160,7 +160,7 @@ class Coordinator:
         return run
 
     def troubled(self, trouble: str) -> None:
-        """What is wrong with the listener itself, for rollstatus to say; empty: nothing."""
+        """Note what is wrong with the listener itself, for rollstatus to say; empty: nothing."""
         self._rung = self._rung or trouble != self._trouble
         self._trouble = trouble
 
@@ -171,7 +171,7 @@ class Coordinator:
             self.registry.stale()
 
     def receive(self, datagram: Datagram) -> None:
-        """A hook wrote. What does not come from a supervised arbiter or its child is dropped."""
+        """Take what a hook wrote; drop it if it is not from a supervised arbiter or its child."""
         answer, fds = None, list[int]()
         try:
             # One that has ended said nothing: its pid may be another's already.
@@ -198,7 +198,7 @@ class Coordinator:
             datagram.descriptors.close(fds)
 
     def exited(self, instance: InstanceId) -> None:
-        """A watched process has ended."""
+        """Take note that a watched process has ended."""
         arbiter, itself, why = self.registry.exited(instance)
         if arbiter is None:
             return

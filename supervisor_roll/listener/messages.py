@@ -52,7 +52,7 @@ class MessageHandler:
         self._configuration, self._serve = configuration, serve
 
     def receive(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
-        """The answer, with the descriptors that go with it.
+        """Return the answer, with the descriptors that go with it.
 
         ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
 
@@ -74,7 +74,7 @@ class MessageHandler:
     def _from_arbiter(
         self, pid: int, message: Message, fds: list[int]
     ) -> tuple[Message | None, list[int]]:
-        """What an arbiter says, or on its behalf one of its workers: the answer to it."""
+        """Answer what an arbiter says, or on its behalf one of its workers."""
         sender = self._table.identity(pid)
         arbiter = self._registry.arbiter(sender) if sender else None
         if arbiter is not None:
@@ -99,7 +99,7 @@ class MessageHandler:
         return None, []
 
     def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
-        """An arbiter says whom its workers are going to run as: that it may if it could do so."""
+        """Serve the user that an arbiter says its workers will run as, if it can do that."""
         uid = int(message.number("UID", -1))
         if 0 <= uid < _NO_USER and self._table.uid(arbiter.id) in (0, uid):
             self._serve([uid])
@@ -116,7 +116,7 @@ class MessageHandler:
         self._note_count(arbiter, message, own=True)
 
     def _note_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
-        """What an arbiter says of its count is so. A worker may only say what is to be seen."""
+        """Believe what an arbiter says of its count, and of a worker what is to be seen."""
         before = arbiter.changes, arbiter.count
         if not arbiter.heard_count(message, own):
             return
@@ -210,7 +210,7 @@ class MessageHandler:
         return fields
 
     def _settings(self, namespec: str) -> Settings:
-        """The program's settings; the defaults where they are bad, which is logged."""
+        """Return the program's settings; the defaults where they are bad, which is logged."""
         try:
             return self._configuration().settings_for(namespec)
         except (BadSetting, BadConfiguration) as error:

@@ -49,11 +49,11 @@ class Configuration:
         return frozenset(self.settings) | frozenset(self.bad)
 
     def namespecs(self, name: str) -> list[str]:
-        """The processes of ``[program:name]``, in supervisor's order."""
+        """Return the processes of ``[program:name]``, in supervisor's order."""
         return [namespec for namespec, program in self.programs.items() if program == name]
 
     def settings_for(self, namespec: str) -> Settings:
-        """The settings of the process's program; the defaults if it has no section.
+        """Return the settings of the process's program; the defaults if it has no section.
 
         Raises BadSetting if its section has an error.
         """
@@ -65,7 +65,7 @@ class Configuration:
 
 
 def read(path: str) -> Configuration:
-    """The configuration in the file ``path`` and the files that it includes.
+    """Return the configuration in the file ``path`` and the files that it includes.
 
     Raises BadConfiguration if supervisor's parser cannot read it or cannot name its processes.
     An error in a ``[roll:NAME]`` section is no such error: it is kept under ``bad``.
@@ -94,7 +94,7 @@ def read(path: str) -> Configuration:
 
 
 def credentials(path: str, server_url: str) -> tuple[str | None, str | None]:
-    """The user name and password that ``server_url`` asks for, by the configuration ``path``.
+    """Return the user name and password that ``server_url`` asks for, by the file ``path``.
 
     ``server_url`` is as supervisord gives it to its children in SUPERVISOR_SERVER_URL. Both are
     None if that server asks for none, or is not known; the password alone is None if the file has

@@ -113,7 +113,7 @@ class _Naming:
 
 
 def included(patterns: Iterable[str]) -> list[str]:
-    """The paths that absolute include patterns match now, in supervisor's order."""
+    """Return the paths that absolute include patterns match now, in supervisor's order."""
     return [path for pattern in patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207
 
 
@@ -188,7 +188,7 @@ class Source:
             self.parser.expansions[f"ENV_{key}"] = value
 
     def programs(self) -> Mapping[str, str]:
-        """The NAME of each process's section, by its namespec. Raises BadConfiguration."""
+        """Return the NAME of each process's section, by its namespec. Raises BadConfiguration."""
         try:
             self.options.process_groups_from_parser(_Naming(self.parser))
         except ValueError as why:
@@ -196,7 +196,7 @@ class Source:
         return self.options.programs
 
     def users(self) -> frozenset[int]:
-        """The ids of the users that supervisord and its programs are to run as.
+        """Return the ids of the users that supervisord and its programs are to run as.
 
         One that cannot be made out, or is unknown, is supervisord's to complain about.
         """
@@ -213,7 +213,7 @@ class Source:
         return frozenset(found)
 
     def settings(self, section: str, name: str) -> Settings:
-        """The settings in ``section``, which is ``[roll:name]``. Raises BadSetting.
+        """Return the settings in ``section``, which is ``[roll:name]``. Raises BadSetting.
 
         The processes must have been named before (``programs``).
         """
@@ -247,7 +247,7 @@ class Source:
             raise BadSetting(why.key, written_so, why.rule) from None
 
     def login(self, url: str) -> tuple[str | None, str | None]:
-        """The user name and password of the HTTP server at ``url``; of the only one of its kind.
+        """Return the user name and password for ``url``, or of the only HTTP server of its kind.
 
         Where a socket's path is relative to the folder that supervisord started in, it is not
         known.

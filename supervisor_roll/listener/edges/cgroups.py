@@ -18,7 +18,7 @@ class Group(NamedTuple):
 
 
 def around(pid: int, controller: str, proc: Path = PROC, cgroup: Path = CGROUP) -> Iterator[Group]:
-    """The cgroups that ``controller`` limits the process by, the innermost first."""
+    """Return the cgroups that ``controller`` limits the process by, the innermost first."""
     for line in text(proc / str(pid) / "cgroup").splitlines():
         hierarchy, controllers, path = line.split(":", 2)
         if hierarchy == "0":
@@ -36,7 +36,7 @@ def around(pid: int, controller: str, proc: Path = PROC, cgroup: Path = CGROUP) 
 
 
 def number(path: Path, otherwise: int) -> int:
-    """What the file says; ``otherwise`` where that is no number, or the file cannot be read."""
+    """Return what the file says; ``otherwise`` where that is no number, or not to be read."""
     found = text(path).strip()
     return int(found) if found.isdigit() else otherwise
 

@@ -34,5 +34,5 @@ class SteadyClock:
             self._skipped += gap - TICK_SECS
 
     def outside(self, when: float) -> float:
-        """This clock's ``when``, on the clock that it reads; a tick from now at the latest."""
+        """Return ``when`` on the clock that it reads; a tick from now at the latest."""
         return min(when, self() + TICK_SECS) + self._skipped

@@ -61,7 +61,7 @@ class Executed:
         return any(map(_PYTHON.fullmatch, names)) and _runs_gunicorn(self.arguments[1:])
 
     def may_be_worker_of(self, arbiter: Executed) -> bool:
-        """It executes what the arbiter does, or says that it is a worker."""
+        """Whether it executes what the arbiter does, or says that it is a worker."""
         if _has_title(self.arguments):
             return self.arguments[0].startswith("gunicorn: worker")
         return bool(self.arguments) and self.arguments == arbiter.arguments
@@ -79,7 +79,7 @@ class Executed:
 
 
 def _arguments(folder: Path) -> list[str]:
-    """The process's arguments, or the title that it gave itself; empty if it has gone."""
+    """Return the process's arguments, or the title that it gave itself; empty if it has gone."""
     try:
         data = (folder / "cmdline").read_bytes()
     except OSError:
@@ -93,7 +93,7 @@ def _has_title(arguments: Sequence[str]) -> bool:
 
 
 def _executable(folder: Path) -> str:
-    """The file that the process executes; empty if that cannot be told."""
+    """Return the file that the process executes; empty if that cannot be told."""
     try:
         return str((folder / "exe").readlink()).removesuffix(" (deleted)")
     except OSError:
@@ -101,7 +101,7 @@ def _executable(folder: Path) -> str:
 
 
 def _environment(folder: Path) -> dict[str, str] | None:
-    """The environment that the process was started with; None if that cannot be told."""
+    """Return the environment that the process was started with; None if that cannot be told."""
     try:
         data = (folder / "environ").read_bytes()
     except OSError:
@@ -122,7 +122,7 @@ def _shares_memory(folder: Path) -> bool:
 
 
 def _memory(folder: Path) -> str | None:
-    """What the process has in its memory; None if that cannot be told."""
+    """Return what the process has in its memory; None if that cannot be told."""
     try:
         return (folder / "maps").read_text("utf-8", "replace")
     except OSError:

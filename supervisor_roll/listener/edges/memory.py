@@ -84,7 +84,7 @@ class Cost:
 
 
 def cost(workers: int, measured: list[int], room: Room) -> Cost | None:
-    """What ``workers`` more cost, judged by those ``measured``. Pure. None if none was."""
+    """Return what ``workers`` more cost, judged by those ``measured``. Pure. None if none was."""
     if not measured:
         return None
     return Cost(
@@ -97,7 +97,7 @@ def cost(workers: int, measured: list[int], room: Room) -> Cost | None:
 
 
 def measured(pids: Iterable[int], proc: Path = PROC) -> list[int]:
-    """The bytes that each process has to itself; those that have gone are left out.
+    """Return the bytes that each process has to itself; those that have gone are left out.
 
     Where we may not read that (another's process, and we are not root) it is all that is
     resident, which counts what is shared too.
@@ -107,7 +107,7 @@ def measured(pids: Iterable[int], proc: Path = PROC) -> list[int]:
 
 
 def room(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> Room:
-    """The least of what the machine and each cgroup around process ``pid`` leave."""
+    """Return the least of what the machine and each cgroup around process ``pid`` leave."""
     rooms = [
         Room(_sizes(proc / "meminfo").get("MemAvailable", 0), MACHINE),
         *_cgroup_rooms(pid, proc, cgroup),
@@ -136,7 +136,7 @@ def _cgroup_rooms(pid: int, proc: Path, cgroup: Path) -> Iterator[Room]:
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    """A file of lines such as "VmRSS:  1234 kB", in bytes; empty if it cannot be read."""
+    """Return a file of lines such as "VmRSS:  1234 kB", in bytes; empty if it cannot be read."""
     found = {}
     for line in text(path).splitlines():
         key, _, value = line.partition(":")

@@ -61,13 +61,13 @@ def threads(pid: int, proc: Path = PROC) -> int:
 
 
 def left(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> Left | None:
-    """The least that the limits around the process leave; None where there are none."""
+    """Return the least that the limits around the process leave; None where there are none."""
     limits = [*_of_cgroups(pid, proc, cgroup), *_of_user(pid, proc)]
     return min(limits, key=lambda one: one.count, default=None)
 
 
 def need(workers: int, measured: Iterable[int], others: int, left: Left | None) -> Need | None:
-    """What ``workers`` more take, judged by the threads of those ``measured``; None: no limit."""
+    """Return what ``workers`` more take, by the threads of those ``measured``; None: no limit."""
     return Need(workers, max(measured, default=1), others, left) if left is not None else None
 
 
@@ -97,7 +97,7 @@ def _of_user(pid: int, proc: Path) -> Iterator[Left]:
 
 
 def _user(status: dict[str, str]) -> str:
-    """The real user's number, by whom the kernel counts."""
+    """Return the real user's number, by whom the kernel counts."""
     return status.get("Uid", "").partition("\t")[0]
 
 

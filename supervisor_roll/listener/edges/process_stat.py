@@ -29,7 +29,7 @@ class ProcessStat:
 
 
 def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
-    """What the kernel says of this pid now; None if no process has it, or it cannot be read."""
+    """Return what the kernel says of this pid; None if no process has it, or it is unreadable."""
     try:
         line = (proc / str(pid) / "stat").read_bytes()
         # The name, in parentheses, may itself hold parentheses, spaces and line ends.
@@ -58,7 +58,7 @@ def age_secs(instance: InstanceId) -> float:
 
 
 def supervised(pid: int, supervisord: int, proc: Path = PROC) -> InstanceId | None:
-    """The process that has this pid, if it is a child or grandchild of ``supervisord``."""
+    """Return the process that has this pid, if it is a child or grandchild of ``supervisord``."""
     found = stat_of(pid, proc)
     if found is None:
         return None
@@ -69,6 +69,6 @@ def supervised(pid: int, supervisord: int, proc: Path = PROC) -> InstanceId | No
 
 
 def pids_below(supervisord: int, proc: Path = PROC) -> list[int]:
-    """The pids of all such processes."""
+    """Return the pids of all such processes."""
     parents = {one.id.pid: one.parent for one in all_stats(proc)}
     return [pid for pid, parent in parents.items() if supervisord in (parent, parents.get(parent))]

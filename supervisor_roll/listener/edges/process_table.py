@@ -41,12 +41,12 @@ class ProcessTable:
         self._pidfds: dict[InstanceId, int] = {}
 
     def identity(self, pid: int) -> InstanceId | None:
-        """The process that has this pid now; None if there is none, or only a zombie."""
+        """Return the process that has this pid now; None if there is none, or only a zombie."""
         found = stat_of(pid, self._proc)
         return None if found is None or found.gone else found.id
 
     def child(self, pid: int) -> Child | None:
-        """The process and its parent; None if either has gone."""
+        """Return the process and its parent; None if either has gone."""
         found = stat_of(pid, self._proc)
         parent = self.identity(found.parent) if found is not None else None
         return Child(found.id, parent) if found is not None and parent is not None else None
@@ -66,12 +66,12 @@ class ProcessTable:
         return age_secs(instance)
 
     def uid(self, instance: InstanceId) -> int | None:
-        """The user whom the process runs as; None if it has gone."""
+        """Return the user whom the process runs as; None if it has gone."""
         found = Credentials.of_process(instance.pid, self._proc)
         return found.uid if found is not None and self.alive(instance) else None
 
     def descendants(self, instance: InstanceId) -> dict[int, int]:
-        """The pids of its children, of their children, and so on, each with its parent's."""
+        """Return the pids of its children, of their children, and so on, each with its parent's."""
         children: dict[int, list[int]] = {}
         for one in all_stats(self._proc):
             if not one.gone:
@@ -86,7 +86,7 @@ class ProcessTable:
         return found
 
     def executed(self, pid: int) -> Executed:
-        """What the process executes."""
+        """Return what the process executes."""
         return Executed.of(pid, self._proc)
 
     def is_marked(self, pid: int) -> bool | None:
@@ -130,11 +130,11 @@ class ProcessTable:
             pass
 
     def measured(self, pids: Iterable[int]) -> list[int]:
-        """The bytes of memory that each process takes, as far as that can be told."""
+        """Return the bytes of memory that each process takes, as far as that can be told."""
         return memory.measured(pids)
 
     def room(self, pid: int) -> Room:
-        """The memory that is left to the process."""
+        """Return the memory that is left to the process."""
         return memory.room(pid)
 
     def threads(self, pid: int) -> int:
@@ -151,7 +151,7 @@ class ProcessTable:
     def sockets(
         self, instance: InstanceId, numbers: Iterable[tuple[str, int]]
     ) -> list[StoredSocket]:
-        """The process's listening sockets at these (address, descriptor number)s.
+        """Return the process's listening sockets at these (address, descriptor number)s.
 
         Raises OSError where we may not have them.
         """

@@ -78,7 +78,7 @@ class ReadinessSocket:
         return any(one.held_back for one in self._sockets.values())
 
     def receive(self) -> list[Datagram]:
-        """What has come, at least what was there when this was called."""
+        """Return what has come, at least what was there when this was called."""
         try:
             os.eventfd_read(self._woken)
         except BlockingIOError:
@@ -150,7 +150,7 @@ class ReadinessSocket:
         return ""
 
     def _lost(self) -> str:
-        """What is wrong with the directory; empty if nothing is."""
+        """Return what is wrong with the directory; empty if nothing is."""
         if self._directory < 0:
             return "is missing"
         bound = os.fstat(self._directory)
@@ -193,7 +193,7 @@ class ReadinessSocket:
 
 
 def told(error: OSError, path: str) -> str:
-    """The error, and at what path it was."""
+    """Return the error, and at what path it was."""
     why = error.strerror or str(error)
     return why if isinstance(error, _RefusedError) else f"{path}: {why}"
 
@@ -206,7 +206,7 @@ class _RefusedError(OSError):
 
 
 def _made(path: str) -> int:
-    """The directory, open; made if it is not there. What is no directory makes way."""
+    """Open the directory; made if it is not there. What is no directory makes way."""
     try:
         found = os.lstat(path)
         if stat.S_ISSOCK(found.st_mode):

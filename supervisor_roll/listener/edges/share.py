@@ -39,7 +39,7 @@ class Share:
 
     @contextmanager
     def spend(self) -> Iterator[None]:
-        """What is done within is done for this user."""
+        """Count what is done within as done for this user."""
         began = self._used()
         try:
             yield

@@ -67,7 +67,7 @@ class SocketStore:
         return namespec in self._descriptors and self._descriptors[namespec].full
 
     def for_another(self, arbiter: InstanceId, namespec: str) -> list[StoredSocket]:
-        """What the program's other arbiters listen on, the youngest of them."""
+        """Return what the program's other arbiters listen on, the youngest of them."""
         others = [
             (one.started, sockets)
             for one, (name, sockets) in self._held.items()
@@ -150,7 +150,7 @@ def _resolved(path: str) -> str:
 
 
 def recovered(process: InstanceId, sockets: Iterable[tuple[str, int]]) -> list[StoredSocket]:
-    """The sockets that the process has under these (address, descriptor number)s.
+    """Return the sockets that the process has under these (address, descriptor number)s.
 
     By pidfd_getfd(2), which takes the right to trace the process: root's, or the same user's
     where Yama does not restrict it. Raises OSError, and holds nothing then.

@@ -70,7 +70,7 @@ class _Connection(HTTPConnection):
         self._parent = os.getppid()
 
     def connect(self) -> None:
-        """Raises OSError, before anything is said, where it is somebody else."""
+        """Connect. Raises OSError, before anything is said, where it is somebody else."""
         if self._path:
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.connect(self._path)
@@ -141,7 +141,7 @@ class Supervisord:
         return self._decoded(Succession, "roll.discard", namespec)
 
     def succession(self, namespec: str) -> Succession:
-        """What there is of the process and its successor."""
+        """Return what there is of the process and its successor."""
         return self._decoded(Succession, "roll.succession", namespec)
 
     def start_preflight(self, namespec: str, within_secs: float, changed: bool) -> Preflight:

@@ -27,7 +27,7 @@ def led_to(path: str) -> tuple[str, str]:
 
 
 def contents(path: str, most: int = MAX_BYTES, *, follow: bool = True) -> bytes:
-    """The first ``most`` bytes of a regular file. Raises OSError and ValueError.
+    """Return the first ``most`` bytes of a regular file. Raises OSError and ValueError.
 
     ``follow``: also where ``path`` itself is a link.
     """

@@ -81,7 +81,7 @@ class UserSocket:
         self._thread.start()
 
     def lost(self, directory: int) -> str:
-        """What is wrong with its path; empty if nothing is."""
+        """Return what is wrong with its path; empty if nothing is."""
         try:
             found = os.stat(str(self.uid), dir_fd=directory, follow_symlinks=False)
         except OSError as error:
@@ -93,7 +93,7 @@ class UserSocket:
         return ""
 
     def receive(self, until: float) -> list[Datagram]:
-        """What has come. Waits, until this time on the clock at most, for what is in the queue.
+        """Return what has come. Waits, until this time on the clock, for what is in the queue.
 
         Who has taken much of the loop's time lately gets a little of it handed over, or none: see
         ``few``.
@@ -121,7 +121,7 @@ class UserSocket:
         return bool(self._waiting)
 
     def few(self) -> list[Datagram]:
-        """A little of what waits, whatever was taken: for when nobody else has said anything."""
+        """Return a little of what waits, whatever was taken: when nobody else has said anything."""
         with self._changed:
             found = [self._waiting.popleft() for _ in range(min(_FEW, len(self._waiting)))]
             self._changed.notify_all()
@@ -195,7 +195,7 @@ class UserSocket:
                 began = time.thread_time()
 
     def _next(self) -> Datagram | None:
-        """The next message; None if a stranger sent it. Raises BlockingIOError if there is none."""
+        """Return the next message; None if a stranger sent it. Raises BlockingIOError if none."""
         # With no room for descriptors none is touched.
         _, ancillary, _, _ = self._socket.recvmsg(1, _SMALL, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         pid, uid, sent_at = _attested(ancillary)
@@ -227,7 +227,7 @@ class UserSocket:
         return Datagram(sender, data, answer, fds[1:], self._descriptors, uid, self._share)
 
     def _received(self, size: int, descriptors: Descriptors) -> tuple[bytes, list[int], bool]:
-        """The next message's data and descriptors, and whether the latter are all."""
+        """Return the next message's data and descriptors, and whether the latter are all."""
         space = _SMALL if descriptors.full else _LARGE
         data, ancillary, flags, _ = self._socket.recvmsg(
             size, space, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC

@@ -40,7 +40,7 @@ class Attempts:
         return before != (self.digest, self.failed)
 
     def ended(self, ok: bool) -> None:
-        """The attempt's rollout is complete (``ok``), or it is not and never will be."""
+        """Note that the attempt's rollout is complete (``ok``), or never will be."""
         attempt, self.attempt = self.attempt or Attempt(), None
         self.digest = attempt.digest
         self.failed = {} if ok else attempt.paths

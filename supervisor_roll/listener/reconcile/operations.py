@@ -43,7 +43,7 @@ def operations_for(
     changes: Mapping[str, Change],
     paths: Mapping[str, list[str]] | None = None,
 ) -> list[Operation]:
-    """What is to be done with a program's processes: their changes, and the paths that have."""
+    """Return what to do with a program's processes: their changes, and the paths that have."""
     changed = paths or {}
     names: dict[str, list[str]] = {ADOPT: [], ROLL: []}
     for namespec in namespecs:
@@ -60,7 +60,7 @@ def operations_for(
 
 
 def parts(resize: Resize) -> set[str]:
-    """What is done to the group, to tell whether it was done already."""
+    """Return what is done to the group, to tell whether it was done already."""
     return {*(f"+{one}" for one in resize.added), *(f"-{one}" for one in resize.dropped)}
 
 

@@ -43,13 +43,13 @@ class ProgramIndex:
         return before != self.groups
 
     def in_group(self, group: str) -> set[str]:
-        """The programs that are in the group, or were."""
+        """Return the programs that are in the group, or were."""
         return {
             name for namespec, name in self.programs.items() if group_of(namespec) == group
         } | set(self.groups.get(group, ()))
 
     def of(self, resize: Resize) -> set[str]:
-        """The programs whose processes come and go; all of the group's where that is not known."""
+        """Return the programs whose processes come and go; all of the group's if unknown."""
         changed = [*resize.added, *resize.dropped]
         if not self.programs.keys() >= set(changed):
             return self.in_group(resize.group)

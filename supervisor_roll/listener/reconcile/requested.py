@@ -77,7 +77,7 @@ class RequestedUpdate:
             self.operations.append(resizing(resize))
 
     def _programs(self) -> None:
-        """The processes that are there before and after."""
+        """Handle the processes that are there before and after."""
         changes = {one.namespec: one for one in self.found.changes if self._wanted(one.namespec)}
         changed: dict[str, list[str]] = {}
         for namespec, name in self.configuration.programs.items():
@@ -106,7 +106,7 @@ class RequestedUpdate:
         return not why
 
     def _whole_groups(self) -> None:
-        """The groups that are new, and those that are no longer configured."""
+        """Handle the groups that are new, and those that are no longer configured."""
         before = {group: self.index.in_group(group) for group in self.found.removed}
         moved: set[str] = set()
         added, removed = [], []

@@ -182,12 +182,12 @@ class ActiveRollouts:
     # --- what they say of arbiters and workers --------------------------------------------------
 
     def succession(self, namespec: str) -> tuple[Run, ArbiterRollout] | None:
-        """The program's run and its rollout under way, if that is of strategy ``arbiter``."""
+        """Return the program's run and rollout under way, if that is of strategy ``arbiter``."""
         run = self.runs.get(namespec)
         return (run, run.rolling) if run and isinstance(run.rolling, ArbiterRollout) else None
 
     def fresh(self, arbiter: Arbiter, worker: InstanceId) -> Instance | None:
-        """The worker as a fresh one of a rollout under way; None if it is not one."""
+        """Return the worker as a fresh one of a rollout under way; None if it is not one."""
         run = self.runs.get(arbiter.namespec)
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh else None
@@ -204,7 +204,7 @@ class ActiveRollouts:
         return run is not None and run.is_successor(arbiter.id)
 
     def started(self, arbiter: Arbiter, worker: InstanceId, age: int, surplus: bool) -> ev.Started:
-        """What a worker of the arbiter is to the rollout under way."""
+        """Return what a worker of the arbiter is to the rollout under way."""
         run = self.runs.get(arbiter.namespec)
         if run is None or not isinstance(run.rollout, ArbiterRollout):
             return ev.Started(worker, age, surplus)

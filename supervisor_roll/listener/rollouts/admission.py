@@ -50,7 +50,7 @@ class Admission:
 def admit(
     run: Run, settings: Settings, registry: ArbiterRegistry, now: float
 ) -> Admission | Refusal | Waiting:
-    """The arbiter to roll, all of whose workers are known; or why it is not, or not yet.
+    """Return the arbiter to roll, all of whose workers are known; or why it is not, or not yet.
 
     ``now`` is on the clock.
     """
@@ -148,7 +148,7 @@ def _too_large(found: Admission, settings: Settings, table: ProcessTable) -> str
 
 
 def cost_of(found: Admission, settings: Settings, table: ProcessTable) -> Cost | None:
-    """What the surge would take, judged by the workers that run now; None if it cannot be said."""
+    """Return what the surge would take, judged by the workers now; None if unknown."""
     pids = [one.pid for one in found.arbiter.workers]
     room = table.room(found.arbiter.id.pid)
     return memory.cost(_extra(found, settings), table.measured(pids), room)

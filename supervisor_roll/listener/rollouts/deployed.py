@@ -119,7 +119,7 @@ def _executes(file: str, run: list[Place]) -> bool:
 
 
 def _link_since(program: Program, began: Place | None) -> str:
-    """A link in the program's directory or command that was made after its arbiter began."""
+    """Return a link in the program's directory or command that was made after its arbiter began."""
     try:
         since = float(began.real) if began is not None else None
     except ValueError:
@@ -138,7 +138,7 @@ def _link_since(program: Program, began: Place | None) -> str:
 
 
 def _links(path: Path, most: int = _MOST_LINKS) -> Iterator[Path]:
-    """The links that are followed on the way to ``path``; of some, there is no end."""
+    """Yield the links that are followed on the way to ``path``; of some, there is no end."""
     here = Path(path.anchor)
     for part in path.parts[1:]:
         here /= part

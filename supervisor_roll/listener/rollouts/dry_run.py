@@ -13,7 +13,7 @@ from supervisor_roll.rollout.settings import Settings
 
 
 def plan(found: Admission, settings: Settings, table: ProcessTable, result: Result | None) -> Plan:
-    """What a dry run tells; ``result`` is the preflight's, None if it was not possible."""
+    """Return what a dry run tells; ``result`` is the preflight's, None if it was not possible."""
     arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
@@ -38,7 +38,7 @@ def plan(found: Admission, settings: Settings, table: ProcessTable, result: Resu
 
 
 def refused(choice: Choice, why_not: str) -> Plan:
-    """What a dry run tells of a program whose rollout would be refused."""
+    """Return what a dry run tells of a program whose rollout would be refused."""
     return Plan(
         strategy=choice.strategy,
         reasons=choice.reasons,

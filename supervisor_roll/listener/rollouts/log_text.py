@@ -6,7 +6,7 @@ from supervisor_roll.rollout import events as ev
 
 
 def spoken(action: ev.Action) -> str:
-    """``action`` as an operator says it; empty for what is told elsewhere."""
+    """Return ``action`` as an operator says it; empty for what is told elsewhere."""
     match action:
         case ev.AddInstance():
             return f"TTIN to the {_arbiter(action)}: one more worker"

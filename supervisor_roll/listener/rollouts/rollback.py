@@ -65,7 +65,7 @@ class Rollback:
             self._end(run, f"on_failure: {error}")
 
     def repaired(self, run: Run, result: Result) -> None:
-        """The command has ended: roll back what the failed rollout left."""
+        """Roll back what the failed rollout left, now that the command has ended."""
         if not result.ok:
             self._end(run, f"on_failure failed, and nothing was rolled back: {result.text}")
             return
@@ -89,14 +89,14 @@ class Rollback:
         self._active.apply(run, run.rollout.begin())
 
     def cut_short(self, run: Run) -> None:
-        """The listener was restarted while the command ran, which ended it."""
+        """End the run: the listener was restarted while the command ran, which ended that."""
         self._end(run, "on_failure was cut short by a restart of the listener")
 
     def _end(self, run: Run, text: str) -> None:
         self._active.finish(run, self._facts(run, text))
 
     def _facts(self, run: Run, text: str, rolled_back: bool = False) -> Failed:
-        """What the failed rollout told, with ``text`` on what came of it, and what runs now."""
+        """Return what the failed rollout told, what came of it (``text``), and what runs now."""
         failure = run.failure or Failed()
         arbiter = self._active.registry.running(run.arbiter)
         alive = [one.pid for one in arbiter.workers] if arbiter else []

@@ -99,7 +99,7 @@ class Run:
         return isinstance(self.rollout, ArbiterRollout) and self.rollout.successor == arbiter
 
     def measured(self, worker: InstanceId, answered: tuple[int, int]) -> Measured | None:
-        """A worker told its requests and errors: what that makes of all; None if of no account."""
+        """Add what a worker has answered, and return the sums; None if it does not count."""
         instance = self.rolling.instances.get(worker) if self.rolling else None
         if instance is None or instance.asked or instance.kept:
             return None
@@ -119,7 +119,7 @@ class Run:
         )
 
     def completed(self, facts: Facts) -> Facts:
-        """What the rollout reports, with what only the run knows of it."""
+        """Return what the rollout reports, with what only the run knows of it."""
         pid = self.arbiter.pid if self.arbiter else 0
         if isinstance(facts, Began):
             changes = self.change.keys if self.change else {}
@@ -127,7 +127,7 @@ class Run:
         return replace(facts, old=pid) if isinstance(facts, Succeeded | Promoted) else facts
 
     def status(self) -> Status:
-        """What rollstatus shows of it."""
+        """Return what rollstatus shows of it."""
         rollout = self.rollout
         if rollout is None:
             return Status(PROGRESSING, self.since, self.job.by, self.job.id)
@@ -164,7 +164,7 @@ class Run:
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Run:
-        """Raises BadMessage."""
+        """Return the run that was saved. Raises BadMessage."""
         rollout = frozen.get("rollout")
         run = built(cls, frozen, rollout=None if rollout is None else thaw(rollout))
         phases = (ADMISSION, PREFLIGHT) if run.rollout is None else _WITH_ROLLOUT

@@ -58,7 +58,7 @@ class Silence:
 
 
 def silence(table: ProcessTable, identity: InstanceId, spoke: bool) -> Silence:
-    """What is known of a program's process of whose workers none has been heard.
+    """Return what is known of a program's process of whose workers none has been heard.
 
     ``spoke``: a word came that may be an arbiter's; a wrapper's child is taken for one too.
     """
@@ -140,7 +140,7 @@ def _wrapped(chain: list[Executed], pid: int, gunicorn: int, table: ProcessTable
 
 
 def _name(one: Executed) -> str:
-    """The command's name; of a script that an interpreter runs, the script's."""
+    """Return the command's name; of a script that an interpreter runs, the script's."""
     names = [PurePath(word).name for word in one.arguments]
     if len(names) > 1 and re.match(r"python|pypy", names[0]):
         return next((name for name in names[1:] if not name.startswith("-")), names[0])
@@ -149,7 +149,7 @@ def _name(one: Executed) -> str:
 
 
 def _script(one: Executed) -> str:
-    """The path of the gunicorn that is executed, if it shows."""
+    """Return the path of the gunicorn that is executed, if it shows."""
     return next(
         (word for word in one.arguments[:2] if word.startswith("/") and word.endswith("gunicorn")),
         "",

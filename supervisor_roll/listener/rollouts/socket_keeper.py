@@ -53,7 +53,7 @@ class SocketKeeper:
             )
 
     def starting(self, arbiter: Arbiter, message: Message) -> tuple[Message, list[int]]:
-        """An arbiter has no sockets yet: what it gets, and with how many workers it begins.
+        """Answer an arbiter that has no sockets yet: with these, and how many workers to start.
 
         The descriptors are the caller's to close.
         """
@@ -77,7 +77,7 @@ class SocketKeeper:
         return Message(dg.ACK, fields), fds
 
     def _compare(self, run: Run, message: Message) -> None:
-        """A count that was raised by signals stays, unless another one has been configured.
+        """Keep a count that was raised by signals, unless another one has been configured.
 
         An address that is no longer configured goes away, which may be no wish of an operator.
         """
@@ -98,7 +98,7 @@ class SocketKeeper:
                 )
 
     def listening(self, arbiter: Arbiter, message: Message, fds: list[int], own: bool) -> bool:
-        """An arbiter's sockets have come; those that are kept are taken out of ``fds``.
+        """Keep an arbiter's sockets that have come; those are taken out of ``fds``.
 
         ``own``: from itself. A worker may hand in no others.
         """
@@ -133,7 +133,7 @@ class SocketKeeper:
         )
 
     def stopping(self, arbiter: Arbiter, message: Message) -> Message:
-        """An arbiter has stopped: whether the paths of its Unix sockets are to stay."""
+        """Answer an arbiter that has stopped: whether the paths of its Unix sockets stay."""
         # Two that are stopped together each find the other still there.
         arbiter.stopping = True
         others = [
@@ -155,7 +155,7 @@ class SocketKeeper:
         return Message(dg.ACK, {"KEEP": str(int(keep))})
 
     def exited(self, arbiter: Arbiter) -> None:
-        """An arbiter has ended; the registry has forgotten it."""
+        """Let go the sockets of an arbiter that has ended, or keep them for the next."""
         siblings = self._registry.siblings(arbiter.namespec)
         if arbiter.successor or any(not one.successor for one in siblings):
             self.store.drop(arbiter.id)

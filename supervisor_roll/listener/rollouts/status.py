@@ -14,7 +14,7 @@ from supervisor_roll.wire.mailbox import IDLE, Status
 
 
 def _beside(run: Run | None) -> set[InstanceId]:
-    """The arbiter that runs beside the one that has the program's name."""
+    """Return the arbiter that runs beside the one that has the program's name."""
     rollout = run.rolling if run is not None else None
     if run is None or not isinstance(rollout, ArbiterRollout):
         return set()
@@ -28,7 +28,7 @@ def overview(
     arbiters: Iterable[Arbiter],
     wall: float,
 ) -> dict[str, Status]:
-    """A status for each program that was rolled or backs off, as of its workers now.
+    """Return a status for each program that was rolled or backs off, as of its workers now.
 
     ``statuses`` are the last verdicts, ``wall`` is in seconds since the epoch.
     """

@@ -35,7 +35,7 @@ class Choice:
 def choose(
     arbiter: Arbiter, settings: Settings, change: Change | None, elsewhere: str = ""
 ) -> Choice:
-    """The strategy for an arbiter whose program's section has changed as ``change`` says.
+    """Return the strategy for an arbiter whose program's section has changed as ``change`` says.
 
     ``elsewhere`` says why its fresh workers would not run what is deployed.
     """

@@ -87,7 +87,7 @@ class SuccessorControl:
             self._feed(namespec, ev.ArbiterExited("it had exited before"))
 
     def exited(self, arbiter: Arbiter) -> None:
-        """A successor has exited: supervisord will say how."""
+        """Have supervisord say how a successor has exited."""
         self._await_end(arbiter.namespec, arbiter.id.pid)
 
     def tick(self) -> None:
@@ -102,7 +102,7 @@ class SuccessorControl:
         return self._clock() + LOOK_SECS if self._exited else None
 
     def restored(self, run: Run) -> None:
-        """A listener before this one was killed in the middle of this run."""
+        """Take up a run in the middle of which an earlier listener was killed."""
         rollout = run.rolling
         if not isinstance(rollout, ArbiterRollout):
             return
