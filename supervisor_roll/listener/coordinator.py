@@ -303,7 +303,7 @@ class Coordinator:
         return delivery.requests
 
     def _state(self) -> str:
-        """What a listener that starts after this one must know."""
+        """Return what a listener that starts after this one must know."""
         programs: dict[str, dict[str, list[Any]]] = {}
 
         def add(namespec: str, kind: str, data: object) -> None:

@@ -24,7 +24,7 @@ class Attempts:
     attempt: Attempt | None = None
 
     def new(self, paths: Mapping[str, str]) -> list[str]:
-        """The paths that justify a rollout. A path where nothing is does not."""
+        """Return the paths that justify a rollout. A path where nothing is does not."""
         there = {path: one for path, one in paths.items() if one}
         if all(self.failed.get(path) == one for path, one in there.items()):
             return []

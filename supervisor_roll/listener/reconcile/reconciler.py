@@ -86,7 +86,7 @@ class Reconciler:
     # --- automatically ------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Operation]:
-        """What is due. Raises SupervisordError."""
+        """Return what is due. Raises SupervisordError."""
         if now < self._look_at:
             return []
         self._look_at = now + POLL_SECS
@@ -108,7 +108,7 @@ class Reconciler:
         return max(now, self._look_at) if self._programs else None
 
     def began(self, namespec: str) -> None:
-        """A rollout has begun, of whatever is configured and at the watched paths now."""
+        """Note that a rollout has begun, of what is configured and at the watched paths now."""
         program = self._program(namespec)
         if program is None:
             return
@@ -122,7 +122,7 @@ class Reconciler:
         self.unsaved = True
 
     def ended(self, namespec: str, ok: bool) -> None:
-        """A rollout has ended, or what was handed out was never begun; ``ok``: it is complete."""
+        """Note that a rollout has ended, or was never begun; ``ok``: it is complete."""
         tried = self._tried.get(namespec)
         if tried is None or tried.attempt is None:
             return  # none of ours
@@ -130,7 +130,7 @@ class Reconciler:
         self._found, self.unsaved = None, True
 
     def frozen(self) -> dict[str, Any]:
-        """What is to be saved, as JSON has it."""
+        """Return what is to be saved, as JSON has it."""
         return {
             "tried": {name: asdict(one) for name, one in self._tried.items()},
             "resized": self._resized,
@@ -180,7 +180,7 @@ class Reconciler:
         self.unsaved |= self._index.learn(configuration)
 
     def _forget(self, configuration: Configuration) -> None:
-        """A program that is no longer rolled automatically starts afresh when it is again.
+        """Let a program that is no longer rolled automatically start afresh when it is again.
 
         Not so one whose section is wrong: what it misses meanwhile is rolled once that is mended.
         """
@@ -307,7 +307,7 @@ class Reconciler:
     # --- as asked -------------------------------------------------------------------------------
 
     def update(self, names: list[str]) -> tuple[list[Operation], list[str]]:
-        """What ``rollupdate`` is to do at once, and what of it is left to the operator, in words.
+        """Return what ``rollupdate`` is to do now, and what it leaves to the operator, in words.
 
         Raises BadConfiguration and SupervisordError.
         """

@@ -18,7 +18,14 @@ from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import reports
-from supervisor_roll.rollout.run import ADMISSION, ON_FAILURE, PREFLIGHT, ROLLING, RunEvent
+from supervisor_roll.rollout.run import (
+    ADMISSION,
+    ON_FAILURE,
+    OVER,
+    PREFLIGHT,
+    ROLLING,
+    RunEvent,
+)
 from supervisor_roll.wire.mailbox import (
     ABORT,
     DRY_RUN,
@@ -89,6 +96,8 @@ class Jobs:
         """Go on after what has ended: with a rollback, or else with the job's next program."""
         while self._active.ended:
             ended = self._active.ended.popleft()
+            if ended.run.phase == OVER:
+                continue  # its rollout went wrong twice
             if ended.run.phase == ROLLING:
                 ended = self._successors.closing(ended)
             final = self._rollback.after(ended)
@@ -170,7 +179,7 @@ class Jobs:
                 self._active.guarded(run, self._starter.admit, run)
 
     def _finish(self, ended: Ended) -> None:
-        """The run has ended; its job goes on with what is left of it."""
+        """End the run; its job goes on with what is left of it."""
         run, facts = ended.run, ended.facts
         run.enter(RunEvent.ENDED)
         current = self._active.runs.get(run.namespec)
@@ -190,7 +199,7 @@ class Jobs:
         run.job.index += 1
 
     def _side_ended(self, run: Run, result: Result) -> None:
-        """A preflight, or the command of on_failure, has ended."""
+        """Go on after a preflight, or the command of on_failure."""
         if run.phase == ON_FAILURE:
             self._rollback.repaired(run, result)
         elif run.phase != PREFLIGHT:

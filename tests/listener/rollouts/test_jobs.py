@@ -11,7 +11,7 @@ import pytest
 from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.reports import Began, Broken, Facts, Refused, Replaced, Skipped
+from supervisor_roll.rollout.reports import Began, Broken, Facts, Failed, Refused, Replaced, Skipped
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING, LOADED, UNREADY
 from supervisor_roll.wire.mailbox import (
@@ -333,3 +333,16 @@ def test_whatever_goes_wrong_with_one_rollout_costs_no_other_its_turn() -> None:
     assert site.is_done(job)
     assert "within 30 s" in site.facts(job, FAILED)["why"]
     assert site.programs["odd"].serving == site.programs["myapp"].serving == [1, 2]
+
+
+def test_a_run_whose_rollout_goes_wrong_twice_ends_once() -> None:
+    site = site_with(myapp=2)
+    job = site.ask("myapp", min_ready_secs="60")
+    active = site.coordinator.active
+    run = active.runs["myapp"]
+    active.finish(run, Failed(why="one thing"))
+    active.finish(run, Failed(why="another"))
+    site.pass_time(1)
+    assert [kind for _, kind in site.reports(job)].count(FAILED) == 1
+    assert site.facts(job, FAILED)["why"] == "one thing"
+    assert site.is_done(job)
