@@ -29,10 +29,11 @@ FLOORS: dict[str, list[set[str]]] = {
     "listener": [
         {"__main__"},
         {"coordinator"},
+        {"saved_state"},
         {"messages", "actions", "reconcile"},
         {"rollouts"},
         {"arbiters"},
-        {"side_processes", "outbox", "saved_state"},
+        {"side_processes", "outbox"},
         {"configuration"},
         {"edges"},
     ],

@@ -8,17 +8,13 @@ listener that starts after this one was killed.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 
 from supervisor_roll.listener.actions import Actions
-from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
-from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
@@ -31,36 +27,30 @@ from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.preflight import Preflights
 from supervisor_roll.listener.rollouts.rollback import Rollback
-from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.listener.rollouts.start import RolloutStarter
 from supervisor_roll.listener.rollouts.status import overview
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
-from supervisor_roll.listener.saved_state import saved, usable
+from supervisor_roll.listener.saved_state import SavedState
 from supervisor_roll.listener.side_processes.process import NotPossible
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
+from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.shapes import fitting
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import (
-    MAX_STATE_CHARS,
     MAX_STATUSES_CHARS,
     UPDATE,
     Delivery,
     Exchange,
     Request,
-    Status,
 )
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
 
 RETRY_SECS = 1.0
-# No machine has been up for that long: a saved time beyond is none.
-MOST_SECS = 1e10
 
 
 class Coordinator:
@@ -94,7 +84,6 @@ class Coordinator:
         self.active = active = ActiveRollouts(self.outbox, self.registry, self.clock)
         self.keeper = SocketKeeper(active)
         self._successors = SuccessorControl(active, supervisord)
-        self._configuration = configuration
         preflights = Preflights(supervisord, self.registry, self.clock)
         releases = Releases(sides, self._program)
         self.jobs = Jobs(
@@ -111,6 +100,9 @@ class Coordinator:
         self._messages = MessageHandler(
             self.outbox, self.registry, table, active, self.keeper, releases, configuration, serve
         )
+        self._saved = SavedState(
+            active, self.jobs, self._updates.reconciler, configuration, self.clock
+        )
         self._unusable = Seldom()
         self._trouble = ""
         self._rung = True
@@ -121,43 +113,20 @@ class Coordinator:
     def restore(self) -> None:
         """Take up what an earlier listener left in the mailbox. Raises SupervisordError."""
         delivery = self._call(Exchange(self.pid, hello=True))
-        state = saved(delivery.state)
-        then = state.get("clock")
-        if isinstance(then, float | int) and 0 <= then < MOST_SECS:
-            self.clock.resume(then)
-        arbiters = usable(state, "arbiters", Arbiter.thawed)
-        runs = usable(state, "runs", self._thawed)
-        self.jobs.statuses = dict(
-            usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
-        )
-        self.active.runs.update({run.namespec: run for run in runs})
-        self._updates.reconciler.thaw(state.get("automatic"))
-        self.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
+        runs = self._saved.restore(delivery.state)
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
         for run in runs:
             log.info("%s: carrying on the rollout that %s asked for", run.namespec, run.job.by)
-            self._adopt(run)
+            self.active.adopt(run)
         for run in runs:
             self.jobs.restored(run)
-        for arbiter in arbiters:
+        for arbiter in list(self.registry.arbiters.values()):
             for instance in [*arbiter.workers, arbiter.id]:
                 if not self.table.watch(instance):
                     self.exited(instance)
         for arbiter in self.registry.arbiters.values():
             self.keeper.recover_sockets(arbiter)  # its sockets were lost with that listener
-
-    def _thawed(self, frozen: dict[str, Any]) -> Run:
-        """Return a run as it was saved, with its settings as they are configured now."""
-        run = Run.thawed(frozen)
-        if run.rollout is not None:
-            if run.rollout.now > self.clock():
-                raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
-            try:
-                run.rollout.settings = run.settings_by(self._configuration())
-            except (BadSetting, BadConfiguration) as error:
-                log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
-        return run
 
     def troubled(self, trouble: str) -> None:
         """Note what is wrong with the listener itself, for rollstatus to say; empty: nothing."""
@@ -290,7 +259,7 @@ class Coordinator:
         delivery = self._call(
             Exchange(
                 self.pid,
-                state=self._state() if outbox.unsaved else None,
+                state=self._saved.text() if outbox.unsaved else None,
                 reports=outbox.reports,
                 fetched=outbox.fetched,
                 done=outbox.done,
@@ -301,31 +270,6 @@ class Coordinator:
         outbox.reports, outbox.fetched, outbox.done = [], [], []
         outbox.unsaved = self._rung = False
         return delivery.requests
-
-    def _state(self) -> str:
-        """Return what a listener that starts after this one must know."""
-        programs: dict[str, dict[str, list[Any]]] = {}
-
-        def add(namespec: str, kind: str, data: object) -> None:
-            programs.setdefault(namespec, {}).setdefault(kind, []).append(data)
-
-        for arbiter in self.registry.arbiters.values():
-            add(arbiter.namespec, "arbiters", arbiter.frozen())
-        for run in self.active.runs.values():
-            add(run.namespec, "runs", run.frozen())
-        for name, status in self.jobs.statuses.items():
-            add(name, "statuses", (name, asdict(status)))
-        kept = kept_within(programs, MAX_STATE_CHARS).values()
-        return json.dumps(
-            {
-                "clock": self.clock(),
-                **{
-                    kind: [one for data in kept for one in data.get(kind, [])]
-                    for kind in ("arbiters", "runs", "statuses")
-                },
-                "automatic": self._updates.reconciler.frozen(),
-            }
-        )
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:
@@ -338,16 +282,3 @@ class Coordinator:
             return self.supervisord.program(namespec)
         except SupervisordError as error:
             raise NotPossible(str(error)) from error
-
-    def _adopt(self, run: Run) -> None:
-        """Take up the workers that were forked while no listener was there to hear of it."""
-        arbiter = self.registry.running(run.arbiter)
-        if run.rollout is None or arbiter is None:
-            return
-        surge = run.rollout.budget.surge > 0
-        lasted = self.clock() - run.gathers_since
-        for one in self.registry.siblings(arbiter.namespec):
-            for child in self.registry.children(one):
-                if child not in one.workers and self.table.age_secs(child) < lasted:
-                    one.workers[child] = Worker(child, 0, heard=False)
-                    self.active.feed(one, self.active.started(one, child, 0, surge))

@@ -1,19 +1,101 @@
-"""What an earlier listener has saved, as far as it can be used."""
+"""What a listener that starts after this one must know: as it is saved, and taken up again."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
-from supervisor_roll.rollout.errors import RollError
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
+from supervisor_roll.listener.edges.clock import SteadyClock
+from supervisor_roll.listener.outbox import kept_within
+from supervisor_roll.listener.reconcile.reconciler import Reconciler
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
+from supervisor_roll.rollout.shapes import fitting
+from supervisor_roll.wire.mailbox import MAX_STATE_CHARS, Status
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
 
+# No machine has been up for that long: a saved time beyond is none.
+MOST_SECS = 1e10
 
-def saved(text: str) -> dict[str, Any]:
+
+class SavedState:
+    """Of the arbiters, the runs, the last ends, and what the reconciler has tried."""
+
+    def __init__(
+        self,
+        active: ActiveRollouts,
+        jobs: Jobs,
+        reconciler: Reconciler,
+        configuration: Callable[[], Configuration],
+        clock: SteadyClock,
+    ) -> None:
+        self._active, self._jobs, self._reconciler = active, jobs, reconciler
+        self._configuration, self._clock = configuration, clock
+
+    def text(self) -> str:
+        """Return what a listener that starts after this one must know."""
+        programs: dict[str, dict[str, list[Any]]] = {}
+
+        def add(namespec: str, kind: str, data: object) -> None:
+            programs.setdefault(namespec, {}).setdefault(kind, []).append(data)
+
+        for arbiter in self._active.registry.arbiters.values():
+            add(arbiter.namespec, "arbiters", arbiter.frozen())
+        for run in self._active.runs.values():
+            add(run.namespec, "runs", run.frozen())
+        for name, status in self._jobs.statuses.items():
+            add(name, "statuses", (name, asdict(status)))
+        kept = kept_within(programs, MAX_STATE_CHARS).values()
+        return json.dumps(
+            {
+                "clock": self._clock(),
+                **{
+                    kind: [one for data in kept for one in data.get(kind, [])]
+                    for kind in ("arbiters", "runs", "statuses")
+                },
+                "automatic": self._reconciler.frozen(),
+            }
+        )
+
+    def restore(self, text: str) -> list[Run]:
+        """Take up what an earlier listener saved, as far as it can be used; return its runs."""
+        state = _object(text)
+        then = state.get("clock")
+        if isinstance(then, float | int) and 0 <= then < MOST_SECS:
+            self._clock.resume(then)
+        arbiters = _usable(state, "arbiters", Arbiter.thawed)
+        runs = _usable(state, "runs", self._thawed)
+        self._jobs.statuses = dict(
+            _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
+        )
+        self._active.runs.update({run.namespec: run for run in runs})
+        self._reconciler.thaw(state.get("automatic"))
+        self._active.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
+        return runs
+
+    def _thawed(self, frozen: dict[str, Any]) -> Run:
+        """Return a run as it was saved, with its settings as they are configured now."""
+        run = Run.thawed(frozen)
+        if run.rollout is not None:
+            if run.rollout.now > self._clock():
+                raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
+            try:
+                run.rollout.settings = run.settings_by(self._configuration())
+            except (BadSetting, BadConfiguration) as error:
+                log.error("%s: carries on by the settings that were saved: %s", run.namespec, error)
+        return run
+
+
+def _object(text: str) -> dict[str, Any]:
     """Return the state in ``text``, as far as it is one."""
     try:
         state = json.loads(text or "{}")
@@ -26,7 +108,7 @@ def saved(text: str) -> dict[str, Any]:
     return state
 
 
-def usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
+def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
     """Return what can be used of what an earlier listener, perhaps of another version, saved."""
     found, fit = state.get(key, []), []
     if not isinstance(found, list):

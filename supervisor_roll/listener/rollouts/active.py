@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervisor_roll.listener.arbiters.arbiter import Arbiter, cut
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
@@ -81,6 +81,19 @@ class ActiveRollouts:
     def finish(self, run: Run, facts: Facts) -> None:
         """Note that the run, or its rollout, has ended."""
         self.ended.append(Ended(run, facts))
+
+    def adopt(self, run: Run) -> None:
+        """Take up the workers that were forked while no listener was there to hear of it."""
+        arbiter = self.registry.running(run.arbiter)
+        if run.rollout is None or arbiter is None:
+            return
+        surge = run.rollout.budget.surge > 0
+        lasted = self.clock() - run.gathers_since
+        for one in self.registry.siblings(arbiter.namespec):
+            for child in self.registry.children(one):
+                if child not in one.workers and self.registry.table.age_secs(child) < lasted:
+                    one.workers[child] = Worker(child, 0, heard=False)
+                    self.feed(one, self.started(one, child, 0, surge))
 
     def measured(self, arbiter: Arbiter, worker: InstanceId, requests: int, errors: int) -> None:
         """Note what a worker has answered since its boot."""
