@@ -37,7 +37,7 @@ def explained(output: str, exit_code: int, late_secs: float | None) -> str:
 
 
 def _dump(lines: list[str]) -> list[str]:
-    """The frames of the thread that was asked where it stands: the main one, as a rule."""
+    """Return the frames of the thread that was asked where it stands: the main one, as a rule."""
     frames: list[str] = []
     inside = False
     for line in lines:
@@ -52,7 +52,7 @@ def _dump(lines: list[str]) -> list[str]:
 
 
 def _exception(lines: list[str]) -> str:
-    """The last traceback's own line, or what Gunicorn says in place of one."""
+    """Return the last traceback's own line, or what Gunicorn says in place of one."""
     starts = [index for index, line in enumerate(lines) if line.startswith("Traceback (most")]
     if starts:
         return next((line for line in lines[starts[-1] + 1 :] if not line[0].isspace()), "")

@@ -100,7 +100,7 @@ class RolloutStarter:
             self._roll(run, settings, found)
 
     def check_again(self, run: Run) -> None:
-        """The preflight of a rollout was lost with the listener that ran it."""
+        """Make a rollout's preflight again, which was lost with the listener that ran it."""
         if self._active.registry.running(run.arbiter) is None or run.rollout is None:
             return
         try:
@@ -109,7 +109,7 @@ class RolloutStarter:
             self._active.handle(run, ev.PrerequisiteFailed(f"preflight: {error}"))
 
     def _settings_of(self, run: Run) -> Settings | None:
-        """The program's settings with those of the job; None if they are bad: the run has ended."""
+        """Return the program's settings with those of the job; None, and the end, if bad."""
         try:
             return run.settings_by(self._configuration())
         except (BadSetting, BadConfiguration) as error:
