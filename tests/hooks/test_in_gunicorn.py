@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import psutil
 
+from supervisor_roll.hooks.channel import PATIENCE_SECS
 from supervisor_roll.listener.edges.executed import is_marked
 from supervisor_roll.wire.datagram import (
     ACK,
@@ -165,6 +167,27 @@ def test_a_held_sick_worker_accepts_nothing_and_still_hears_term(
     assert ready.fields["STATUS"] == "200 OK"
     assert client.recv(1000).startswith(b"HTTP/1.1 200")
     assert gunicorn.notes(well)[-2:] == ["checked", "requested"]
+
+
+def test_one_worker_more_waits_for_a_slow_listener_and_serves_nobody_unchecked(
+    make_gunicorn: MakeGunicorn,
+) -> None:
+    """Others serve meanwhile, so it has more patience than a worker that is needed."""
+    held = {**HEALTH, "HOLD": "1", "HOLD_SECS": "600"}
+
+    def answers(pid: int, message: Message) -> Message | None:
+        if message.kind == LOADED and message.fields["AGE"] == "2":
+            time.sleep(PATIENCE_SECS + 1)
+        return Message(ACK, held)
+
+    gunicorn = make_gunicorn(f"workers = 1\n{INSTALLED}", answers)
+    gunicorn.start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "the first is ready")
+    gunicorn.touch("sick")
+    os.kill(gunicorn.arbiter, signal.SIGTTIN)
+    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 3, "not ready, again and again")
+    ((pid, _),) = [one for one in gunicorn.said(LOADED) if one[1].fields["AGE"] == "2"]
+    assert set(gunicorn.kinds(pid)) == {BOOTING, LOADED, UNREADY}
 
 
 def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_gunicorn: MakeGunicorn) -> None:

@@ -61,7 +61,7 @@ class Takeover:
     def take_over(self) -> None:
         """Take what the predecessor has left."""
         server = self._server
-        if self._withheld and self._is_gone():
+        if self._withheld and self.is_gone():
             names, self._withheld = self._withheld, []
             for name in names:
                 server.__dict__.pop(name, None)
@@ -85,7 +85,7 @@ class Takeover:
         self._crashed_at = self._crashed_at or time.monotonic()
         return time.monotonic() > self._crashed_at + RESTART_SECS
 
-    def _is_gone(self) -> bool:
+    def is_gone(self) -> bool:
         """Tell whether the predecessor is gone, whoever has its pid by now."""
         if self._began:
             return _start_time(self._predecessor) != self._began

@@ -149,6 +149,7 @@ class Readiness:
         self._checker = checker_for(worker)
         if self._checker is None:
             reporter.facts["UNCHECKED"] = "1"
+        reporter.be_patient()
         answer = reporter.ask(LOADED)
         if answer is not None:
             self._check = Check.from_answer(answer)

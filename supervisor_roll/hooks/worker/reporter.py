@@ -19,6 +19,10 @@ from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
 
+# For how long a worker waits for the listener that is one more than the program needs: a slow
+# listener, on a busy machine, must not let it serve unchecked. From its application on.
+SPARE_PATIENCE_SECS = 10.0
+
 
 class WorkerReporter:
     """Reports of one worker, from its fork on. To be made before the worker loads anything."""
@@ -55,6 +59,8 @@ class WorkerReporter:
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
             PLACES: encode(state.places),
         }
+        handover = state.handover
+        self._beside = handover is not None and not handover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
         safely(self._follow, state.places)
         safely(self.note_places)
@@ -92,6 +98,13 @@ class WorkerReporter:
     def count_heard(self, answer: Message) -> None:
         """Take note of which count of workers the listener knows, by its answer."""
         self.arbiter.count_heard(int(answer.number("CHANGES", self.arbiter.count()[0])))
+
+    def be_patient(self) -> None:
+        """Wait longer from now on if others serve: this is a surplus worker, or a successor's."""
+        if self.page.surplus or self._beside:
+            timeout = self.worker.cfg.timeout if self._beats_while_booting else 0
+            bound = timeout / 2 if timeout else SPARE_PATIENCE_SECS
+            self.channel.be_patient(min(bound, SPARE_PATIENCE_SECS))
 
     def keep_alive(self) -> None:
         """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
