@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import dataclasses
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +23,21 @@ from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.setting_help import SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire.datagram import KINDS
+from supervisor_roll.wire.places import PLACES, RUNS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
 REFERENCE = ROOT / "docs" / "reference.rst"
 EXAMPLE = ROOT / "conf.d" / "gunicorn-example.conf"
+PROTOCOL = ROOT / "docs" / "protocol.rst"
 PAGES = [README, ROOT / "CHANGELOG.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 COMMANDS = sorted(
     name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll")
 )
+
+
+FIELD = re.compile("[A-Z][A-Z_]+")
+ENVIRONMENT = {"LISTEN_PID"}  # what hooks read that is no message's
 
 
 def rendered(page: Path) -> nodes.document:
@@ -163,9 +171,34 @@ def test_the_hooks_to_import_one_by_one_are_all_of_them() -> None:
     assert sorted(block[1].replace(",", " ").split()) == sorted(_HOOKS)
 
 
+def fields(source: str) -> Iterator[str]:
+    """The fields of messages that ``source`` says or reads: what it has for keys in capitals."""
+    for node in ast.walk(ast.parse(source)):
+        found: list[object] = []
+        if isinstance(node, ast.Dict):
+            found = [*node.keys]
+        elif isinstance(node, ast.Subscript):
+            found = [node.slice]
+        elif isinstance(node, ast.Compare):
+            found = [node.left]
+        elif isinstance(node, ast.Call):
+            is_method = isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "number"}
+            found = [*(node.args[:1] if is_method else ())]
+            yield from (one.arg for one in node.keywords if one.arg and FIELD.fullmatch(one.arg))
+        values = [one.value for one in found if isinstance(one, ast.Constant)]
+        yield from (one for one in values if isinstance(one, str) and FIELD.fullmatch(one))
+
+
 def test_the_protocol_tells_of_every_kind_of_message() -> None:
-    text = (ROOT / "docs" / "protocol.rst").read_text()
-    assert [kind for kind in sorted(KINDS) if f"\n{kind} " not in text] == []
+    told = table_under("Who may write", PROTOCOL)
+    assert told.keys() == KINDS
+
+
+def test_the_protocol_tells_of_every_field_of_messages() -> None:
+    sources = [one.read_text() for one in (ROOT / "supervisor_roll" / "hooks").rglob("*.py")]
+    said = {one for source in sources if "wire.datagram" in source for one in fields(source)}
+    told = ",".join(table_under("Who may write", PROTOCOL, 1))
+    assert set(re.findall(r"\w+", told)) == said - ENVIRONMENT | {PLACES, RUNS}
 
 
 def test_the_protocol_tells_of_every_kind_of_report_and_its_facts() -> None:
@@ -175,7 +208,7 @@ def test_the_protocol_tells_of_every_kind_of_report_and_its_facts() -> None:
         "plan.processes": reports.Processes,
         "plan.preflight": reports.Preflight,
     }
-    told = table_under("RPC methods", ROOT / "docs" / "protocol.rst")
+    told = table_under("RPC methods", PROTOCOL)
     assert {kind: [" ".join(cell.split()) for cell in cells] for kind, cells in told.items()} == {
         kind: [
             ", ".join(field.name for field in dataclasses.fields(shape)),

@@ -23,6 +23,7 @@ from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.places import RUNS, decode
 
 log = logging.getLogger("supervisor_roll")
 
@@ -220,17 +221,18 @@ class MessageHandler:
     def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> None:
         """End the rollout if a fresh worker does not run what is deployed now."""
         program = self._registry.program(arbiter.namespec, self._active.succeeds(arbiter))
-        why = deployed.strays(message.fields) or deployed.elsewhere(message.fields, program)
+        run, own = arbiter.facts.places, decode(message.fields, RUNS)
+        why = deployed.strays(run, own) or deployed.elsewhere(run, program)
         if why:
             text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
             self._active.feed(arbiter, ev.PrerequisiteFailed(text))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
-        timeout = Message(dg.READY, arbiter.facts).number("TIMEOUT", 0.0)
-        if arbiter.gunicorn < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
+        timeout = arbiter.facts.timeout
+        if arbiter.facts.version < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
             self._active.warn(
                 arbiter.namespec,
-                f"workers boot in {boot_secs:.1f} s, and Gunicorn {arbiter.facts.get('GUNICORN')} "
+                f"workers boot in {boot_secs:.1f} s, and Gunicorn {arbiter.facts.gunicorn} "
                 f"ends a boot at timeout={timeout:g} s: raise timeout",
             )
 

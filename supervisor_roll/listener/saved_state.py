@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
@@ -17,7 +16,7 @@ from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
-from supervisor_roll.rollout.shapes import fitting
+from supervisor_roll.wire.codec import from_data, to_json
 from supervisor_roll.wire.mailbox import MAX_STATE_CHARS, Status
 
 log = logging.getLogger("supervisor_roll")
@@ -49,20 +48,20 @@ class SavedState:
             programs.setdefault(namespec, {}).setdefault(kind, []).append(data)
 
         for arbiter in self._active.registry.arbiters.values():
-            add(arbiter.namespec, "arbiters", arbiter.frozen())
+            add(arbiter.namespec, "arbiters", arbiter.to_data())
         for run in self._active.runs.values():
             add(run.namespec, "runs", run.frozen())
         for name, status in self._jobs.statuses.items():
-            add(name, "statuses", (name, asdict(status)))
+            add(name, "statuses", (name, status))
         kept = kept_within(programs, MAX_STATE_CHARS).values()
-        return json.dumps(
+        return to_json(
             {
                 "clock": self._clock(),
                 **{
                     kind: [one for data in kept for one in data.get(kind, [])]
                     for kind in ("arbiters", "runs", "statuses")
                 },
-                "automatic": self._reconciler.frozen(),
+                "automatic": self._reconciler.saved(),
             }
         )
 
@@ -72,13 +71,13 @@ class SavedState:
         then = state.get("clock")
         if isinstance(then, float | int) and 0 <= then < MOST_SECS:
             self._clock.resume(then)
-        arbiters = _usable(state, "arbiters", Arbiter.thawed)
+        arbiters = _usable(state, "arbiters", Arbiter.from_data)
         runs = _usable(state, "runs", self._thawed)
         self._jobs.statuses = dict(
-            _usable(state, "statuses", lambda one: fitting(tuple[str, Status], one, "status"))
+            _usable(state, "statuses", lambda one: from_data(tuple[str, Status], one))
         )
         self._active.runs.update({run.namespec: run for run in runs})
-        self._reconciler.thaw(state.get("automatic"))
+        self._reconciler.restore(state.get("automatic"))
         self._active.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         return runs
 

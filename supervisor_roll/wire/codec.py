@@ -79,12 +79,13 @@ def from_data(shape: type[_Value], data: object) -> _Value:
     return value
 
 
-def fitting(shape: Any, data: dict[str, Any]) -> Any:
+def fitting(shape: type[_Value], data: object) -> _Value:
     """Return the dataclass ``shape`` with what fits of ``data``, and defaults for the rest."""
-    found = {}
-    for name, (parse, _) in _fields(shape).items():
+    given, found = data if isinstance(data, dict) else {}, {}
+    hint: Any = shape
+    for name, (parse, _) in _fields(hint).items():
         with contextlib.suppress(_Misfit, KeyError):
-            found[name] = parse(data[name])
+            found[name] = parse(given[name])
     return shape(**found)
 
 

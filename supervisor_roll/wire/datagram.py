@@ -134,11 +134,11 @@ def _escaped(value: str) -> bytes:
 
 def _cut(value: str, size: int) -> str:
     """``value`` without as many letters of its start as take ``size`` bytes."""
-    for at, letter in enumerate(value):
-        if size <= 0:
-            return value[at:]
-        size -= len(_escaped(letter))
-    return ""
+    at = 0
+    while size > 0 and at < len(value):
+        size -= len(_escaped(value[at]))
+        at += 1
+    return value[at:]
 
 
 def _unescaped(value: str) -> str:

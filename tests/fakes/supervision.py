@@ -20,6 +20,7 @@ from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.listener.reconcile.operations import ADOPT, ROLL, Operation
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.rpc import config_changes
+from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.successor import Reread
 
 AUTO = {"auto": "true"}
@@ -111,9 +112,9 @@ class Supervision:
 
     def restart(self) -> None:
         """Another listener takes up what this one has saved."""
-        saved = json.dumps(self.reconciler.frozen())
+        saved = to_json(self.reconciler.saved())
         self.reconciler = self._started()
-        self.reconciler.thaw(json.loads(saved))
+        self.reconciler.restore(json.loads(saved))
 
     def passes(self, secs: float, begin: bool = True) -> list[Operation]:
         """Let time pass until something is due, for no longer than that; begin to roll it."""

@@ -14,6 +14,7 @@ from supervisor_roll.rollout.reports import Note, Warned
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, FAILED, READY, UNREADY, Message
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 from tests.fakes.site import PIDS, Site, ready_site, saved, site_with
 
 STRANGER = 4_000_000
@@ -170,7 +171,7 @@ def test_what_has_no_room_in_one_message_to_supervisord_comes_in_several() -> No
 def test_a_program_of_which_too_much_is_known_is_left_out_of_what_is_saved() -> None:
     site = site_with(large=2, small=2)
     large, small = site.coordinator.registry.arbiters.values()
-    large.facts["CONF"] = "x" * 20_000_000
+    large.facts = GunicornFacts(conf="x" * 20_000_000)
     site.coordinator.jobs.statuses["large"] = wire.Status("failed", 1, why="x" * 2_000_000)
     site.coordinator.jobs.statuses["small"] = wire.Status("failed", 1, why="x" * 20_000)
     site.coordinator.outbox.unsaved = True

@@ -153,6 +153,14 @@ def test_a_refusal_is_short() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_what_is_nested_without_end_is_refused() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(BadMessage, match="nested too deeply"):
+        from_data(Outer, {"inners": [], "flag": nested})
+
+
 @pytest.mark.parametrize(
     "text", ['{"names": []' + " " * 100 + "}", '{"names": ["' + "€" * 30 + '"]}']
 )

@@ -22,6 +22,8 @@ from supervisor_roll.wire.codec import from_json, to_json
             '{"kind": "reboot", "names": ["a"]}',
             "'reboot' is none of rollout, dry-run, update, abort",
         ),
+        ('{"kind": "abort", "names": ["a"], "values": {"canary": "1"}}', "abort takes none"),
+        (f'{{"kind": "rollout", "names": ["{"x" * 1025}"]}}', "more than 1024 characters"),
         (
             '{"kind": "rollout", "names": ["a"], "values": {"max_surge": 2}}',
             "Command.values.max_surge: 2 is not text",
@@ -32,6 +34,13 @@ def test_a_refusal_names_the_message_the_key_and_the_rule(text: str, says: str) 
     with pytest.raises(BadMessage) as caught:
         wire.decode_command(text)
     assert says in str(caught.value)
+
+
+def test_each_name_is_asked_for_once_and_who_asks_is_a_short_line() -> None:
+    found = wire.decode_command(
+        '{"kind": "rollout", "names": ["a", "b", "a"], "by": "o\\n%s"}' % ("x" * 100)
+    )
+    assert (found.names, found.by) == (["a", "b"], "o?" + "x" * 78)
 
 
 def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.shapes import built, fitting
+from supervisor_roll.wire.codec import from_data
 from supervisor_roll.wire.datagram import (
     ABORTING,
     BACKING_OFF,
@@ -22,7 +21,7 @@ from supervisor_roll.wire.datagram import (
     UNREADY,
     Message,
 )
-from supervisor_roll.wire.places import PLACES
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 
 # Of each worker it is saved each time, and a line as a rule.
 MAX_TEXT = 300
@@ -74,7 +73,7 @@ class Arbiter:
     namespec: str
     count: int = 0
     changes: int = -1
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: GunicornFacts = field(default_factory=GunicornFacts)
     successor: bool = False  # it runs beside the one that has the program's name
     stopping: bool = False  # it has stopped serving, and is about to end
     sockets: list[tuple[str, int]] = field(default_factory=list)  # address, its descriptor
@@ -101,6 +100,7 @@ class Arbiter:
         """Take note of what a worker says of itself. Raises BadMessage."""
         age = int(message.number("AGE"))
         boot_secs = message.number("BOOT_SECS", 0.0)
+        facts = GunicornFacts.told(message) if message.kind in DESCRIBING else self.facts
         if worker not in self.workers and len(self.workers) >= MAX_WORKERS:
             raise BadMessage(f"{message.kind}: it has {MAX_WORKERS} workers already")
         known = self.workers.setdefault(worker, Worker(worker, age))
@@ -122,8 +122,7 @@ class Arbiter:
             known.unhealthy = message.kind != READY
         if message.kind == READY:
             self.boot_failure = ""
-        if message.kind in DESCRIBING:
-            self.facts = {key: value for key, value in message.fields.items() if key in _FACTS}
+        self.facts = facts
         return known
 
     def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:
@@ -157,46 +156,14 @@ class Arbiter:
         """The workers that have said neither ready nor unready, so far as heard."""
         return [one.id for one in self.workers.values() if not (one.ready or one.unhealthy)]
 
-    @property
-    def gunicorn(self) -> tuple[int, ...]:
-        """The version as numbers, as far as it is made of numbers; empty if unknown."""
-        parts = []
-        for part in self.facts.get("GUNICORN", "").split("."):
-            if not (part.isascii() and part.isdecimal() and len(part) < 10):
-                break
-            parts.append(int(part))
-        return tuple(parts)
-
-    def frozen(self) -> dict[str, Any]:
-        return {
-            **dataclasses.asdict(self),
-            "workers": [dataclasses.asdict(one) for one in self.workers.values()],
-        }
+    def to_data(self) -> dict[str, Any]:
+        """What is saved of it, for ``wire.codec``: JSON has no ids for keys."""
+        return {**vars(self), "workers": list(self.workers.values())}
 
     @classmethod
-    def thawed(cls, frozen: dict[str, Any]) -> Arbiter:
+    def from_data(cls, saved: dict[str, Any]) -> Arbiter:
         """Raises BadMessage."""
-        workers = fitting(list[Worker], frozen.get("workers"), "workers")
-        return built(cls, frozen, workers={one.id: one for one in workers})
-
-
-_FACTS = frozenset(
-    {
-        "GUNICORN",
-        "CLASS",
-        "PRELOAD",
-        "REUSE_PORT",
-        "RELOAD",
-        "TIMEOUT",
-        "GRACEFUL_TIMEOUT",
-        "MISSING",
-        "UNCHECKED",
-        "STALE",
-        "LISTENS",
-        "BINDS",
-        "CONF",
-        "CONF_DIGEST",
-        "CONFIGURED",
-        PLACES,
-    }
-)
+        arbiter = from_data(cls, {**saved, "workers": {}})
+        workers = from_data(list[Worker], saved.get("workers", []))
+        arbiter.workers = {one.id: one for one in workers}
+        return arbiter

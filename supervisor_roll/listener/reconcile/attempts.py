@@ -48,38 +48,10 @@ class Attempts:
             self.rolled |= attempt.paths
 
 
-def thawed(frozen: object) -> dict[str, Attempts]:
-    """As far as what an earlier listener saved can be used; the rest is as if never tried."""
-    return {
-        name: Attempts(
-            _text(one, "digest"),
-            _texts(one, "rolled"),
-            _texts(one, "failed"),
-            Attempt(_text(one["attempt"], "digest"), _texts(one["attempt"], "paths"))
-            if isinstance(one.get("attempt"), dict)
-            else None,
-        )
-        for name, one in mapping(frozen).items()
-        if isinstance(one, dict)
-    }
+@dataclass
+class Saved:
+    """What a listener that is started later must know of what was tried."""
 
-
-def lists(value: object) -> dict[str, list[str]]:
-    return {
-        name: [one for one in found if isinstance(one, str)]
-        for name, found in mapping(value).items()
-        if isinstance(found, list)
-    }
-
-
-def mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(one: dict[str, object], key: str) -> str:
-    found = one.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _texts(one: dict[str, object], key: str) -> dict[str, str]:
-    return {path: text for path, text in mapping(one.get(key)).items() if isinstance(text, str)}
+    tried: dict[str, Attempts] = field(default_factory=dict)
+    resized: dict[str, list[str]] = field(default_factory=dict)  # group -> what it gains and loses
+    groups: dict[str, list[str]] = field(default_factory=dict)

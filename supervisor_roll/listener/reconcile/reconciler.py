@@ -13,14 +13,13 @@ tried is remembered, and saved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.configuration.supervisor_files import included
 from supervisor_roll.listener.edges.file_watch import POLL_SECS, FileWatch, fingerprint
 from supervisor_roll.listener.edges.supervisord import Refused, SupervisordError
-from supervisor_roll.listener.reconcile.attempts import Attempt, Attempts, lists, mapping, thawed
+from supervisor_roll.listener.reconcile.attempts import Attempt, Attempts, Saved
 from supervisor_roll.listener.reconcile.operations import (
     ADOPT,
     RESIZE,
@@ -35,6 +34,7 @@ from supervisor_roll.listener.reconcile.operations import (
 from supervisor_roll.listener.reconcile.program_index import ProgramIndex
 from supervisor_roll.listener.reconcile.requested import RequestedUpdate
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.wire.codec import fitting
 from supervisor_roll.wire.successor import Change, Reread
 
 # supervisord may have refused for what is not in the files: a folder, a user.
@@ -129,20 +129,14 @@ class Reconciler:
         tried.ended(ok)
         self._found, self.unsaved = None, True
 
-    def frozen(self) -> dict[str, Any]:
-        """Return what is to be saved, as JSON has it."""
-        return {
-            "tried": {name: asdict(one) for name, one in self._tried.items()},
-            "resized": self._resized,
-            "groups": self._index.groups,
-        }
+    def saved(self) -> Saved:
+        return Saved(self._tried, self._resized, self._index.groups)
 
-    def thaw(self, frozen: object) -> None:
+    def restore(self, data: object) -> None:
         """Take up what an earlier listener saved, as far as it can be used."""
-        saved = mapping(frozen)
-        self._tried = thawed(saved.get("tried"))
-        self._resized = lists(saved.get("resized"))
-        self._index.groups = lists(saved.get("groups"))
+        saved = fitting(Saved, data)
+        self._tried, self._resized = saved.tried, saved.resized
+        self._index.groups = saved.groups
 
     def _look(self, now: float) -> None:
         """Look at all that is watched."""

@@ -63,7 +63,7 @@ def admit(
         log = registry.log_of(run.namespec)
         return Refusal(_stopped(run.namespec, info.state if info else "", log))
     arbiter = registry.arbiters.get(identity)
-    if arbiter is None or not (arbiter.workers or arbiter.facts):
+    if arbiter is None or not (arbiter.workers or arbiter.facts.gunicorn):
         found = silence(registry.table, identity, spoke=arbiter is not None)
         young = registry.table.age_secs(identity) < settings.ready_timeout_secs
         barrier = registry.barrier(identity) if found.gunicorn else ""
@@ -73,13 +73,13 @@ def admit(
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
         return Refusal(found.why, skips=True) if skips else Refusal(found.why + found.rule)
-    elsewhere = deployed.elsewhere(arbiter.facts, registry.program(run.namespec))
+    elsewhere = deployed.elsewhere(arbiter.facts.places, registry.program(run.namespec))
     choice = strategy.choose(arbiter, settings, run.change, elsewhere)
     whole = choice.strategy == ARBITER
     why_not = eligibility.why_not_arbiter if whole else eligibility.why_not_workers
     why = choice.refused or why_not(arbiter, settings)
     renewed = whole and choice.changes
-    if not why and arbiter.facts.get("RELOAD") == "1" and not renewed:
+    if not why and arbiter.facts.reload and not renewed:
         why = eligibility.RELOADS  # what has changed may turn it off: a successor will say
     if why:
         return Refusal(why, choice=choice)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from supervisor_roll.listener.edges import told_paths
 from supervisor_roll.wire import places
-from supervisor_roll.wire.places import PLACES, RUNS, Place, decode
+from supervisor_roll.wire.places import Place
 from supervisor_roll.wire.program import Program
 
 _NAMES = {
@@ -33,12 +33,11 @@ _FOLDERS = frozenset({places.ENVIRONMENT, places.PATH})
 _MOST_LINKS = 40
 
 
-def elsewhere(facts: Mapping[str, str], program: Program | None) -> str:
+def elsewhere(run: Sequence[Place], program: Program | None) -> str:
     """Why the arbiter's fresh workers would not run what is deployed; empty if they would.
 
-    ``facts`` are its workers' fields, ``program`` what supervisord would spawn, if that is known.
+    ``run`` is where it runs from, ``program`` what supervisord would spawn, if that is known.
     """
-    run = decode(facts, PLACES)
     known = {one.kind: one for one in run}
     if not _same_root(known):
         return ""
@@ -51,11 +50,14 @@ def elsewhere(facts: Mapping[str, str], program: Program | None) -> str:
     return ""
 
 
-def strays(facts: Mapping[str, str]) -> str:
-    """How a worker that has loaded its application runs what is deployed no more; or empty."""
-    if not _same_root({one.kind: one for one in decode(facts, PLACES)}):
+def strays(run: Sequence[Place], worker: Sequence[Place]) -> str:
+    """How a worker that has loaded its application no longer runs what is deployed; or empty.
+
+    ``run`` is where its arbiter runs from, ``worker`` where it does.
+    """
+    if not _same_root({one.kind: one for one in run}):
         return ""
-    for one in decode(facts, RUNS):
+    for one in worker:
         now = moved(one, one.kind == places.CHDIR)
         if now and one.kind == places.APP:
             return f"it loaded {one.real}, and {one.text} now leads to {now}"

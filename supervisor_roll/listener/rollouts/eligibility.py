@@ -18,24 +18,24 @@ RELOADS = (
 def why_not_workers(arbiter: Arbiter, settings: Settings) -> str:
     """Why this arbiter's workers cannot be rolled; empty if they can."""
     facts = arbiter.facts
-    version = facts.get("GUNICORN", "?")
-    if facts.get("MISSING"):
+    version = facts.gunicorn or "?"
+    if facts.missing:
         return (
-            f"its Gunicorn runs without the hooks {facts['MISSING']}; "
+            f"its Gunicorn runs without the hooks {facts.missing}; "
             f"end its gunicorn.conf.py with: {HOOK_LINE}"
         )
-    if facts.get("PRELOAD") == "1":
+    if facts.preload:
         return (
             "it has preload_app: each worker that its arbiter forks runs the code that the "
             "arbiter loaded, so replacing workers changes nothing; use --strategy arbiter"
         )
-    if facts.get("STALE"):
+    if facts.stale:
         return (
-            f"its arbiter has imported modules of the application itself: {facts['STALE']}; "
+            f"its arbiter has imported modules of the application itself: {facts.stale}; "
             "each worker that it forks runs them as they were then, so replacing workers "
             "would not change them; use --strategy arbiter"
         )
-    if facts.get("REUSE_PORT") == "1" and arbiter.gunicorn >= (24, 0):
+    if facts.reuse_port and arbiter.facts.version >= (24, 0):
         return (
             f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
             "socket of its own, and the connections waiting there are lost with it; "
@@ -47,12 +47,12 @@ def why_not_workers(arbiter: Arbiter, settings: Settings) -> str:
 def why_not_arbiter(arbiter: Arbiter, settings: Settings) -> str:
     """Why the whole arbiter cannot be replaced; empty if it can."""
     facts = arbiter.facts
-    if facts.get("REUSE_PORT") == "1":
+    if facts.reuse_port:
         return (
             "it has reuse_port: the kernel would spread connections to the new arbiter before "
             "its workers accept; turn reuse_port off"
         )
-    if facts.get("LISTENS") != "1":
+    if not facts.listens:
         return (
             "its Gunicorn runs without the hooks on_starting, when_ready and on_exit, or with "
             "those of an earlier version: restart it once; or use --strategy workers, which "
@@ -63,14 +63,14 @@ def why_not_arbiter(arbiter: Arbiter, settings: Settings) -> str:
 
 def owns_sockets(arbiter: Arbiter) -> bool:
     """Whether the arbiter made its sockets itself, rather than got them as descriptors."""
-    return "fd://" not in arbiter.facts.get("BINDS", "")
+    return not any("fd://" in one for one in arbiter.facts.binds)
 
 
 def _why_not_checked(arbiter: Arbiter, settings: Settings) -> str:
     """Why the health check that is asked for cannot be made; empty if it can, or none is."""
-    if settings.health is not None and arbiter.facts.get("UNCHECKED") == "1":
+    if settings.health is not None and arbiter.facts.unchecked:
         return (
             f"health={settings.health.path} cannot be checked inside a worker of class "
-            f"{arbiter.facts.get('CLASS', '?')}; remove it from the program's [roll:] section"
+            f"{arbiter.facts.worker_class or '?'}; remove it from the program's [roll:] section"
         )
     return ""

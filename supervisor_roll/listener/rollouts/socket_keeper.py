@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import chain
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.edges import socket_store
@@ -85,13 +86,12 @@ class SocketKeeper:
         serving = next((one for one in siblings if not one.successor), None)
         if serving is None:
             return
-        before, count = serving.facts.get("CONFIGURED"), int(message.number("CONFIGURED", -1))
-        if before is not None and count >= 0 and (str(count) != before or count > serving.count):
+        before, count = serving.facts.configured, int(message.number("CONFIGURED", -1))
+        if before >= 0 and count >= 0 and (count != before or count > serving.count):
             self._active.handle(run, ev.Configured(count))
         if "BINDS" in message.fields:
             binds = message.fields["BINDS"].split("\n")
-            old = serving.facts.get("BINDS", "").split("\n")
-            for address in filter(None, set(old) - set(binds)):
+            for address in set(serving.facts.binds).difference(binds):
                 self._active.warn(
                     run.namespec,
                     f"{address} is no longer configured: refused once the old arbiter is gone",
@@ -126,8 +126,8 @@ class SocketKeeper:
 
     def wants_sockets(self, arbiter: Arbiter) -> bool:
         return (
-            arbiter.facts.get("LISTENS") == "1"
-            and arbiter.facts.get("REUSE_PORT") != "1"
+            arbiter.facts.listens
+            and not arbiter.facts.reuse_port
             and owns_sockets(arbiter)
             and not self.store.has(arbiter.id)
         )
@@ -137,15 +137,11 @@ class SocketKeeper:
         # Two that are stopped together each find the other still there.
         arbiter.stopping = True
         others = [
-            one.facts.get("BINDS", "")
-            for one in self._registry.siblings(arbiter.namespec)
-            if not one.stopping
+            one.facts.binds for one in self._registry.siblings(arbiter.namespec) if not one.stopping
         ]
         if others:
             paths = message.fields.get("PATHS", "").split("\n")
-            unused = (
-                socket_store.unused(paths, "\n".join(others).split("\n")) if all(others) else []
-            )
+            unused = socket_store.unused(paths, chain(*others)) if all(others) else []
             return Message(dg.ACK, {"KEEP": "1", "REMOVE": "\n".join(unused)})
         self._registry.stale()
         try:

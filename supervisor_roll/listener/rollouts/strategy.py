@@ -40,8 +40,8 @@ def choose(
     ``elsewhere`` says why its fresh workers would not run what is deployed.
     """
     keys = dict(change.keys) if change is not None else {}
-    if _conf_changed(arbiter.facts.get("CONF", ""), arbiter.facts.get("CONF_DIGEST", "")):
-        keys[arbiter.facts["CONF"]] = NEEDS_ARBITER
+    if _conf_changed(arbiter.facts.conf, arbiter.facts.conf_digest):
+        keys[arbiter.facts.conf] = NEEDS_ARBITER
     refused = [key for key, effect in keys.items() if effect == NEEDS_UPDATE]
     if refused and settings.strategy != WORKERS:
         why = (
@@ -79,10 +79,10 @@ def _reasons(arbiter: Arbiter, keys: dict[str, str]) -> list[str]:
     facts, reasons = arbiter.facts, []
     if _listed(keys):
         reasons.append(f"its configuration has changed: {_listed(keys)}")
-    if facts.get("PRELOAD") == "1":
+    if facts.preload:
         reasons.append("it has preload_app")
-    elif facts.get("STALE"):
-        reasons.append(f"its arbiter has imported modules of the application: {facts['STALE']}")
+    elif facts.stale:
+        reasons.append(f"its arbiter has imported modules of the application: {facts.stale}")
     return reasons
 
 

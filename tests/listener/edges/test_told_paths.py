@@ -19,6 +19,7 @@ from supervisor_roll.listener.rollouts import deployed, strategy
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import places
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 from supervisor_roll.wire.places import CHDIR, PLACES, ROOT, Place
 from supervisor_roll.wire.program import Program
 
@@ -33,7 +34,7 @@ def links_without_end(folder: Path) -> Path:
 
 
 def arbiter(conf: str, digest: str) -> Arbiter:
-    return Arbiter(InstanceId(1, 1), "web", facts={"CONF": conf, "CONF_DIGEST": digest})
+    return Arbiter(InstanceId(1, 1), "web", facts=GunicornFacts(conf=conf, conf_digest=digest))
 
 
 @pytest.mark.parametrize("kind", ["fifo", "zero"])
@@ -104,12 +105,12 @@ def test_links_that_lead_to_links_without_end_take_no_time(tmp_path: Path) -> No
     rows = [Place(ROOT, "/", "/", deployed.told_paths.led_to("/")[1])]
     rows.append(Place(places.DIRECTORY, "/", "/", rows[0].node))
     rows += [Place(places.PATH, link, "/elsewhere")] * 400
-    facts = {PLACES: "\n".join("\t".join((p.kind, p.text, p.real, p.node)) for p in rows)}
+    told = "\n".join("\t".join((p.kind, p.text, p.real, p.node)) for p in rows)
+    run = places.decode({PLACES: told}, PLACES)
     program = Program("/bin/sh", ["sh", link], "/", {}, 0o22)
     began = time.thread_time()
-    assert deployed.elsewhere(facts, program) == ""
-    facts[PLACES] += "\n" + "\t".join((places.BEGAN, "", "1.0", ""))
-    deployed.elsewhere(facts, program)
+    assert deployed.elsewhere(run, program) == ""
+    deployed.elsewhere([*run, Place(places.BEGAN, "", "1.0")], program)
     assert socket_store.unused([link], [f"unix:{link}"] * 100) == []
     assert time.thread_time() < began + 10
 

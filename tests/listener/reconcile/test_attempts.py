@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from supervisor_roll.listener.reconcile.operations import ADOPT, ROLL
+from supervisor_roll.wire.codec import to_json
 from tests.fakes.supervision import AUTO, GREEN, RED, SETTLE_SECS, Supervision, said, started
 
 WEB = [(ROLL, "web")]
@@ -284,7 +284,7 @@ def test_a_success_leaves_nothing_to_remember_of_the_change(
     web(site, current, RED)
     site.ended(site.settles())
     assert site.settles() == []
-    assert site.reconciler.frozen()["tried"]["web"]["digest"] == ""
+    assert site.reconciler.saved().tried["web"].digest == ""
 
 
 # Who else rolls, and when not
@@ -380,7 +380,7 @@ def test_the_end_of_what_an_earlier_listener_began_is_known(
 
 def test_all_that_is_to_be_saved_is_said_to_be(site: Supervision, current: Path) -> None:
     def saved() -> str:
-        return json.dumps(site.reconciler.frozen())
+        return to_json(site.reconciler.saved())
 
     steps: list[tuple[Callable[[], object], bool]] = [
         (lambda: None, False),
@@ -397,7 +397,7 @@ def test_all_that_is_to_be_saved_is_said_to_be(site: Supervision, current: Path)
         step()
         site.settles()
         assert (number, site.reconciler.unsaved, saved() != before) == (number, changes, changes)
-    assert "web" not in site.reconciler.frozen()["tried"]
+    assert "web" not in site.reconciler.saved().tried
 
 
 @pytest.mark.parametrize(
@@ -428,11 +428,11 @@ def test_what_cannot_be_used_of_what_was_saved_is_left(
     site: Supervision, current: Path, rubbish: object
 ) -> None:
     site.restart()
-    site.reconciler.thaw(rubbish)
+    site.reconciler.restore(rubbish)
     assert site.settles() == []
     flip(current, "v2")
     assert said(site.settles()) == WEB
-    json.dumps(site.reconciler.frozen())
+    to_json(site.reconciler.saved())
 
 
 def test_an_adoption_is_no_release(site: Supervision, current: Path) -> None:

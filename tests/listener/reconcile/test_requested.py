@@ -258,8 +258,8 @@ def test_a_program_that_moves_into_another_group_is_left(site: Supervision) -> N
 def test_what_is_gone_is_not_remembered_for_ever(site: Supervision) -> None:
     remove(site, "api")
     site.settles()
-    assert "api" in site.reconciler.frozen()["groups"]
+    assert "api" in site.reconciler.saved().groups
     del site.groups["api"]
     site.program("web", environment=GREEN)
     site.settles()
-    assert "api" not in site.reconciler.frozen()["groups"]
+    assert "api" not in site.reconciler.saved().groups

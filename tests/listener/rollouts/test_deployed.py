@@ -13,7 +13,7 @@ import pytest
 
 from supervisor_roll.listener.rollouts.deployed import elsewhere, strays
 from supervisor_roll.wire import places
-from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
+from supervisor_roll.wire.places import Place
 from supervisor_roll.wire.program import Program
 
 
@@ -51,22 +51,18 @@ class Deploy:
             0o22,
         )
 
-    def began(self, directory: Path, venv: Path, *more: Place) -> dict[str, str]:
+    def began(self, directory: Path, venv: Path, *more: Place) -> list[Place]:
         """What an arbiter tells that begins now."""
-        return {
-            PLACES: encode(
-                [
-                    place(places.ROOT, Path("/")),
-                    # The resolution of a file's time is that of the kernel's tick.
-                    Place(places.BEGAN, "", str(time.time() + 0.01)),
-                    place(places.DIRECTORY, directory),
-                    place(places.COMMAND, venv / "bin" / "gunicorn"),
-                    place(places.PYTHON, venv / "bin" / "python"),
-                    place(places.ENVIRONMENT, venv),
-                    *more,
-                ]
-            )
-        }
+        return [
+            place(places.ROOT, Path("/")),
+            # The resolution of a file's time is that of the kernel's tick.
+            Place(places.BEGAN, "", str(time.time() + 0.01)),
+            place(places.DIRECTORY, directory),
+            place(places.COMMAND, venv / "bin" / "gunicorn"),
+            place(places.PYTHON, venv / "bin" / "python"),
+            place(places.ENVIRONMENT, venv),
+            *more,
+        ]
 
 
 def place(kind: str, path: Path) -> Place:
@@ -142,85 +138,74 @@ def test_another_place_of_a_program_is_seen(
     deploy: Deploy, directory: str, venv: str, act: Callable[[Deploy], None], said: str
 ) -> None:
     where, environment = deploy.folder / directory, deploy.folder / venv
-    facts, program = deploy.began(where, environment), deploy.program(where, environment)
-    assert elsewhere(facts, program) == ""
+    run, program = deploy.began(where, environment), deploy.program(where, environment)
+    assert elsewhere(run, program) == ""
     act(deploy)
-    found = elsewhere(facts, program)
+    found = elsewhere(run, program)
     assert found.startswith(said.format(deploy.folder)) if said else found == ""
 
 
 def test_a_link_below_or_behind_another_is_followed(deploy: Deploy) -> None:
     (deploy.folder / "site").symlink_to(deploy.current)
     where = deploy.folder / "site" / "venv"
-    facts = deploy.began(where, deploy.folder / "elsewhere" / "venv")
+    run = deploy.began(where, deploy.folder / "elsewhere" / "venv")
     program = deploy.program(where, deploy.folder / "elsewhere" / "venv")
-    assert elsewhere(facts, program) == ""
+    assert elsewhere(run, program) == ""
     deploy.link("r2")
-    assert f"now leads to {deploy.folder}/releases/r2/venv" in elsewhere(facts, program)
+    assert f"now leads to {deploy.folder}/releases/r2/venv" in elsewhere(run, program)
 
 
 def test_a_command_by_its_name_is_the_one_that_is_found_now(deploy: Deploy) -> None:
     where, venv = deploy.folder / "live", deploy.folder / "elsewhere" / "venv"
     script = place(places.COMMAND, venv / "bin" / "gunicorn")
-    facts = deploy.began(where, venv, replace(script, kind=places.FOUND, text="gunicorn"))
+    run = deploy.began(where, venv, replace(script, kind=places.FOUND, text="gunicorn"))
     found = replace(deploy.program(where, venv), arguments=["gunicorn", "app:app"])
-    assert elsewhere(facts, found) == ""
+    assert elsewhere(run, found) == ""
     found = replace(found, file=str(deploy.folder / "next" / "venv" / "bin" / "gunicorn"))
-    assert elsewhere(facts, found).startswith("its command gunicorn now leads to")
+    assert elsewhere(run, found).startswith("its command gunicorn now leads to")
 
 
 def test_of_a_wrapper_the_links_count_that_were_set_since(deploy: Deploy) -> None:
     venv = deploy.folder / "elsewhere" / "venv"
     (deploy.folder / "releases" / "r1" / "run.sh").write_text("")
     # It goes elsewhere by itself, which is no difference.
-    facts = deploy.began(deploy.folder / "live", venv)
+    run = deploy.began(deploy.folder / "live", venv)
     shell = deploy.program(
         deploy.folder, venv, Path("/bin/sh"), ("-c", f"exec {deploy.current}/run.sh")
     )
     plain = deploy.program(deploy.folder, venv, Path("/bin/sh"), ("run.sh",))
-    assert elsewhere(facts, shell) == elsewhere(facts, plain) == ""
+    assert elsewhere(run, shell) == elsewhere(run, plain) == ""
     time.sleep(0.05)
     deploy.link("r2")
-    assert f"the link {deploy.current}" in elsewhere(facts, shell)
-    assert elsewhere(facts, plain) == ""
+    assert f"the link {deploy.current}" in elsewhere(run, shell)
+    assert elsewhere(run, plain) == ""
     moved = replace(plain, directory=str(deploy.current))
-    assert f"the link {deploy.current}" in elsewhere(facts, moved)
+    assert f"the link {deploy.current}" in elsewhere(run, moved)
 
 
 def test_an_import_path_counts_where_the_arbiter_has_imported_from(deploy: Deploy) -> None:
     where, venv = deploy.folder / "live", deploy.folder / "elsewhere" / "venv"
-    facts = deploy.began(where, venv, place(places.PATH, deploy.current))
+    run = deploy.began(where, venv, place(places.PATH, deploy.current))
     deploy.link("r2")
-    assert elsewhere(facts, None).startswith(f"the import path {deploy.current} now leads to")
+    assert elsewhere(run, None).startswith(f"the import path {deploy.current} now leads to")
 
 
 def test_what_cannot_be_compared_is_no_difference(deploy: Deploy) -> None:
     where = deploy.current
-    facts, program = deploy.began(where, where / "venv"), deploy.program(where, where / "venv")
+    run, program = deploy.began(where, where / "venv"), deploy.program(where, where / "venv")
     deploy.link("r2")
-    assert elsewhere(facts, program)
-    other_root = facts[PLACES].replace(
-        encode([place(places.ROOT, Path("/"))]), f"{places.ROOT}\t/\t/\t1:1"
-    )
-    assert elsewhere({PLACES: other_root}, program) == ""
-    assert elsewhere({}, program) == ""
-    assert elsewhere({PLACES: "nonsense\n\t\t\t\ndirectory\ta\0b\tc\td"}, program) == ""
+    assert elsewhere(run, program)
+    assert elsewhere([Place(places.ROOT, "/", "/", "1:1"), *run[1:]], program) == ""
+    assert elsewhere([], program) == ""
+    nonsense = "nonsense\n\t\t\t\ndirectory\ta\0b\tc\td"
+    assert elsewhere(places.decode({"KEY": nonsense}, "KEY"), program) == ""
 
 
 def test_a_worker_that_the_link_left_behind_is_told(deploy: Deploy) -> None:
-    facts = deploy.began(deploy.folder / "live", deploy.folder / "elsewhere" / "venv")
+    run = deploy.began(deploy.folder / "live", deploy.folder / "elsewhere" / "venv")
     own = [place(places.CHDIR, deploy.current), place(places.APP, deploy.current / "app.py")]
-    facts[RUNS] = encode(own)
-    assert strays(facts) == ""
+    assert strays(run, own) == ""
     deploy.link("r2")
-    assert strays(facts).startswith(f"it runs in {deploy.folder}/releases/r1, and {deploy.current}")
-    facts[RUNS] = encode(own[1:])
-    assert strays(facts).startswith(f"it loaded {deploy.folder}/releases/r1/app.py")
-
-
-def test_places_are_bounded_and_hold_no_separator() -> None:
-    many = [Place(places.PATH, f"/{number:0500}", "x") for number in range(100)]
-    assert len(encode(many).encode()) <= places.MAX_BYTES
-    assert encode([Place("a", "/with\ttab", ""), Place("b", "/line\nend", "")]) == ""
-    some = [Place("a", "/b c", "/d", "1:2"), Place("e", "", "")]
-    assert places.decode({"KEY": encode(some)}, "KEY") == some
+    released = f"{deploy.folder}/releases/r1"
+    assert strays(run, own).startswith(f"it runs in {released}, and {deploy.current}")
+    assert strays(run, own[1:]).startswith(f"it loaded {released}/app.py")

@@ -26,6 +26,8 @@ from supervisor_roll.rollout.reports import (
 )
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import COMPLETE
+from supervisor_roll.wire.datagram import READY, Message
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 from supervisor_roll.wire.mailbox import (
     DRY_RUN,
 )
@@ -38,7 +40,7 @@ UPDATE_ONLY = {"socket": NEEDS_UPDATE, "command": NEEDS_ARBITER}
 
 
 def arbiter(**facts: str) -> Arbiter:
-    return Arbiter(InstanceId(1, 1), "myapp", facts=facts)
+    return Arbiter(InstanceId(1, 1), "myapp", facts=GunicornFacts.told(Message(READY, facts)))
 
 
 def change(keys: dict[str, str], why: str = "") -> Change:

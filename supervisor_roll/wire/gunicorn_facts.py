@@ -1,0 +1,61 @@
+"""What hooks say of their Gunicorn, in each message that describes a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.places import PLACES, Place, decode
+
+
+@dataclass(frozen=True)
+class GunicornFacts:
+    """A Gunicorn and its configuration; what has not been said has its default."""
+
+    gunicorn: str = ""  # its version
+    worker_class: str = ""
+    preload: bool = False
+    reuse_port: bool = False
+    reload: bool = False
+    timeout: float = 0.0
+    missing: str = ""  # the hooks that did not run
+    unchecked: bool = False  # this kind of application cannot be asked for its health
+    stale: str = ""  # modules of the application that the arbiter has imported
+    listens: bool = False  # the hooks for its sockets are installed
+    binds: list[str] = field(default_factory=list)  # the addresses in its configuration
+    conf: str = ""  # its configuration file, with its digest as read
+    conf_digest: str = ""
+    configured: int = -1  # the setting ``workers``
+    places: list[Place] = field(default_factory=list)  # where it runs from
+
+    @classmethod
+    def told(cls, message: Message) -> GunicornFacts:
+        """Read the fields of a message. Raises BadMessage."""
+        text = message.fields.get
+        return cls(
+            gunicorn=text("GUNICORN", ""),
+            worker_class=text("CLASS", ""),
+            preload=text("PRELOAD") == "1",
+            reuse_port=text("REUSE_PORT") == "1",
+            reload=text("RELOAD") == "1",
+            timeout=message.number("TIMEOUT", 0.0),
+            missing=text("MISSING", ""),
+            unchecked=text("UNCHECKED") == "1",
+            stale=text("STALE", ""),
+            listens=text("LISTENS") == "1",
+            binds=[one for one in text("BINDS", "").split("\n") if one],
+            conf=text("CONF", ""),
+            conf_digest=text("CONF_DIGEST", ""),
+            configured=int(message.number("CONFIGURED", -1)),
+            places=decode(message.fields, PLACES),
+        )
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The version as numbers, as far as it is made of numbers; empty if unknown."""
+        parts = []
+        for part in self.gunicorn.split("."):
+            if not (part.isascii() and part.isdecimal() and len(part) < 10):
+                break
+            parts.append(int(part))
+        return tuple(parts)
