@@ -59,8 +59,8 @@ class WorkerReporter:
             "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
             PLACES: encode(state.places),
         }
-        handover = state.handover
-        self._beside = handover is not None and not handover.is_gone()
+        takeover = state.takeover
+        self._beside = takeover is not None and not takeover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
         safely(self._follow, state.places)
         safely(self.note_places)
