@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -57,11 +56,16 @@ class Releases:
     def _ask(self, key: str, namespec: str, worker: Worker, release: str, here: str) -> None:
         try:
             program = self._program(namespec)
-            if here and Path(here).is_dir():
-                program = replace(program, directory=here)
             # Where a worker is, it may have put anything: nothing of that runs with more rights.
             self._sides.command(
-                key, release, program, "", COMMAND_SECS, worker=worker.id.pid, uid=worker.uid
+                key,
+                release,
+                program,
+                "",
+                COMMAND_SECS,
+                worker=worker.id.pid,
+                uid=worker.uid,
+                directory=here,
             )
             self._asked[key] = namespec, worker
         except NotPossible as error:

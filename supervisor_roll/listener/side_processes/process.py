@@ -8,22 +8,28 @@ not outlive the listener.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import resource
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from threading import Thread
 
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import RollError
 
 LINES = 12
+KILLED_SECS = 1.0
 # Of what it prints, the end is kept.
 MAX_OUTPUT_BYTES = 64 * 1024
 _PR_SET_PDEATHSIG = 1
+_BECOME = Path(__file__).with_name("become.py")
 
 
 class NotPossible(RollError):
@@ -84,10 +90,14 @@ class SideProcess:
         return self._result
 
     def close(self) -> None:
-        """Give all back. One that has not ended is killed, and waited for."""
+        """Give all back. One that has not ended is killed."""
         if self._result is None:
             self._kill()
-            self._process.wait()
+            try:
+                self._process.wait(KILLED_SECS)
+            except subprocess.TimeoutExpired:
+                # It hangs in the kernel: not for us to wait for.
+                Thread(target=self._process.wait, daemon=True, name="reaps").start()
             self._result = Result(False, self._clock() - self._began, "it was given up")
         if not self._epoll.closed:
             self._epoll.close()
@@ -107,7 +117,7 @@ class SideProcess:
         elif status > 0:
             text = f"it left with status {status}"
         elif status < 0:
-            text = f"it died of {signal.Signals(-status).name}"
+            text = f"it died of {_name(-status)}"
         if text:
             lines = [line.rstrip() for line in output.splitlines() if line.strip()]
             text = "\n".join([text, *lines[-LINES:]])
@@ -137,19 +147,80 @@ class SideProcess:
             pass
 
 
-def user_arguments(wanted: Credentials) -> dict[str, Any]:
-    """What makes a process of subprocess's one with these. Raises NotPossible."""
+def _name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"  # a real-time signal
+
+
+def started(
+    command: str, directory: str, environment: dict[str, str], umask: int
+) -> subprocess.Popen[bytes]:
+    """A shell command as the listener's own user. Raises OSError, ValueError, SubprocessError."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        umask=umask,
+        start_new_session=True,
+        bufsize=0,
+        preexec_fn=_die_with_us(),
+    )
+
+
+def started_as(
+    wanted: Credentials,
+    command: str,
+    directories: list[str],
+    environment: dict[str, str],
+    umask: int,
+) -> subprocess.Popen[bytes]:
+    """A shell command as another user, in the first of the directories that this one may enter.
+
+    Popen waits until what it starts has been executed, and may go to a directory as root: so that
+    is a script of ours, which becomes the other user only then. Raises NotPossible, OSError.
+    """
     if wanted.uid == os.getuid():
-        return {}
+        there = next(
+            (one for one in directories if os.access(f"{one}/.", os.X_OK)), directories[-1]
+        )
+        return started(command, there, environment, umask)
     if os.geteuid() != 0:
         raise NotPossible(
             f"its workers run as uid {wanted.uid}, which this listener "
             f"(uid {os.getuid()}) cannot become: run it as root or as that user"
         )
-    return {"user": wanted.uid, "group": wanted.gid, "extra_groups": wanted.groups}
+    told = json.dumps(
+        {
+            **dataclasses.asdict(wanted),
+            "parent": os.getpid(),
+            "command": command,
+            "directories": directories,
+            "environment": environment,
+            "umask": umask,
+        }
+    )
+    # No part of it is in the script's own environment, for it begins as root.
+    with os.fdopen(os.memfd_create("told"), "w+", encoding="utf-8") as file:
+        file.write(told)
+        file.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_BECOME)],
+            cwd="/",
+            env={},
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            bufsize=0,
+        )
 
 
-def die_with_us() -> Callable[[], None]:
+def _die_with_us() -> Callable[[], None]:
     """A preexec_fn: the process does not outlive this one, and leaves no core."""
     # A listener that never needs it does without, for its memory's sake.
     import ctypes

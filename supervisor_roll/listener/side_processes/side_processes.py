@@ -5,6 +5,7 @@ The loop wakes when one of them has something to say, and the next ``poll`` take
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,10 +16,12 @@ from supervisor_roll.listener.side_processes.process import (
     NotPossible,
     Result,
     SideProcess,
-    die_with_us,
-    user_arguments,
+    started,
+    started_as,
 )
 from supervisor_roll.wire.program import Program
+
+log = logging.getLogger("supervisor_roll")
 
 # What a selector's key has as its data for one of these.
 SIDE = "side"
@@ -40,31 +43,26 @@ class SideProcesses:
         timeout_secs: float,
         worker: int = 0,
         uid: int = -1,
+        directory: str = "",
     ) -> None:
         """Run a shell command in the program's directory, as this listener's or ``worker``'s user.
 
+        Or in this ``directory``, if that user may enter it: the worker has told it.
         It finds SUPERVISOR_ROLL_PROGRAM and SUPERVISOR_ROLL_WHY in its environment, beside the
         program's own. What it leaves in the background ends with it. Raises NotPossible.
         """
-        user = user_arguments(_as(worker, uid)) if worker else {}
+        environment = {
+            **program.environment,
+            "SUPERVISOR_ROLL_PROGRAM": namespec,
+            "SUPERVISOR_ROLL_WHY": why.replace("\0", "")[:4096],
+        }
+        wanted = _as(worker, uid) if worker else None
         try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
-                cwd=program.directory,
-                env={
-                    **program.environment,
-                    "SUPERVISOR_ROLL_PROGRAM": namespec,
-                    "SUPERVISOR_ROLL_WHY": why.replace("\0", "")[:4096],
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                umask=program.umask,
-                start_new_session=True,
-                bufsize=0,
-                preexec_fn=die_with_us(),
-                **user,
-            )
+            if wanted is None:
+                process = started(command, program.directory, environment, program.umask)
+            else:
+                directories = [one for one in (directory, program.directory) if one]
+                process = started_as(wanted, command, directories, environment, program.umask)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise NotPossible(f"cannot run {command}: {error}") from error
         self.drop(namespec)
@@ -82,7 +80,11 @@ class SideProcesses:
         """Those that have ended since, with how."""
         ended = []
         for namespec, side in list(self._running.items()):
-            result = side.poll()
+            try:
+                result = side.poll()
+            except Exception as error:
+                log.exception("%s", namespec)
+                result = Result(False, 0.0, f"it could not be followed: {error!r:.200}")
             if result is not None:
                 ended.append((namespec, result))
                 self.drop(namespec)

@@ -60,7 +60,7 @@ class Sides:
     def __init__(self) -> None:
         self.running: list[str] = []
 
-    def command(self, key: str, *arguments: object, worker: int, uid: int) -> None:
+    def command(self, key: str, *arguments: object, **named: object) -> None:
         self.running.append(key)
 
 

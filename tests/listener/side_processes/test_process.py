@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -82,6 +83,7 @@ def descriptors() -> set[tuple[str, str]]:
         ("echo done", ""),
         ("echo out; exit 5", "it left with status 5\nout"),
         ("echo out; kill -11 $$", "it died of SIGSEGV\nout"),
+        ("echo out; kill -35 $$", "it died of signal 35\nout"),
     ],
 )
 def test_its_end_is_told(tmp_path: Path, sides: Sides, command: str, text: str) -> None:
@@ -195,3 +197,31 @@ def test_a_signal_is_not_for_who_started_it(tmp_path: Path, sides: Sides) -> Non
     sides.begin("kill -9 0", program(tmp_path))
     assert sides.ended().text == "it died of SIGKILL"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+class Odd:
+    """One that goes wrong as nobody foresaw."""
+
+    next_deadline = None
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def poll(self) -> None:
+        raise OverflowError("odd")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def test_one_that_goes_wrong_costs_no_other(tmp_path: Path, sides: Sides) -> None:
+    odd: Any = Odd(os.eventfd(0))
+    sides._running["odd"] = odd
+    sides.selector.register(odd, selectors.EVENT_READ)
+    sides.begin("true", program(tmp_path))
+    ((namespec, result),) = sides.poll()
+    assert (namespec, result.ok) == ("odd", False)
+    assert sides.ended().ok
