@@ -41,7 +41,7 @@ class Actions:
             log.info("%s: %s", namespec, spoken(action))
             if isinstance(action, ev.AddInstance | ev.RemoveOldest):
                 name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
-                to = successor_of(namespec) if action.successor else namespec
+                to = successor_of(namespec) if action.whose is ev.Whose.SUCCESSOR else namespec
                 self._supervisord.signal(to, name)
                 continue
             try:

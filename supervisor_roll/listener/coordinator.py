@@ -184,7 +184,7 @@ class Coordinator:
                 ev.ArbiterExited(
                     f"the arbiter (pid {instance.pid}) exited: it halted, was killed or stopped; "
                     f"{self.registry.log_of(arbiter.namespec)} may say more",
-                    successor=self.active.succeeds(arbiter),
+                    self.active.whose(arbiter),
                 ),
             )
         else:

@@ -113,7 +113,7 @@ class MessageHandler:
             why = message.fields.get("ERROR", "a worker could not be started")
             if message.fields.get("SURPLUS") != "1":
                 arbiter.boot_failure = cut(why)
-            self._active.feed(arbiter, ev.ForkFailed(why, self._active.succeeds(arbiter)))
+            self._active.feed(arbiter, ev.ForkFailed(why, self._active.whose(arbiter)))
         self._note_count(arbiter, message, own=True)
 
     def _note_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
@@ -126,7 +126,7 @@ class MessageHandler:
         if not known and not self._registry.confirms(arbiter, arbiter.count, leaving):
             arbiter.changes, arbiter.count = before
         else:
-            self._active.feed(arbiter, ev.Counted(arbiter.count, self._active.succeeds(arbiter)))
+            self._active.feed(arbiter, ev.Counted(arbiter.count, self._active.whose(arbiter)))
 
     def _note_worker(
         self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message

@@ -6,6 +6,7 @@ Events are past participles, actions are imperatives, or facts to report. All ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from supervisor_roll.rollout.reports import Facts
@@ -20,6 +21,13 @@ class InstanceId(NamedTuple):
 
     pid: int
     started: int
+
+
+class Whose(str, Enum):
+    """Whose worker, count or signal it is."""
+
+    ARBITER = "arbiter"  # the one that had the program's name as the rollout began
+    SUCCESSOR = "successor"  # the one beside it, also once it is promoted
 
 
 # --- events -----------------------------------------------------------------------------
@@ -73,10 +81,10 @@ class BootFailed:
 
 @dataclass(frozen=True)
 class ForkFailed:
-    """The arbiter, or its ``successor``, could not start an instance, and serves on."""
+    """The arbiter, or its successor, could not start an instance, and serves on."""
 
     why: str
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
@@ -89,26 +97,26 @@ class Exited:
 
 @dataclass(frozen=True)
 class Counted:
-    """The arbiter, or its ``successor``, now wants ``count`` instances."""
+    """The arbiter, or its successor, now wants ``count`` instances."""
 
     count: int
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The workers that the arbiter, or its ``successor``, has: the kernel shows them."""
+    """The workers that the arbiter, or its successor, has: the kernel shows them."""
 
     workers: tuple[InstanceId, ...]
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
 class ArbiterExited:
-    """The arbiter itself, or its ``successor``, is gone, and its instances with it."""
+    """The arbiter itself, or its successor, is gone, and its instances with it."""
 
     why: str
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
@@ -184,28 +192,13 @@ class TimePassed:
     """Nothing happened but time."""
 
 
-Event = (
-    Started
-    | Loaded
-    | BecameReady
-    | BecameUnready
-    | BootFailed
-    | ForkFailed
-    | Exited
-    | Counted
-    | Observed
-    | ArbiterExited
-    | SuccessorStarted
-    | Configured
-    | Promoted
-    | Aborted
-    | Paused
-    | Resumed
-    | PreflightPassed
-    | PrerequisiteFailed
-    | Measured
-    | TimePassed
+WorkerEvent = Started | Loaded | BecameReady | BecameUnready | BootFailed | Exited
+ArbiterEvent = ForkFailed | Counted | Observed | ArbiterExited
+SuccessorEvent = SuccessorStarted | Configured | Promoted  # of strategy arbiter alone
+ControlEvent = (
+    Aborted | Paused | Resumed | PreflightPassed | PrerequisiteFailed | Measured | TimePassed
 )
+Event = WorkerEvent | ArbiterEvent | SuccessorEvent | ControlEvent
 
 
 # --- actions ----------------------------------------------------------------------------
@@ -213,16 +206,16 @@ Event = (
 
 @dataclass(frozen=True)
 class AddInstance:
-    """Have the arbiter, or its ``successor``, run one more instance (TTIN)."""
+    """Have the arbiter, or its successor, run one more instance (TTIN)."""
 
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
 class RemoveOldest:
-    """Have the arbiter, or its ``successor``, retire its oldest instance (TTOU)."""
+    """Have the arbiter, or its successor, retire its oldest instance (TTOU)."""
 
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 @dataclass(frozen=True)
@@ -263,9 +256,9 @@ class KillInstance:
 
 @dataclass(frozen=True)
 class Look:
-    """Look which workers the arbiter, or its ``successor``, has, and answer with Observed."""
+    """Look which workers the arbiter, or its successor, has, and answer with Observed."""
 
-    successor: bool = False
+    whose: Whose = Whose.ARBITER
 
 
 Action = (

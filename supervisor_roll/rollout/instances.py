@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.events import (
+    DumpInstance,
+    InstanceId,
+    KillInstance,
+)
+from supervisor_roll.rollout.timing import STOP_GRACE_SECS
 
 RETIRE = "retire"  # an outdated instance was asked to go
 STOP = "stop"  # a fresh instance was asked to go, because the rollout ends without it
@@ -13,7 +18,7 @@ STOP = "stop"  # a fresh instance was asked to go, because the rollout ends with
 
 @dataclass
 class Instance:
-    """One instance: observed are all fields down to ``health``, wanted are the ``asked`` ones.
+    """One instance: observed are all fields down to ``health``, wanted are the others.
 
     ``kept`` is one that ran before but is not to be replaced: it counts as fresh. One that is not
     ``heard`` was seen in the process table, and has said nothing yet. An outdated one ``hangs`` if
@@ -33,7 +38,7 @@ class Instance:
     available: bool = False
     boot_secs: float = 0.0
     health: str = ""
-    asked: str = ""
+    wanted_gone: str = ""
     asked_at: float = 0.0
     escalations: int = 0
 
@@ -49,36 +54,79 @@ class Instance:
     @property
     def drains(self) -> bool:
         """It was asked to go, and may have requests to finish first."""
-        return (self.asked == RETIRE and not self.hangs) or self.ready or not self.heard
+        return (self.wanted_gone == RETIRE and not self.hangs) or self.ready or not self.heard
+
+    def patience_secs(self, drain_timeout_secs: float) -> float:
+        """How long it has to leave before it is asked harder."""
+        return drain_timeout_secs if self.drains else STOP_GRACE_SECS
+
+    @property
+    def harder(self) -> list[DumpInstance | KillInstance]:
+        """What is left to make it go, if it stays: for one that may hang, to show where first."""
+        steps: list[DumpInstance | KillInstance] = [KillInstance(self.id)]
+        if self.drains:
+            steps.insert(0, DumpInstance(self.id))
+        return steps[self.escalations :]
+
+    def given_up_at(self, drain_timeout_secs: float) -> float:
+        """When, if it was asked to go and is there still, not even KILL has helped."""
+        return self.asked_at + drain_timeout_secs + 2 * STOP_GRACE_SECS
 
 
+@dataclass
 class Instances:
-    """The instances of one rollout, by identity, with the views that its rules speak of."""
+    """The instances of one rollout, with the views that its rules speak of; oldest first."""
 
-    def __init__(self, members: Iterable[Instance] = ()) -> None:
-        self._by_id = {member.id: member for member in members}
+    members: list[Instance]
+    gone: list[InstanceId] = field(default_factory=list)  # what is said of them comes late
 
     def __iter__(self) -> Iterator[Instance]:
-        return iter(sorted(self._by_id.values(), key=lambda one: (one.age, one.id)))
+        return iter(sorted(self.members, key=lambda one: (one.age, one.id)))
 
-    def get(self, instance: InstanceId) -> Instance | None:
-        return self._by_id.get(instance)
+    def get(self, instance: InstanceId | None) -> Instance | None:
+        return next((one for one in self.members if one.id == instance), None)
 
-    def add(self, instance: Instance) -> Instance:
-        self._by_id[instance.id] = instance
-        return instance
+    def known(self, instance: InstanceId, now: float) -> Instance:
+        """The one that a message is of; its birth may not have been reported."""
+        found = self.get(instance)
+        if found is None:
+            found = Instance(instance, age=0, fresh=True, since=now)
+            self.members.append(found)
+        found.heard = True
+        return found
 
-    def remove(self, instance: InstanceId) -> Instance | None:
-        return self._by_id.pop(instance, None)
+    def exited(self, instance: InstanceId) -> Instance | None:
+        self.gone.append(instance)
+        found = self.get(instance)
+        if found is not None:
+            self.members.remove(found)
+        return found
+
+    def observed(
+        self, workers: tuple[InstanceId, ...], fresh: bool, surplus: int, now: float
+    ) -> int:
+        """Take note of workers that have said nothing yet; how many were not asked to go.
+
+        As many as ``surplus`` of them their arbiter will not replace.
+        """
+        youngest = max((one.age for one in self.members), default=0)
+        for worker in workers:
+            if worker not in self.gone and self.get(worker) is None:
+                youngest += 1
+                self.members.append(
+                    Instance(worker, youngest, fresh, now, surplus=surplus > 0, heard=False)
+                )
+                surplus -= 1
+        return len(set(workers) - {one.id for one in self.leaving})
 
     @property
     def up(self) -> list[Instance]:
-        """Those nobody asked to go, oldest first."""
-        return [one for one in self if not one.asked]
+        """Those nobody asked to go."""
+        return [one for one in self if not one.wanted_gone]
 
     @property
     def leaving(self) -> list[Instance]:
-        return [one for one in self if one.asked]
+        return [one for one in self if one.wanted_gone]
 
     @property
     def outdated(self) -> list[Instance]:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from supervisor_roll.rollout.errors import BadMessage
@@ -55,6 +56,10 @@ def _fitting(hint: Any, data: Any, name: str) -> Any:
         return built(hint, data)
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
         return hint(*_members(tuple(get_type_hints(hint).values()), data, name))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        if data in [one.value for one in hint]:
+            return hint(data)
+        raise BadMessage(f"{name}: {data!r:.80} does not fit")
     if origin is tuple and of[-1:] != (...,):
         return tuple(_members(of, data, name))
     if origin in (list, tuple) and isinstance(data, list | tuple):

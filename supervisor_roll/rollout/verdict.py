@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout.events import RequestCounts
-from supervisor_roll.rollout.worker_plan import MARGIN, MIN_ERRORS, MIN_ERRORS_ALONE
+
+# Fresh instances answer worse than outdated ones if they made so many errors (where the outdated
+# ones answered nothing, the second so many), and their share of errors is that much more than
+# twice the outdated ones' share.
+MIN_ERRORS, MIN_ERRORS_ALONE = 3, 10
+MARGIN = 0.05
 
 
 def error_rate_regression(fresh: RequestCounts, outdated: RequestCounts) -> str:

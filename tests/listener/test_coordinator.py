@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from supervisor_roll.listener.coordinator import RETRY_SECS
-from supervisor_roll.rollout.machine import CONFIRM_SECS
 from supervisor_roll.rollout.reports import Warned
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.timing import CONFIRM_SECS
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire import datagram as dg
 from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message

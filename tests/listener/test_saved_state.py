@@ -93,7 +93,9 @@ def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> Non
     site = rolling()
     state: Any = saved(site)
     text = json.dumps(state)
-    fresh = next(one["id"] for one in state["runs"][0]["rollout"]["instances"] if one["fresh"])
+    fresh = next(
+        one["id"] for one in state["runs"][0]["rollout"]["instances"]["members"] if one["fresh"]
+    )
     site.start_other("other", STRANGER - 1, "sh", below="sleep")
     stranger = site.table.identity(STRANGER)
     assert stranger is not None

@@ -10,7 +10,7 @@ from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE
 from supervisor_roll.rollout.reports import Facts, Outcome
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, FINAL
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, LOADED, Arbiter, Worker
@@ -35,7 +35,9 @@ class History:
         self.arbiter = Arbiter(workers)
         for age, stage in (stages or {}).items():
             self.arbiter.aged(age).stage = stage
-        self.rollout = WorkerRollout(Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0)
+        self.rollout = WorkerRollout.of(
+            Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0
+        )
         self.now = 0.0
         self.at_once = at_once
         self.surprised = False  # whether a worker that served has died or fallen ill by itself
@@ -163,10 +165,10 @@ class History:
                 self.deliver()
             elif not self._work(good, stays):
                 due = self.rollout.next_deadline
-                assert due is not None, f"deadlock: {freeze(self.rollout)}"
+                assert due is not None, f"deadlock: {to_json(self.rollout)}"
                 self.now = max(self.now, due)
                 self.tell(ev.TimePassed())
-        assert self.rollout.state in FINAL, f"no end in sight: {freeze(self.rollout)}"
+        assert self.rollout.state in FINAL, f"no end in sight: {to_json(self.rollout)}"
 
     def _work(self, good: bool, stays: set[InstanceId]) -> bool:
         for worker in self.arbiter.by_age:
@@ -209,7 +211,9 @@ class History:
         self.steps += 1
         rollout = self.rollout
         retired = [
-            one for one in rollout.instances.leaving if one.id not in asked and one.asked == RETIRE
+            one
+            for one in rollout.instances.leaving
+            if one.id not in asked and one.wanted_gone == RETIRE
         ]
         assert all(one.can_go for one in retired), "a booting worker was retired"
         if any(one.ready for one in retired):
@@ -232,7 +236,7 @@ class History:
                 self._pressed.add(action.instance)
             elif isinstance(action, ev.KillInstance):
                 one = rollout.instances.get(action.instance)
-                by_ttou = one is not None and one.hangs and one.asked == RETIRE
+                by_ttou = one is not None and one.hangs and one.wanted_gone == RETIRE
                 assert by_ttou or action.instance in self._pressed, "killed without being asked"
             self.arbiter.execute(action)
         if adding:
@@ -265,7 +269,7 @@ class History:
         else:
             assert rollout.state in (FAILED, ABORTED) and rollout.why
         if rollout.state != COMPLETE and rollout.budget.surge and not deaths:
-            retired = {one.id for one in rollout.instances if one.asked == RETIRE}
+            retired = {one.id for one in rollout.instances if one.wanted_gone == RETIRE}
             kept = {id for id in self._initial if rollout.instances.get(id)} - retired
             assert {one.id for one in outdated} == kept
         if count:
@@ -287,10 +291,10 @@ class History:
         return f"{verb} {self._ages[action.instance]}"
 
     def _twin(self) -> WorkerRollout:
-        twin = thaw(json.loads(json.dumps(freeze(self.rollout))))
+        twin = from_json(json.loads(json.dumps(to_json(self.rollout))))
         assert twin.next_deadline == self.rollout.next_deadline, "a thawed rollout would oversleep"
         return twin
 
 
 def _plain(rollout: WorkerRollout) -> object:
-    return json.loads(json.dumps(freeze(rollout)))
+    return json.loads(json.dumps(to_json(rollout)))

@@ -10,15 +10,16 @@ import json
 from collections.abc import Callable
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.arbiter import ArbiterRollout
-from supervisor_roll.rollout.events import Action, Event, InstanceId
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
+from supervisor_roll.rollout.events import Action, Event, InstanceId, Whose
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.reports import Facts
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import FINAL
 
 OLD, NEW = InstanceId(100, 1), InstanceId(200, 2)
+_WHOSE = {False: Whose.ARBITER, True: Whose.SUCCESSOR}
 
 
 class Pair:
@@ -45,7 +46,7 @@ class Pair:
             )
             for pid in self.old
         ]
-        self.rollout = ArbiterRollout(self.settings, members, workers, 0.0, full)
+        self.rollout = ArbiterRollout.of(self.settings, members, workers, 0.0, full=full)
         self.floor = workers - self.rollout.budget.unavailable
 
     def begin(self) -> list[str]:
@@ -89,7 +90,7 @@ class Pair:
         """An arbiter ends, and its workers with it."""
         self.alive[successor] = False
         (self.new if successor else self.old).clear()
-        return self.tell(ev.ArbiterExited(why, successor))
+        return self.tell(ev.ArbiterExited(why, _WHOSE[successor]))
 
     @property
     def booting(self) -> list[int]:
@@ -108,7 +109,7 @@ class Pair:
         while self.queue:
             event = self.queue.pop(0)
             if not self.over:
-                twin = thaw(json.loads(json.dumps(freeze(self.rollout))))
+                twin = from_json(json.loads(json.dumps(to_json(self.rollout))))
                 actions = self.rollout.handle(event, self.now)
                 assert twin.handle(event, self.now) == actions, "a thawed rollout acts otherwise"
                 did += self._after(actions)
@@ -121,8 +122,8 @@ class Pair:
                 self.tells.append(action)
                 continue
             if isinstance(action, ev.Look):
-                pids = self.new if action.successor else self.old
-                self.queue.append(ev.Observed(tuple(map(_id, pids)), action.successor))
+                pids = self.new if action.whose is Whose.SUCCESSOR else self.old
+                self.queue.append(ev.Observed(tuple(map(_id, pids)), action.whose))
                 continue
             word = _WORDS[type(action)](action)
             did.append(word)
@@ -144,15 +145,17 @@ class Pair:
         elif isinstance(action, ev.Discard):
             self.alive[True] = False
             self.new.clear()
-            self.queue.append(ev.ArbiterExited("stopped", successor=True))
+            self.queue.append(ev.ArbiterExited("stopped", Whose.SUCCESSOR))
         elif isinstance(action, ev.AddInstance):
-            self.wanted[action.successor] += 1
-            self.queue.append(ev.Counted(self.wanted[action.successor], action.successor))
-            self._fork(action.successor)
+            successor = action.whose is Whose.SUCCESSOR
+            self.wanted[successor] += 1
+            self.queue.append(ev.Counted(self.wanted[successor], action.whose))
+            self._fork(successor)
         elif isinstance(action, ev.RemoveOldest):
-            self.wanted[action.successor] -= 1
-            self.queue.append(ev.Counted(self.wanted[action.successor], action.successor))
-            pids = self.new if action.successor else self.old
+            successor = action.whose is Whose.SUCCESSOR
+            self.wanted[successor] -= 1
+            self.queue.append(ev.Counted(self.wanted[successor], action.whose))
+            pids = self.new if successor else self.old
             oldest = min(pids)
             del pids[oldest]
             self.queue.append(ev.Exited(_id(oldest)))
@@ -162,7 +165,10 @@ class Pair:
             pid = action.instance.pid
             if self.new.pop(pid, None) is not None and pid > 200 + self.rollout.first:
                 self.wanted[True] -= 1
-                self.queue += [ev.Exited(action.instance), ev.Counted(self.wanted[True], True)]
+                self.queue += [
+                    ev.Exited(action.instance),
+                    ev.Counted(self.wanted[True], Whose.SUCCESSOR),
+                ]
             else:
                 successor = pid >= 200
                 self.old.pop(pid, None)
@@ -196,8 +202,8 @@ _WORDS: dict[type, Callable[..., str]] = {
     ev.StartSuccessor: lambda _: "start",
     ev.Promote: lambda _: "promote",
     ev.Discard: lambda _: "discard",
-    ev.AddInstance: lambda action: "grow" if action.successor else "old grows",
-    ev.RemoveOldest: lambda action: "new shrinks" if action.successor else "shrink",
+    ev.AddInstance: lambda action: "grow" if action.whose is Whose.SUCCESSOR else "old grows",
+    ev.RemoveOldest: lambda action: "new shrinks" if action.whose is Whose.SUCCESSOR else "shrink",
     ev.StopInstance: lambda action: f"TERM {action.instance.pid}",
     ev.DumpInstance: lambda action: f"ABRT {action.instance.pid}",
     ev.KillInstance: lambda action: f"KILL {action.instance.pid}",

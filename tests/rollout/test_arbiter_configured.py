@@ -8,10 +8,10 @@ import pytest
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.reports import Arrived
+from supervisor_roll.rollout.timing import (
     STOP_GRACE_SECS,
 )
-from supervisor_roll.rollout.reports import Arrived
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from tests.rollout.pair_model import Pair, _id
 

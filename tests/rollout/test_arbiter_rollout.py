@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.timing import (
     CONFIRM_SECS,
 )
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PAUSED, PROGRESSING
@@ -180,7 +180,7 @@ def test_a_promotion_that_is_refused_discards_the_successor():
     pair.obey = False
     assert pair.ready(201) == ["promote"]
     assert pair.tell(ev.PrerequisiteFailed("no")) == ["discard"]
-    assert pair.rollout.again() == [ev.Discard()]
+    assert pair.rollout.unanswered_requests() == [ev.Discard()]
     pair.end(successor=True)
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no")
 
@@ -296,7 +296,7 @@ def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
 def test_a_successor_that_can_start_no_worker_fails_the_rollout():
     pair = Pair(3, full=False)
     pair.begin()
-    assert pair.tell(ev.ForkFailed("no room", successor=True)) == ["discard"]
+    assert pair.tell(ev.ForkFailed("no room", ev.Whose.SUCCESSOR)) == ["discard"]
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no room")
 
 
@@ -408,14 +408,14 @@ def test_what_was_asked_of_supervisord_can_be_asked_again_and_means_the_same():
     pair = Pair(1)
     pair.obey = False
     pair.begin()
-    assert pair.rollout.again() == [ev.StartSuccessor()]
+    assert pair.rollout.unanswered_requests() == [ev.StartSuccessor()]
     pair.tell(
         ev.SuccessorStarted(NEW), ev.SuccessorStarted(NEW), ev.Started(InstanceId(201, 201), 1)
     )
-    assert pair.rollout.again() == []
+    assert pair.rollout.unanswered_requests() == []
     pair.new[201] = False
     assert pair.ready(201) == ["promote"]
-    assert pair.rollout.again() == [ev.Promote()]
+    assert pair.rollout.unanswered_requests() == [ev.Promote()]
     pair.tell(ev.Promoted(), ev.Promoted())
     assert [tell.kind for tell in pair.tells].count("promoted") == 1
 

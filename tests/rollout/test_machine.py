@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_roll.rollout.machine import (
-    STOP_GRACE_SECS,
-)
 from supervisor_roll.rollout.reports import Began, Complete, Facts, Replaced
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.timing import (
+    STOP_GRACE_SECS,
+)
 from supervisor_roll.rollout.words import COMPLETE, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
@@ -128,7 +128,7 @@ def test_percentages_round_as_in_kubernetes(
 
 
 def test_nothing_to_roll_is_complete_at_once():
-    rollout = WorkerRollout(Settings(), [], 0, 0.0)
+    rollout = WorkerRollout.of(Settings(), [], 0, 0.0)
     assert [tell.kind for tell in rollout.begin() if isinstance(tell, Facts)] == [
         "began",
         "complete",

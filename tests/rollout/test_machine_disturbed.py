@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.timing import (
     CONFIRM_SECS,
+    SETTLE_SECS,
     STOP_GRACE_SECS,
 )
-from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PROGRESSING
-from supervisor_roll.rollout.worker_rollout import SETTLE_SECS, WorkerRollout
+from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.history import History
 
 # --- what others do meanwhile ------------------------------------------------------------------
@@ -171,7 +172,7 @@ def test_late_and_repeated_messages_mean_nothing():
 
 
 def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
-    rollout = WorkerRollout(Settings(), [], 1, 0.0)
+    rollout = WorkerRollout.of(Settings(), [], 1, 0.0)
     rollout.begin()
     rollout.handle(ev.Counted(2), 1.0)
     rollout.handle(ev.BecameReady(InstanceId(7, 1), 0.5), 1.0)

@@ -8,14 +8,13 @@ import math
 import pytest
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.arbiter import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.snapshot import from_json, to_json
+from supervisor_roll.rollout.timing import (
     LOOK_SECS,
 )
-from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import PLAIN_TYPES, freeze, thaw
 from supervisor_roll.rollout.words import FAILED
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.history import History
@@ -36,10 +35,10 @@ def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float
     history = History(2)
     history.begin()
     history.wait(5.0)
-    before = json.dumps(freeze(history.rollout))
+    before = json.dumps(to_json(history.rollout))
     with pytest.raises(IllegalEvent):
         history.rollout.handle(event, now)
-    assert json.dumps(freeze(history.rollout)) == before
+    assert json.dumps(to_json(history.rollout)) == before
 
 
 @pytest.mark.parametrize(
@@ -63,16 +62,16 @@ def test_a_rollout_that_has_ended_takes_no_event(event: ev.Event):
     history.begin()
     history.exit(3)
     assert history.rollout.state == FAILED
-    before = json.dumps(freeze(history.rollout))
+    before = json.dumps(to_json(history.rollout))
     with pytest.raises(IllegalEvent, match=f"{type(event).__name__} to a rollout that is failed"):
         history.rollout.handle(event, history.now + 1)
-    assert json.dumps(freeze(history.rollout)) == before
+    assert json.dumps(to_json(history.rollout)) == before
 
 
 def test_a_frozen_rollout_is_a_copy():
     history = History(2)
     history.begin()
-    frozen = freeze(history.rollout)
+    frozen = to_json(history.rollout)
     before = json.dumps(frozen)
     history.finish()
     assert json.dumps(frozen) == before
@@ -80,29 +79,25 @@ def test_a_frozen_rollout_is_a_copy():
 
 def test_a_thawed_rollout_knows_its_settings_and_its_next_deadline():
     settings = Settings.parsed({"max_surge": "25%", "canary": "2", "min_ready_secs": "3"})
-    rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
+    rollout = WorkerRollout.of(settings, History(3).arbiter.snapshot(), 3, 2.0)
     rollout.begin()
-    thawed = thaw(json.loads(json.dumps(freeze(rollout))))
+    thawed = from_json(json.loads(json.dumps(to_json(rollout))))
     assert thawed.settings == settings
     assert thawed.next_deadline == rollout.next_deadline == 2.0 + LOOK_SECS
-    assert json.dumps(freeze(thawed)) == json.dumps(freeze(rollout))
+    assert json.dumps(to_json(thawed)) == json.dumps(to_json(rollout))
 
 
 def test_what_only_the_configuration_may_say_is_neither_saved_nor_believed():
     only = {"on_failure": "id", "release": "id", "watch": "/a", "health": "/"}
     settings = Settings.parsed({**only, "max_surge": "2"})
-    rollout = WorkerRollout(settings, History(3).arbiter.snapshot(), 3, 2.0)
-    frozen = json.loads(json.dumps(freeze(rollout)))
-    assert thaw(frozen).settings == Settings.parsed({"max_surge": "2"})
+    rollout = WorkerRollout.of(settings, History(3).arbiter.snapshot(), 3, 2.0)
+    frozen = json.loads(json.dumps(to_json(rollout)))
+    assert from_json(frozen).settings == Settings.parsed({"max_surge": "2"})
     frozen["settings"] |= {"on_failure": "id", "release": "id", "watch": ["/a"]}
-    assert thaw(frozen).settings == Settings.parsed({"max_surge": "2"})
-
-
-def test_the_type_of_all_that_is_plain_is_known():
-    assert PLAIN_TYPES.keys() == {*WorkerRollout.PLAIN, *ArbiterRollout.PLAIN}
+    assert from_json(frozen).settings == Settings.parsed({"max_surge": "2"})
 
 
 @pytest.mark.parametrize("frozen", [{}, [], None, {"instances": 3}, {"instances": [{"id": 3}]}])
 def test_what_is_no_frozen_rollout_is_a_bad_message(frozen: object):
-    with pytest.raises(BadMessage, match="not a frozen rollout"):
-        thaw(frozen)  # type: ignore[arg-type]
+    with pytest.raises(BadMessage, match="not a saved rollout"):
+        from_json(frozen)  # type: ignore[arg-type]

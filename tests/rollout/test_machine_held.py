@@ -93,7 +93,7 @@ def test_a_rollback_replaces_only_the_young_ones_and_keeps_the_old():
     snapshot = list(history.rollout.instances)
     for one in snapshot[:2]:
         one.kept = one.fresh = one.available = True
-    rollout = type(history.rollout)(history.rollout.settings, snapshot, 4, 0.0)
+    rollout = type(history.rollout).of(history.rollout.settings, snapshot, 4, 0.0)
     history.rollout = rollout
     assert history.begin() == ["add"]
     assert history.last("began")["workers"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.timing import (
     CONFIRM_SECS,
     LOOK_SECS,
     REPEATS,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.machine import (
+from supervisor_roll.rollout.timing import (
+    SETTLE_SECS,
     STOP_GRACE_SECS,
 )
 from supervisor_roll.rollout.words import ABORTED, FAILED, PROGRESSING
-from supervisor_roll.rollout.worker_rollout import SETTLE_SECS
 from tests.rollout.history import History
 
 

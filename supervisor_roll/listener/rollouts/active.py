@@ -13,7 +13,7 @@ from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.reports import Facts, Failed, Note, Outcome, Refused, Warned
@@ -50,7 +50,7 @@ class ActiveRollouts:
         self.runs: dict[str, Run] = {}
         self.ended: deque[Ended] = deque()
         self.attempts: list[tuple[str, str]] = []
-        self._looks: deque[tuple[str, bool]] = deque()
+        self._looks: deque[tuple[str, ev.Whose]] = deque()
 
     # --- what happens to them -------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class ActiveRollouts:
         """Do what a rollout wants, as far as it is not for the outbox to do."""
         for action in actions:
             if isinstance(action, ev.Look):
-                self._looks.append((run.namespec, action.successor))
+                self._looks.append((run.namespec, action.whose))
             elif not isinstance(action, Facts):
                 self.outbox.actions.append((run.namespec, action))
             elif isinstance(action, Outcome):
@@ -130,10 +130,10 @@ class ActiveRollouts:
             if rolling and rolling.next_deadline is not None and rolling.next_deadline <= now:
                 self.guarded(run, self.handle, run, ev.TimePassed())
         while self._looks:
-            namespec, successor = self._looks.popleft()
+            namespec, whose = self._looks.popleft()
             if namespec in self.runs:
                 run = self.runs[namespec]
-                self.guarded(run, self._look, run, successor)
+                self.guarded(run, self._look, run, whose)
 
     def guarded(self, run: Run, what: Callable[..., None], *arguments: object) -> None:
         """Do it; whatever goes wrong ends this run, and costs no other its turn.
@@ -163,15 +163,15 @@ class ActiveRollouts:
         ]
         return min((one for one in deadlines if one is not None), default=None)
 
-    def _look(self, run: Run, successor: bool) -> None:
+    def _look(self, run: Run, whose: ev.Whose) -> None:
         """Tell a rollout which workers an arbiter has, by the process table."""
         of = run.arbiter
-        if successor:
+        if whose is ev.Whose.SUCCESSOR:
             of = run.rolling.successor if isinstance(run.rolling, ArbiterRollout) else None
         arbiter = self.registry.running(of)
         if arbiter is not None:
             workers = tuple(self.registry.shown(arbiter))
-            self.handle(run, ev.Observed(workers, successor))
+            self.handle(run, ev.Observed(workers, whose))
 
     # --- what is said of them -------------------------------------------------------------------
 
@@ -222,6 +222,10 @@ class ActiveRollouts:
         if run is None or not isinstance(run.rollout, ArbiterRollout):
             return ev.Started(worker, age, surplus)
         return ev.Started(worker, age, surplus, fresh=run.is_successor(arbiter.id))
+
+    def whose(self, arbiter: Arbiter) -> ev.Whose:
+        """What the arbiter is to the rollout under way."""
+        return ev.Whose.SUCCESSOR if self.succeeds(arbiter) else ev.Whose.ARBITER
 
     def drain_secs(self, arbiter: Arbiter) -> float | None:
         """How long what the arbiter has may take to drain; None where no rollout says it.

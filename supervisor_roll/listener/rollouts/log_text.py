@@ -30,4 +30,4 @@ def spoken(action: ev.Action) -> str:
 
 
 def _arbiter(action: ev.AddInstance | ev.RemoveOldest) -> str:
-    return "successor" if action.successor else "arbiter"
+    return "successor" if action.whose is ev.Whose.SUCCESSOR else "arbiter"

@@ -85,7 +85,7 @@ class Rollback:
             return
         self._active.say(run, "rolling back")
         run.enter(RunEvent.REPAIRED)
-        run.rollout = WorkerRollout(run.rollout.settings, members, arbiter.count, now)
+        run.rollout = WorkerRollout.of(run.rollout.settings, members, arbiter.count, now)
         self._active.apply(run, run.rollout.begin())
 
     def cut_short(self, run: Run) -> None:

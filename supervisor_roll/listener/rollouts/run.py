@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from supervisor_roll.listener.configuration.sections import Configuration
-from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
 from supervisor_roll.rollout.machine import Rollout
@@ -23,7 +23,7 @@ from supervisor_roll.rollout.run import (
 )
 from supervisor_roll.rollout.settings import Settings, check_asked
 from supervisor_roll.rollout.shapes import built
-from supervisor_roll.rollout.snapshot import freeze, thaw
+from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import FINAL, PROGRESSING
 from supervisor_roll.wire.mailbox import Status
 from supervisor_roll.wire.successor import Change
@@ -101,7 +101,7 @@ class Run:
     def measured(self, worker: InstanceId, answered: tuple[int, int]) -> Measured | None:
         """Add what a worker has answered, and return the sums; None if it does not count."""
         instance = self.rolling.instances.get(worker) if self.rolling else None
-        if instance is None or instance.asked or instance.kept:
+        if instance is None or instance.wanted_gone or instance.kept:
             return None
         known = next((one for one in self.watched if one.id == worker), None)
         if known is None:
@@ -159,14 +159,14 @@ class Run:
     def frozen(self) -> dict[str, Any]:
         return {
             **dataclasses.asdict(dataclasses.replace(self, rollout=None)),
-            "rollout": None if self.rollout is None else freeze(self.rollout),
+            "rollout": None if self.rollout is None else to_json(self.rollout),
         }
 
     @classmethod
     def thawed(cls, frozen: dict[str, Any]) -> Run:
         """Return the run that was saved. Raises BadMessage."""
         rollout = frozen.get("rollout")
-        run = built(cls, frozen, rollout=None if rollout is None else thaw(rollout))
+        run = built(cls, frozen, rollout=None if rollout is None else from_json(rollout))
         phases = (ADMISSION, PREFLIGHT) if run.rollout is None else _WITH_ROLLOUT
         if run.phase not in phases:
             raise BadMessage(f"{run.namespec!r:.80} cannot be in the phase {run.phase!r:.80}")

@@ -24,7 +24,7 @@ from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import reports
-from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.run import ADMISSION, RunEvent
 from supervisor_roll.rollout.settings import Settings
@@ -149,9 +149,9 @@ class RolloutStarter:
                 return
         run.arbiter, run.reasons = arbiter.id, choice.reasons
         if choice.strategy == ARBITER:
-            run.rollout = ArbiterRollout(settings, outdated, arbiter.count, now, found.full)
+            run.rollout = ArbiterRollout.of(settings, outdated, arbiter.count, now, full=found.full)
         else:
-            run.rollout = WorkerRollout(
+            run.rollout = WorkerRollout.of(
                 settings, outdated, arbiter.count, now, cleared=not settings.preflight
             )
         run.enter(RunEvent.CHECKING if checks else RunEvent.BEGUN)

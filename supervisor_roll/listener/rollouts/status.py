@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.rollouts.run import Run
-from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire.mailbox import IDLE, Status

@@ -16,7 +16,7 @@ from supervisor_roll.listener.edges.supervisord import Refused, Supervisord
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.arbiter import ArbiterRollout
+from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.reports import Failed, Outcome
 from supervisor_roll.wire.successor import Succession
 
@@ -49,7 +49,7 @@ class SuccessorControl:
     def act(self, namespec: str, action: ev.Action) -> None:
         """Have supervisord do it, and tell the rollout. Raises SupervisordError: try again."""
         found = self._active.succession(namespec)
-        if found is None or action not in found[1].again():
+        if found is None or action not in found[1].unanswered_requests():
             return  # it has turned, while supervisord did not answer
         try:
             if isinstance(action, ev.StartSuccessor):
@@ -106,7 +106,7 @@ class SuccessorControl:
         rollout = run.rolling
         if not isinstance(rollout, ArbiterRollout):
             return
-        for action in rollout.again():
+        for action in rollout.unanswered_requests():
             self._active.outbox.actions.append((run.namespec, action))
         successor = rollout.successor
         if successor is not None and self._registry.running(successor) is None:
@@ -158,7 +158,7 @@ class SuccessorControl:
             )
         if tail:
             why += f"; the end of its output:\n{tail}"
-        self._feed(namespec, ev.ArbiterExited(why, successor=True))
+        self._feed(namespec, ev.ArbiterExited(why, ev.Whose.SUCCESSOR))
 
     def _feed(self, namespec: str, event: ev.Event) -> None:
         found = self._active.succession(namespec)
