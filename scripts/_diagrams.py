@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from supervisor_roll.rollout import phases  # noqa: E402
+from supervisor_roll.rollout import phases, run  # noqa: E402
 
 PAGE = ROOT / "docs" / "how-it-works.rst"
 #: What stands after ``.. diagram: NAME`` on the page, up to the next line that is not indented.
-TABLES: dict[str, Mapping[str, Mapping[Enum, str]]] = {"rollout": phases.TRANSITIONS}
+TABLES: dict[str, Mapping[str, Mapping[Any, str]]] = {
+    "rollout": phases.TRANSITIONS,
+    "run": run.TRANSITIONS,
+}
 COLUMN = 12
 
 
-def drawn(table: Mapping[str, Mapping[Enum, str]]) -> list[str]:
+def drawn(table: Mapping[str, Mapping[Any, str]]) -> list[str]:
     """A column for each state, and an arrow for what leads from one to another."""
     at = {state: COLUMN // 2 + COLUMN * index for index, state in enumerate(table)}
     lines = ["".join(state.center(COLUMN) for state in table)]

@@ -87,7 +87,7 @@ class ArbiterRollout(Rollout):
 
     def _observe(self, event: Event) -> list[Action]:
         match event:
-            case ev.SuccessorStarted() if event.arbiter != self.successor:
+            case ev.SuccessorStarted() if self.requested == START:
                 return self._successor_started(event)
             case ev.Configured() if not self.promoted and max(1, event.count) != self.goal:
                 return self._configured(max(1, event.count))
@@ -97,9 +97,7 @@ class ArbiterRollout(Rollout):
 
     def _successor_started(self, event: ev.SuccessorStarted) -> list[Action]:
         self.successor, self.successor_count = event.arbiter, self.first
-        if self.requested == START:
-            self.requested = ""
-        self.unmet_since = self.now
+        self.requested, self.unmet_since = "", self.now
         return [Succeeded(new=event.arbiter.pid)]
 
     def _configured(self, goal: int) -> list[Action]:

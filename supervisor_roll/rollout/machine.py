@@ -181,7 +181,7 @@ class Rollout(ABC):
                 return self._became_unready(event)
             case ev.BootFailed():
                 return self._boot_failed(event)
-            case ev.Exited():
+            case _:
                 return self._exited(event)
         return []
 
@@ -193,7 +193,7 @@ class Rollout(ABC):
                 return self._counted(event)
             case ev.Observed():
                 return self._observed(event)
-            case ev.ArbiterExited():
+            case _:
                 return self._arbiter_exited(event)
 
     def _control(self, event: Event) -> list[Action]:

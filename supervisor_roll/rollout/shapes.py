@@ -56,21 +56,23 @@ def _fitting(hint: Any, data: Any, name: str) -> Any:
         return built(hint, data)
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
         return hint(*_members(tuple(get_type_hints(hint).values()), data, name))
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        if data in [one.value for one in hint]:
-            return hint(data)
-        raise BadMessage(f"{name}: {data!r:.80} does not fit")
     if origin is tuple and of[-1:] != (...,):
         return tuple(_members(of, data, name))
     if origin in (list, tuple) and isinstance(data, list | tuple):
         return origin(_fitting(of[0], one, name) for one in data)
     if origin is dict and isinstance(data, Mapping):
         return {str(key): _fitting(of[1], one, name) for key, one in data.items()}
-    is_complete = isinstance(data, int) and not isinstance(data, bool) and abs(data) < 2**63
-    if hint is float and (is_complete or (isinstance(data, float) and math.isfinite(data))):
+    return _scalar(hint, data, name)
+
+
+def _scalar(hint: Any, data: Any, name: str) -> Any:
+    is_whole = isinstance(data, int) and not isinstance(data, bool) and abs(data) < 2**63
+    if hint is float and (is_whole or (isinstance(data, float) and math.isfinite(data))):
         return float(data)
-    if (hint is int and is_complete) or (hint in (bool, str) and isinstance(data, hint)):
+    if (hint is int and is_whole) or (hint in (bool, str) and isinstance(data, hint)):
         return data
+    if isinstance(hint, type) and issubclass(hint, Enum) and data in [one.value for one in hint]:
+        return hint(data)
     raise BadMessage(f"{name}: {data!r:.80} does not fit")
 
 

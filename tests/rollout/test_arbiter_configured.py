@@ -110,3 +110,10 @@ def test_one_that_was_added_as_it_turned_does_not_cost_the_others_that_serve() -
     assert did[-1] == "discard"
     assert len(pair.old) == 4
     assert (pair.rollout.state, pair.rollout.min_ready) == (FAILED, 3)
+
+
+def test_what_it_says_after_its_start_was_seen_counts_too() -> None:
+    pair = Pair(2)
+    pair.begin()
+    pair.tell(ev.Configured(3))
+    assert (pair.rollout.goal, pair.rollout.successor_count) == (3, 3)

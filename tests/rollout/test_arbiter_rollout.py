@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.rollout.timing import (
-    CONFIRM_SECS,
-)
+from supervisor_roll.rollout.timing import CONFIRM_SECS, REPEATS
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PAUSED, PROGRESSING
-from tests.rollout.pair_model import NEW, Pair
+from tests.rollout.pair_model import NEW, Pair, _id
 
 # --- complete ------------------------------------------------------------------------------------
 
@@ -460,6 +458,8 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
         elif step == "wait":
             pair.wait(data.draw(st.sampled_from([0.5, 3.0, 31.0]), "secs"))
         elif step == "abort":
+            if pair.rollout.kept_since is not None:  # once more: at any price
+                pair.floor = min(pair.floor, sum(pair.old.values()))
             pair.tell(ev.Aborted("me"))
         elif step == "fail" and not pair.rollout.promoted:
             pair.tell(ev.PrerequisiteFailed("it failed"))
@@ -485,3 +485,68 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
     else:
         assert not pair.alive[True]
         assert len(pair.old) == workers or "left with" in pair.rollout.why
+
+
+# --- what is heard late, twice or never -----------------------------------------------------------
+
+
+def test_what_the_old_arbiter_counts_after_the_promotion_is_nobodys_count():
+    pair = Pair(1)
+    pair.begin()
+    pair.ready(201)
+    pair.tell(ev.Counted(0))
+    pair.end(successor=False)
+    assert (pair.rollout.state, pair.rollout.count) == (COMPLETE, 1)
+
+
+def test_a_look_at_workers_without_a_signal_under_way_means_nothing_but_who_is_there():
+    pair = Pair(2)
+    pair.begin()
+    helper = InstanceId(150, 150)
+    assert pair.tell(ev.Observed((*map(_id, pair.old), helper))) == []
+    assert pair.rollout.count == 2
+    assert [one.id for one in pair.rollout.instances if not one.heard] == [helper]
+
+
+def test_an_addition_to_the_successor_that_never_shows_fails_the_rollout():
+    pair = Pair(2, full=False)
+    pair.begin()
+    pair.obey = False
+    assert pair.ready(201) == ["shrink"]
+    pair.old.pop(101)
+    assert pair.tell(ev.Counted(1), ev.Exited(_id(101))) == ["grow"]
+    pair.wait(4 * CONFIRM_SECS)
+    assert "did not react to TTIN (the successor) within 15 s" in pair.rollout.why
+
+
+class _Deaf(Pair):
+    """Its old arbiter hears no TTIN."""
+
+    def _act(self, action: ev.Action) -> None:
+        if action != ev.AddInstance():
+            super()._act(action)
+
+
+def test_an_old_arbiter_that_hears_no_signal_gets_its_workers_back_no_more():
+    pair = _Deaf(3, full=False, ready_timeout_secs="600")
+    pair.begin()
+    pair.ready(201)
+    pair.floor = 2
+    pair.tell(ev.Aborted("me"))
+    pair.wait(4 * CONFIRM_SECS)
+    assert pair.moves.count("old grows") == REPEATS + 1
+    text = "an arbiter did not react to TTIN (the old one) within 15 s"
+    assert pair.rollout.unrecoverable_why == text
+
+
+def test_a_worker_of_the_old_arbiter_that_exits_while_it_boots_is_not_asked_for_again_and_again():
+    pair = Pair(3, full=False)
+    pair.begin()
+    pair.ready(201)
+    pair.tell(ev.Aborted("me"))
+    pair.floor = 0
+    while not pair.booting or pair.booting[0] > 200:
+        pair.all_ready()
+    pair.die(pair.booting[0])
+    why = "a worker of the old arbiter exited while it booted"
+    assert pair.rollout.unrecoverable_why == why

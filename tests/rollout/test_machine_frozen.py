@@ -101,3 +101,9 @@ def test_what_only_the_configuration_may_say_is_neither_saved_nor_believed():
 def test_what_is_no_frozen_rollout_is_a_bad_message(frozen: object):
     with pytest.raises(BadMessage, match="not a saved rollout"):
         from_json(frozen)  # type: ignore[arg-type]
+
+
+def test_a_saved_rollout_in_a_phase_that_there_is_not_is_a_bad_message():
+    saved = json.loads(json.dumps(to_json(History(2).rollout)))
+    with pytest.raises(BadMessage, match="phase 'sleeping'"):
+        from_json({**saved, "phase": "sleeping"})

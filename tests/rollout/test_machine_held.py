@@ -108,3 +108,22 @@ def test_a_rollback_replaces_only_the_young_ones_and_keeps_the_old():
     assert history.arbiter.num_workers == 4
     assert history.last("complete")["min_ready"] == 4
     assert all(one.stage == READY for one in history.arbiter.workers.values())
+
+
+def test_nothing_is_retired_before_the_preflight_has_passed():
+    history = History(2)
+    history.rollout.cleared = False
+    history.begin()
+    assert history.ready(3) == []
+    history.tell(ev.PreflightPassed())
+    assert history._settled() == ["remove oldest", "add"]
+
+
+def test_a_preflight_that_fails_fails_the_rollout():
+    history = History(2)
+    history.rollout.cleared = False
+    history.begin()
+    history.ready(3)
+    history.tell(ev.PrerequisiteFailed("preflight: ImportError"))
+    history.finish()
+    assert (history.rollout.state, history.rollout.why) == (FAILED, "preflight: ImportError")

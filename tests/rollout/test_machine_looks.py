@@ -110,3 +110,35 @@ def test_one_that_was_taken_for_surplus_and_was_replaced_is_not_stopped_again_an
     history.finish()
     assert history.rollout.state == FAILED
     assert history.arbiter.by_age[-1].age <= 5
+
+
+def test_more_silent_workers_than_may_run_fail_the_rollout_at_once():
+    history = deaf(2)
+    history.begin()
+    crowd = tuple(ev.InstanceId(pid, pid) for pid in (71, 72))
+    history.rollout.handle(ev.Observed((*history.arbiter.workers, *crowd)), 1.0)
+    assert history.rollout.wanted == FAILED
+    assert "5 workers run where 3 may: of 1003, 71, 72 nothing was heard" in history.rollout.why
+
+
+def test_one_that_was_asked_in_a_lost_signals_place_is_let_drain():
+    history = History(2, drain_timeout_secs="300")
+    history.begin()
+    history.arbiter.lose_next_signal = True
+    history.ready(3)
+    assert history.wait(CONFIRM_SECS) == ["stop 1"]
+    history.rollout.handle(ev.Observed(tuple(history.arbiter.workers)), history.now + CONFIRM_SECS)
+    assert history.rollout.signal is not None
+    assert history.rollout.wanted == COMPLETE
+
+
+def test_more_workers_than_are_wanted_are_believed_once_none_of_them_can_be_draining():
+    history = History(2, drain_timeout_secs="20", ready_timeout_secs="600")
+    history.begin()
+    history.tell(ev.Paused("me"))
+    history.ready(3)
+    history.rollout.handle(ev.Started(ev.InstanceId(71, 71), 4), 100.0)
+    shown = ev.Observed((*history.arbiter.workers, ev.InstanceId(71, 71)))
+    for now, count in ((129.0, 3), (130.0, 4)):
+        history.rollout.handle(shown, now)
+        assert history.rollout.count == count

@@ -254,3 +254,13 @@ def test_the_first_reason_to_end_stays():
     history.abort("bob")
     history.exit(3, "signal 15")
     assert (history.rollout.state, history.rollout.why) == (ABORTED, "aborted by alice")
+
+
+def test_one_too_many_that_would_be_replaced_goes_with_the_count_though_it_is_fresh():
+    history = History(1, min_ready_secs="60")
+    history.begin()
+    history.ready(2)
+    history.arbiter.aged(2).surplus = False
+    history.tell(ev.Started(history.arbiter.aged(2).id, 0, surplus=False))  # now it is the oldest
+    assert history.abort() == ["remove oldest"]
+    assert [one.age for one in history.rollout.instances.leaving] == [0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from supervisor_roll.rollout.errors import BadSetting
@@ -206,3 +208,21 @@ def test_a_budget_is_counts_rounded_as_in_kubernetes(
 @pytest.mark.parametrize("text", ["0", "3", "25%", "100%"])
 def test_an_amount_is_written_as_it_is_read(text: str):
     assert str(Settings.parsed({"max_surge": text, "max_unavailable": "1"}).max_surge) == text
+
+
+def test_a_request_sets_what_it_may():
+    asked = Settings.parsed({"on_failure": "id"}).asked({"max_surge": "2", "preflight": "true"})
+    assert (asked.max_surge, asked.preflight, asked.on_failure) == (Amount(2), True, "id")
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"on_failure": "rm"}, "a request cannot set it"),
+        ({"max_surge": "1" * 81}, "must be 80 characters at most"),
+        ({"max_surge": "x"}, COUNT),
+    ],
+)
+def test_a_request_sets_no_command_and_nothing_that_breaks_a_rule(values: dict[str, str], why: str):
+    with pytest.raises(BadSetting, match=re.escape(why)):
+        Settings().asked(values)

@@ -224,7 +224,7 @@ class ActiveRollouts:
         return ev.Started(worker, age, surplus, fresh=run.is_successor(arbiter.id))
 
     def whose(self, arbiter: Arbiter) -> ev.Whose:
-        """What the arbiter is to the rollout under way."""
+        """Return what the arbiter is to the rollout under way."""
         return ev.Whose.SUCCESSOR if self.succeeds(arbiter) else ev.Whose.ARBITER
 
     def drain_secs(self, arbiter: Arbiter) -> float | None:
