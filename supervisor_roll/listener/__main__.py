@@ -151,7 +151,8 @@ class Loop:
             ready = self._guarded(self._select) or []
             # All that was said until now counts before any time passes, and what a worker said
             # before that it is gone.
-            for datagram in self._guarded(self._readiness.receive) or []:
+            received = self._readiness.receive()
+            while datagram := self._guarded(next, received, None):
                 with datagram.share.spend():
                     self._guarded(self._coordinator.receive, datagram, again=False)
             for data in ready:

@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.process_user import Credentials
@@ -75,25 +75,34 @@ class ReadinessSocket:
     @property
     def held_back(self) -> bool:
         """Something has come that ``receive`` gives later."""
-        return any(one.held_back for one in self._sockets.values())
+        return any(one.held_back for one in self._all())
 
-    def receive(self) -> list[Datagram]:
-        """Return what has come, at least what was there when this was called."""
+    def receive(self) -> Iterator[Datagram]:
+        """Hand over what has come, at least what was there when this was called.
+
+        What is done with each, before the next is asked for, counts as time of its user's.
+        """
         try:
             os.eventfd_read(self._woken)
         except BlockingIOError:
             pass
-        ended = [one for one in self._former if one.ended]
+        ended = {one for one in self._former if one.ended}
         until = time.monotonic() + PATIENCE_SECS
-        found = []
-        for one in [*self._former, *self._sockets.values()]:
-            found += one.receive(until)
-        if not found:
+        for one in self._all():
+            one.wait(until)
+        some = False
+        for one in self._all():
+            for datagram in one.receive():
+                some = True
+                yield datagram
+        if not some:
             # A share is for when there are others: a user of many programs is not slowed by it.
-            for one in self._sockets.values():
-                found += one.few()
-        self._former = [one for one in self._former if one not in ended]
-        return found
+            for one in self._all():
+                yield from one.few()
+        self._former = [one for one in self._former if one not in ended or one.held_back]
+
+    def _all(self) -> list[UserSocket]:
+        return [*self._former, *self._sockets.values()]
 
     def check(self) -> bool:
         """Compare the paths with what was bound, and bind anew what was lost.
@@ -150,7 +159,7 @@ class ReadinessSocket:
         return ""
 
     def _lost(self) -> str:
-        """Return what is wrong with the directory; empty if nothing is."""
+        """What is wrong with the directory; empty if nothing is."""
         if self._directory < 0:
             return "is missing"
         bound = os.fstat(self._directory)
@@ -169,13 +178,13 @@ class ReadinessSocket:
         failed: OSError | None = None
         for uid in sorted(self._wanted):
             one = self._sockets.get(uid)
-            lost = one.lost(self._directory) if one is not None else ""
-            if one is not None and not lost:
-                continue
-            if lost and not self.wrong:
-                log.warning("%s/%d %s: it is bound again", self.path, uid, lost)
             try:
-                self._sockets[uid] = UserSocket(self._directory, uid, self._known, self._wake)
+                lost = one.lost(self._directory) if one is not None else ""
+                if one is not None and not lost:
+                    continue
+                if lost and not self.wrong:
+                    log.warning("%s/%d %s: it is bound again", self.path, uid, lost)
+                self._sockets[uid] = UserSocket(self._directory, uid, self._known, self._wake, one)
             except OSError as error:
                 failed = error
                 continue
@@ -193,7 +202,7 @@ class ReadinessSocket:
 
 
 def told(error: OSError, path: str) -> str:
-    """Return the error, and at what path it was."""
+    """The error, and at what path it was."""
     why = error.strerror or str(error)
     return why if isinstance(error, _RefusedError) else f"{path}: {why}"
 
@@ -206,7 +215,7 @@ class _RefusedError(OSError):
 
 
 def _made(path: str) -> int:
-    """Open the directory; made if it is not there. What is no directory makes way."""
+    """The directory, open; made if it is not there. What is no directory makes way."""
     try:
         found = os.lstat(path)
         if stat.S_ISSOCK(found.st_mode):

@@ -16,7 +16,7 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from supervisor_roll.listener.edges.process_stat import TICKS
@@ -48,16 +48,25 @@ class UserSocket:
     """Bound in the directory ``directory``, a descriptor, under the user's id.
 
     ``known`` tells the identity of a process that may be heard; ``wake`` is called from the
-    thread when something has come. ``ended``, after ``close``: nothing more will come. Raises
+    thread when something has come. ``former`` is the user's socket in whose place this one comes:
+    what the user may take is for both. ``ended``, after ``close``: nothing more will come. Raises
     OSError.
     """
 
-    def __init__(self, directory: int, uid: int, known: Known, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directory: int,
+        uid: int,
+        known: Known,
+        wake: Callable[[], None],
+        former: UserSocket | None = None,
+    ) -> None:
         self.uid = uid
         self._known, self._wake = known, wake
-        self._strangers, self._talkative = Seldom(), Seldom()
-        self._share = Share()
-        self._descriptors, self._dropped = Descriptors(256), Descriptors(1024)
+        self._strangers, self._talkative, self._opened = Seldom(), Seldom(), Seldom()
+        self._share: Share = former._share if former else Share()
+        self._descriptors: Descriptors = former._descriptors if former else Descriptors(256)
+        self._dropped: Descriptors = former._dropped if former else Descriptors(1024)
         self._said: dict[InstanceId, int] = {}  # how much, within the second that ends at
         self._second_ends = 0.0
         self._waiting: deque[Datagram] = deque()
@@ -71,7 +80,6 @@ class UserSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             self._inode = _bind(self._socket, directory, uid)
-            self._end = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         except OSError:
             self._socket.close()
             raise
@@ -81,7 +89,11 @@ class UserSocket:
         self._thread.start()
 
     def lost(self, directory: int) -> str:
-        """Return what is wrong with its path; empty if nothing is."""
+        """Tell why what is at its path is not this socket; empty if it is.
+
+        It is given its owner and mode again: as its owner the user may open it to others, and
+        another socket in its place, each time, would be to that user's liking. Raises OSError.
+        """
         try:
             found = os.stat(str(self.uid), dir_fd=directory, follow_symlinks=False)
         except OSError as error:
@@ -89,19 +101,18 @@ class UserSocket:
         if (found.st_dev, found.st_ino) != self._inode:
             return "was replaced"
         if (found.st_uid, stat.S_IMODE(found.st_mode)) != (self.uid, 0o600):
-            return "was given another owner or mode"
+            self._opened.warn(
+                "the socket of user %d was given another owner or mode: it is given its own again",
+                self.uid,
+            )
+            os.chown(str(self.uid), self.uid, -1, dir_fd=directory, follow_symlinks=False)
+            os.chmod(str(self.uid), 0o600, dir_fd=directory)
         return ""
 
-    def receive(self, until: float) -> list[Datagram]:
-        """Return what has come. Waits, until this time on the clock, for what is in the queue.
-
-        Who has taken much of the loop's time lately gets a little of it handed over, or none: see
-        ``few``.
-        """
-        if self._share.is_spent:
-            return []
+    def wait(self, until: float) -> None:
+        """Wait, until this time on the clock at most, for what is in the queue."""
         if self._share.is_scarce:
-            return self.few()
+            return
         with self._changed:
             enough = self._handled + MAX_WAITING
             while self._behind() and self._handled < enough and self._handled != self._hopeless:
@@ -110,27 +121,38 @@ class UserSocket:
                     self._hopeless = self._handled
                     break
                 self._changed.wait(left)
-            found = list(self._waiting)
-            self._waiting.clear()
-            self._changed.notify_all()
-        return found
+
+    def receive(self) -> Iterator[Datagram]:
+        """Hand over what has come, one by one, as long as its user has some of our time left.
+
+        Who has taken much of it lately gets a little handed over, or nothing: see ``few``.
+        """
+        if not self._share.is_spent:
+            yield from self._handed(_FEW if self._share.is_scarce else MAX_WAITING)
+
+    def few(self) -> Iterator[Datagram]:
+        """Hand over a little, whatever was taken: for when nobody else has said anything."""
+        return self._handed(_FEW, whatever_was_taken=True)
+
+    def _handed(self, most: int, *, whatever_was_taken: bool = False) -> Iterator[Datagram]:
+        for _ in range(min(most, len(self._waiting))):
+            if self._share.is_spent and not whatever_was_taken:
+                return
+            with self._changed:
+                datagram = self._waiting.popleft()
+                self._changed.notify_all()
+            yield datagram
 
     @property
     def held_back(self) -> bool:
         """Something waits that is handed over later."""
         return bool(self._waiting)
 
-    def few(self) -> list[Datagram]:
-        """Return a little of what waits, whatever was taken: when nobody else has said anything."""
-        with self._changed:
-            found = [self._waiting.popleft() for _ in range(min(_FEW, len(self._waiting)))]
-            self._changed.notify_all()
-        return found
-
     def close(self) -> None:
         """Receive no more than what is in the queue."""
+        # Who is connected to it can add nothing then; and the thread no longer waits for that.
+        self._socket.shutdown(socket.SHUT_RD)
         self._closed = True
-        os.eventfd_write(self._end, 1)
         with self._changed:
             self._changed.notify_all()
 
@@ -148,7 +170,6 @@ class UserSocket:
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        poll.register(self._end, select.POLLIN)
         while True:
             poll.poll()
             self._set_busy(True)
@@ -160,9 +181,9 @@ class UserSocket:
                 break
         with self._changed:
             self.ended = True
-            self._socket.close()
-            os.close(self._end)
             self._changed.notify_all()
+        # Not while the loop may wait for us: to close it may last.
+        self._socket.close()
 
     def _set_busy(self, busy: bool) -> None:
         with self._changed:
@@ -185,7 +206,7 @@ class UserSocket:
                 if datagram is not None:
                     self._waiting.append(datagram)
                 self._changed.notify_all()
-                while len(self._waiting) >= MAX_WAITING and not self._closed:
+                while len(self._waiting) >= MAX_WAITING:
                     self._wake()
                     self._changed.wait()
             if datagram is not None:
@@ -195,7 +216,7 @@ class UserSocket:
                 began = time.thread_time()
 
     def _next(self) -> Datagram | None:
-        """Return the next message; None if a stranger sent it. Raises BlockingIOError if none."""
+        """The next message; None if a stranger sent it. Raises BlockingIOError if there is none."""
         # With no room for descriptors none is touched.
         _, ancillary, _, _ = self._socket.recvmsg(1, _SMALL, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         pid, uid, sent_at = _attested(ancillary)
@@ -227,7 +248,7 @@ class UserSocket:
         return Datagram(sender, data, answer, fds[1:], self._descriptors, uid, self._share)
 
     def _received(self, size: int, descriptors: Descriptors) -> tuple[bytes, list[int], bool]:
-        """Return the next message's data and descriptors, and whether the latter are all."""
+        """The next message's data and descriptors, and whether the latter are all."""
         space = _SMALL if descriptors.full else _LARGE
         data, ancillary, flags, _ = self._socket.recvmsg(
             size, space, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC

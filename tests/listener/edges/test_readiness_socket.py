@@ -111,7 +111,7 @@ def test_a_pid_that_was_given_anew_since_is_not_the_senders(path: Path) -> None:
     later = InstanceId(os.getpid(), int((began + 1000) * os.sysconf("SC_CLK_TCK")))
     readiness = ReadinessSocket(str(path), lambda pid: later)
     send(path, b"READY=1")
-    assert readiness.receive() == []
+    assert list(readiness.receive()) == []
     readiness.close()
 
 
@@ -124,7 +124,7 @@ def test_what_is_of_no_program_is_dropped_unread_and_not_worth_a_line(
         sender.connect(f"{path}/{UID}")
         for _ in range(200):
             socket.send_fds(sender, [b"secret text"], [sender.fileno()] * 64)
-    wait_until(lambda: readiness.receive() == [] and open_descriptors() <= before)
+    wait_until(lambda: list(readiness.receive()) == [] and open_descriptors() <= before)
     lines = [one.getMessage() for one in caplog.records if "ignored" in one.getMessage()]
     assert len(lines) == 1
     assert f"pid {os.getpid()} of user {UID}" in lines[0]
@@ -169,7 +169,7 @@ def test_a_flood_by_a_programs_own_process_is_thinned_out(
     began = time.monotonic()
     for _ in range(600):
         sender.send(b"x")
-    heard = readiness.receive()
+    heard = list(readiness.receive())
     for _ in range(10):
         heard += readiness.receive()
     seconds = int(time.monotonic() - began) + 2
@@ -183,7 +183,7 @@ def test_whose_messages_took_long_has_them_heard_later(
     monkeypatch.setattr(share, "BURST_SECS", 0.1)
     monkeypatch.setattr(share, "SHARE", 0.0)
     sender.send(b"takes long")
-    (datagram,) = readiness.receive()
+    (datagram,) = list(readiness.receive())
     with datagram.share.spend():
         until = time.thread_time() + 0.2
         while time.thread_time() < until:
@@ -192,7 +192,7 @@ def test_whose_messages_took_long_has_them_heard_later(
         sender.send(b"x")
     wait_until(lambda: readiness.held_back)
     # Nobody else has said anything, so that it goes on, a few at a time.
-    heard = readiness.receive()
+    heard = list(readiness.receive())
     assert 1 <= len(heard) <= 8
 
     def all_heard() -> bool:
@@ -209,8 +209,8 @@ def test_nothing_more_to_receive_is_no_wait(
     began = time.monotonic()
     for _ in range(20):
         sender.send(b"x")
-        assert len(readiness.receive()) == 1
-        assert readiness.receive() == []
+        assert len(list(readiness.receive())) == 1
+        assert list(readiness.receive()) == []
     assert time.monotonic() < began + 15
 
 
@@ -301,7 +301,7 @@ def test_a_folder_that_a_user_may_not_pass_is_named(readiness: ReadinessSocket, 
 def test_a_new_listener_takes_the_path_over(readiness: ReadinessSocket, path: Path) -> None:
     new = ReadinessSocket(str(path))
     send(path, b"x")
-    assert readiness.receive() == []
+    assert list(readiness.receive()) == []
     assert [one.data for one in new.receive()] == [b"x"]
     assert [one.name for one in path.iterdir()] == [str(UID)]
     new.close()
@@ -319,7 +319,7 @@ def test_a_path_as_long_as_may_be_is_fine() -> None:
         path = f"{directory}/{'s' * 200}"[:96]
         readiness = ReadinessSocket(path)
         send(Path(path), b"x")
-        assert len(readiness.receive()) == 1
+        assert len(list(readiness.receive())) == 1
         readiness.close()
 
 
@@ -428,6 +428,77 @@ def test_what_is_lost_is_bound_anew(
     assert lose is not _replaced_by_a_file or kept.read_text() == "precious"
 
 
+def threads_of_sockets() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("receives")]
+
+
+def test_a_user_who_opens_its_socket_to_others_keeps_the_same_one(
+    readiness: ReadinessSocket, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bound, threads = (path / str(UID)).lstat().st_ino, len(threads_of_sockets())
+    for _ in range(20):
+        (path / str(UID)).chmod(0o666)
+        readiness.check()
+        assert mode_of(path / str(UID)) == 0o600
+    assert (path / str(UID)).lstat().st_ino == bound
+    assert len(threads_of_sockets()) == threads
+    assert len(caplog.records) == 1
+
+
+def test_what_waits_in_a_socket_that_was_lost_is_heard_in_its_users_time(
+    readiness: ReadinessSocket,
+    sender: socket.socket,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = open_descriptors()
+    for _ in range(20):
+        socket.send_fds(sender, [b"x"], [sender.fileno()] * 3)
+    wait_until(lambda: readiness.held_back)
+    monkeypatch.setattr(share, "SHARE", 0.0)
+    monkeypatch.setattr(share, "BURST_SECS", -1.0)  # spent, for its next socket too
+    (path / str(UID)).unlink()
+    readiness.check()
+    with pytest.raises(OSError):
+        sender.send(b"nothing more goes there")
+    heard = []
+
+    def all_heard() -> bool:
+        some = list(readiness.receive())
+        heard.extend(some)
+        assert len(some) <= 8
+        return len(heard) == 20
+
+    wait_until(all_heard)
+    for datagram in heard:
+        assert datagram.answer is not None
+        datagram.answer.drop()
+        datagram.close()
+    wait_until(lambda: open_descriptors() <= before)
+    assert len({id(one.share) for one in heard}) == 1
+    send(path, b"x")
+    wait_until(lambda: readiness.held_back)
+    (datagram,) = readiness.receive()
+    assert datagram.share is heard[0].share
+
+
+def test_of_what_was_received_together_nothing_is_heard_after_its_users_time_is_spent(
+    readiness: ReadinessSocket, sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, "SHARE", 0.0)
+    for _ in range(20):
+        sender.send(b"takes long")
+    heard = 0
+    for datagram in readiness.receive():
+        with datagram.share.spend():
+            until = time.thread_time() + share.BURST_SECS / 4
+            while time.thread_time() < until:
+                pass
+        heard += 1
+    assert heard <= 5
+    assert readiness.held_back
+
+
 def test_while_it_cannot_be_bound_it_says_why_and_once(
     readiness: ReadinessSocket, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,7 +514,7 @@ def test_while_it_cannot_be_bound_it_says_why_and_once(
     assert readiness.check()
     assert readiness.wrong == ""
     send(path, b"x")
-    assert len(readiness.receive()) == 1
+    assert len(list(readiness.receive())) == 1
 
 
 def test_a_parent_that_has_gone_is_told_and_its_return_is_enough(
@@ -457,7 +528,7 @@ def test_a_parent_that_has_gone_is_told_and_its_return_is_enough(
     readiness.check()
     assert readiness.wrong == ""
     send(path, b"x")
-    assert len(readiness.receive()) == 1
+    assert len(list(readiness.receive())) == 1
 
 
 # --- answers and descriptors ----------------------------------------------------------------------
@@ -469,7 +540,7 @@ def test_a_hook_is_answered(
     monkeypatch.setenv(SOCKET_VARIABLE, str(path))
     channel = Channel(patience_secs=0.01)
     assert channel.ask(Message(READY, {"AGE": "1"})) is None
-    (datagram,) = readiness.receive()
+    (datagram,) = list(readiness.receive())
     assert decode(datagram.data) == Message(READY, {"AGE": "1"})
     assert datagram.answer is not None
     datagram.answer.send(Message(ACK, {"SURPLUS": "0"}))
@@ -514,7 +585,7 @@ def test_descriptors_that_come_uncalled_for_are_closed(
         socket.send_fds(sender, [b"no socket"], [file.fileno()])
         socket.send_fds(sender, [b"too many"], [one.fileno()] * 250)
         socket.send_fds(sender, [b""], [one.fileno()])
-    found = readiness.receive()
+    found = list(readiness.receive())
     assert [one.data for one in found] == [b"many", b"no socket", b"too many", b""]
     for datagram in found:
         datagram.close()
@@ -530,7 +601,7 @@ def test_more_descriptors_than_are_taken_at_once_cost_their_answers_alone(
     with socket.socket() as one:
         for _ in range(8):
             socket.send_fds(sender, [b"x"], [one.fileno()] * 100)
-    found = readiness.receive()
+    found = list(readiness.receive())
     assert len(found) == 8
     assert open_descriptors() < before + 500
     assert found[-1].answer is None
@@ -545,7 +616,7 @@ def test_a_datagram_that_is_too_long_is_seen_to_be(
     readiness: ReadinessSocket, sender: socket.socket
 ) -> None:
     sender.send(b"READY=1\nX=" + b"x" * MAX_BYTES)
-    (datagram,) = readiness.receive()
+    (datagram,) = list(readiness.receive())
     with pytest.raises(BadMessage):
         decode(datagram.data)
 
