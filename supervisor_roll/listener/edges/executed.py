@@ -13,6 +13,8 @@ from supervisor_roll.wire.datagram import WORKER_MARK
 
 _GUNICORN = re.compile(r"\.?gunicorn[-.\d]*(-wrapped)?")
 _PYTHON = re.compile(r"\.?(python|pypy|graalpy)[-.\d\w]*")
+# A process may show as much as it likes there (PR_SET_MM_MAP), and have a great many mappings.
+_MAX_BYTES = {"cmdline": 1 << 16, "environ": 1 << 18, "maps": 1 << 22}
 # Options of Python that take the next word.
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
@@ -80,10 +82,7 @@ class Executed:
 
 def _arguments(folder: Path) -> list[str]:
     """Return the process's arguments, or the title that it gave itself; empty if it has gone."""
-    try:
-        data = (folder / "cmdline").read_bytes()
-    except OSError:
-        return []
+    data, _ = _read(folder, "cmdline")
     return [os.fsdecode(one) for one in data.rstrip(b"\0").split(b"\0")] if data else []
 
 
@@ -102,9 +101,8 @@ def _executable(folder: Path) -> str:
 
 def _environment(folder: Path) -> dict[str, str] | None:
     """Return the environment that the process was started with; None if that cannot be told."""
-    try:
-        data = (folder / "environ").read_bytes()
-    except OSError:
+    data, whole = _read(folder, "environ")
+    if not whole:
         return None
     pairs = (os.fsdecode(one).partition("=") for one in data.split(b"\0") if one)
     return {name: value for name, _, value in pairs}
@@ -123,10 +121,19 @@ def _shares_memory(folder: Path) -> bool:
 
 def _memory(folder: Path) -> str | None:
     """Return what the process has in its memory; None if that cannot be told."""
+    data, whole = _read(folder, "maps")
+    return data.decode("utf-8", "replace") if whole else None
+
+
+def _read(folder: Path, name: str) -> tuple[bytes, bool]:
+    """Read what the kernel shows there, as far as that is bounded, and whether it is all."""
+    most = _MAX_BYTES[name]
     try:
-        return (folder / "maps").read_text("utf-8", "replace")
+        with (folder / name).open("rb") as file:
+            data = file.read(most + 1)
     except OSError:
-        return None
+        return b"", False
+    return data[:most], len(data) <= most
 
 
 def _runs_gunicorn(options: Sequence[str]) -> bool:

@@ -159,7 +159,7 @@ class ReadinessSocket:
         return ""
 
     def _lost(self) -> str:
-        """What is wrong with the directory; empty if nothing is."""
+        """Return what is wrong with the directory; empty if nothing is."""
         if self._directory < 0:
             return "is missing"
         bound = os.fstat(self._directory)
@@ -202,7 +202,7 @@ class ReadinessSocket:
 
 
 def told(error: OSError, path: str) -> str:
-    """The error, and at what path it was."""
+    """Return the error, and at what path it was."""
     why = error.strerror or str(error)
     return why if isinstance(error, _RefusedError) else f"{path}: {why}"
 
@@ -215,7 +215,7 @@ class _RefusedError(OSError):
 
 
 def _made(path: str) -> int:
-    """The directory, open; made if it is not there. What is no directory makes way."""
+    """Open the directory; made if it is not there. What is no directory makes way."""
     try:
         found = os.lstat(path)
         if stat.S_ISSOCK(found.st_mode):

@@ -216,7 +216,7 @@ class UserSocket:
                 began = time.thread_time()
 
     def _next(self) -> Datagram | None:
-        """The next message; None if a stranger sent it. Raises BlockingIOError if there is none."""
+        """Return the next message; None if a stranger sent it. Raises BlockingIOError if none."""
         # With no room for descriptors none is touched.
         _, ancillary, _, _ = self._socket.recvmsg(1, _SMALL, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         pid, uid, sent_at = _attested(ancillary)
@@ -248,7 +248,7 @@ class UserSocket:
         return Datagram(sender, data, answer, fds[1:], self._descriptors, uid, self._share)
 
     def _received(self, size: int, descriptors: Descriptors) -> tuple[bytes, list[int], bool]:
-        """The next message's data and descriptors, and whether the latter are all."""
+        """Return the next message's data and descriptors, and whether the latter are all."""
         space = _SMALL if descriptors.full else _LARGE
         data, ancillary, flags, _ = self._socket.recvmsg(
             size, space, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC

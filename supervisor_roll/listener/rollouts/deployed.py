@@ -29,6 +29,8 @@ _NAMES = {
 # An environment that was put in another's place has other files at the same path. A script or
 # an interpreter that was installed anew has, too, and is no other for that.
 _FOLDERS = frozenset({places.ENVIRONMENT, places.PATH})
+# A path may lead through 40 links, and to look at each takes time.
+_MOST_PLACES = 20
 # As many as the kernel follows.
 _MOST_LINKS = 40
 
@@ -44,8 +46,8 @@ def elsewhere(run: Sequence[Place], program: Program | None) -> str:
     why = _by_program(program, known) if program is not None else ""
     if why:
         return why
-    for one in run:
-        if one.kind in _NAMES and (now := moved(one, one.kind in _FOLDERS)):
+    for one in [one for one in run if one.kind in _NAMES][:_MOST_PLACES]:
+        if now := moved(one, one.kind in _FOLDERS):
             return f"{_NAMES[one.kind]} {one.text} {_told(one, now)}"
     return ""
 
@@ -57,7 +59,7 @@ def strays(run: Sequence[Place], worker: Sequence[Place]) -> str:
     """
     if not _same_root({one.kind: one for one in run}):
         return ""
-    for one in worker:
+    for one in worker[:_MOST_PLACES]:
         now = moved(one, one.kind == places.CHDIR)
         if now and one.kind == places.APP:
             return f"it loaded {one.real}, and {one.text} now leads to {now}"

@@ -70,6 +70,22 @@ def test_of_one_that_has_set_its_title_the_environment_cannot_be_told(tmp_path: 
     assert found.is_gunicorn and found.environment is None
 
 
+def test_of_a_process_that_shows_without_end_a_bounded_part_is_read(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    for name in ("cmdline", "environ", "maps"):
+        (tmp_path / "7" / name).symlink_to("/dev/zero")
+    found = Executed.of(7, tmp_path)
+    assert found.environment is None
+    assert found.shares_memory
+    assert is_marked(7, tmp_path) is None
+    assert found.shown == "gone"
+    (tmp_path / "7" / "cmdline").unlink()
+    (tmp_path / "7" / "cmdline").write_bytes(b"python3\0/x/bin/gunicorn\0" + b"x" * 1_000_000)
+    found = Executed.of(7, tmp_path)
+    assert found.is_gunicorn
+    assert sum(map(len, found.arguments)) < 100_000
+
+
 def test_a_program_that_only_names_gunicorn_is_told_from_one_that_may_execute_it() -> None:
     assert Executed("/bin/sh", ["sh", "-c", "migrate; exec /x/bin/gunicorn app"]).names_gunicorn
     assert not Executed("/bin/sh", ["sh", "-c", "tail -F /var/log/gunicorn.log"]).names_gunicorn

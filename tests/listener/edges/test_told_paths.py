@@ -115,6 +115,17 @@ def test_links_that_lead_to_links_without_end_take_no_time(tmp_path: Path) -> No
     assert time.thread_time() < began + 10
 
 
+def test_of_what_an_arbiter_tells_no_more_is_looked_at_than_a_real_one_has(tmp_path: Path) -> None:
+    def told(places_before: int) -> str:
+        rows = [Place(ROOT, "/", "/", deployed.told_paths.led_to("/")[1])]
+        rows += [Place(places.PATH, "/", "/", rows[0].node)] * places_before
+        rows.append(Place(places.PATH, str(tmp_path), "/elsewhere"))
+        return deployed.elsewhere(rows, None)
+
+    assert str(tmp_path) in told(19)
+    assert told(20) == ""
+
+
 def test_a_worker_that_executes_what_gives_it_anothers_rights_is_not_copied(tmp_path: Path) -> None:
     def shown(uids: str) -> Path:
         (tmp_path / "7").mkdir(exist_ok=True)
