@@ -123,7 +123,7 @@ class KeepingListener:
             fields = dict(self.starting)
             if self.kept and "SOCKETS" not in fields:
                 fields["SOCKETS"] = "\n".join(text for text, _ in self.kept)
-            fds = [fd for _, fd in self.kept]
+            fds = [os.dup(fd) for _, fd in self.kept]  # who sends them closes them
         elif message.kind == STOPPING:
             fields = {"KEEP": str(int(self.keep_paths)), "REMOVE": "\n".join(self.unused_paths)}
         elif message.kind in self.wants_sockets_after:
