@@ -11,7 +11,7 @@ COMMANDS = ("rollrestart", "rollupdate", "rollstatus", "rollabort", "rollpause",
 
 
 def make_plugin(controller: Any, **unknown: str) -> RollPlugin:
-    """The factory that ``[ctlplugin:roll]`` names. Raises ValueError for a key: it has none."""
+    """Make the plugin, as ``[ctlplugin:roll]`` says. Raises ValueError for a key: it has none."""
     for key, value in unknown.items():
         raise ValueError(f"[ctlplugin:roll]: {key}={value}: unknown key; none is known")
     plugin = RollPlugin(controller)

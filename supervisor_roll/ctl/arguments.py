@@ -58,7 +58,7 @@ _SETTINGS = {  # option: key
 
 
 def parser(command: str) -> argparse.ArgumentParser:
-    """The parser of a command, which knows its help and usage too."""
+    """Return the parser of a command, which knows its help and usage too."""
     made = _Parser(command)
     if command == texts.ROLLRESTART:
         for option, key in _SETTINGS.items():
@@ -90,7 +90,7 @@ def parser(command: str) -> argparse.ArgumentParser:
 
 
 def rollrestart(text: str) -> RollRestart:
-    """Raises Usage."""
+    """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLRESTART, text, needs_names=True)
     values = {
         key: value for key in _SETTINGS.values() if (value := getattr(found, key)) is not None
@@ -102,19 +102,19 @@ def rollrestart(text: str) -> RollRestart:
 
 
 def rollupdate(text: str) -> RollUpdate:
-    """Raises Usage."""
+    """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLUPDATE, text)
     return RollUpdate(found.names, not found.no_wait)
 
 
 def rollstatus(text: str) -> RollStatus:
-    """Raises Usage."""
+    """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLSTATUS, text)
     return RollStatus(found.names, found.follow)
 
 
 def control(command: str, text: str) -> RollControl:
-    """Raises Usage. ``command`` is rollabort, rollpause or rollresume."""
+    """Parse what follows rollabort, rollpause or rollresume. Raises Usage."""
     return RollControl(_parsed(command, text, needs_names=True).names)
 
 

@@ -51,7 +51,7 @@ class RollClient:
         return from_json(wire.Overview, self._call("status"))
 
     def process_names(self) -> list[tuple[str, str]]:
-        """The group and the name of each process of supervisord."""
+        """Return the group and the name of each process of supervisord."""
         infos = self._ctl.get_supervisor().getAllProcessInfo()
         return [(info["group"], info["name"]) for info in infos]
 

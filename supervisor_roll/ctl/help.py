@@ -85,7 +85,7 @@ STATUSES = (
 
 
 def epilog(command: str) -> str:
-    """What follows the options: the names, notes, and the exit statuses."""
+    """Return what follows the options: the names, notes, and the exit statuses."""
     lines = ["Exit status:"]
     shown = None
     for status, commands, text in STATUSES:

@@ -263,7 +263,7 @@ class RollPlugin(ControllerPluginBase):
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 
     def _matching(self, client: RollClient, screen: Screen, names: list[str]) -> list[str]:
-        """The programs that ``names`` mean, as `status` reads them."""
+        """Return the programs that ``names`` mean, as `status` reads them."""
         if not names:
             return []
         everyone = client.process_names()

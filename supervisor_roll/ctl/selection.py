@@ -13,7 +13,7 @@ _ALL = "all"
 
 
 def programs_of(name: str, everyone: Iterable[tuple[str, str]]) -> list[str]:
-    """The programs that ``name`` means, as `status` reads it, each once; none if it is unknown.
+    """Return the programs that ``name`` means to `status`, each once; none if it is unknown.
 
     ``everyone`` has the group and the name of each process. Of a successor, and of the arbiter
     that it replaces, the program's own status tells.
@@ -31,7 +31,7 @@ def programs_of(name: str, everyone: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def jobs_of(jobs: Iterable[wire.Job], names: list[str] | None) -> list[wire.Job]:
-    """The rollouts among ``jobs`` of any of ``names`` (None: of any), only with these in them."""
+    """Return the rollouts among ``jobs`` of ``names`` (None: of any), with only these in them."""
     chosen = []
     for job in jobs:
         known = [name for name in job.programs if name]  # an empty one is what is about none
@@ -45,7 +45,7 @@ def jobs_of(jobs: Iterable[wire.Job], names: list[str] | None) -> list[wire.Job]
 
 
 def being_rolled(found: wire.Overview) -> set[str]:
-    """The programs whose rollouts are under way, or are to come."""
+    """Return the programs whose rollouts are under way, or are to come."""
     active = {name for job in found.jobs if job.kind == wire.ROLLOUT for name in job.programs}
     # An update may have been asked for all programs, and roll only one of them.
     updates = {job.id for job in found.jobs if job.kind == wire.UPDATE}
@@ -55,7 +55,7 @@ def being_rolled(found: wire.Overview) -> set[str]:
 
 
 def following(programs: Iterable[str]) -> str:
-    """The command that follows the rollouts of ``programs``."""
+    """Return the command that follows the rollouts of ``programs``."""
     names = " ".join(programs)
     # With names only what is about these is followed.
     return "rollstatus --follow" if names == _ALL else f"rollstatus --follow {names}"

@@ -74,7 +74,7 @@ class Standing:
 
 
 def next_move(at: Standing) -> Move:
-    """The next step that keeps the invariant."""
+    """Return the next step that keeps the invariant."""
     return roll(at) if at.wanted == COMPLETE else wind_down(at)
 
 

@@ -73,14 +73,14 @@ class ArbiterRollout(Rollout):
         full: bool = True,
         **more: Any,
     ) -> ArbiterRollout:
-        """A rollout beside an arbiter that wants ``count``. ``full``: two full sets may run."""
+        """Make one beside an arbiter that wants ``count``. ``full``: two full sets may run."""
         rollout = super().of(settings, outdated, count, now, goal=count, **more)
         if full:
             rollout.budget = Budget(max(count, 1), rollout.budget.unavailable)
         return rollout
 
     def unanswered_requests(self) -> list[Action]:
-        """What supervisord was asked for and has not been seen: it may not have heard it."""
+        """Repeat what supervisord was asked for and has not been seen: it may not have heard it."""
         return [_REQUESTS[self.requested]] if self.requested else []
 
     # --- what an event changes ---------------------------------------------------------------
@@ -138,7 +138,7 @@ class ArbiterRollout(Rollout):
         return self._unconfirmed(signal) if signal.is_overdue(self.now) else []
 
     def _unconfirmed(self, signal: Signal) -> list[Action]:
-        """A signal has had no effect that is to be seen: repeat it, some times."""
+        """Repeat a signal that has had no effect that is to be seen, some times."""
         one = self.instances.get(signal.instance)
         self.signal = None
         leaves = one is not None and one.wanted_gone and self._lingers(one)

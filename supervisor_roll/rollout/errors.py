@@ -15,7 +15,7 @@ class BadSetting(RollError):
         super().__init__(f"{place + ': ' if place else ''}{key}={value}: {rule}")
 
     def at(self, place: str) -> BadSetting:
-        """The same error, with the place (a file and section, or the command line) named."""
+        """Return the same error, with the place (a file and section, or the command line) named."""
         return BadSetting(self.key, self.value, self.rule, place)
 
 

@@ -14,6 +14,8 @@ from supervisor_roll.rollout.timing import STOP_GRACE_SECS
 
 RETIRE = "retire"  # an outdated instance was asked to go
 STOP = "stop"  # a fresh instance was asked to go, because the rollout ends without it
+# A message comes late by seconds, and workers may exit again and again.
+MAX_GONE = 1000
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Instances:
         return next((one for one in self.members if one.id == instance), None)
 
     def known(self, instance: InstanceId, now: float) -> Instance:
-        """The one that a message is of; its birth may not have been reported."""
+        """Return the one that a message is of; its birth may not have been reported."""
         found = self.get(instance)
         if found is None:
             found = Instance(instance, age=0, fresh=True, since=now)
@@ -97,6 +99,7 @@ class Instances:
 
     def exited(self, instance: InstanceId) -> Instance | None:
         self.gone.append(instance)
+        del self.gone[:-MAX_GONE]
         found = self.get(instance)
         if found is not None:
             self.members.remove(found)

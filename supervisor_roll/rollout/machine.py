@@ -84,7 +84,7 @@ class Rollout(ABC):
         now: float,
         **more: Any,
     ) -> _Self:
-        """A rollout of these instances, of which an arbiter wants ``count``."""
+        """Make a rollout of these instances, of which an arbiter wants ``count``."""
         instances = Instances([copy.copy(one) for one in outdated])
         budget, ready = settings.budget(count), len(instances.ready)
         return cls(
@@ -123,7 +123,7 @@ class Rollout(ABC):
         return self.became_available >= self.canaries
 
     def begin(self) -> list[Action]:
-        """The first actions. Called once."""
+        """Return the first actions. Called once."""
         report = Began(
             strategy=self.strategy,
             workers=self.total,
@@ -263,23 +263,23 @@ class Rollout(ABC):
         return self._fresh_exited(instance, f"exited {stage}{because}")
 
     def _fresh_exited(self, instance: Instance, how: str) -> list[Action]:
-        """A fresh instance that nobody asked to go has left before it was available."""
+        """Note that a fresh instance left before it was available, and nobody asked it to go."""
         return self._instance_failed(instance, how)
 
     @abstractmethod
     def _outdated_exited(self, instance: Instance, why: str) -> list[Action]:
-        """An outdated instance has exited by itself."""
+        """Note that an outdated instance has exited by itself."""
 
     def _fork_failed(self, event: ev.ForkFailed) -> list[Action]:
         return self._turn(Cause.FAILURE, event.why)
 
     @abstractmethod
     def _counted(self, event: ev.Counted) -> list[Action]:
-        """An arbiter wants another number of workers."""
+        """Note that an arbiter wants another number of workers."""
 
     @abstractmethod
     def _observed(self, event: ev.Observed) -> list[Action]:
-        """The process table shows an arbiter's workers."""
+        """Note the workers of an arbiter that the process table shows."""
 
     def _arbiter_exited(self, event: ev.ArbiterExited) -> list[Action]:
         self.instances.members.clear()  # they ended with it
@@ -333,7 +333,7 @@ class Rollout(ABC):
 
     @abstractmethod
     def _plan(self) -> list[Action]:
-        """What to do now; sets the deadline."""
+        """Return what to do now, and set the deadline."""
 
     def _due(self, when: float) -> bool:
         if self.now >= when:
@@ -356,7 +356,7 @@ class Rollout(ABC):
 
     @abstractmethod
     def _arrived(self, one: Instance) -> list[Action]:
-        """A fresh instance has become available."""
+        """Note that a fresh instance has become available."""
 
     def _escalate_stops(self) -> list[Action]:
         """Ask again, and harder, those that were asked to leave and stay."""
@@ -406,7 +406,7 @@ class Rollout(ABC):
         return self.signal.action
 
     def _heard(self, before: int, count: int, whose: Whose = Whose.ARBITER) -> None:
-        """A count has changed: that may be the effect of the signal under way."""
+        """Note that a count has changed, perhaps by the signal under way."""
         if self.signal is not None and self.signal.explains(before, count, whose):
             self.signal, self.repeats = None, 0
 

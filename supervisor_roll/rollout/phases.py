@@ -55,7 +55,7 @@ TRANSITIONS: dict[str, dict[Cause, str]] = {
 
 
 def state_of(phase: str) -> str:
-    """What the operator is told of a rollout in ``phase``."""
+    """Return what the operator is told of a rollout in ``phase``."""
     return phase if phase == PAUSED or phase in FINAL else PROGRESSING
 
 

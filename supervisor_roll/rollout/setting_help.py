@@ -99,7 +99,7 @@ SETTINGS = {
 
 
 def default_of(key: str) -> str:
-    """The default of a setting, as a configuration would say it."""
+    """Return the default of a setting, as a configuration would say it."""
     if key.startswith("health_"):
         value = getattr(Health(path=""), key.removeprefix("health_"))
     else:

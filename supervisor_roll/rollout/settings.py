@@ -27,7 +27,7 @@ class Amount:
         return f"{self.number}%" if self.percent else str(self.number)
 
     def of(self, desired: int, round_up: bool) -> int:
-        """The count that this amount means for ``desired`` instances."""
+        """Return the count that this amount means for ``desired`` instances."""
         if not self.percent:
             return self.number
         share = desired * self.number / 100
@@ -87,7 +87,7 @@ class Settings:
             )
 
     def budget(self, desired: int) -> Budget:
-        """The counts allowed for ``desired`` instances.
+        """Return the counts allowed for ``desired`` instances.
 
         Kubernetes' rounding: a percentage of surge rounds up, one of unavailability rounds
         down, and where both come to 0 one instance may be unavailable
@@ -100,7 +100,7 @@ class Settings:
         return Budget(surge, unavailable)
 
     def replaced(self, values: Mapping[str, str]) -> Settings:
-        """These settings with ``values`` (as a configuration or a command line has them) put in.
+        """Put ``values`` in, as a configuration or a command line has them.
 
         Raises BadSetting for an unknown key or a value that breaks its rule.
         """
@@ -128,7 +128,7 @@ class Settings:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
     def asked(self, values: Mapping[str, str]) -> Settings:
-        """These settings with the ``values`` of a request. Raises BadSetting.
+        """Return these settings with the ``values`` of a request. Raises BadSetting.
 
         Whoever may ask supervisord for something may ask for that: so only what ASKABLE names.
         """
@@ -137,7 +137,7 @@ class Settings:
 
     @classmethod
     def parsed(cls, values: Mapping[str, str]) -> Settings:
-        """The settings that ``values`` give over the defaults. Raises BadSetting."""
+        """Return the settings that ``values`` give over the defaults. Raises BadSetting."""
         return cls().replaced(values)
 
 
@@ -267,7 +267,7 @@ _MOST_ASKED = 80
 
 
 def check_asked(values: Mapping[str, str]) -> None:
-    """Raises BadSetting where a request may not set a key, or its value breaks the key's rule."""
+    """Raise BadSetting where a request may not set a key, or its value breaks the key's rule."""
     for key, value in values.items():
         if key not in ASKABLE:
             raise BadSetting(

@@ -15,7 +15,7 @@ _Value = TypeVar("_Value")
 
 
 def built(shape: type[_Value], data: object, **made: object) -> _Value:
-    """A ``shape`` of what is in ``data``, an object; ``made`` are fields that are built already.
+    """Build a ``shape`` of the object ``data``; ``made`` are fields that are built already.
 
     Keys that it has no field for are ignored: another version may have saved them. Raises
     BadMessage.
@@ -36,7 +36,7 @@ def built(shape: type[_Value], data: object, **made: object) -> _Value:
 
 
 def fitting(hint: object, data: object, name: str) -> Any:
-    """``data`` as what the annotation ``hint`` says, for ``name``. Raises BadMessage."""
+    """Return ``data`` as what the annotation ``hint`` says, for ``name``. Raises BadMessage."""
     try:
         return _fitting(hint, data, name)
     except RecursionError:

@@ -35,7 +35,7 @@ class Signal:
         return self.whose is whose and count != before and self.adds == (count > before)
 
     def shown_by(self, workers: tuple[InstanceId, ...], running: int, count: int) -> int | None:
-        """The count after it, if the process table shows that it was heard.
+        """Return the count after it, if the process table shows that it was heard.
 
         These ``workers`` are there, ``running`` of them were not asked to go, and the arbiter
         is known to want ``count``.

@@ -29,7 +29,7 @@ def to_json(rollout: Rollout) -> dict[str, Any]:
 
 
 def from_json(saved: dict[str, Any]) -> Rollout:
-    """The rollout that ``to_json`` gave. Raises BadMessage where it is not one."""
+    """Return the rollout that ``to_json`` gave. Raises BadMessage where it is not one."""
     try:
         shape = _STRATEGIES[saved["strategy"]]
         settings = {**saved["settings"], **_CONFIGURED_ONLY}

@@ -44,7 +44,7 @@ class Standing:
 
 
 def next_move(at: Standing) -> Move:
-    """The next step that keeps the invariant."""
+    """Return the next step that keeps the invariant."""
     if at.wanted != COMPLETE:
         return wind_down(at)
     if at.signalled:
@@ -94,7 +94,7 @@ def _last_move(at: Standing) -> Move:
 
 
 def _unhealthy_move(at: Standing) -> Move:
-    """The oldest must stay, and an unhealthy one makes it so: replace that one in place."""
+    """Replace an unhealthy one in place, which makes the oldest one stay."""
     unhealthy = [one for one in at.instances.outdated if one.can_go and not one.ready]
     settled = all(one.available for one in at.instances.fresh) and not at.instances.leaving
     if unhealthy and settled and at.cleared and len(at.instances.up) >= at.count > at.desired:

@@ -78,7 +78,7 @@ class WorkerRollout(Rollout):
         return []
 
     def _unconfirmed(self, signal: Signal) -> list[Action]:
-        """A signal has had no effect that is to be seen.
+        """Repeat a signal that has had no effect that is to be seen.
 
         A second RemoveOldest would retire one too many if the first was heard after all. To
         ask the very instance that was to go is the same whether it was heard or not.

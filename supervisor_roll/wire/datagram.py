@@ -75,7 +75,7 @@ class Message:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def number(self, key: str, default: float | None = None) -> float:
-        """The field as a number. Raises BadMessage if it is none, or missing without a default."""
+        """Return a field as a number. Raises BadMessage if it is none, or there is no default."""
         text = self.fields.get(key)
         if text is None and default is not None:
             return default
@@ -89,7 +89,7 @@ class Message:
 
 
 def encode(message: Message) -> bytes:
-    """The datagram. Fields that would pass ``MAX_BYTES`` are cut at their start, longest first.
+    """Make the datagram. Fields that pass ``MAX_BYTES`` are cut at their start, longest first.
 
     A traceback's end says more than its beginning.
     """
@@ -108,7 +108,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes) -> Message:
-    """The message in a datagram. Raises BadMessage."""
+    """Return the message in a datagram. Raises BadMessage."""
     if len(data) > MAX_BYTES:
         raise BadMessage(f"a datagram of {len(data)} bytes; {MAX_BYTES} are allowed")
     try:

@@ -24,7 +24,7 @@ class EventReader:
         self._text = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """The names of the events completed by ``data``. Raises BadMessage for no envelope."""
+        """Return the events that ``data`` completes, by name. Raises BadMessage for no envelope."""
         self._text += self._decoder.decode(data)
         names = []
         while "\n" in self._text:

@@ -99,7 +99,7 @@ class Preflight:
 
 
 def program_of(namespec: str) -> str:
-    """The namespec of the program that one beside its own process belongs to; or itself."""
+    """Return the namespec of the program that one beside its own process belongs to; or itself."""
     for suffix in (SUCCESSOR_SUFFIX, RETIRING_SUFFIX, PREFLIGHT_SUFFIX):
         if namespec.endswith(suffix) and ":" in namespec:
             group, name = namespec.removesuffix(suffix).split(":", 1)
@@ -109,12 +109,12 @@ def program_of(namespec: str) -> str:
 
 
 def successor_of(namespec: str) -> str:
-    """The namespec of the program's successor, whether there is one or not."""
+    """Return the namespec of the program's successor, whether there is one or not."""
     return _beside(namespec, SUCCESSOR_SUFFIX)
 
 
 def preflight_of(namespec: str) -> str:
-    """The namespec of the program's preflight, whether there is one or not."""
+    """Return the namespec of the program's preflight, whether there is one or not."""
     return _beside(namespec, PREFLIGHT_SUFFIX)
 
 

@@ -94,7 +94,7 @@ def _steps(surge: int, unavailable: int) -> str:
 
 
 def _strategy(facts: Plan) -> list[str]:
-    """The strategy and why it is taken; nothing where it goes without saying."""
+    """Return the strategy and why it is taken; nothing where it goes without saying."""
     if not facts.reasons and not facts.changes and facts.strategy != ARBITER:
         return []
     strategy = facts.strategy or "not known"
@@ -102,7 +102,7 @@ def _strategy(facts: Plan) -> list[str]:
 
 
 def _changes(facts: Plan) -> list[str]:
-    """The changed keys of the program's section, each with what it takes."""
+    """Return the changed keys of the program's section, each with what it takes."""
     width = max(map(len, facts.changes), default=0)
     return [
         _line("" if index else "changes", f"{key.ljust(width)}  {_EFFECTS.get(how, how)}")

@@ -13,7 +13,7 @@ from supervisor_roll.wire.mailbox import Report
 
 
 def report_lines(report: Report, told: str = "") -> list[str]:
-    """The lines for one report. ``told`` is the reason that an earlier line already gave.
+    """Return the lines for one report. ``told`` is the reason that an earlier line already gave.
 
     One that is about no program (an empty name) has no name before it.
     """
@@ -160,7 +160,7 @@ def _arbiter_ended(facts: reports.Outcome, arbiter: int, told: str) -> list[str]
 
 
 def _rest(facts: reports.Outcome, told: str) -> list[str]:
-    """What of the reason at the end was not told before."""
+    """Return what of the reason at the end was not told before."""
     why = facts.why
     if not why or why == told:
         return []

@@ -15,7 +15,7 @@ _NAMES = 5
 
 
 def overview_lines(found: wire.Overview, names: list[str] | None, now: float) -> list[str]:
-    """What there is to say of ``names`` in detail, or of everything (None).
+    """Return what there is to say of ``names`` in detail, or of everything (None).
 
     ``now`` is in seconds since the epoch, as below.
     """
@@ -109,7 +109,7 @@ def arbiters_line(one: Status) -> str:
 
 
 def _job_lines(job: wire.Job, statuses: Mapping[str, Status]) -> list[str]:
-    """What is to be said of a job beside what its programs' statuses say."""
+    """Return what is to be said of a job beside what its programs' statuses say."""
     if job.kind == wire.UPDATE:
         by = f", asked for by {job.by}" if job.by else ""
         return [clean(f"an update of {_named(job.programs)} is under way{by}")]

@@ -21,7 +21,7 @@ def with_why(lead: str, why: str, glue: str = " ") -> list[str]:
 
 
 def why_lines(why: str) -> list[str]:
-    """The lines of a reason without empty ones; of a very long one, not its middle."""
+    """Return the lines of a reason without empty ones; of a very long one, not its middle."""
     lines = [line.rstrip() for line in why.splitlines() if line.strip()]
     if len(lines) > _WHY_LINES:
         lines = [lines[0], "...", *lines[2 - _WHY_LINES :]]
@@ -29,7 +29,7 @@ def why_lines(why: str) -> list[str]:
 
 
 def first_line(why: str) -> str:
-    """A reason in one line, with dots if there is more of it."""
+    """Return a reason in one line, with dots if there is more of it."""
     lines = why_lines(why)
     return "" if not lines else lines[0].strip() + (" ..." if len(lines) > 1 else "")
 

@@ -30,7 +30,7 @@ MAX_WORKERS = 2000
 
 
 def cut(text: str, most: int = MAX_TEXT) -> str:
-    """The beginning of a text, as far as it has room as JSON, where one character may take 12."""
+    """Cut a text to what has room as JSON, where one character may take 12."""
     text = text[:most]
     while len(json.dumps(text)) > most + len('""'):
         text = text[: len(text) * 3 // 4]
@@ -126,7 +126,7 @@ class Arbiter:
         return known
 
     def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:
-        """The workers known now, as the snapshot that a rollout begins with."""
+        """Return the workers known now, as the snapshot that a rollout begins with."""
         return [
             Instance(
                 one.id,
@@ -157,12 +157,12 @@ class Arbiter:
         return [one.id for one in self.workers.values() if not (one.ready or one.unhealthy)]
 
     def to_data(self) -> dict[str, Any]:
-        """What is saved of it, for ``wire.codec``: JSON has no ids for keys."""
+        """Return what is saved of it, for ``wire.codec``: JSON has no ids for keys."""
         return {**vars(self), "workers": list(self.workers.values())}
 
     @classmethod
     def from_data(cls, saved: dict[str, Any]) -> Arbiter:
-        """Raises BadMessage."""
+        """Build it from what was saved. Raises BadMessage."""
         arbiter = from_data(cls, {**saved, "workers": {}})
         workers = from_data(list[Worker], saved.get("workers", []))
         arbiter.workers = {one.id: one for one in workers}

@@ -65,7 +65,7 @@ class ArbiterRegistry:
         return self._infos
 
     def states(self) -> dict[str, str]:
-        """The states of supervisord's processes. Raises SupervisordError."""
+        """Return the states of supervisord's processes. Raises SupervisordError."""
         try:
             return {one.namespec: one.state for one in self.processes()}
         except Refused as fault:
@@ -74,11 +74,11 @@ class ArbiterRegistry:
             raise
 
     def info(self, namespec: str) -> ProcessInfo | None:
-        """What supervisord says of a process; None if it has none of this name, or says nothing."""
+        """Return what supervisord says of a process; None if it knows none, or says nothing."""
         return next((one for one in self._fetch() if one.namespec == namespec), None)
 
     def program(self, namespec: str, changed: bool = False) -> Program | None:
-        """What supervisord would spawn (``changed``: by what it last reread); None if unknown."""
+        """Return what supervisord would spawn (``changed``: as last reread); None if unknown."""
         try:
             return self.supervisord.program(namespec, changed)
         except SupervisordError as error:
@@ -94,7 +94,7 @@ class ArbiterRegistry:
         return f"its log (supervisorctl tail {namespec}{stream})"
 
     def arbiter(self, instance: InstanceId) -> Arbiter | None:
-        """The arbiter with this identity, new or known; None if supervisord does not run it."""
+        """Return the arbiter of this identity, new or known; None if supervisord runs none."""
         if instance.pid == self._pid:
             return None  # what runs beside our rollouts is no worker of ours
         if instance not in self.arbiters:
@@ -123,11 +123,11 @@ class ArbiterRegistry:
         return child is not None and listener is not None and child.parent == listener.parent
 
     def running(self, instance: InstanceId | None) -> Arbiter | None:
-        """The arbiter that a run is about, if it still runs."""
+        """Return the arbiter that a run is about, if it still runs."""
         return self.arbiters.get(instance) if instance else None
 
     def exited(self, instance: InstanceId) -> tuple[Arbiter | None, bool, str]:
-        """A process has ended: the arbiter it was (True) or was a worker of (False), and why."""
+        """Note the end of a process: the arbiter it was (True) or a worker of (False), and why."""
         self.table.unwatch(instance)
         arbiter = self.arbiters.pop(instance, None)
         if arbiter is not None:
@@ -169,7 +169,7 @@ class ArbiterRegistry:
         return workers
 
     def children(self, arbiter: Arbiter) -> list[InstanceId]:
-        """The arbiter's children, as far as they are workers, and not more than it may have."""
+        """Return the arbiter's children that are workers, and not more than it may have."""
         workers = (
             child
             for child in self.table.children(arbiter.id)
@@ -202,7 +202,7 @@ class ArbiterRegistry:
         return next(filter(None, map(self._barrier, pids)), "")
 
     def siblings(self, namespec: str) -> list[Arbiter]:
-        """The arbiters that run for a program: more than one while it is being succeeded."""
+        """Return the arbiters that run for a program: more than one while it is being succeeded."""
         return [one for one in self.arbiters.values() if one.namespec == namespec]
 
     @property

@@ -72,7 +72,7 @@ class Releases:
             self._unknown.warn("%s: release: %s", namespec, error)
 
     def told(self, key: str, result: Result) -> bool:
-        """A process beside has ended: whether it was one of ours, whose answer is noted now."""
+        """Note the answer of a side process that has ended; tell whether it was one of ours."""
         if key not in self._asked:
             return False
         namespec, worker = self._asked.pop(key)
@@ -84,7 +84,7 @@ class Releases:
 
 
 def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:
-    """The name of the target of a link, or the first line of a file.
+    """Return the name of the target of a link, or the first line of a file.
 
     ``runs`` are the places of a worker: what counts is where the link led when the worker came
     by, not where it leads now. None if ``path`` is neither, and so is a command; "?" if it cannot
@@ -129,6 +129,6 @@ def _as_run(path: Path, runs: Sequence[Place]) -> Path | None:
 
 
 def last_line(output: str) -> str:
-    """What a command that tells the release has printed last."""
+    """Return what a command that tells the release has printed last."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[-1][:MOST] if lines else "?"

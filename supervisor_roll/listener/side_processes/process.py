@@ -157,7 +157,7 @@ def _name(signum: int) -> str:
 def started(
     command: str, directory: str, environment: dict[str, str], umask: int
 ) -> subprocess.Popen[bytes]:
-    """A shell command as the listener's own user. Raises OSError, ValueError, SubprocessError."""
+    """Start a command as the listener's own user. Raises OSError, ValueError, SubprocessError."""
     return subprocess.Popen(
         ["/bin/sh", "-c", command],
         cwd=directory,
@@ -179,7 +179,7 @@ def started_as(
     environment: dict[str, str],
     umask: int,
 ) -> subprocess.Popen[bytes]:
-    """A shell command as another user, in the first of the directories that this one may enter.
+    """Start a command as another user, in the first of the directories that this one may enter.
 
     Popen waits until what it starts has been executed, and may go to a directory as root: so that
     is a script of ours, which becomes the other user only then. Raises NotPossible, OSError.
@@ -221,7 +221,7 @@ def started_as(
 
 
 def _die_with_us() -> Callable[[], None]:
-    """A preexec_fn: the process does not outlive this one, and leaves no core."""
+    """Make a preexec_fn: the process does not outlive this one, and leaves no core."""
     # A listener that never needs it does without, for its memory's sake.
     import ctypes
 
