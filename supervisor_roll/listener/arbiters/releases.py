@@ -95,8 +95,11 @@ def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:
         if place.is_symlink():
             return (_as_run(place, runs) or place.readlink()).name[:MOST]
         if place.is_file():
-            # What is in a worker's release is its user's as a rule: it may be a link elsewhere.
-            text = told_paths.contents(str(_as_run(place, runs) or place), 4096, follow=False)
+            # What is in a worker's release is its user's as a rule: it may lead elsewhere.
+            own = _as_run(place, runs)
+            text = told_paths.contents(
+                str(own or place), 4096, follow=False, is_real=own is not None
+            )
             return text.decode(errors="replace").partition("\n")[0].strip()[:MOST]
     except (OSError, ValueError):
         return "?"

@@ -26,10 +26,12 @@ def led_to(path: str) -> tuple[str, str]:
         os.close(fd)
 
 
-def contents(path: str, most: int = MAX_BYTES, *, follow: bool = True) -> bytes:
+def contents(
+    path: str, most: int = MAX_BYTES, *, follow: bool = True, is_real: bool = False
+) -> bytes:
     """Return the first ``most`` bytes of a regular file. Raises OSError and ValueError.
 
-    ``follow``: also where ``path`` itself is a link.
+    ``follow``: also where ``path`` itself is a link. ``is_real``: only without a link on the way.
     """
     # Nothing is opened by that: it can be looked at first, and is the same afterwards.
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -38,6 +40,8 @@ def contents(path: str, most: int = MAX_BYTES, *, follow: bool = True) -> bytes:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{path} is no regular file")
+        if is_real and os.readlink(f"/proc/self/fd/{fd}") != path:  # noqa: PTH115
+            raise OSError(f"{path} leads elsewhere")
         again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(fd)

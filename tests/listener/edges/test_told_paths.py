@@ -95,7 +95,10 @@ def test_a_link_in_that_folder_and_a_way_out_of_it_are_not_followed(tmp_path: Pa
     (tmp_path / "REVISION").write_text("secret\n")
     (tmp_path / "releases" / "evil" / "REVISION").symlink_to(tmp_path / "REVISION")
     path = str(tmp_path / "current" / "REVISION")
-    for place, shown in (("evil", "?"), ("../x", "v1")):
+    (tmp_path / "releases" / "is_a_link").symlink_to(tmp_path / "private")
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "REVISION").write_text("secret\n")
+    for place, shown in (("evil", "?"), ("is_a_link", "?"), ("../x", "v1")):
         runs = [Place(CHDIR, "", f"{tmp_path}/releases/{place}")]
         assert release_at(path, runs) == shown
 
