@@ -222,7 +222,8 @@ class MessageHandler:
         """End the rollout if a fresh worker does not run what is deployed now."""
         program = self._registry.program(arbiter.namespec, self._active.succeeds(arbiter))
         run, own = arbiter.facts.places, decode(message.fields, RUNS)
-        why = deployed.strays(run, own) or deployed.elsewhere(run, program)
+        with self._registry.looking_as(arbiter):
+            why = deployed.strays(run, own) or deployed.elsewhere(run, program)
         if why:
             text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
             self._active.feed(arbiter, ev.PrerequisiteFailed(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,9 @@ class FakeTable:
             f"{signum.name} {instance.pid}",
             lambda: self.alive(instance) and self._site.struck(instance.pid, signum),
         )
+
+    def looking_as(self, instances: Iterable[InstanceId]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def measured(self, pids: Iterable[int]) -> list[int]:
         return [self.worker_bytes for _ in pids if self.worker_bytes]

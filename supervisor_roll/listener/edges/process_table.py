@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
@@ -17,7 +18,7 @@ from supervisor_roll.listener.edges.executed import Executed
 from supervisor_roll.listener.edges.memory import Room
 from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.listener.edges.process_stat import PROC, age_secs, all_stats, stat_of
-from supervisor_roll.listener.edges.process_user import Credentials
+from supervisor_roll.listener.edges.process_user import NOBODY, Credentials, looking_as
 from supervisor_roll.listener.edges.socket_store import StoredSocket
 from supervisor_roll.rollout.events import InstanceId
 
@@ -69,6 +70,17 @@ class ProcessTable:
         """Return the user whom the process runs as; None if it has gone."""
         found = Credentials.of_process(instance.pid, self._proc)
         return found.uid if found is not None and self.alive(instance) else None
+
+    def looking_as(self, instances: Iterable[InstanceId]) -> AbstractContextManager[None]:
+        """Open files with no more rights than the first of these processes that is not root."""
+        user = None
+        for one in instances:
+            found = Credentials.of_worker(one.pid, -1, self._proc)
+            if found is not None and (user is None or found.uid != 0):
+                user = found
+            if user is not None and user.uid != 0:
+                break
+        return looking_as(user or NOBODY)
 
     def descendants(self, instance: InstanceId) -> dict[int, int]:
         """Return the pids of its children, of their children, and so on, each with its parent's."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
@@ -16,6 +18,7 @@ from supervisor_roll.listener.rollouts.silence import silence
 from supervisor_roll.listener.rollouts.strategy import Choice
 from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.words import ARBITER
+from supervisor_roll.wire.program import Program
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,13 @@ def admit(
             return Waiting(found.awaits)
         skips = run.job.wildcard and not found.gunicorn
         return Refusal(found.why, skips=True) if skips else Refusal(found.why + found.rule)
-    elsewhere = deployed.elsewhere(arbiter.facts.places, registry.program(run.namespec))
-    choice = strategy.choose(arbiter, settings, run.change, elsewhere)
+    program = registry.program(run.namespec)
+    with registry.looking_as(arbiter):
+        elsewhere = deployed.elsewhere(arbiter.facts.places, program)
+    # What the operator's command names, its workers' user may not be allowed to read.
+    named = program is not None and _names(program, arbiter.facts.conf)
+    with nullcontext() if named else registry.looking_as(arbiter):
+        choice = strategy.choose(arbiter, settings, run.change, elsewhere)
     whole = choice.strategy == ARBITER
     why_not = eligibility.why_not_arbiter if whole else eligibility.why_not_workers
     why = choice.refused or why_not(arbiter, settings)
@@ -105,6 +113,12 @@ def admit(
             "have as many as it wants, or they have been idle since this listener started"
         )
     return _affordable(Admission(arbiter, choice), settings, registry.table, run.job.dry_run)
+
+
+def _names(program: Program, path: str) -> bool:
+    """Whether the program's command has this path in it, as Gunicorn's configuration file."""
+    words = (one.removeprefix("-c").rpartition("=")[2] for one in program.arguments)
+    return any(str(Path(program.directory) / one) == path for one in words)
 
 
 def _stopped(namespec: str, state: str, log: str) -> str:

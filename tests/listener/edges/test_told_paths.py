@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.arbiters.releases import release_at
 from supervisor_roll.listener.edges import socket_store
+from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.listener.rollouts import deployed, strategy
 from supervisor_roll.rollout.events import InstanceId
@@ -127,6 +130,37 @@ def test_of_what_an_arbiter_tells_no_more_is_looked_at_than_a_real_one_has(tmp_p
 
     assert str(tmp_path) in told(19)
     assert told(20) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may see more than others")
+def test_root_sees_of_what_is_told_no_more_than_who_told_it(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        conf, private = Path(folder, "conf.py"), Path(folder, "private")
+        conf.write_text("secret")
+        conf.chmod(0o640)
+        private.mkdir(mode=0o700)
+        (private / "link").symlink_to("/usr")
+        private_link = Place(places.PATH, str(private / "link"), "/elsewhere")
+        process = Place(places.PATH, f"/proc/{os.getpid()}/cwd", "/elsewhere")
+        table = ProcessTable(selectors.DefaultSelector())
+        before = os.getgroups()
+        with subprocess.Popen(
+            ["/bin/sleep", "60"], user=65534, group=65534, extra_groups=[], cwd="/"
+        ) as worker:
+            instance = table.identity(worker.pid)
+            assert instance is not None
+            for who in ([instance], [InstanceId(os.getpid(), 1), instance], []):
+                with table.looking_as(who):
+                    assert not strategy.choose(
+                        arbiter(str(conf), "guess"), Settings(), None
+                    ).changes
+                    assert deployed.moved(private_link, False) == ""
+            worker.kill()
+        assert deployed.moved(process, False) == ""
+        assert deployed.moved(private_link, False) == "/usr"
+        assert os.getgroups() == before
+        assert strategy.choose(arbiter(str(conf), "guess"), Settings(), None).changes
 
 
 def test_a_worker_that_executes_what_gives_it_anothers_rights_is_not_copied(tmp_path: Path) -> None:
