@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Set
+from functools import partial
 from typing import Any, TypeVar
 
 from supervisor_roll.listener.configuration import sections
@@ -108,7 +109,7 @@ def main(environ: Mapping[str, str]) -> int:
         SideProcesses(selector),
         time.monotonic,
         time.time,
-        readiness.serve,
+        partial(readiness.serve, told=True),
         readiness.barrier,
     )
     users = Users(configuration, pid)

@@ -112,17 +112,24 @@ class ProcessTable:
         """
         if instance in self._pidfds:
             return True
-        try:
-            pidfd = os.pidfd_open(instance.pid)
-        except OSError:
-            return False
-        # The pid may have been given anew between the sender's check and this.
-        if not self.alive(instance):
-            os.close(pidfd)
+        pidfd = self._opened(instance)
+        if pidfd is None:
             return False
         self._pidfds[instance] = pidfd
         self._selector.register(pidfd, EVENT_READ, instance)
         return True
+
+    def _opened(self, instance: InstanceId) -> int | None:
+        """Open a pidfd of exactly this process; None if it has ended."""
+        try:
+            pidfd = os.pidfd_open(instance.pid)
+        except OSError:
+            return None
+        # The pid may have been given anew before this.
+        if self.alive(instance):
+            return pidfd
+        os.close(pidfd)
+        return None
 
     def unwatch(self, instance: InstanceId) -> None:
         pidfd = self._pidfds.pop(instance, None)
@@ -132,14 +139,17 @@ class ProcessTable:
 
     def send(self, instance: InstanceId, signum: signal.Signals) -> None:
         """Signal exactly this process. One that has gone is no error. Raises PermissionError."""
-        pidfd = self._pidfds.get(instance)
+        watched = self._pidfds.get(instance)
+        pidfd = self._opened(instance) if watched is None else watched
+        if pidfd is None:
+            return
         try:
-            if pidfd is not None:
-                signal.pidfd_send_signal(pidfd, signum)
-            elif self.alive(instance):
-                os.kill(instance.pid, signum)
+            signal.pidfd_send_signal(pidfd, signum)
         except ProcessLookupError:
             pass
+        finally:
+            if watched is None:
+                os.close(pidfd)
 
     def measured(self, pids: Iterable[int]) -> list[int]:
         """Return the bytes of memory that each process takes, as far as that can be told."""

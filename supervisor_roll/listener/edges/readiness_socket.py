@@ -23,6 +23,8 @@ log = logging.getLogger("supervisor_roll")
 # For how long the loop waits for what is in the queues already.
 PATIENCE_SECS = 1.0
 _MAX_USERS = 1000
+# Of which so many are of users that no configuration has, but workers say they will be.
+_MAX_TOLD = 100
 _CURE = "; move it away, or set socket= in [rpcinterface:roll] to another path"
 
 
@@ -43,6 +45,7 @@ class ReadinessSocket:
         self.path, self._known = path, known
         self.wrong = ""
         self._wanted = {os.geteuid()}
+        self._told: set[int] = set()
         self._sockets: dict[int, UserSocket] = {}
         self._former: list[UserSocket] = []  # lost; what was in their queues is still received
         self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -66,10 +69,18 @@ class ReadinessSocket:
             os.close(self._directory)
             self._directory = -1
 
-    def serve(self, uids: Iterable[int]) -> None:
-        """Have a socket for each of these users too, as far as we are root."""
-        if os.geteuid() == 0 and not self._wanted.issuperset(uids):
-            self._wanted = set(sorted(self._wanted | set(uids))[:_MAX_USERS])
+    def serve(self, uids: Iterable[int], *, told: bool = False) -> None:
+        """Have a socket for each of these users too, as far as we are root.
+
+        ``told``: only workers say that they are needed, and take no place that others need.
+        """
+        new = sorted(set(uids) - self._wanted)
+        if told:
+            new = new[: _MAX_TOLD - len(self._told)]
+            self._told.update(new)
+        new = new[: max(0, _MAX_USERS - len(self._wanted - self._told))]
+        if os.geteuid() == 0 and new:
+            self._wanted.update(new)
             self.check()
 
     @property

@@ -183,8 +183,10 @@ def test_watching_leaves_no_descriptor_behind(table: ProcessTable, start: Start)
 
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_signal_reaches_exactly_the_process_that_is_meant(
-    watched: bool, table: ProcessTable, start: Start
+    watched: bool, table: ProcessTable, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delattr(os, "kill")  # by a pid alone it might reach another
+    before = open_descriptors()
     process = start(SLEEPER)
     instance = identity(table, process.pid)
     table.send(InstanceId(instance.pid, instance.started - 1), signal.SIGKILL)
@@ -196,3 +198,4 @@ def test_a_signal_reaches_exactly_the_process_that_is_meant(
     assert process.wait(DEADLINE_SECS * patience()) == -signal.SIGTERM
     table.send(instance, signal.SIGTERM)  # no error
     table.unwatch(instance)
+    assert open_descriptors() <= before + 1  # the pipe

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.listener.edges import share
+from supervisor_roll.listener.edges import readiness_socket, share
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.listener.edges.received import Answer, Descriptors
@@ -229,6 +229,19 @@ def test_each_user_has_a_socket_of_its_own(readiness: ReadinessSocket, path: Pat
     readiness.serve([65534])
     found = {one.name: (one.stat().st_uid, mode_of(one)) for one in path.iterdir()}
     assert found == {"0": (0, 0o600), "65534": (65534, 0o600)}
+
+
+@pytest.mark.skipif(UID != 0, reason="only root serves other users")
+def test_users_that_workers_tell_of_take_no_place_of_those_that_are_configured(
+    readiness: ReadinessSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness_socket, "_MAX_USERS", 4)
+    monkeypatch.setattr(readiness_socket, "_MAX_TOLD", 2)
+    for uid in range(100, 110):
+        readiness.serve([uid], told=True)
+    readiness.serve([70_000, 70_001])
+    readiness.serve([1, 2, 3])  # one has room yet, and nobody is dropped for it
+    assert {one.name for one in path.iterdir()} == {"0", "1", "100", "101", "70000", "70001"}
 
 
 def as_nobody(what: Callable[[], object]) -> int:
