@@ -227,19 +227,26 @@ class _RefusedError(OSError):
 
 def _made(path: str) -> int:
     """Open the directory; made if it is not there. What is no directory makes way."""
+    folder, name = os.path.split(path.rstrip("/"))
+    # Whose folder it is may put another in its place meanwhile: what is done is done in this one.
+    parent = os.open(folder or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = os.lstat(path)
-        if stat.S_ISSOCK(found.st_mode):
-            os.unlink(path)  # noqa: PTH108 - an earlier version's
-        elif not stat.S_ISDIR(found.st_mode):
-            os.rename(path, f"{path}.old")  # noqa: PTH104
-    except FileNotFoundError:
-        pass
-    try:
-        os.mkdir(path, 0o755)  # noqa: PTH102
-    except FileExistsError:
-        pass
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISSOCK(found.st_mode):
+                os.unlink(name, dir_fd=parent)  # an earlier version's
+            elif not stat.S_ISDIR(found.st_mode):
+                os.rename(name, f"{name}.old", src_dir_fd=parent, dst_dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        try:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        except FileExistsError:
+            pass
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        directory = os.open(name, flags, dir_fd=parent)
+    finally:
+        os.close(parent)
     try:
         found = os.fstat(directory)
         if found.st_uid != os.geteuid():

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -325,6 +326,29 @@ def test_a_socket_of_an_earlier_version_makes_way(path: Path) -> None:
         old.bind(str(path))
     ReadinessSocket(str(path)).close()
     assert path.is_dir()
+
+
+def test_what_makes_way_does_so_in_the_folder_that_was_looked_at(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner puts a link in the folder's place once the listener has looked."""
+    path.write_text("theirs")
+    (tmp_path / path.name).write_text("precious")
+    rename = os.rename
+
+    def swap_first(*names: Any, **folders: Any) -> None:
+        monkeypatch.undo()
+        path.parent.rename(f"{path.parent}.moved")
+        path.parent.symlink_to(tmp_path)
+        rename(*names, **folders)
+
+    monkeypatch.setattr(os, "rename", swap_first)
+    ReadinessSocket(str(path)).close()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert (tmp_path / path.name).read_text() == "precious"
+    path.parent.unlink()
+    Path(f"{path.parent}.moved").rename(path.parent)
+    assert Path(f"{path}.old").read_text() == "theirs"
 
 
 def test_a_path_as_long_as_may_be_is_fine() -> None:
