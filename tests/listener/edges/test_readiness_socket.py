@@ -478,7 +478,7 @@ def test_a_user_who_opens_its_socket_to_others_keeps_the_same_one(
         readiness.check()
         assert mode_of(path / str(UID)) == 0o600
     assert (path / str(UID)).lstat().st_ino == bound
-    assert len(threads_of_sockets()) == threads
+    assert len(threads_of_sockets()) <= threads
     assert len(caplog.records) == 1
 
 
