@@ -34,6 +34,7 @@ from supervisor_roll.rollout.moves import (
     Move,
 )
 from supervisor_roll.rollout.settings import Budget
+from supervisor_roll.rollout.timing import BIRTH_SECS
 from supervisor_roll.rollout.words import COMPLETE
 
 
@@ -162,6 +163,10 @@ def wind_down(at: Standing) -> Move:
     if booting:
         return Move(STOP, booting[0])
     members = [one for one in at.instances if one.fresh]
+    # One that was asked for just before may be forked by now, and not yet have said so.
+    born_by = at.turned_at + BIRTH_SECS
+    if len(members) < at.successor_count and at.now < born_by:
+        return Move(WAIT, until=born_by)
     if at.count + len(members) < at.desired + max(at.budget.surge, 1):
         return Move(ADD)
 

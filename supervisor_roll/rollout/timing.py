@@ -17,3 +17,5 @@ SETTLE_SECS = 10.0
 STEADY_SECS = 2.0
 # How long an arbiter that halts may take until it is gone.
 HALT_SECS = 2.0
+# An arbiter that has counted one worker more has forked it by then, and it has spoken.
+BIRTH_SECS = 2.0

@@ -9,9 +9,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import IllegalEvent
 from supervisor_roll.rollout.events import Action
 from supervisor_roll.rollout.reports import Arrived
-from supervisor_roll.rollout.timing import (
-    STOP_GRACE_SECS,
-)
+from supervisor_roll.rollout.timing import BIRTH_SECS, STOP_GRACE_SECS
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from tests.rollout.pair_model import Pair, _id
 
@@ -105,7 +103,8 @@ def test_one_that_was_added_as_it_turned_does_not_cost_the_others_that_serve() -
     # Not "discard": two of its workers serve, and only one of the old ones.
     assert pair.tell(ev.Started(_id(204), 4, surplus=True)) == ["TERM 204"]
     pair.obey = True
-    did = pair.die(203) + pair.die(204) + pair.all_ready()
+    did = pair.die(203) + pair.die(204)
+    did += pair.wait(BIRTH_SECS) + pair.all_ready()
     assert did.count("discard") == 1
     assert did[-1] == "discard"
     assert len(pair.old) == 4

@@ -25,6 +25,7 @@ from supervisor_roll.rollout.moves import (
     WAIT,
 )
 from supervisor_roll.rollout.settings import Budget
+from supervisor_roll.rollout.timing import BIRTH_SECS
 from supervisor_roll.rollout.words import FAILED
 from tests.rollout.test_worker_plan import NOW, booting, fresh, old
 
@@ -121,6 +122,16 @@ BACK = {
     "end where the old one has got all back": ((old(1), old(2)), SHRUNK, just(END)),
     "end where both are gone": ((), {**SHRUNK, "old_gone": True, "count": 2}, just(END)),
     "give back": ((old(2), fresh(1)), SHRUNK, (ADD, OLD, None)),
+    "not before one is heard that may be forked": (
+        (old(2), fresh(1)),
+        {**SHRUNK, "successor_count": 2},
+        just(WAIT),
+    ),
+    "nor for ever": (
+        (old(2), fresh(1)),
+        {**SHRUNK, "successor_count": 2, "turned_at": NOW - BIRTH_SECS},
+        (ADD, OLD, None),
+    ),
     "wait until what was given back serves": (
         (booting(3, fresh=False), old(2), fresh(1)),
         SHRUNK,
