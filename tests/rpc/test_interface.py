@@ -202,7 +202,7 @@ def test_the_methods_describe_themselves(site: Supervised) -> None:
         for name in site.server.system.listMethods()
         if name.startswith("roll.")
     ]
-    assert len(methods) == 12
+    assert len(methods) == 15
     for method in methods:
         signature = site.server.system.methodSignature(f"roll.{method}")
         assert signature[0] == "string"

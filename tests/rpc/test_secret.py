@@ -9,7 +9,7 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.mailbox import TOKEN_VARIABLE, Exchange
+from supervisor_roll.wire.mailbox import TOKEN_VARIABLE, Delivery, Exchange
 from tests.rpc.succeeding import Succeeding, fault, gone
 from tests.rpc.supervised import DEAF_LISTENER, AsListener, Supervised, environment, wait_for
 
@@ -37,6 +37,8 @@ ALONE = {
     "program": ["myapp"],
     **{name: ["myapp"] for name in ("succeed", "promote", "discard", "succession", "adopt")},
     "resize": ["myapp"],
+    "startPreflight": ["myapp", 5.0],
+    **{name: ["myapp"] for name in ("stopPreflight", "getPreflight")},
 }
 
 
@@ -128,4 +130,4 @@ def test_a_process_that_is_no_listener_of_ours_cannot_speak_as_one(site: Supervi
         assert code == Faults.FAILED
         assert f"process {pid} claims to be the listener but was not started" in text
         assert "must exec it" in text
-    assert site.exchange(hello=True).config == str(site.conf)
+    assert site.exchange(hello=True) == Delivery()
