@@ -103,7 +103,7 @@ def exchange(ground: Ground) -> None:
     text = json.dumps({"pid": 1, "hello": True})
     _refused(ground, lambda: ground.site.rpc.roll.exchange(text))
     _refused(ground, lambda: ground.site.rpc.roll.exchange(text, "x"))
-    for method in ("succeed", "promote", "discard", "adopt", "resize"):
+    for method in ("startSuccessor", "promoteSuccessor", "discardSuccessor", "adopt", "resize"):
         _refused(ground, lambda method=method: getattr(ground.site.rpc.roll, method)("web"))
 
 

@@ -155,7 +155,7 @@ class RollRPCInterface:
         return to_json(config_changes.reread(self._supervisord.process_groups, new))
 
     @for_the_listener
-    def succeed(self, name: str) -> str:
+    def startSuccessor(self, name: str) -> str:
         """Start a program's successor beside it, from the configuration that was last read
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
@@ -165,33 +165,33 @@ class RollRPCInterface:
         return to_json(self._successors.succeed(self._supervisord, name))
 
     @for_the_listener
-    def promote(self, name: str, drain_secs: float = 60.0) -> str:
+    def promoteSuccessor(self, name: str, drain_secs: float = 60.0) -> str:
         """Give the successor the program's name and configuration, and retire the old process
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
         @param double drain_secs  How long the old process may take to finish its requests
-        @return string result JSON: as succeed
+        @return string result JSON: as startSuccessor
         """
         return to_json(self._successors.promote(self._supervisord, name, drain_secs))
 
     @for_the_listener
-    def discard(self, name: str) -> str:
+    def discardSuccessor(self, name: str) -> str:
         """Stop the successor
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
-        @return string result JSON: as succeed
+        @return string result JSON: as startSuccessor
         """
         return to_json(self._successors.discard(self._supervisord, name))
 
     @for_the_listener
-    def succession(self, name: str) -> str:
+    def getSuccession(self, name: str) -> str:
         """Get what there is of a program and its successor
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
         @param string name    The process's name, or group:name
-        @return string result JSON: as succeed
+        @return string result JSON: as startSuccessor
         """
         return to_json(self._successors.shown(self._supervisord, name))
 

@@ -65,16 +65,16 @@ class Succeeding(Supervised):
         return from_json(Reread, self.listener.reread())
 
     def succeed(self, name: str = "myapp") -> Succession:
-        return from_json(Succession, self.listener.succeed(name))
+        return from_json(Succession, self.listener.startSuccessor(name))
 
     def promote(self, name: str = "myapp", drain_secs: float = 60) -> Succession:
-        return from_json(Succession, self.listener.promote(name, drain_secs))
+        return from_json(Succession, self.listener.promoteSuccessor(name, drain_secs))
 
     def discard(self, name: str = "myapp") -> Succession:
-        return from_json(Succession, self.listener.discard(name))
+        return from_json(Succession, self.listener.discardSuccessor(name))
 
     def succession(self, name: str = "myapp") -> Succession:
-        return from_json(Succession, self.listener.succession(name))
+        return from_json(Succession, self.listener.getSuccession(name))
 
     def replace(self, name: str = "myapp") -> Succession:
         """A round: the successor is there, is promoted, and the old process is gone."""

@@ -68,7 +68,7 @@ def test_stop_of_all_stops_both(begin: Begin, name: str) -> None:
     assert gone(old)
     assert gone(new)
     assert (
-        from_json(Succession, listener.succession("myapp")).ended
+        from_json(Succession, listener.getSuccession("myapp")).ended
         == f"(pid {new}) ended: terminated by SIGTERM"
     )
     assert site.ctl("start", name)[0] == 0
@@ -190,7 +190,7 @@ def test_supervisord_shuts_down_with_all(begin: Begin, promoted: bool) -> None:
     listener = site.listener
     site.server.supervisor.shutdown()
     if promoted:  # it waits for the retiring one, as for any
-        assert fault(listener.succeed, "myapp")[0] == Faults.SHUTDOWN_STATE
+        assert fault(listener.startSuccessor, "myapp")[0] == Faults.SHUTDOWN_STATE
     assert site.process.wait(90) == 0
     assert gone(old)
     assert gone(new)

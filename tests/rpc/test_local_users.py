@@ -125,7 +125,14 @@ def test_who_is_let_in_cannot_speak_as_the_listener_nor_read_what_it_keeps(
         ["reread"],
         *(
             [name, "myapp"]
-            for name in ("program", "succeed", "promote", "discard", "adopt", "stopPreflight")
+            for name in (
+                "program",
+                "startSuccessor",
+                "promoteSuccessor",
+                "discardSuccessor",
+                "adopt",
+                "stopPreflight",
+            )
         ),
     ):
         assert call(method, "0" * 32, *arguments)[:2] == ["fault", Faults.BAD_ARGUMENTS]

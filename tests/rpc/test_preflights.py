@@ -105,7 +105,7 @@ def test_it_is_what_supervisord_would_spawn_and_is_told_apart(begin: Begin) -> N
     assert fault(site.request, BESIDE)[0] == Faults.BAD_NAME
     site.exchange(hello=True)
     assert site.request("all").programs == ["myapp"]
-    assert fault(site.listener.succeed, BESIDE)[0] == Faults.BAD_NAME
+    assert fault(site.listener.startSuccessor, BESIDE)[0] == Faults.BAD_NAME
 
 
 def test_it_is_of_the_configuration_in_force_or_of_what_was_last_read(begin: Begin) -> None:

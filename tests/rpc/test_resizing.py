@@ -138,7 +138,7 @@ def test_what_is_of_another_kind_now_is_refused(begin: Begin, kind: str) -> None
     assert [one.keys["socket"] for one in found.changes] == [NEEDS_UPDATE] * 2
     assert "of another kind now" in found.changes[0].why
     assert found.resized == [Resize("web", ["web:w2"], refused=found.changes[0].why)]
-    for method, name in (("resize", "web"), ("succeed", "web:w0")):
+    for method, name in (("resize", "web"), ("startSuccessor", "web:w0")):
         code, text = fault(getattr(site.listener, method), name)
         assert (code, "only supervisorctl update web" in text) == (Faults.FAILED, True)
     assert site.processes() == before

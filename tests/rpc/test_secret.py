@@ -35,7 +35,16 @@ ALONE = {
     "exchange": [to_json(Exchange(1, hello=True))],
     "reread": [],
     "program": ["myapp"],
-    **{name: ["myapp"] for name in ("succeed", "promote", "discard", "succession", "adopt")},
+    **{
+        name: ["myapp"]
+        for name in (
+            "startSuccessor",
+            "promoteSuccessor",
+            "discardSuccessor",
+            "getSuccession",
+            "adopt",
+        )
+    },
     "resize": ["myapp"],
     "startPreflight": ["myapp", 5.0],
     **{name: ["myapp"] for name in ("stopPreflight", "getPreflight")},
@@ -82,7 +91,7 @@ def test_only_our_listeners_have_it_however_they_are_started(
     assert site.reload_config() == [[["second"], [], []]]
     site.server.supervisor.addProcessGroup("second")
     assert settled(site, "roll", "second") == token
-    assert site.listener.succession("myapp")
+    assert site.listener.getSuccession("myapp")
 
     successor = site.succeed().successor
     wait_for(lambda: environment(successor))
@@ -97,7 +106,7 @@ def test_only_our_listeners_have_it_however_they_are_started(
     new = settled(site, "roll", "second")
     assert new != token
     assert fault(site.server.roll.reread, token)[0] == Faults.BAD_ARGUMENTS
-    assert AsListener(site.inet_server, new).succession("myapp")
+    assert AsListener(site.inet_server, new).getSuccession("myapp")
 
 
 @pytest.mark.parametrize("method", sorted(ALONE))

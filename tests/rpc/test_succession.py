@@ -273,7 +273,9 @@ def named() -> Iterator[Succeeding]:
         site.stop()
 
 
-@pytest.mark.parametrize("method", ["succeed", "promote", "discard", "succession", "adopt"])
+@pytest.mark.parametrize(
+    "method", ["startSuccessor", "promoteSuccessor", "discardSuccessor", "getSuccession", "adopt"]
+)
 @pytest.mark.parametrize(
     "name",
     [

@@ -150,7 +150,15 @@ def test_long_reports_come_in_several_answers(site: Supervised) -> None:
     assert 5 < answers < 50
 
 
-NAMED = ("program", "succeed", "promote", "discard", "succession", "adopt", "resize")
+NAMED = (
+    "program",
+    "startSuccessor",
+    "promoteSuccessor",
+    "discardSuccessor",
+    "getSuccession",
+    "adopt",
+    "resize",
+)
 
 
 @pytest.mark.parametrize("value", [5, [], {}, "", True, 1.5, "x" * 300_000])

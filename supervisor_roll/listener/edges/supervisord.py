@@ -130,19 +130,19 @@ class Supervisord:
 
     def succeed(self, namespec: str) -> Succession:
         """Start the process's successor, from the configuration that was last reread."""
-        return self._decoded(Succession, "roll.succeed", namespec)
+        return self._decoded(Succession, "roll.startSuccessor", namespec)
 
     def promote(self, namespec: str, drain_secs: float) -> Succession:
         """Give the successor the process's name, and retire the old one within ``drain_secs``."""
-        return self._decoded(Succession, "roll.promote", namespec, drain_secs)
+        return self._decoded(Succession, "roll.promoteSuccessor", namespec, drain_secs)
 
     def discard(self, namespec: str) -> Succession:
         """Stop the successor."""
-        return self._decoded(Succession, "roll.discard", namespec)
+        return self._decoded(Succession, "roll.discardSuccessor", namespec)
 
     def succession(self, namespec: str) -> Succession:
         """Return what there is of the process and its successor."""
-        return self._decoded(Succession, "roll.succession", namespec)
+        return self._decoded(Succession, "roll.getSuccession", namespec)
 
     def start_preflight(self, namespec: str, within_secs: float, changed: bool) -> Preflight:
         """Start the process's preflight; ``changed``: from the configuration last reread."""
