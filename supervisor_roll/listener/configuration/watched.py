@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,8 @@ class WatchedConfiguration:
 
     def __call__(self) -> Configuration:
         """Return it. Raises BadConfiguration."""
+        if self._good is not None and self._bad is None and _is_short_of_descriptors():
+            return self._good  # no folder could be looked into, as if its files were gone
         retries = self._bad is not None and self._clock() >= self._read_at + BAD_SECS
         seen = self._look()
         if seen != self._seen or retries:
@@ -35,6 +38,8 @@ class WatchedConfiguration:
                 # A file that was known may have changed while it was read.
                 self._seen = {path: seen.get(path, one) for path, one in self._look().items()}
             except BadConfiguration as error:
+                if self._good is not None and _is_short_of_descriptors():
+                    return self._good
                 self._seen, self._bad = seen, error
         if self._bad is not None:
             raise self._bad.with_traceback(None)  # it would grow with each raise
@@ -44,3 +49,12 @@ class WatchedConfiguration:
     def _look(self) -> dict[str, str]:
         patterns = self._good.patterns if self._good is not None else ()
         return {path: fingerprint(path) for path in [self._path, *included(patterns)]}
+
+
+def _is_short_of_descriptors() -> bool:
+    """Tell whether none is left, as for a moment where somebody sends us more than we take."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return True
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,18 @@ def test_its_error_does_not_grow_with_each_who_asks(site: Site) -> None:
             site.read()
         lengths.append(len(caught.traceback))
     assert len(set(lengths)) == 1
+
+
+def test_where_no_descriptor_is_left_it_stays_as_it_was(site: Site) -> None:
+    site.write("web.conf", WEB)
+    before = site.read()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first = os.dup(0)
+    os.close(first)
+    site.write("web.conf", WEB.replace("=2", "=3"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first, limits[1]))
+    try:
+        assert site.read() is before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert site.read().settings["web"].max_surge.number == 3
