@@ -209,7 +209,8 @@ class Rollout(ABC):
             case ev.PrerequisiteFailed():
                 return self._prerequisite_failed(event)
             case ev.Measured():
-                why = verdict.error_rate_regression(event.fresh, event.outdated)
+                increase = self.settings.max_error_rate_increase
+                why = verdict.error_rate_regression(event.fresh, event.outdated, increase)
                 return self._turn(Cause.FAILURE, why) if why else []
         return []
 

@@ -41,6 +41,12 @@ SETTINGS = {
         "worker goes. Meanwhile a crash, a failing health check or too many errors fail the "
         "rollout.",
     ),
+    "max_error_rate_increase": SettingHelp(
+        "N%",
+        "How far the new workers' share of failed requests may be above twice that of the old "
+        "ones during min_ready_secs, in percentage points, from 3 errors on (10 where the old "
+        "ones answered nothing). Empty: they are not compared.",
+    ),
     "canary": SettingHelp(
         "N|N%",
         "Hold only the first so many new workers, at least one, for min_ready_secs; the others "

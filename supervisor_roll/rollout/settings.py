@@ -65,6 +65,7 @@ class Settings:
     max_unavailable: Amount = Amount(0)
     ready_timeout_secs: float = 60.0
     min_ready_secs: float = 0.0
+    max_error_rate_increase: Amount | None = Amount(5, percent=True)
     drain_timeout_secs: float = 60.0
     health: Health | None = None
     canary: Amount | None = None
@@ -166,6 +167,12 @@ def _canary(key: str, value: str) -> Amount | None:
     return amount
 
 
+def _increase(key: str, value: str) -> Amount | None:
+    if value and not re.fullmatch(r"(\d\d?|100)%", value):
+        raise BadSetting(key, value, "must be a percentage such as 5%, or empty for no comparison")
+    return Amount(int(value[:-1]), percent=True) if value else None
+
+
 def _flag(key: str, value: str) -> bool:
     # supervisor's own words (supervisor.datatypes)
     word = value.lower()
@@ -244,6 +251,7 @@ _RULES = {
     "max_unavailable": _Rule("max_unavailable", _amount, asked=True),
     "ready_timeout_secs": _Rule("ready_timeout_secs", _some_secs, asked=True),
     "min_ready_secs": _Rule("min_ready_secs", _secs, asked=True),
+    "max_error_rate_increase": _Rule("max_error_rate_increase", _increase),
     "drain_timeout_secs": _Rule("drain_timeout_secs", _some_secs),
     "canary": _Rule("canary", _canary, asked=True),
     "preflight": _Rule("preflight", _flag, asked=True),

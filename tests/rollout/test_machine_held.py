@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PAUSED
 from tests.rollout.arbiter_model import READY
@@ -86,6 +88,15 @@ def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
     assert history.rollout.state == FAILED
     assert "30 of 100 requests failed (30%)" in history.rollout.why
     history.check_end()
+
+
+@pytest.mark.parametrize(("increase", "fails"), [("", False), ("40%", False), ("0%", True)])
+def test_how_much_worse_is_too_much_is_a_setting(increase: str, fails: bool) -> None:
+    history = History(2, canary="1", min_ready_secs="30", max_error_rate_increase=increase)
+    history.begin()
+    history.ready(3)
+    history.tell(ev.Measured(ev.RequestCounts(100, 50), ev.RequestCounts(100, 10)))
+    assert (history.rollout.wanted == FAILED) is fails
 
 
 def test_a_rollback_replaces_only_the_young_ones_and_keeps_the_old():

@@ -39,6 +39,10 @@ BAD = {
         ("A: \x07", "must be lines such as X-Forwarded-Proto: https"),
     ],
     "health_timeout_secs": [("x", SECS), ("0", SOME)],
+    "max_error_rate_increase": [
+        ("5", "must be a percentage such as 5%, or empty for no comparison"),
+        ("101%", "must be a percentage such as 5%, or empty for no comparison"),
+    ],
     "canary": [("0", "must be at least 1"), ("0%", "must be at least 1"), ("one", COUNT)],
     "preflight": [("maybe", "must be true or false")],
     "on_failure": [("ln -s 'a", "must be a command line: No closing quotation")],
