@@ -77,18 +77,18 @@ class Allowance:
         """Tell whether the whole program stops: a client could reconnect to nobody."""
         return not self._page.retiring and arbiter_stops(self._worker)
 
-    def until(self) -> float:
+    def until(self, *, waits: bool = True) -> float:
         """Tell by when, on the monotonic clock, it must be gone, as far as that is known by now.
 
         The first call is when it was told to stop. A listener that was too busy to answer then may
-        have answered by the next one.
+        have answered by the next one. Each ``waits`` for the answer, unless it is known.
         """
         if self._page.retiring and self._page.drained_by:
             return self._page.drained_by
         if not self._told_at:
             self._told_at = time.monotonic()
         if self._secs is None:
-            self._secs = self._question.answered(ASK_SECS)
+            self._secs = self._question.answered(ASK_SECS if waits else 0.0)
         secs = self._secs
         if secs is None:
             secs = self._page.drain_secs or self._graceful_secs

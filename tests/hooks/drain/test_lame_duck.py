@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from gunicorn.sock import TCPSocket
 
 from supervisor_roll.hooks.by_worker_class import drain_for
 from supervisor_roll.hooks.drain.asyncio_workers import asking
+from supervisor_roll.hooks.drain.gevent import GeventDrain
 from supervisor_roll.hooks.drain.gthread import GthreadDrain
 from supervisor_roll.hooks.drain.lame_duck import (
     CLOSING_SECS,
@@ -43,7 +45,7 @@ class Allowed:
     def nothing(self) -> bool:
         return self._secs is None
 
-    def until(self) -> float:
+    def until(self, *, waits: bool = True) -> float:
         assert self._secs is not None
         first = not self._began
         self._began = self._began or time.monotonic()
@@ -323,3 +325,17 @@ def test_an_answer_asks_to_close_once_the_worker_is_lame() -> None:
 def test_other_answers_are_passed_on_as_they_are(lame: bool, scope: dict[str, str]) -> None:
     start, _ = _sent(lame, **scope)
     assert (b"Connection", b"keep-alive") in start["headers"]
+
+
+def test_a_gevent_worker_waits_as_long_as_it_hears_only_while_it_waits() -> None:
+    one = worker(graceful_timeout=2, notify=lambda: None)
+    drain = GeventDrain(one, Allowed(2.0, known_late=90.0))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        drain.arm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert one.cfg.graceful_timeout == 1
+        one.notify()
+        assert 80 < one.cfg.graceful_timeout <= 90
+    finally:
+        signal.signal(signal.SIGTERM, before)
