@@ -25,7 +25,6 @@ class Config(Protocol):
     pidfile: str | None
     preload_app: bool
     proc_name: str
-    pythonpath: str | None
     reload: bool
     reuse_port: bool
     settings: dict[str, Any]

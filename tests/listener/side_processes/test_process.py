@@ -221,7 +221,7 @@ def test_one_that_goes_wrong_costs_no_other(tmp_path: Path, sides: Sides) -> Non
     odd: Any = Odd(os.eventfd(0))
     sides._running["odd"] = odd
     sides.selector.register(odd, selectors.EVENT_READ)
-    sides.begin("true", program(tmp_path))
+    sides.begin("sleep 1", program(tmp_path))
     ((namespec, result),) = sides.poll()
     assert (namespec, result.ok) == ("odd", False)
     assert sides.ended().ok
