@@ -150,7 +150,8 @@ def test_a_canary_starts_alone_and_the_others_after_it(make_site: MakeSite) -> N
     site = make_site(PROGRAM)
     before = site.workers("web")
     site.write(replace(PROGRAM, environment=CHANGED))
-    with site.untouched(), site.observe_all("web") as both:
+    # Without load: the canary's own request would fail.
+    with site.observe("web") as seen, site.observe_all("web") as both:
         roll = site.ctl_start("rollrestart", "--canary=1", "--min-ready=600", "web")
         (canary,) = wait_until(
             lambda: site.all_workers("web").ready - before.ready, 15, "the canary is ready"
@@ -158,6 +159,8 @@ def test_a_canary_starts_alone_and_the_others_after_it(make_site: MakeSite) -> N
         wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "that is known")
         os.kill(canary, signal.SIGKILL)
         roll.ends(1, f"worker {canary} of the successor exited before it was available")
+    assert {sample.ready for sample in seen.samples} == {before.ready}
+    site.assert_alone("web")
     assert both.max_children == WORKERS + 1
     with site.unharmed(replaced=WORKERS, same_arbiter=False):
         site.roll("web", "--canary=1", "--min-ready=0.5")

@@ -53,7 +53,8 @@ def test_a_canary_of_a_share_in_place(make_site: MakeSite) -> None:
 def test_a_canary_that_is_killed_fails_the_rollout(make_site: MakeSite, late: bool) -> None:
     site = make_site(Program(workers=2, roll={"canary": "1", "min_ready_secs": "600"}))
     site.deploy("v2")
-    with site.unharmed(replaced=0) as (load, seen, before):
+    before, arbiter = site.workers("web"), site.pid("web")
+    with site.observe("web") as seen:  # without load: the canary's own request would fail
         roll = site.ctl_start("rollrestart", "web")
         (canary,) = site.wait_ready("web", 3).children - before.children
         wait_until(lambda: site.rollout("web")["ready"] == 3, 15, "the listener knows")
@@ -64,9 +65,13 @@ def test_a_canary_that_is_killed_fails_the_rollout(make_site: MakeSite, late: bo
             wait_until(lambda: "SIGKILL" in site.log("web"), 15, "its arbiter has reaped it")
             os.kill(site.listener_pid, signal.SIGCONT)
         roll.ends(1, f"worker {canary} exited before it was available", "2 outdated, 0 fresh")
+    assert site.wait_ready("web", 2).children == before.children
     assert all(before.children <= sample.ready for sample in seen.samples)
     assert site.boots("web") == 3
-    assert load.so_far().requests[-1].release == "v1"
+    assert site.pid("web") == arbiter
+    with site.unharmed(replaced=0) as (load, _, _):
+        wait_until(lambda: load.answered_by("v1") > 25, 15, "the old ones serve on")
+    assert load.so_far().answered.keys() == {"v1"}
 
 
 def _first(seen: Observer, shows: Callable[[Sample], bool]) -> Sample:
