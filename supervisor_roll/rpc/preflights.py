@@ -18,6 +18,7 @@ from pathlib import PurePath
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rpc import program_names, supervisor_internals
+from supervisor_roll.rpc.per_program import PerProgram
 from supervisor_roll.rpc.successors import (
     GUNICORN_VARIABLE,
     check_free,
@@ -57,7 +58,7 @@ class Preflights:
     """Lives on the Supervisor object, as the successors do. All methods raise RPCError."""
 
     def __init__(self) -> None:
-        self._last: dict[str, _Last] = {}
+        self._last = PerProgram(_Last)
 
     def start(
         self, supervisord: Supervisor, namespec: str, within_secs: float, changed: bool
@@ -68,7 +69,7 @@ class Preflights:
         """
         check_secs("within_secs", within_secs)
         namespec, group, name, serving = found_program(supervisord, namespec)
-        if self._of(namespec, group).process is not None:
+        if self._last.of(namespec, group).process is not None:
             self.stop(supervisord, namespec)
             raise RPCError(Faults.ALREADY_STARTED, f"{namespec}: its last one is being stopped")
         check_serving(supervisord, namespec, serving)
@@ -102,14 +103,13 @@ class Preflights:
             why = program_names.shown(f"{namespec}: {error}")
             raise RPCError(Faults.SPAWN_ERROR, why) from None
         last.pid = last.process.pid
-        self._forget(supervisord)
-        self._last[namespec] = last
+        self._last.keep(supervisord, namespec, last)
         return self.shown(supervisord, namespec)
 
     def stop(self, supervisord: Supervisor, namespec: str) -> Preflight:
         """End it at once."""
         namespec, group, _, _ = found_program(supervisord, namespec)
-        last = self._of(namespec, group)
+        last = self._last.of(namespec, group)
         if last.process is not None:
             supervisor_internals.stop(last.process)
         return self.shown(supervisord, namespec)
@@ -117,19 +117,8 @@ class Preflights:
     def shown(self, supervisord: Supervisor, namespec: str) -> Preflight:
         """Return what there is of it now."""
         namespec, group, _, _ = found_program(supervisord, namespec)
-        last = self._of(namespec, group)
+        last = self._last.of(namespec, group)
         return Preflight(last.pid, last.process is not None, last.exit_code, last.tail)
-
-    def _of(self, namespec: str, group: Group) -> _Last:
-        """Return what is kept of the program; a group that was added again has nothing."""
-        last = self._last.get(namespec)
-        return last if last is not None and last.group is group else _Last(group)
-
-    def _forget(self, supervisord: Supervisor) -> None:
-        """Forget programs that are gone, so that this does not grow for ever."""
-        everyone = {name for name, _ in program_names.all_processes(supervisord.process_groups)}
-        for namespec in self._last.keys() - everyone:
-            del self._last[namespec]
 
 
 def why_not(command: str, serving: str) -> str:

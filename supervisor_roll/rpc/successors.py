@@ -13,6 +13,7 @@ from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rpc import config_changes, program_names, successor_logs, supervisor_internals
+from supervisor_roll.rpc.per_program import PerProgram
 from supervisor_roll.rpc.supervisor_types import (
     Group,
     GroupConfig,
@@ -51,12 +52,12 @@ class Successors:
     """Lives on the Supervisor object, as the mailbox does. All methods raise RPCError."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Pair] = {}
+        self._pairs = PerProgram(Pair)
 
     def succeed(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Start a successor of a RUNNING process, from the configuration that was last read."""
         namespec, group, name, serving = found_program(supervisord, namespec)
-        entry = self._entry(namespec, group)
+        entry = self._pairs.of(namespec, group)
         # Processes compare by their priority, so never with == or in.
         if entry.successor is not None and entry.successor is not serving:
             if entry.successor.get_state() != ProcessStates.STOPPING:
@@ -77,8 +78,7 @@ class Successors:
                 Faults.SPAWN_ERROR, program_names.shown(f"{namespec}: {error}")
             ) from None
         entry.new_group = new_group
-        self._entries[namespec] = entry
-        self._forget(supervisord)
+        self._pairs.keep(supervisord, namespec, entry)
         return self.shown(supervisord, namespec)
 
     def promote(self, supervisord: Supervisor, namespec: str, drain_secs: float) -> Succession:
@@ -89,7 +89,7 @@ class Successors:
         check_secs("drain_secs", drain_secs)
         supervisord.reap()  # a successor that has just exited must not be promoted
         namespec, group, name, serving = found_program(supervisord, namespec)
-        entry = self._entry(namespec, group)
+        entry = self._pairs.of(namespec, group)
         if entry.config is None:
             raise failed(
                 f"{namespec}: its successor {entry.ended}"
@@ -142,7 +142,7 @@ class Successors:
         It may serve already, and so is stopped as what retires.
         """
         namespec, group, _, serving = found_program(supervisord, namespec)
-        entry = self._entry(namespec, group)
+        entry = self._pairs.of(namespec, group)
         if entry.successor is not None and entry.successor is not serving:
             supervisor_internals.retire(entry.successor)
         return self.shown(supervisord, namespec)
@@ -150,7 +150,7 @@ class Successors:
     def shown(self, supervisord: Supervisor, namespec: str) -> Succession:
         """Return what there is of a program now."""
         namespec, group, _, serving = found_program(supervisord, namespec)
-        entry = self._entry(namespec, group)
+        entry = self._pairs.of(namespec, group)
         successor = None if entry.successor is serving else entry.successor
         return Succession(
             serving.pid,
@@ -210,7 +210,7 @@ class Successors:
         ]
         for namespec in found.dropped:
             supervisor_internals.drop(group, split_namespec(namespec)[1])
-            successor = self._entry(namespec, group).successor
+            successor = self._pairs.of(namespec, group).successor
             if successor is not None:
                 supervisor_internals.stop(successor)
         return found
@@ -243,21 +243,6 @@ class Successors:
             successor_logs.remove_logs(logs)
             raise
         return entry
-
-    def _entry(self, namespec: str, group: Group) -> Pair:
-        """Return what is kept of the program: nothing if its group was removed and added again."""
-        entry = self._entries.get(namespec)
-        return entry if entry is not None and entry.group is group else Pair(group)
-
-    def _forget(self, supervisord: Supervisor) -> None:
-        """Forget programs that are gone, so that this does not grow for ever."""
-        everyone = {
-            make_namespec(group.config.name, name)
-            for group in supervisord.process_groups.values()
-            for name in group.processes
-        }
-        for namespec in self._entries.keys() - everyone:
-            del self._entries[namespec]
 
 
 def found_program(supervisord: Supervisor, namespec: str) -> tuple[str, Group, str, Process]:
