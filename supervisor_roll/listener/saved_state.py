@@ -50,7 +50,7 @@ class SavedState:
         for arbiter in self._active.registry.arbiters.values():
             add(arbiter.namespec, "arbiters", arbiter.to_data())
         for run in self._active.runs.values():
-            add(run.namespec, "runs", run.frozen())
+            add(run.namespec, "runs", run.to_data())
         for name, status in self._jobs.statuses.items():
             add(name, "statuses", (name, status))
         kept = kept_within(programs, MAX_STATE_CHARS).values()
@@ -72,7 +72,7 @@ class SavedState:
         if isinstance(then, float | int) and 0 <= then < MOST_SECS:
             self._clock.resume(then)
         arbiters = _usable(state, "arbiters", Arbiter.from_data)
-        runs = _usable(state, "runs", self._thawed)
+        runs = _usable(state, "runs", self._run)
         self._jobs.statuses = dict(
             _usable(state, "statuses", lambda one: from_data(tuple[str, Status], one))
         )
@@ -81,9 +81,9 @@ class SavedState:
         self._active.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         return runs
 
-    def _thawed(self, frozen: dict[str, Any]) -> Run:
+    def _run(self, saved: dict[str, Any]) -> Run:
         """Return a run as it was saved, with its settings as they are configured now."""
-        run = Run.thawed(frozen)
+        run = Run.from_data(saved)
         if run.rollout is not None:
             if run.rollout.now > self._clock():
                 raise BadMessage(f"it was saved at {run.rollout.now}, which is yet to come")
@@ -107,7 +107,7 @@ def _object(text: str) -> dict[str, Any]:
     return state
 
 
-def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> list[_T]:
+def _usable(state: dict[str, Any], key: str, read: Callable[[Any], _T]) -> list[_T]:
     """Return what can be used of what an earlier listener, perhaps of another version, saved."""
     found, fit = state.get(key, []), []
     if not isinstance(found, list):
@@ -115,7 +115,7 @@ def _usable(state: dict[str, Any], key: str, thawed: Callable[[Any], _T]) -> lis
         return []
     for one in found:
         try:
-            fit.append(thawed(one))
+            fit.append(read(one))
         except (
             RollError,
             ValueError,

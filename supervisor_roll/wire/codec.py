@@ -14,6 +14,7 @@ import functools
 import json
 import types
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from itertools import repeat
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -99,6 +100,8 @@ def _parser(hint: object) -> _Parse:
         return functools.partial(_plain, hint)
     if dataclasses.is_dataclass(hint):
         return functools.partial(_object, hint)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return functools.partial(_word, hint)
     if origin is Annotated:
         return functools.partial(_within, _parser(of[0]), of[1])
     if origin in (Union, types.UnionType):
@@ -122,6 +125,13 @@ def _plain(kind: Any, value: Any) -> Any:
     if kind in (int, float) and not abs(value) < MAX_NUMBER:
         raise _Misfit(f"{value!r:.80} is not {_NAMES[kind]} below {MAX_NUMBER:g}")
     return float(value) if kind is float else value
+
+
+def _word(kind: type[Enum], value: object) -> Enum:
+    words = [one.value for one in kind]
+    if value not in words:
+        raise _Misfit(f"{value!r:.80} is none of {', '.join(words)}")
+    return kind(value)
 
 
 def _within(parse: _Parse, allowed: range, value: object) -> Any:

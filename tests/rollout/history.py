@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import RETIRE
 from supervisor_roll.rollout.reports import Facts, Outcome
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, FINAL
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, LOADED, Arbiter, Worker

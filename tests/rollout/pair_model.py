@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import Action, Event, InstanceId, Whose
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.reports import Facts
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import FINAL
 
 OLD, NEW = InstanceId(100, 1), InstanceId(200, 2)

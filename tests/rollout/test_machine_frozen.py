@@ -7,11 +7,11 @@ import math
 
 import pytest
 
+from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.timing import (
     LOOK_SECS,
 )

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import types
+from enum import Enum
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import pytest
@@ -167,3 +168,64 @@ def test_what_is_nested_without_end_is_refused() -> None:
 def test_a_text_of_too_many_bytes_is_not_even_parsed(text: str) -> None:
     with pytest.raises(BadMessage, match="more than 80 bytes"):
         from_json(mailbox.Command, text, 80)
+
+
+class Side(Enum):
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class Cell(NamedTuple):
+    row: int
+    column: int
+
+
+@dataclasses.dataclass
+class Part:
+    number: int
+
+
+@dataclasses.dataclass
+class Whole:
+    text: str
+    inner: Part
+    pair: tuple[int, float]
+    many: list[Cell] = dataclasses.field(default_factory=list)
+    named: dict[str, int] = dataclasses.field(default_factory=dict)
+    side: Side | None = None
+    anything: Any = None
+
+
+GOOD: dict[str, Any] = {"text": "x", "inner": {"number": 1}, "pair": [1, 2]}
+
+
+def test_what_fits_is_built_of_what_json_has_and_what_is_unknown_is_ignored() -> None:
+    more = {"many": [[7, 8]], "named": {"a": 1}, "side": "right", "anything": [None], "new": 1}
+    assert from_data(Whole, json.loads(json.dumps({**GOOD, **more}))) == Whole(
+        "x", Part(1), (1, 2.0), [Cell(7, 8)], {"a": 1}, Side.RIGHT, [None]
+    )
+    assert from_data(Whole, {**GOOD, "side": None}).side is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"text": 1},
+        {"inner": 3},
+        {"inner": {}},
+        {"inner": {"number": True}},
+        {"inner": {"number": 2**63}},
+        {"pair": [1]},
+        {"pair": "12"},
+        {"pair": [1, float("nan")]},
+        {"many": 7},
+        {"many": [[7]]},
+        {"named": []},
+        {"side": "nobody"},
+        {"side": []},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused(more: dict[str, object]) -> None:
+    with pytest.raises(BadMessage):
+        from_data(Whole, {**GOOD, **more})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from supervisor_roll.listener.configuration.sections import Configuration
+from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
@@ -22,9 +23,8 @@ from supervisor_roll.rollout.run import (
     following,
 )
 from supervisor_roll.rollout.settings import Settings, check_asked
-from supervisor_roll.rollout.shapes import built
-from supervisor_roll.rollout.snapshot import from_json, to_json
 from supervisor_roll.rollout.words import FINAL, PROGRESSING
+from supervisor_roll.wire.codec import from_data
 from supervisor_roll.wire.mailbox import Status
 from supervisor_roll.wire.successor import Change
 
@@ -156,17 +156,19 @@ class Run:
             return replace(status, arbiter=new, retiring=old)
         return replace(status, arbiter=old, successor=new)
 
-    def frozen(self) -> dict[str, Any]:
+    def to_data(self) -> dict[str, Any]:
+        """Return what is saved of it."""
         return {
             **dataclasses.asdict(dataclasses.replace(self, rollout=None)),
             "rollout": None if self.rollout is None else to_json(self.rollout),
         }
 
     @classmethod
-    def thawed(cls, frozen: dict[str, Any]) -> Run:
+    def from_data(cls, saved: dict[str, Any]) -> Run:
         """Return the run that was saved. Raises BadMessage."""
-        rollout = frozen.get("rollout")
-        run = built(cls, frozen, rollout=None if rollout is None else from_json(rollout))
+        run = from_data(cls, {**saved, "rollout": None})
+        rollout = saved.get("rollout")
+        run.rollout = None if rollout is None else from_json(rollout)
         phases = (ADMISSION, PREFLIGHT) if run.rollout is None else _WITH_ROLLOUT
         if run.phase not in phases:
             raise BadMessage(f"{run.namespec!r:.80} cannot be in the phase {run.phase!r:.80}")

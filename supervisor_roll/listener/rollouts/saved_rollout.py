@@ -9,33 +9,36 @@ from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.phases import TRANSITIONS
-from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.shapes import built
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
+from supervisor_roll.wire.codec import from_data
 
 _STRATEGIES: dict[str, type[Rollout]] = {
     shape.strategy: shape for shape in (WorkerRollout, ArbiterRollout)
 }
 
 # What only the configuration may say is not saved, and not believed if it was.
-_CONFIGURED_ONLY: dict[str, Any] = {"on_failure": "", "release": "", "watch": (), "health": None}
+_CONFIGURED_ONLY = ("on_failure", "release", "watch", "health")
 
 
 def to_json(rollout: Rollout) -> dict[str, Any]:
     """All that the rollout knows, in types that JSON has."""
-    settings = dataclasses.replace(rollout.settings, **_CONFIGURED_ONLY)
-    saved = dataclasses.asdict(dataclasses.replace(rollout, settings=settings))
-    return {"strategy": rollout.strategy, **saved}
+    return _as_asked({"strategy": rollout.strategy, **dataclasses.asdict(rollout)})
 
 
 def from_json(saved: dict[str, Any]) -> Rollout:
     """Return the rollout that ``to_json`` gave. Raises BadMessage where it is not one."""
     try:
-        shape = _STRATEGIES[saved["strategy"]]
-        settings = {**saved["settings"], **_CONFIGURED_ONLY}
-        rollout = built(shape, saved, settings=built(Settings, settings))
+        rollout = from_data(_STRATEGIES[saved["strategy"]], _as_asked(saved))
     except (KeyError, TypeError, AttributeError, RollError) as error:
         raise BadMessage(f"not a saved rollout: {error!r}") from error
     if rollout.phase not in TRANSITIONS:
         raise BadMessage(f"not a saved rollout: phase {rollout.phase!r:.80}")
     return rollout
+
+
+def _as_asked(saved: dict[str, Any]) -> dict[str, Any]:
+    settings = saved["settings"].items()
+    return {
+        **saved,
+        "settings": {key: value for key, value in settings if key not in _CONFIGURED_ONLY},
+    }
