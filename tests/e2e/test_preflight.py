@@ -226,8 +226,9 @@ def test_it_is_made_again_by_the_next_listener(make_site: Callable[..., Site]) -
     listener = site.listener_pid
     os.kill(listener, signal.SIGKILL)
     replacement = site.wait_listener(other_than=listener)
-    (another,) = wait_until(lambda: _preflights(site), 30, "another preflight runs")
-    assert another != preflight
+    # It begins by stopping the one that the last listener left.
+    wait_until(lambda: preflight not in _preflights(site), 30, "the first preflight has ended")
+    wait_until(lambda: _preflights(site), 30, "another preflight runs")
     assert site.workers("web").ready == before.ready
     site.open_gate("v2")
     ran = rolling.wait()
