@@ -1,26 +1,14 @@
-"""Measure the requests that are lost and saved, and the time that the hooks take of each."""
+"""Workers are stopped under keep-alive clients: which requests are lost, and what hooks save."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import _bench_update
-
-from supervisor_roll.hooks.drain import asyncio_workers, lame_duck
-from supervisor_roll.hooks.shared_memory import ArbiterPage
-from supervisor_roll.hooks.worker import bake_watch
 from tests.harness import Program, Site, free_port, wait_until
 
 WORKERS = 2
@@ -58,57 +46,32 @@ class Outcome:
     longest_drain_secs: float
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    keepalive = commands.add_parser(
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
         "keepalive",
         help="requests lost when workers are stopped, without the hooks and with them",
         description="TERM one worker after the other under keep-alive clients that do not look "
         "whether the server has closed their connection, and clients that open one for each "
         "request. Count the requests that get no answer.",
     )
-    keepalive.add_argument("--kills", type=int, default=20, help="for each figure (%(default)s)")
-    keepalive.add_argument(
+    parser.add_argument("--kills", type=int, default=20, help="for each figure (%(default)s)")
+    parser.add_argument(
         "--rate",
         type=float,
         default=100.0,
         help="keep-alive requests a second (%(default)s); a quarter of it fresh",
     )
-    keepalive.add_argument(
+    parser.add_argument(
         "--only",
         default="",
         metavar="TEXT",
         help="only rows that contain TEXT, such as gthread or 27.0.1",
     )
-    keepalive.set_defaults(run=_keepalive)
-    overhead = commands.add_parser(
-        "overhead", help="time that the hooks take of each request while no worker is stopped"
-    )
-    overhead.set_defaults(run=_overhead)
-    update = commands.add_parser(
-        "update",
-        help="requests that a changed environment variable costs: update, restart and rollrestart",
-    )
-    update.add_argument(
-        "--boot-secs", type=float, default=1.5, help="how long a worker takes to boot (%(default)s)"
-    )
-    update.add_argument("--rate", type=float, default=100.0, help="requests a second (%(default)s)")
-    update.set_defaults(run=_bench_update.run)
-    options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
-    try:
-        return options.run(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything is stopped", file=sys.stderr)
-        return 130
+    parser.set_defaults(run=run)
 
 
-# ---- keepalive ----
-
-
-def _keepalive(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Print the table; 1 if a request was lost with the hooks."""
     print(
         f"{options.kills} kills for each figure, {WORKERS} workers, {CLIENTS} keep-alive "
         f"clients at {options.rate:g} requests a second in all\n"
@@ -178,64 +141,3 @@ def _kill_worker(site: Site) -> float:
     drain_secs = time.monotonic() - began
     site.wait_ready("web", WORKERS, 60)
     return drain_secs
-
-
-# ---- overhead ----
-
-_CALLS = 200_000
-
-
-def _overhead(_options: argparse.Namespace) -> int:
-    cfg = SimpleNamespace(keepalive=2, graceful_timeout=30)
-    worker = SimpleNamespace(cfg=cfg)
-    drain = lame_duck.LameDuck(worker, SimpleNamespace())
-
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        pass
-
-    bare, wrapped = (
-        min(asyncio.run(_nanoseconds_a_call(one)) for _ in range(5))
-        for one in (app, asyncio_workers.asking(drain, asyncio_workers.Calls().counting(app)))
-    )
-    beat = _nanoseconds_a_beat()
-    print(
-        "Of our hooks, what is in the way of a request while no rollout runs:\n\n"
-        f"  sync                               {beat:4.0f} ns (its heartbeat, which it makes for "
-        "each)\n"
-        f"  asgi                               {wrapped - bare:4.0f} ns (a call around the "
-        "application)\n"
-        "  gthread, gevent, tornado, uvicorn  nothing: no code of ours is called"
-    )
-    return 0
-
-
-def _nanoseconds_a_beat() -> float:
-    """What the hooks add to a heartbeat once the worker's ready is acknowledged."""
-    page = ArbiterPage()
-    reporter: Any = SimpleNamespace(arbiter=page, leaving=False)
-
-    def notify() -> None:
-        pass
-
-    costs = []
-    for one in (notify, bake_watch.BakeWatch(reporter, None, None, 0.0).wrapped(notify)):
-        times = []
-        for _ in range(5):
-            began = time.perf_counter_ns()
-            for _ in range(_CALLS):
-                one()
-            times.append((time.perf_counter_ns() - began) / _CALLS)
-        costs.append(min(times))
-    return costs[1] - costs[0]
-
-
-async def _nanoseconds_a_call(app: Callable[..., Awaitable[None]]) -> float:
-    scope = {"type": "http", "http_version": "1.1"}
-    began = time.perf_counter_ns()
-    for _ in range(_CALLS):
-        await app(scope, None, None)
-    return (time.perf_counter_ns() - began) / _CALLS
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tests.harness import Program, Site, Summary, free_port, wait_until
 
@@ -22,6 +23,18 @@ class Outcome:
     way: str
     load: Summary
     boots: float
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "update",
+        help="requests that a changed environment variable costs: update, restart and rollrestart",
+    )
+    parser.add_argument(
+        "--boot-secs", type=float, default=1.5, help="how long a worker takes to boot (%(default)s)"
+    )
+    parser.add_argument("--rate", type=float, default=100.0, help="requests a second (%(default)s)")
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

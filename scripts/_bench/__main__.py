@@ -1,0 +1,33 @@
+"""Measure the requests that are lost and saved, and the time that the hooks take of each."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import keepalive
+import overhead
+import update
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for one in (keepalive, overhead, update):
+        one.add_to(commands)
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything is stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
