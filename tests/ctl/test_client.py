@@ -44,10 +44,11 @@ def test_a_listener_that_dies_meanwhile_is_started_again_and_goes_on(
 ) -> None:
     site = make_site(SCRIPTED_LISTENER).start()
     wait_for(site.listens)
+    before = site.info("roll")["pid"]
     site.script(["exit"])
     first = site.ctl_start("rollrestart", "--no-wait", "myapp")
     first.ends()
-    wait_for(lambda: site.requests)
+    wait_for(lambda: site.info("roll")["pid"] not in (0, before))
     site.script(*complete("myapp"), ["done"])
     wait_for(site.listens)
     assert site.ctl("rollrestart", "myapp") == (0, COMPLETE_OUTPUT.format("myapp"))

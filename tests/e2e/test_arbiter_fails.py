@@ -211,8 +211,7 @@ def test_in_the_middle_the_program_is_stopped_and_both_end(gated: Site, stopped:
 def test_in_the_middle_all_is_stopped(gated: Site) -> None:
     _begin(gated)
     gated.ctl("stop", "all")
-    wait_until(lambda: not gated.arbiters("web"), 15, "both arbiters have ended")
-    assert gated.names("web") == ["web"]
+    _both_are_gone(gated)
     assert gated.ctl("start", "roll").status == 0
     gated.wait_listener()
     wait_until(lambda: gated.rollout("web").get("state") in ENDED, 15, "the rollout has ended")
@@ -226,8 +225,9 @@ def test_in_the_middle_it_is_restarted(gated: Site) -> None:
     assert "nothing changed" not in roll.ends(1, "stop")
     gated.open_gate("v2")
     gated.wait_ready("web", 2)
-    assert gated.arbiters("web") == [gated.pid("web")] != [old]
-    assert gated.names("web") == ["web"]
+    assert gated.pid("web") != old
+    wait_until(lambda: gated.arbiters("web") == [gated.pid("web")], 15, "the successor has ended")
+    wait_until(lambda: gated.names("web") == ["web"], 15, "it is not shown any more")
     # What has changed is not in force yet, as after any restart.
     assert gated.reread() == [[], ["web"], []]
     _works(gated, replace(PROGRAM, environment=CHANGED))
@@ -248,9 +248,13 @@ def test_in_the_middle_supervisord_shuts_down(gated: Site) -> None:
     wait_until(lambda: not stamped(str(gated.folder)), 30, "no process is left")
 
 
-def _both_have_ended(site: Site) -> None:
+def _both_are_gone(site: Site) -> None:
     wait_until(lambda: not site.arbiters("web"), 15, "both arbiters have ended")
-    assert site.names("web") == ["web"]
+    wait_until(lambda: site.names("web") == ["web"], 15, "the successor is not shown any more")
+
+
+def _both_have_ended(site: Site) -> None:
+    _both_are_gone(site)
     assert not Path(site.folder / "run" / "web.sock").exists()
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
 import sys
-import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.harness import MakeSite, Program, steady, wait_until
+from tests.harness.other_user import PYTHONPATH, nobody_runs
 from tests.harness.processes import environment
-from tests.harness.venvs import CHECKOUT
 
 #: It prints where Gunicorn was started, before it goes to ``chdir``.
 SAYS_WHERE = "import os; print('started in', os.getcwd(), flush=True)"
-PYTHONPATH = f"{CHECKOUT}:{sysconfig.get_path('purelib')}"
 RECORDER = Path(__file__).with_name("event_recorder.py")
 
 
@@ -81,7 +78,9 @@ def test_each_changed_key_is_in_force(make_site: MakeSite, supervisor: str | Non
 
 
 def test_another_user_serves_on_the_same_socket(make_site: MakeSite) -> None:
-    user, python = _another_user()
+    system = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+    python = next(filter(nobody_runs, (sys.executable, system)), sys.executable)
+    user = pwd.getpwnam("nobody") if nobody_runs(python) else pwd.getpwuid(os.getuid())
     program = Program(workers=2, boot_secs=0.3)
     site = make_site(program, start=False)
     site.folder.chmod(0o755)
@@ -182,25 +181,3 @@ def _of(events: list[str], pid: str) -> list[str]:
 def _status_of(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-
-
-def _another_user() -> tuple[pwd.struct_passwd, str]:
-    """Whom supervisord can run a program as, and with which Python.
-
-    That is another user if we are root, and there is a Python that other users may execute.
-    """
-    if os.getuid() == 0:
-        system = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-        for python in (sys.executable, system):
-            try:
-                subprocess.run(
-                    [python, "-c", "import gunicorn, supervisor_roll"],
-                    user="nobody",
-                    env={"PYTHONPATH": PYTHONPATH},
-                    check=True,
-                    capture_output=True,
-                )
-            except (OSError, subprocess.CalledProcessError):
-                continue
-            return pwd.getpwnam("nobody"), python
-    return pwd.getpwuid(os.getuid()), sys.executable

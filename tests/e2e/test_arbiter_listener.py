@@ -119,16 +119,17 @@ def test_a_listener_that_is_killed_in_the_middle_of_a_rollout(
 def test_a_listener_that_is_killed_while_the_old_arbiter_drains(make_site: MakeSite) -> None:
     site = make_site(PROGRAM)
     old = site.pid("web")
-    slow = site.load("web", path="/slow?secs=4", rate=0.1)
+    slow = site.load("web", path="/slow?secs=60", rate=0.001, timeout_secs=60)
     with (
         site.unharmed(replaced=2, same_arbiter=False),
         steady(slow, before=1, after=0),
     ):
-        wait_until(lambda: "v1 takes 4 s" in site.log("web"), 15, "a slow request is served")
+        wait_until(lambda: "v1 takes 60 s" in site.log("web"), 15, "a slow request is served")
         rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
         rolling.wait_says("took over")
         assert old in site.arbiters("web")
         site.restart_listener()
+        site.wake("v1")
         rolling.ends()
     assert not slow.so_far().failed, slow.so_far()
     site.assert_applied("web")

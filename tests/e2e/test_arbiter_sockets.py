@@ -113,19 +113,20 @@ def test_a_changed_bind_keeps_one_socket_opens_one_and_drops_two(make_site: Make
     old = site.pid("web")
     on_kept, on_dropped, on_path = load_on_each(site)[0], Load(dropped, rate=30), Load(path)
     # What it serves when the successor takes over, and so what its end waits for.
-    slow = Load(dropped, path="/slow?secs=3", rate=0.1)
+    slow = Load(dropped, path="/slow?secs=60", rate=0.001, timeout_secs=60)
     with steady(on_kept):
         rolling = site.ctl_start("rollrestart", "web")
         wait_until(lambda: len(site.arbiters("web")) == 2, 15, "there is a successor")
         with steady(on_dropped, on_path):
             pass  # while it boots
         with steady(slow, before=1, after=0):
-            wait_until(lambda: "v1 takes 3 s" in site.log("web"), 15, "a slow request is served")
+            wait_until(lambda: "v1 takes 60 s" in site.log("web"), 15, "a slow request is served")
             site.open_gate("v2")
             rolling.wait_says("took over")
             assert old in site.arbiters("web")
             assert not refuses(dropped)
             assert not refuses(path)
+            site.wake("v1")
         output = rolling.ends()
     assert f"127.0.0.1:{dropped} is no longer configured" in output
     assert f"{path} is no longer configured" in output

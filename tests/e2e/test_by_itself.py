@@ -37,6 +37,11 @@ def settled_for(site: Site, looks: int = 3) -> None:
     wait_until(ticked, 30, "the listener has looked again", 0.2)
 
 
+def wait_unchanged(site: Site) -> None:
+    """Wait until supervisord itself finds nothing changed in its files."""
+    wait_until(lambda: site.reread() == [[], [], []], 20, "the changes are heeded", 0.3)
+
+
 def listener_log(site: Site) -> str:
     return "".join(log.read_text() for log in sorted((site.folder / "logs").glob("roll-stderr*")))
 
@@ -141,14 +146,14 @@ def test_a_changed_numprocs_starts_rolls_and_stops(make_site: MakeSite) -> None:
     assert site.pid("web:web_00") != first and site.pid("web:web_01") != second
     for name in site.programs["web"].processes:
         assert "COLOUR=green" in environment(site.pid(name))
-    assert site.reread() == [[], [], []]
+    wait_unchanged(site)
     kept = {name: site.pid(name) for name in ("web:web_00", "web:web_01")}
     site.write(replace(web, numprocs=2, environment={"COLOUR": "green"}))
     wait_until(
         lambda: sorted(site.names("web")) == ["web_00", "web_01"], 30, "the dropped one is gone"
     )
     assert {name: site.pid(name) for name in kept} == kept
-    assert site.reread() == [[], [], []]
+    wait_unchanged(site)
 
 
 def test_only_live_keys_take_no_rollout(make_site: MakeSite) -> None:
@@ -156,12 +161,7 @@ def test_only_live_keys_take_no_rollout(make_site: MakeSite) -> None:
     site = make_site(web)
     pid, before = site.pid("web"), site.workers("web")
     site.write(replace(web, section={"stopwaitsecs": "17", "startretries": "9"}))
-    wait_until(
-        lambda: site.reread() == [[], [], []],
-        20,
-        "the changes are heeded",
-        0.3,
-    )
+    wait_unchanged(site)
     assert (site.pid("web"), site.workers("web").children) == (pid, before.children)
     assert site.rollout("web") == {}
 

@@ -89,6 +89,7 @@ def test_nothing_is_heard_any_more_and_what_was_added_is_taken_back(
             output = site.roll("web", *options, "--ready-timeout=3", status=1)
             assert why in re.sub(r"\d{2,}", "N", output)
             settled(site)
+            wait_until(lambda: processes(site) == 1 + WORKERS, 30, "what was added is gone")
             begun = site.ctl_start("rollrestart", *options, "--ready-timeout=60", "web")
             wait_until(lambda: processes(site) > 1 + WORKERS, 30, "one more runs")
             assert site.ctl("rollabort", "web").status == 0

@@ -24,8 +24,8 @@ def test_a_hanging_import_times_out_and_is_killed_and_the_mended_release_rolls(s
         roll = site.ctl_start("rollrestart", "--ready-timeout=2", "web")
         (hanging,) = site.wait_booting("web", 1).booting
         roll.ends(1, f"worker {hanging} was not ready within 2 s", "sent it KILL")
-        assert not psutil.pid_exists(hanging)
         assert site.wait_ready("web", WORKERS).children == before.children
+        assert not psutil.pid_exists(hanging)
         assert site.boots("web") == WORKERS + 1
         site.deploy("mended")
         site.roll("web")

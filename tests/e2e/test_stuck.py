@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import MakeSite, Program, wait_until
+from tests.harness import MakeSite, Program, patience, wait_until
 
 WORKERS = 2
 # Longer than Gunicorn itself would wait: it must not end the request first.
@@ -32,7 +32,8 @@ def doze(secs):
 
 @pytest.mark.parametrize("stubborn", [False, True], ids=["hears ABRT", "hears nothing"])
 def test_one_with_a_request_that_lasts(make_site: MakeSite, stubborn: bool) -> None:
-    program = Program(workers=WORKERS, conf=CONF, roll={"drain_timeout_secs": "1"})
+    secs = f"{patience():.0f}"  # in time for the others to leave, on a busy machine too
+    program = Program(workers=WORKERS, conf=CONF, roll={"drain_timeout_secs": secs})
     site = make_site(program, start=False)
     release = site.folder / "releases" / "v1" / "release.py"
     release.write_text(release.read_text().replace("\n_boot()\n", f"{_DOZE}\n\n_boot()\n"))
@@ -50,7 +51,7 @@ def test_one_with_a_request_that_lasts(make_site: MakeSite, stubborn: bool) -> N
     assert [(int(pid), signal) for pid, _, signal in told] == (
         [(stuck, "ABRT"), (stuck, "KILL")] if stubborn else [(stuck, "ABRT")]
     ), output
-    assert int(told[0][1]) >= 1
+    assert int(told[0][1]) >= int(secs)
     assert "asked to leave while it dozes" in site.log("web")
     (request,) = lost.requests
     assert request.failed, lost

@@ -11,7 +11,16 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.program import Program
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread
-from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, group, keys
+from tests.rpc.succeeding import (
+    PLAIN,
+    UNCHANGED,
+    Succeeding,
+    environ,
+    fault,
+    group,
+    keys,
+    wait_executed,
+)
 from tests.rpc.supervised import wait_for
 
 Begin = Callable[..., Succeeding]
@@ -201,6 +210,7 @@ FCGI = f"[fcgi-program:myapp]\n{PLAIN}\nsocket=unix://{{folder}}/fcgi.sock\n"
 def test_an_fcgi_programs_successor_has_the_very_same_socket(begin: Begin) -> None:
     site = begin(FCGI)
     socket = (site.folder / "fcgi.sock").stat().st_ino
+    wait_executed(site.pid())
     stdin = Path(f"/proc/{site.pid()}/fd/0").readlink()
     assert str(stdin).startswith("socket:")
     for number in range(2):

@@ -9,6 +9,7 @@ import pytest
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.wire.successor import Succession
+from tests.harness.waiting import patience
 from tests.rpc.succeeding import (
     PLAIN,
     UNCHANGED,
@@ -166,7 +167,8 @@ def test_one_that_ignores_the_stop_signal_is_killed_after_stopwaitsecs(begin: Be
     opened = descriptors(supervisord)
     site.change(
         '[program:myapp]\ncommand=/bin/sh -c \'trap "echo no" TERM;'
-        " while :; do sleep 0.1; done'\nstartsecs=0\nstopwaitsecs=1\n"
+        " while :; do sleep 0.1; done'\nstartsecs=0\n"
+        f"stopwaitsecs={patience():.0f}\n"  # time to look, on a busy machine too
     )
     pid = site.succeed().successor
     wait_for(lambda: psutil.Process(pid).children())

@@ -12,6 +12,7 @@ from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.successor import Succession
+from tests.harness.waiting import patience
 from tests.rpc.succeeding import PLAIN, UNCHANGED, Succeeding, environ, fault, gone, wait_executed
 from tests.rpc.supervised import DEAF_LISTENER, wait_for
 
@@ -38,13 +39,14 @@ def both(begin: Begin) -> tuple[Succeeding, int, int]:
 def retiring(begin: Begin, secs: int, drain_secs: float = 600) -> tuple[Succeeding, int, int]:
     """The site, the retiring process's pid, and that of the one that was promoted.
 
-    The old one may take ``drain_secs`` by itself, and ``secs`` if the program is stopped.
+    The old one may take ``drain_secs`` by itself, and ``secs`` if the program is stopped: both
+    on a quiet machine, since meanwhile the test has to look.
     """
-    site = begin(SLOW.format(secs=secs))
+    site = begin(SLOW.format(secs=round(secs * patience())))
     wait_for(lambda: site.log("out"))
     site.change(CHANGED)
     wait_executed(site.succeed().successor)
-    found = site.promote(drain_secs=drain_secs)
+    found = site.promote(drain_secs=drain_secs * patience())
     return site, found.retiring, found.pid
 
 
@@ -219,7 +221,7 @@ def test_a_reload_of_supervisord_begins_anew(begin: Begin, promoted: bool) -> No
 
 
 def test_a_retiring_process_that_does_not_stop_is_killed(begin: Begin) -> None:
-    site, old, new = retiring(begin, 600, drain_secs=0.1)
+    site, old, new = retiring(begin, 600, drain_secs=1)
     assert site.processes() == {"myapp": (new, "RUNNING"), "myapp.retiring": (old, "STOPPING")}
     site.wait_names("myapp")
     assert gone(old)

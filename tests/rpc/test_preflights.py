@@ -60,7 +60,8 @@ def hanging(begin: Begin) -> tuple[Succeeding, int]:
     site = begin(HANGS)
     pid = start(site).pid
     wait_executed(pid)
-    wait_for(lambda: psutil.Process(pid).name() == "sleep")
+    for one in (pid, site.pid()):
+        wait_for(lambda one=one: psutil.Process(one).name() == "sleep")
     return site, pid
 
 
@@ -151,13 +152,11 @@ def test_it_ends_at_last_even_if_nobody_sees_to_that(
 
 
 def test_it_writes_where_it_hangs_and_leaves_no_core(begin: Begin) -> None:
-    loads = f'exec {sys.executable} -c "import time; print(1, flush=True); time.sleep(500)"'
+    loads = f'exec {sys.executable} -c "import time; open(\\"hangs\\", \\"w\\"); time.sleep(500)"'
     site = begin(MYAPP.format(loads=loads))
     pid = start(site).pid
-    wait_for(lambda: psutil.Process(pid).name().startswith("python"))
-    wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+    wait_for((site.folder / "hangs").exists)
     assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE)[0] == 0
-    time.sleep(0.5)
     site.server.supervisor.signalProcess(BESIDE, "ABRT")
     found = ended(site, pid)
     assert found.exit_code == 128 + signal.SIGABRT
@@ -175,7 +174,7 @@ def test_who_ends_the_program_ends_it_as_well(begin: Begin, how: str) -> None:
     assert status == 0, text
     wait_for(lambda: gone(pid) and gone(serving))
     if how != "shutdown":
-        assert SHOWN not in site.processes()
+        wait_for(lambda: SHOWN not in site.processes())
 
 
 def test_a_reload_ends_it(begin: Begin) -> None:

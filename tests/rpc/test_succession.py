@@ -118,6 +118,7 @@ def test_all_that_supervisord_tells_is_of_the_new_one(begin: Begin) -> None:
     wait_for(lambda: any(f"pid:{new}" in one for one in site.events))
     site.promote()
     site.wait_names("myapp")
+    wait_for(lambda: f"here is {new}" in site.log("my.out"))
     assert f"pid {new}" in site.ctl("status", "myapp")[1]
     assert site.ctl("tail", "myapp")[1].rstrip() == f"here is {old}\nhere is {new}"
     assert site.ctl("pid", "myapp")[1] == f"{new}\n"
@@ -158,7 +159,7 @@ def test_a_promoted_program_is_started_again_as_any(begin: Begin) -> None:
     new = site.replace().pid
     psutil.Process(new).kill()
     wait_for(lambda: site.processes()["myapp"][0] not in (0, new))
-    assert site.processes()["myapp"][1] == "RUNNING"
+    wait_for(lambda: site.processes()["myapp"][1] == "RUNNING")
     assert environ(site.pid())["A"] == "1"
 
 

@@ -33,9 +33,11 @@ def health_status() -> int:
 
 
 def doze(secs: str | None) -> None:
-    """Take as long over a request as its ``secs`` asks, 60 at most."""
+    """Take as long over a request as its ``secs`` asks, 60 at most, or until ``wake``."""
     print(f"release {NAME} takes {secs} s over a request", file=sys.stderr, flush=True)
-    time.sleep(min(float(secs or 0), 60.0))
+    until = time.monotonic() + min(float(secs or 0), 60.0)
+    while (left := until - time.monotonic()) > 0 and not (_FOLDER / "gate" / "wake").exists():
+        time.sleep(min(left, 0.05))
 
 
 def _boot() -> None:

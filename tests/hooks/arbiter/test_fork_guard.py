@@ -110,7 +110,9 @@ def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site, age: i
         "workers = 2\n",
     )
     assert gunicorn.exit_status() != 0
-    (failed,) = site.listener.said(FORK_FAILED, gunicorn.pid)
+    (failed,) = wait_until(
+        lambda: site.listener.said(FORK_FAILED, gunicorn.pid), DEADLINE_SECS, "the failure"
+    )
     assert "ulimit -u" in failed.fields["ERROR"]
 
 

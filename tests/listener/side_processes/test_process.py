@@ -20,7 +20,7 @@ from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.wire.program import Program
 from tests.harness.processes import is_gone
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import patience, wait_until
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECS = 30.0
@@ -109,10 +109,12 @@ def test_the_end_of_a_long_output_is_kept(tmp_path: Path, sides: Sides) -> None:
 
 
 def test_one_that_hangs_is_killed_with_what_it_started(tmp_path: Path, sides: Sides) -> None:
-    sides.begin("trap '' TERM ABRT; echo on; sleep 500 & echo $!; wait", program(tmp_path), 1)
+    secs = round(patience())
+    command = "trap '' TERM ABRT; echo on; sleep 500 & echo $!; wait"
+    sides.begin(command, program(tmp_path), secs)
     result = sides.ended()
     first, said, child = result.text.splitlines()
-    assert (result.ok, first, said) == (False, "it had not ended within 1 s", "on")
+    assert (result.ok, first, said) == (False, f"it had not ended within {secs} s", "on")
     wait_until(lambda: is_gone(int(child)), PATIENCE_SECS, "its child is gone")
 
 
