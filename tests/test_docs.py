@@ -19,8 +19,9 @@ from supervisor_roll.ctl import arguments
 from supervisor_roll.ctl import help as texts
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.hooks import _HOOKS
+from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.rollout import reports
-from supervisor_roll.rollout.setting_help import SETTINGS, default_of
+from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire.datagram import KINDS
 from supervisor_roll.wire.places import PLACES, RUNS
@@ -145,6 +146,18 @@ def test_the_reference_has_every_option_of_rollrestart() -> None:
     options = {option for action in parser._actions for option in action.option_strings}
     named = ", ".join(listed_under("Options of rollrestart")).split(", ")
     assert sorted(named) == sorted(options - {"-h", "--help"})
+
+
+def test_the_options_of_rollupdate_are_some_of_rollrestarts() -> None:
+    parser = arguments.parser(texts.ROLLUPDATE)
+    options = {option for action in parser._actions for option in action.option_strings}
+    told = listed_under("Commands")[texts.USAGES[texts.ROLLUPDATE]]
+    assert set(re.findall(r"--[a-z-]+", told)) == options - {"-h", "--help"}
+
+
+def test_the_reference_has_what_a_section_of_all_programs_may_set() -> None:
+    told = listed_under("Many programs")
+    assert told == {f"parallel={PARALLEL.form} ({Configuration.of_all})": PARALLEL.text}
 
 
 def test_the_commands_that_are_shown_can_be_given() -> None:

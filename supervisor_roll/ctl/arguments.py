@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from supervisor_roll.ctl import help as texts
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.rollout.setting_help import SETTINGS, default_of
-from supervisor_roll.rollout.settings import Amount, Settings
+from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
+from supervisor_roll.rollout.settings import Amount, Settings, parsed_parallel
 
 
 class Usage(Exception):
@@ -24,6 +24,7 @@ class RollRestart:
     values: dict[str, str] = field(default_factory=dict)
     wait: bool = True
     dry_run: bool = False
+    parallel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class RollUpdate:
 
     names: list[str]
     wait: bool = True
+    parallel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def parser(command: str) -> argparse.ArgumentParser:
         )
     if command in (texts.ROLLRESTART, texts.ROLLUPDATE):
         made.add_argument(
+            "--parallel", metavar=PARALLEL.form, help=f"{PARALLEL.text} ([roll] parallel=, or 1)"
+        )
+        made.add_argument(
             "--no-wait", action="store_true", help="Return as soon as the request is made."
         )
     if command == texts.ROLLSTATUS:
@@ -98,13 +103,13 @@ def rollrestart(text: str) -> RollRestart:
     if found.preflight is not None:
         values["preflight"] = "true" if found.preflight else "false"
     _check(values)
-    return RollRestart(found.names, values, not found.no_wait, found.dry_run)
+    return RollRestart(found.names, values, not found.no_wait, found.dry_run, _parallel(found))
 
 
 def rollupdate(text: str) -> RollUpdate:
     """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLUPDATE, text)
-    return RollUpdate(found.names, not found.no_wait)
+    return RollUpdate(found.names, not found.no_wait, _parallel(found))
 
 
 def rollstatus(text: str) -> RollStatus:
@@ -123,6 +128,13 @@ def _parsed(command: str, text: str, needs_names: bool = False) -> argparse.Name
     if needs_names and not found.names:
         raise Usage(f"{command} requires a process name")
     return found
+
+
+def _parallel(found: argparse.Namespace) -> int | None:
+    try:
+        return None if found.parallel is None else parsed_parallel(found.parallel)
+    except BadSetting as error:
+        raise Usage(f"--parallel {error.value}: {error.rule}") from None
 
 
 def _help(key: str, text: str) -> str:

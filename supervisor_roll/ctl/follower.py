@@ -42,7 +42,8 @@ class Lost(Exception):
 class Follower:
     """Follows jobs one after the other; ``outcomes`` has each program's last word so far.
 
-    What is about no program at all stands there under an empty name.
+    They are in the order in which they were asked for. What is about no program at all stands
+    there under an empty name.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Follower:
         self.objected: set[str] = set()  # whose dry runs found what speaks against the rollout
         self._awaited = False  # there was a job that owes its programs an outcome
         self._noted = False  # the job has said something that is no program's outcome
+        self._under_way: set[str] = set()
+        self.interleaved = False  # several programs were under way at once
 
     def follow(
         self, job: str, programs: Collection[str], only: bool = False, update: bool = False
@@ -138,8 +141,11 @@ class Follower:
             self._screen.follow(report)
         if report.kind in ENDS:
             self.outcomes[report.program] = report.kind
+            self._under_way.discard(report.program)
         elif isinstance(facts, _UNDER_WAY):
             self.outcomes.setdefault(report.program, "")
+            self._under_way.add(report.program)
+            self.interleaved |= len(self._under_way) > 1
         else:
             self._noted = True
 

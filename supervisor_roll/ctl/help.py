@@ -7,7 +7,7 @@ ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 
 USAGES = {
     ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
-    ROLLUPDATE: "rollupdate [--no-wait] [<name> ...]",
+    ROLLUPDATE: "rollupdate [options] [<name> ...]",
     ROLLSTATUS: "rollstatus [--follow] [<name> ...]",
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
@@ -47,7 +47,8 @@ Names are as for `restart`: <name>, <group>:<name>, <group>:* and all."""
 _NOTES = {
     ROLLRESTART: """\
 With <group>:* and all, what does not run or is no Gunicorn program is skipped. Several
-programs are rolled one after the other; after a failure the others are not begun.
+programs are begun in this order, --parallel of them at once; after a failure the others
+are not begun.
 
 An option overrides the program's [roll:<name>] section; the defaults are in parentheses.
 

@@ -81,7 +81,9 @@ class RollPlugin(ControllerPluginBase):
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
         if given is not None and self.ctl.upcheck():
             kind = wire.DRY_RUN if given.dry_run else wire.ROLLOUT
-            self._roll(wire.Command(kind, given.names, given.values, _by(ROLLRESTART)), given.wait)
+            by = _by(ROLLRESTART)
+            ask = wire.Command(kind, given.names, given.values, by, given.parallel)
+            self._roll(ask, given.wait)
 
     def help_rollrestart(self) -> None:
         self._help(ROLLRESTART)
@@ -90,9 +92,8 @@ class RollPlugin(ControllerPluginBase):
     def do_rollupdate(self, text: str) -> None:
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
-            self._roll(
-                wire.Command(wire.UPDATE, given.names or ["all"], {}, _by(ROLLUPDATE)), given.wait
-            )
+            names, by = given.names or ["all"], _by(ROLLUPDATE)
+            self._roll(wire.Command(wire.UPDATE, names, {}, by, given.parallel), given.wait)
 
     def help_rollupdate(self) -> None:
         self._help(ROLLUPDATE)
@@ -256,9 +257,10 @@ class RollPlugin(ControllerPluginBase):
             screen.say(f"error: {lost}")
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
             return
-        outcomes = [kind for program, kind in follower.outcomes.items() if program]
+        outcomes = {program: kind for program, kind in follower.outcomes.items() if program}
         if len(outcomes) > 1:
-            screen.say(reports.outcome_line(outcomes, len(follower.objected)))
+            line = reports.outcome_line(outcomes, len(follower.objected), follower.interleaved)
+            screen.say(line)
         if not follower.succeeded:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 

@@ -25,6 +25,7 @@ class Screen:
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout
         self._bar: Bar | None = None
+        self._progress: dict[str, tuple[int, int]] = {}  # of what is under way: done, total
         self._terminal = stdout.isatty()
 
     def say(self, line: str) -> None:
@@ -52,27 +53,45 @@ class Screen:
 
     def follow(self, report: Report) -> None:
         """Let the bar show what ``report`` says of its program's progress."""
-        facts = report.content
+        facts, program = report.content, report.program
         if isinstance(facts, Began) and self._terminal:
-            # Imported here since every supervisorctl command loads this plugin.
-            from supervisor_roll.ctl.progress_bar import Bar
-
-            self.close()
+            if not self._progress.keys() - {program}:
+                self.close()
             # A successor has as many workers as are wanted, whatever runs now.
-            self._bar = Bar(
-                total=facts.desired if facts.strategy == ARBITER else facts.workers,
-                desc=report.program,
-                file=self._stdout,
-                leave=False,
-                dynamic_ncols=True,
-                mininterval=0,
-                bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}",
-            )
-        elif isinstance(facts, Replaced | Arrived) and self._bar is not None:
-            self._bar.n = facts.done
-            self._bar.refresh()
-        elif report.kind in ENDS:
+            total = facts.desired if facts.strategy == ARBITER else facts.workers
+            self._progress[program] = 0, total
+            self._show_progress()
+        elif isinstance(facts, Replaced | Arrived) and program in self._progress:
+            self._progress[program] = facts.done, self._progress[program][1]
+            self._show_progress()
+        elif report.kind in ENDS and self._progress.pop(program, None) is not None:
+            self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Draw one bar for all that is under way."""
+        if not self._progress:
             self.close()
+            return
+        first, *others = self._progress
+        about = f"{len(self._progress)} programs" if others else first
+        done, total = map(sum, zip(*self._progress.values(), strict=True))
+        if self._bar is not None:
+            self._bar.n, self._bar.total = done, total
+            self._bar.set_description_str(about)
+            return
+        # Imported here since every supervisorctl command loads this plugin.
+        from supervisor_roll.ctl.progress_bar import Bar
+
+        self._bar = Bar(
+            initial=done,
+            total=total,
+            desc=about,
+            file=self._stdout,
+            leave=False,
+            dynamic_ncols=True,
+            mininterval=0,
+            bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}",
+        )
 
     def tick(self) -> None:
         """Keep the bar's clock going."""
@@ -81,6 +100,7 @@ class Screen:
 
     def close(self) -> None:
         """Wipe the bar away; what was said stays."""
+        self._progress.clear()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

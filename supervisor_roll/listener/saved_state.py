@@ -76,7 +76,7 @@ class SavedState:
         self._jobs.statuses = dict(
             _usable(state, "statuses", lambda one: from_data(tuple[str, Status], one))
         )
-        self._active.runs.update({run.namespec: run for run in runs})
+        self._jobs.take_up(runs)
         self._reconciler.restore(state.get("automatic"))
         self._active.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         return runs

@@ -103,6 +103,13 @@ SETTINGS = {
     ),
 }
 
+# Of a whole job, in [roll].
+PARALLEL = SettingHelp(
+    "N",
+    "How many programs are rolled at once, 1 to 64. Once one of them fails no other is begun; "
+    "those under way are carried to their own ends.",
+)
+
 
 def default_of(key: str) -> str:
     """Return the default of a setting, as a configuration would say it."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.rollout.words import ARBITER, WORKERS
+from supervisor_roll.rollout.words import ARBITER, MAX_PARALLEL, WORKERS
 
 AUTO = "auto"
 STRATEGIES = (AUTO, WORKERS, ARBITER)
@@ -272,6 +272,14 @@ _RULES = {
 ASKABLE = frozenset(key for key, rule in _RULES.items() if rule.asked)
 # No value of these takes more.
 _MOST_ASKED = 80
+
+
+def parsed_parallel(value: str) -> int:
+    """Return how many programs are rolled at once. Raises BadSetting."""
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= MAX_PARALLEL:
+        rule = f"must be a whole number from 1 to {MAX_PARALLEL}"
+        raise BadSetting("parallel", value[:_MOST_ASKED], rule)
+    return int(value)
 
 
 def check_asked(values: Mapping[str, str]) -> None:

@@ -9,3 +9,6 @@ WORKERS, ARBITER = "workers", "arbiter"
 PROGRESSING, PAUSED = "progressing", "paused"
 COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
 FINAL = frozenset({COMPLETE, FAILED, ABORTED})
+
+# So many programs of a job may be rolled at once.
+MAX_PARALLEL = 64

@@ -51,7 +51,7 @@ class RollRPCInterface:
     def request(self, text: str) -> str:
         """Ask the listener to roll programs, or to abort their rollouts
 
-        @param string text    JSON: kind, names, values, by
+        @param string text    JSON: kind, names, values, by, parallel
         @return string result JSON: id, programs, skipped
         """
         mood = self._supervisord.options.mood

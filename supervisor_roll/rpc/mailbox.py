@@ -83,7 +83,14 @@ class Mailbox:
         """Make a request of ``ask``. One without programs is done at once."""
         # Ids must not repeat after a `reload`, where somebody may still wait for an old one.
         request = Request(
-            uuid.uuid4().hex[:12], ask.kind, programs, ask.values, ask.by, at, wildcard
+            uuid.uuid4().hex[:12],
+            ask.kind,
+            programs,
+            ask.values,
+            ask.by,
+            at,
+            wildcard,
+            ask.parallel,
         )
         kept = self._keep(Job(request.id, ask.kind, programs, ask.by))
         if programs:

@@ -16,8 +16,11 @@ from typing import Annotated, Any
 
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import KINDS, Facts
-from supervisor_roll.rollout.words import WORKERS
+from supervisor_roll.rollout.words import MAX_PARALLEL, WORKERS
 from supervisor_roll.wire.codec import fitting, from_json
+
+# How many programs of a job are rolled at once.
+Parallel = Annotated[int, range(1, MAX_PARALLEL + 1)]
 
 # What is asked.
 ROLLOUT, DRY_RUN = "rollout", "dry-run"
@@ -52,12 +55,16 @@ MAX_PORTION_CHARS = 1024 * 1024
 
 @dataclass(frozen=True)
 class Command:
-    """What an operator asks: ``names`` are as given, ``values`` only the settings given."""
+    """What an operator asks: ``names`` are as given, ``values`` only the settings given.
+
+    ``parallel``: how many programs are rolled at once; None: as configured.
+    """
 
     kind: str
     names: list[str]
     values: dict[str, str] = field(default_factory=dict)
     by: str = ""
+    parallel: Parallel | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Request:
     by: str = ""
     at: float = 0.0
     wildcard: bool = False
+    parallel: Parallel | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +224,8 @@ def decode_command(text: object) -> Command:
             raise BadMessage(f"names: {name[:80]!r}... has more than {MAX_NAME_CHARS} characters")
     if ask.values and ask.kind not in (ROLLOUT, DRY_RUN):
         raise BadMessage(f"values: settings are for a rollout; {ask.kind} takes none")
+    if ask.parallel and ask.kind not in (ROLLOUT, DRY_RUN, UPDATE):
+        raise BadMessage(f"parallel: it is for a rollout; {ask.kind} takes none")
     return dataclasses.replace(ask, names=names, by=one_line(ask.by))
 
 

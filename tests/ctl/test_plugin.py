@@ -82,6 +82,18 @@ def test_several_programs_end_with_one_line_on_all(site: Supervised) -> None:
     )
 
 
+def test_of_programs_that_are_rolled_at_once_each_line_names_its_own(site: Supervised) -> None:
+    one, two = complete("web:one"), complete("web:two")
+    site.script(two[0], one[0], one[1], two[1], two[2], two[3], one[2], one[3], ["done"])
+    status, text = site.ctl("rollrestart", "--parallel", "2", "web:*")
+    lines = text.splitlines()
+    assert (status, lines[-1]) == (0, "2 programs: 2 complete")
+    for program in ("web:one", "web:two"):
+        own = [line for line in lines if line.startswith(f"{program}: ")]
+        assert own == COMPLETE_OUTPUT.format(program).splitlines()
+    assert [request["parallel"] for request in site.requests] == [2]
+
+
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
@@ -119,6 +131,8 @@ def test_a_rollout_that_did_not_complete_is_an_error(
         ),
         (["rollrestart", "--min-ready", "-1", "myapp"], 2, "--min-ready"),
         (["rollrestart", "--ready-timeout", "0", "myapp"], 2, "must be more than 0 seconds"),
+        (["rollrestart", "--parallel", "65", "all"], 2, "--parallel 65: must be a whole number"),
+        (["rollupdate", "--parallel", "0"], 2, "--parallel 0: must be a whole number from 1 to 64"),
         (["rollrestart", "--frobnicate", "myapp"], 2, "unrecognized arguments: --frobnicate"),
         (["rollrestart", "myapp", "--max-surge"], 2, "expected one argument"),
         (["rollabort"], 2, "Error: rollabort requires a process name"),
@@ -155,6 +169,7 @@ def test_help_tells_of_every_option_and_of_ctrl_c_and_is_not_denied_by_another_p
         "--ready-timeout",
         "--min-ready",
         "--no-wait",
+        "--parallel",
         "--strategy",
         "<group>:*",
         "all",

@@ -13,6 +13,7 @@ import termios
 import pytest
 
 from supervisor_roll.ctl.screen import Screen
+from supervisor_roll.wire.mailbox import Report
 from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, complete
 from tests.rpc.supervised import Supervised, wait_for
 
@@ -88,6 +89,29 @@ def test_a_bar_shows_the_progress_and_is_gone_at_the_end(
     assert roll.returncode == 0
     assert screen(written.decode())[:-1] == COMPLETE_OUTPUT.format("myapp").splitlines()
     assert screen(written.decode())[-1] == ""
+
+
+def test_of_programs_that_are_rolled_at_once_one_bar_shows_the_sum() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+    shown = Screen(out)
+
+    def bar_after(program: str, kind: str, **facts: object) -> str:
+        shown.follow(Report("1", program, kind, facts))
+        lines = [line.partition("|")[0].strip() for line in out.getvalue().split("\r")]
+        return lines[-1]
+
+    assert bar_after("a", "began", workers=4) == "a  0/4 workers"
+    assert bar_after("b", "began", workers=2) == "2 programs  0/6 workers"
+    assert bar_after("a", "replaced", done=1) == "2 programs  1/6 workers"
+    assert bar_after("b", "replaced", done=2) == "2 programs  3/6 workers"
+    assert bar_after("c", "refused") == "2 programs  3/6 workers"
+    assert bar_after("b", "complete") == "a  1/4 workers"
+    assert bar_after("a", "failed") == ""
+    assert bar_after("c", "began", workers=1) == "c  0/1 workers"
 
 
 def test_without_a_terminal_there_is_no_bar(site: Supervised) -> None:

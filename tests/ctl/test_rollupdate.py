@@ -104,7 +104,7 @@ def test_what_went_wrong_is_an_error(site: Supervised, steps: list[Any], says: s
     ("arguments", "status", "says"),
     [
         (["rollupdate", "--dry-run"], 2, "unrecognized arguments: --dry-run"),
-        (["rollupdate", "--help"], 0, "rollupdate [--no-wait]"),
+        (["rollupdate", "--help"], 0, "rollupdate [options]"),
         (["help", "rollupdate"], 0, "nothing had to be done"),
     ],
 )

@@ -66,6 +66,7 @@ class Site:
         self.bad: dict[str, BadSetting] = {}
         self.invalid: BadConfiguration | None = None
         self.path = "/etc/supervisord.conf"
+        self.parallel: int | BadSetting = 1  # of [roll]
         self.configures: dict[str, str] = {}  # its processes, if not those that run
         self.settings = {name: Settings.parsed(values) for name, values in sections.items()}
         self.supervisord = FakeSupervisord(self)
@@ -134,11 +135,16 @@ class Site:
     # --- the operator --------------------------------------------------------------------------
 
     def ask(
-        self, *programs: str, kind: str = wire.ROLLOUT, wildcard: bool = False, **values: str
+        self,
+        *programs: str,
+        kind: str = wire.ROLLOUT,
+        wildcard: bool = False,
+        parallel: int | None = None,
+        **values: str,
     ) -> str:
         """Put a request into the mailbox, ring, and let all happen that follows; its id."""
         request = self.supervisord.mailbox.put(
-            wire.Command(kind, list(programs), values, "the operator"),
+            wire.Command(kind, list(programs), values, "the operator", parallel),
             list(programs),
             wildcard,
             self.now,
@@ -321,6 +327,7 @@ class Site:
             self.bad,
             self.configures or {name: name for name in self.programs if program_of(name) == name},
             (self.path,),
+            of_all=self.parallel,
         )
 
     def _observe(self) -> None:

@@ -23,6 +23,10 @@ from supervisor_roll.wire.codec import from_json, to_json
             "'reboot' is none of rollout, dry-run, update, abort",
         ),
         ('{"kind": "abort", "names": ["a"], "values": {"canary": "1"}}', "abort takes none"),
+        ('{"kind": "abort", "names": ["a"], "parallel": 2}', "abort takes none"),
+        ('{"kind": "rollout", "names": ["a"], "parallel": 0}', "0 is not from 1 to 64"),
+        ('{"kind": "rollout", "names": ["a"], "parallel": 65}', "65 is not from 1 to 64"),
+        ('{"kind": "rollout", "names": ["a"], "parallel": true}', "True is not a whole number"),
         (f'{{"kind": "rollout", "names": ["{"x" * 1025}"]}}', "more than 1024 characters"),
         (
             '{"kind": "rollout", "names": ["a"], "values": {"max_surge": 2}}',

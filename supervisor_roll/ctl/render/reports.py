@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from supervisor_roll.ctl.render.dry_run import plan_texts
@@ -27,17 +27,22 @@ def report_lines(report: Report, told: str = "") -> list[str]:
     return [clean(f"{lead}{texts[0]}"), *(clean(text) for text in texts[1:])]
 
 
-def outcome_line(outcomes: Iterable[str], objected: int = 0) -> str:
+def outcome_line(outcomes: Mapping[str, str], objected: int = 0, named: bool = False) -> str:
     """One line for a job of several programs, from the kind of each one's last report.
 
     ``objected``: in how many dry runs something was found that speaks against the rollout.
+    ``named``: say which have failed, or were aborted or refused.
     """
-    kinds = list(outcomes)
+    kinds = list(outcomes.values())
     planned = kinds.count(reports.Plan.kind)
     counts = [f"{planned - objected} can be rolled"] if planned > objected else []
     counts += [f"{objected} cannot"] if objected else []
     ends = (COMPLETE, FAILED, ABORTED, reports.Refused.kind, reports.Skipped.kind)
-    counts += [f"{kinds.count(kind)} {kind}" for kind in ends if kind in kinds]
+    for kind in ends:
+        programs = [program for program, end in outcomes.items() if end == kind]
+        shown = named and kind in (FAILED, ABORTED, reports.Refused.kind)
+        names = f" ({', '.join(programs)})" if shown else ""
+        counts += [f"{len(programs)} {kind}{names}"] if programs else []
     silent = sum(kind not in reports.ENDS for kind in kinds)
     counts += [f"{silent} without an outcome"] if silent else []
     return f"{count(len(kinds), 'program')}: {', '.join(counts)}"

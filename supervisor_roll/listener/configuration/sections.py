@@ -29,10 +29,12 @@ class Configuration:
     """What the configuration file, with the files that it includes, says about rollouts.
 
     ``settings`` and ``bad`` are keyed by the NAME of a ``[roll:NAME]`` section: it is in the
-    one or in the other. ``programs`` gives for each process, by its namespec, the NAME of the
-    ``[program:NAME]`` or ``[fcgi-program:NAME]`` section that it comes from. ``files`` are the
-    main file and then the included ones, in the order in which they were read; ``patterns`` are
-    what ``[include]`` names, made absolute. ``users`` are the ids of those whom programs run as.
+    one or in the other. ``of_all`` is what ``[roll]`` says, or why that is bad.
+
+    ``programs`` gives for each process, by its namespec, the NAME of the ``[program:NAME]`` or
+    ``[fcgi-program:NAME]`` section that it comes from. ``files`` are the main file and then the
+    included ones, in the order in which they were read; ``patterns`` are what ``[include]`` names,
+    made absolute. ``users`` are the ids of those whom programs run as.
     """
 
     path: str
@@ -42,6 +44,14 @@ class Configuration:
     files: tuple[str, ...]
     patterns: tuple[str, ...] = ()
     users: frozenset[int] = frozenset()
+    of_all: int | BadSetting = 1
+
+    @property
+    def parallel(self) -> int:
+        """How many programs of a job are rolled at once. Raises BadSetting."""
+        if isinstance(self.of_all, BadSetting):
+            raise self.of_all.at(self.of_all.place)
+        return self.of_all
 
     @property
     def sections(self) -> frozenset[str]:
@@ -74,7 +84,13 @@ def read(path: str) -> Configuration:
     programs = source.programs()
     settings: dict[str, Settings] = {}
     bad: dict[str, BadSetting] = {}
+    of_all: int | BadSetting = 1
     for section in source.parser.sections():
+        if section == "roll":
+            try:
+                of_all = source.parallel()
+            except BadSetting as why:
+                of_all = why.at(f"{source.parser.section_to_file[section]} [roll]")
         if not section.startswith("roll:"):
             continue
         name = section.partition(":")[2].strip()
@@ -90,6 +106,7 @@ def read(path: str) -> Configuration:
         tuple(source.files.values()),
         source.patterns,
         source.users(),
+        of_all,
     )
 
 

@@ -38,7 +38,7 @@ from supervisor.options import (
 )
 
 from supervisor_roll.rollout.errors import BadSetting, RollError
-from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.settings import Settings, parsed_parallel
 
 
 class BadConfiguration(RollError):
@@ -230,9 +230,7 @@ class Source:
             raise BadSetting(
                 "section", section, f"must be written once; it is in {' and in '.join(written)}"
             )
-        defaults = self.parser.defaults()
-        values = {key: self.parser.get(section, key) for key in self.parser.options(section)}
-        values = {key: value for key, value in values.items() if defaults.get(key) != value}
+        values = self._values(section)
         expansions = {**self.parser.expansions, **self._expansions, "program_name": name}
         if len(groups) == 1:
             expansions["group_name"] = groups[0]
@@ -245,6 +243,22 @@ class Source:
             if written_so is None or written_so == expanded[why.key]:
                 raise
             raise BadSetting(why.key, written_so, why.rule) from None
+
+    def parallel(self) -> int:
+        """Return what ``[roll]`` says of how many programs are rolled at once. Raises BadSetting.
+
+        It may be written several times: supervisor merges them.
+        """
+        values = self._values("roll")
+        for key, value in values.items():
+            if key != "parallel":
+                raise BadSetting(key, value, "unknown key; known is parallel")
+        return parsed_parallel(values.get("parallel", "1"))
+
+    def _values(self, section: str) -> dict[str, str]:
+        defaults = self.parser.defaults()
+        values = {key: self.parser.get(section, key) for key in self.parser.options(section)}
+        return {key: value for key, value in values.items() if defaults.get(key) != value}
 
     def login(self, url: str) -> tuple[str | None, str | None]:
         """Return the user name and password for ``url``, or of the only HTTP server of its kind.

@@ -111,14 +111,14 @@ class OperationExecutor:
         for text in left:
             told = reports.Refused(text) if text.endswith(UNKNOWN) else reports.Note(text)
             self._outbox.report(request.id, "", told)
-        self._roll(request.id, names, request.by)
+        self._roll(request.id, names, request.by, request.parallel)
 
     def next_deadline(self) -> float | None:
         deadlines = [self.reconciler.next_deadline(self._clock()), *self._removing.values()]
         return min((one for one in deadlines if one is not None), default=None)
 
-    def _roll(self, job: str, names: list[str], by: str) -> None:
-        self._jobs.begin(Job(job, names, {}, by, self._outbox.wall()))
+    def _roll(self, job: str, names: list[str], by: str, parallel: int | None = None) -> None:
+        self._jobs.begin(Job(job, names, {}, by, self._outbox.wall()), parallel)
 
     def _apply(self, job: str, operation: Operation) -> None:
         """Do what takes no rollout. A refusal is told, and is no reason to try again."""
@@ -157,10 +157,7 @@ class OperationExecutor:
 
     def _is_busy(self, namespec: str) -> bool:
         """Whether it is being rolled, or is yet to be by a job under way."""
-        return any(
-            namespec in (run.namespec, *run.job.programs[run.job.index :])
-            for run in self._active.runs.values()
-        )
+        return any(namespec in (run.namespec, *run.job.left) for run in self._active.runs.values())
 
     def _state(self, namespec: str) -> str:
         info = self._active.registry.info(namespec)

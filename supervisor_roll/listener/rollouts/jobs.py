@@ -67,17 +67,16 @@ class Jobs:
     def accept(self, request: Request) -> None:
         """Begin with a request, but for a ROLLUPDATE."""
         if request.kind in (ROLLOUT, DRY_RUN):
-            self.begin(
-                Job(
-                    request.id,
-                    request.programs,
-                    request.values,
-                    request.by,
-                    request.at,
-                    request.wildcard,
-                    request.kind == DRY_RUN,
-                )
+            job = Job(
+                request.id,
+                request.programs,
+                request.values,
+                request.by,
+                request.at,
+                request.wildcard,
+                request.kind == DRY_RUN,
             )
+            self.begin(job, request.parallel)
             return
         for namespec in request.programs:
             why_not = self._control(request, namespec)
@@ -86,14 +85,18 @@ class Jobs:
         self._outbox.done.append(request.id)
         self.settle()
 
-    def begin(self, job: Job) -> None:
-        """Begin with a job; one without programs is over at once."""
+    def begin(self, job: Job, parallel: int | None = None) -> None:
+        """Begin with a job; one without programs is over at once.
+
+        ``parallel`` of them are rolled at once; None: as configured.
+        """
         self._outbox.unsaved = True
-        self._begin_next(job)
+        job.parallel = parallel or self._starter.parallel(job)
+        self._go_on(job)
         self.settle()
 
     def settle(self) -> None:
-        """Go on after what has ended: with a rollback, or else with the job's next program."""
+        """Go on after what has ended: with a rollback, or else with the job's next programs."""
         while self._active.ended:
             ended = self._active.ended.popleft()
             if ended.run.phase == OVER:
@@ -103,7 +106,7 @@ class Jobs:
             final = self._rollback.after(ended)
             if final is not None:
                 self._finish(final)
-                self._begin_next(final.run.job)
+                self._go_on(final.run.job)
 
     def tick(self) -> None:
         """Let time pass. Raises SupervisordError."""
@@ -121,8 +124,19 @@ class Jobs:
         self._active.pass_time()
         self.settle()
 
+    def take_up(self, runs: list[Run]) -> None:
+        """Take up the runs of an earlier listener, each of which was saved with its job."""
+        self._active.runs.update({run.namespec: run for run in runs})
+        jobs: dict[tuple[str, ...], Job] = {}
+        for run in self._active.runs.values():
+            saved = run.job
+            run.job = job = jobs.setdefault((saved.id, *saved.programs), replace(saved, running=0))
+            job.running += 1
+            job.begun = max(job.begun, saved.begun, job.programs.index(run.namespec) + 1)
+            job.unserved = job.unserved or saved.unserved
+
     def restored(self, run: Run) -> None:
-        """Take up a run of an earlier listener, whose processes beside it are gone."""
+        """Go on with a run of an earlier listener, whose processes beside it are gone."""
         self._successors.restored(run)
         if run.phase == ON_FAILURE:
             self._rollback.cut_short(run)
@@ -157,12 +171,22 @@ class Jobs:
             return f"it has not begun: there is nothing to {request.kind}"
         return ""
 
-    def _begin_next(self, job: Job) -> None:
-        """Begin with the job's next program."""
+    def _go_on(self, job: Job) -> None:
+        """Begin with the job's next programs, unless one of them fails."""
+        while job.left and job.running < job.parallel and not self._is_held(job):
+            self._begin_next(job)
         if job.is_over:
             self._outbox.done.append(job.id)
-            return
-        run = Run(job, job.namespec, self._outbox.wall(), self._active.clock())
+
+    def _is_held(self, job: Job) -> bool:
+        """Whether the end of one of its programs is to be waited for, or yet to be settled."""
+        ended = any(one.run.job is job for one in self._active.ended)
+        return ended or any(run.job is job and run.fails for run in self._active.runs.values())
+
+    def _begin_next(self, job: Job) -> None:
+        """Begin with the job's next program."""
+        run = Run(job, job.left[0], self._outbox.wall(), self._active.clock())
+        job.begun, job.running = job.begun + 1, job.running + 1
         other = self._active.runs.get(run.namespec)
         if job.unserved:
             self._active.finish(run, reports.Skipped(job.unserved))
@@ -192,11 +216,12 @@ class Jobs:
                 run.status(), state=facts.kind, why=facts.why, ended=self._outbox.wall()
             )
             if not isinstance(facts, reports.Complete):
-                run.job.unserved = f"not rolled, since {run.namespec} {facts.kind} before it"
+                why = f"not rolled, since {run.namespec} {facts.kind} before it"
+                run.job.unserved = run.job.unserved or why
         if not run.job.dry_run and current in (run, None):
             self._active.attempts.append((run.namespec, facts.kind))
         self._outbox.report(run.job.id, run.namespec, facts)
-        run.job.index += 1
+        run.job.running -= 1
 
     def _side_ended(self, run: Run, result: Result) -> None:
         """Go on after a preflight, or the command of on_failure."""

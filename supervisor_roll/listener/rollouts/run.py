@@ -23,9 +23,9 @@ from supervisor_roll.rollout.run import (
     following,
 )
 from supervisor_roll.rollout.settings import Settings, check_asked
-from supervisor_roll.rollout.words import FINAL, PROGRESSING
+from supervisor_roll.rollout.words import COMPLETE, FINAL, PROGRESSING
 from supervisor_roll.wire.codec import from_data
-from supervisor_roll.wire.mailbox import Status
+from supervisor_roll.wire.mailbox import Parallel, Status
 from supervisor_roll.wire.successor import Change
 
 _WITH_ROLLOUT = (PREFLIGHT, ROLLING, ON_FAILURE, ROLLING_BACK)
@@ -33,7 +33,10 @@ _WITH_ROLLOUT = (PREFLIGHT, ROLLING, ON_FAILURE, ROLLING_BACK)
 
 @dataclass
 class Job:
-    """One request: its programs are rolled in their order, one after the other."""
+    """One request: its programs are begun with in their order, ``parallel`` of them at once.
+
+    So many were ``begun`` with, and so many of these are ``running``.
+    """
 
     id: str
     programs: list[str]
@@ -42,16 +45,19 @@ class Job:
     at: float
     wildcard: bool = False
     dry_run: bool = False
-    index: int = 0
+    parallel: Parallel = 1
+    begun: int = 0
+    running: int = 0
     unserved: str = ""  # why the programs that are left will not be rolled
 
     @property
-    def namespec(self) -> str:
-        return self.programs[self.index]
+    def left(self) -> list[str]:
+        """The programs that were not begun with."""
+        return self.programs[self.begun :]
 
     @property
     def is_over(self) -> bool:
-        return self.index >= len(self.programs)
+        return not self.left and not self.running
 
 
 @dataclass
@@ -80,6 +86,13 @@ class Run:
     watched: list[Watched] = field(default_factory=list)
     change: Change | None = None
     reasons: list[str] = field(default_factory=list)  # why this strategy
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is sure not to complete."""
+        return self.failure is not None or (
+            self.rollout is not None and self.rollout.wanted != COMPLETE
+        )
 
     @property
     def rolling(self) -> Rollout | None:
@@ -172,9 +185,7 @@ class Run:
         phases = (ADMISSION, PREFLIGHT) if run.rollout is None else _WITH_ROLLOUT
         if run.phase not in phases:
             raise BadMessage(f"{run.namespec!r:.80} cannot be in the phase {run.phase!r:.80}")
-        if not 0 <= run.job.index < len(run.job.programs):
-            raise BadMessage(f"a job of {len(run.job.programs)} programs is at {run.job.index}")
-        if run.job.namespec != run.namespec:
-            raise BadMessage(f"{run.namespec!r:.80} is not what its job is at")
+        if run.namespec not in run.job.programs:
+            raise BadMessage(f"{run.namespec!r:.80} is not one of its job's programs")
         check_asked(run.job.values)
         return run

@@ -19,7 +19,7 @@ from supervisor_roll.listener.rollouts import dry_run
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.admission import Admission, Refusal, Waiting, admit
 from supervisor_roll.listener.rollouts.preflight import Preflights
-from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.listener.rollouts.run import Job, Run
 from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.rollout import events as ev
@@ -49,6 +49,16 @@ class RolloutStarter:
     ) -> None:
         self._active, self._supervisord, self._keeper = active, supervisord, keeper
         self._preflights, self._configuration = preflights, configuration
+
+    def parallel(self, job: Job) -> int:
+        """Return how many programs of the job are rolled at once, by the configuration."""
+        try:
+            return self._configuration().parallel
+        except BadConfiguration:
+            return 1  # each is refused
+        except BadSetting as error:
+            self._active.outbox.report(job.id, "", reports.Warned(f"{error}: one at a time"))
+            return 1
 
     def begin(self, run: Run) -> bool:
         """Learn what has changed in the program's section. False: the run has ended by that."""

@@ -123,8 +123,16 @@ def test_a_fact_that_is_missing_or_strange_breaks_no_line(kind: str, junk: objec
 
 
 def test_the_outcome_of_several_programs_is_one_line() -> None:
-    assert outcome_line(["complete", "failed", "skipped", "skipped", ""]) == (
+    kinds = {"a": "complete", "b": "failed", "c": "skipped", "d": "skipped", "e": ""}
+    assert outcome_line(kinds) == (
         "5 programs: 1 complete, 1 failed, 2 skipped, 1 without an outcome"
+    )
+
+
+def test_of_programs_that_were_rolled_at_once_the_line_names_the_failed_in_their_order() -> None:
+    kinds = {"c": "failed", "a": "complete", "d": "skipped", "b": "failed", "e": "refused"}
+    assert outcome_line(kinds, named=True) == (
+        "5 programs: 1 complete, 2 failed (c, b), 1 refused (e), 1 skipped"
     )
 
 

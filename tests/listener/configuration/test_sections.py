@@ -574,6 +574,35 @@ def test_a_broken_program_does_not_hide_the_password(main: Path) -> None:
     assert credentials(path, "http://localhost:9001") == ("any", "1")
 
 
+# What holds for all programs
+
+
+@pytest.mark.parametrize(("text", "parallel"), [("", 1), ("parallel=8", 8), ("parallel = 64", 64)])
+def test_how_many_programs_are_rolled_at_once(main: Path, text: str, parallel: int) -> None:
+    assert read(write(main, f"{PROGRAM}[roll]\n{text}\n")).parallel == parallel
+    assert read(write(main, PROGRAM)).parallel == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("parallel=0", "parallel=0: must be a whole number from 1 to 64"),
+        ("parallel=65", "parallel=65: must be a whole number"),
+        ("parallel=-1", "parallel=-1: must be a whole number"),
+        ("parallel=2.5", "parallel=2.5: must be a whole number"),
+        ("parallel=%(here)s", "parallel=%(here)s: must be a whole number"),
+        ("max_surge=2", "max_surge=2: unknown key; known is parallel"),
+    ],
+)
+def test_an_error_in_it_names_the_file_and_costs_no_program_its_settings(
+    main: Path, text: str, why: str
+) -> None:
+    found = read(write(main, f"{PROGRAM}[roll]\n{text}\n[roll:myapp]\nmax_surge=2\n"))
+    with pytest.raises(BadSetting, match=re.escape(f"{main} [roll]: {why}")):
+        _ = found.parallel
+    assert found.settings_for("myapp").max_surge == Amount(2)
+
+
 # The example
 
 
