@@ -97,11 +97,8 @@ class RollRPCInterface:
             raise RPCError(Faults.BAD_NAME, f"no job {program_names.shown(id[:80])}")
         reports, done = found
         process = self._listener()
-        return to_json(
-            wire.Reports(
-                reports, done, program_names.state_name(process) if process is not None else ""
-            )
-        )
+        state = program_names.state_name(process) if process is not None else ""
+        return wire.reports_text(reports, done, state)
 
     @for_all
     def status(self) -> str:

@@ -8,55 +8,22 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
 
 from supervisor_roll.rollout.reports import Refused
+from supervisor_roll.rpc.kept_job import KeptJob
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
 
 # Those that are not done are never dropped, so that no more are taken then.
 MAX_JOBS = 100
-MAX_REPORTS = 2000
-# supervisord does nothing else while it answers, so that one answer is small: the names of the jobs
-# under way (status), and the reports of one job, as JSON (reports).
+# supervisord does nothing else while it answers with the names of the jobs under way (status).
 MAX_NAMES_CHARS = 256 * 1024
-MAX_ANSWER_CHARS = 128 * 1024
-# One job's reports, as JSON: the oldest go.
-MAX_JOB_CHARS = 2 * 1024 * 1024
+# Of the reports of jobs that are done; the last ones are read by who has followed those jobs.
+MAX_DONE_CHARS = 256 * 1024
+FOLLOWED_SECS = 30.0
 # A rollout that begins long after it was asked for would surprise.
 PENDING_SECS = 60.0
-
-
-@dataclass
-class _Job:
-    job: Job
-    reports: deque[tuple[Report, int]] = field(default_factory=deque)  # with its size
-    chars: int = 0
-    seq: int = 0
-    done: bool = False
-
-    def add(self, report: Report) -> None:
-        self.seq += 1
-        report = replace(report, seq=self.seq)
-        size = len(to_json(report))
-        self.reports.append((report, size))
-        self.chars += size
-        while len(self.reports) > MAX_REPORTS or self.chars > MAX_JOB_CHARS:
-            self.chars -= self.reports.popleft()[1]
-
-    def after(self, since: int) -> list[Report]:
-        """Return the reports with a number above ``since``, as far as one answer has room."""
-        found, room = list[Report](), MAX_ANSWER_CHARS
-        for report, size in self.reports:
-            if report.seq > since:
-                room -= size
-                if found and room < 0:
-                    break
-                found.append(report)
-        return found
 
 
 class Mailbox:
@@ -69,7 +36,7 @@ class Mailbox:
         self.statuses: dict[str, Status] = {}
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
         self._pending: dict[str, tuple[Request, float]] = {}
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, KeptJob] = {}
 
     @property
     def full(self) -> bool:
@@ -92,11 +59,11 @@ class Mailbox:
             wildcard,
             ask.parallel,
         )
-        kept = self._keep(Job(request.id, ask.kind, programs, ask.by))
+        kept = self._keep(Job(request.id, ask.kind, programs, ask.by), now)
         if programs:
             self._pending[request.id] = (request, now)
         else:
-            kept.done = True
+            kept.end(now)
         return request
 
     def exchange(self, said: Exchange, now: float, at: float) -> wire.Delivery:
@@ -106,55 +73,61 @@ class Mailbox:
         for id in said.fetched:
             self._pending.pop(id, None)
         for report in said.reports:
-            self._job_of(report).add(report)
+            self._job_of(report, now).add(report)
         if said.statuses is not None:
             self.statuses = said.statuses
         self.trouble = said.trouble
         for id in said.done:
             if id in self._jobs:
-                self._jobs[id].done = True
+                self._jobs[id].end(now)
         self._expire(now, at)
+        self._forget_done(now)
         return wire.Delivery(
             [request for request, _ in self._pending.values()],
             self.state if said.hello else "",
             jobs=[job.id for job in self.jobs if job.id not in self._pending] if said.hello else [],
         )
 
-    def reports(self, id: str, since: int) -> tuple[list[Report], bool] | None:
+    def reports(self, id: str, since: int) -> tuple[list[str], bool] | None:
         """Return a job's next reports after number ``since``, and whether these are its last.
 
-        None if there is no such job.
+        They are JSON text. None if there is no such job.
         """
         kept = self._jobs.get(id)
-        if kept is None:
-            return None
-        found = kept.after(since)
-        whole = max(since, found[-1].seq if found else 0) >= kept.seq
-        return found, kept.done and whole
+        return None if kept is None else kept.after(since)
 
     @property
     def jobs(self) -> list[Job]:
         """Those that are not done, oldest first."""
-        return [kept.job for kept in self._jobs.values() if not kept.done]
+        return [kept.job for kept in self._jobs.values() if kept.ended is None]
 
     def forget_others(self, programs: Collection[str]) -> None:
         """Drop the statuses of all but ``programs``."""
         self.statuses = {name: one for name, one in self.statuses.items() if name in programs}
 
-    def _job_of(self, report: Report) -> _Job:
+    def _job_of(self, report: Report, now: float) -> KeptJob:
         kept = self._jobs.get(report.job)
         if kept is None:  # the listener began it
-            kept = self._keep(Job(report.job, wire.ROLLOUT, [], "the listener"))
+            kept = self._keep(Job(report.job, wire.ROLLOUT, [], "the listener"), now)
         if report.program not in kept.job.programs:
             kept.job.programs.append(report.program)
         return kept
 
-    def _keep(self, job: Job) -> _Job:
-        done = [id for id, kept in self._jobs.items() if kept.done]
-        for id in done[: max(0, len(self._jobs) + 1 - MAX_JOBS)]:
+    def _keep(self, job: Job, now: float) -> KeptJob:
+        self._jobs[job.id] = KeptJob(job)
+        self._forget_done(now)
+        return self._jobs[job.id]
+
+    def _forget_done(self, now: float) -> None:
+        """Drop the oldest jobs that are done where there are too many, or too much is kept."""
+        done = {id: kept for id, kept in self._jobs.items() if kept.ended is not None}
+        chars = sum(kept.chars for kept in done.values())
+        for id, kept in done.items():
+            followed = kept.ended is not None and now - kept.ended < FOLLOWED_SECS
+            if len(self._jobs) <= MAX_JOBS and (chars <= MAX_DONE_CHARS or followed):
+                break
+            chars -= kept.chars
             del self._jobs[id]
-        kept = self._jobs[job.id] = _Job(replace(job, programs=list(job.programs)))
-        return kept
 
     def _expire(self, now: float, at: float) -> None:
         for id, (request, since) in list(self._pending.items()):
@@ -163,4 +136,4 @@ class Mailbox:
                 why = f"no listener picked this up within {PENDING_SECS:g} s; try again"
                 for program in request.programs:
                     self._jobs[id].add(Report(id, program, Refused.kind, {"why": why}, at))
-                self._jobs[id].done = True
+                self._jobs[id].end(now)

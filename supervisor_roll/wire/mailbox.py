@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import KINDS, Facts
 from supervisor_roll.rollout.words import MAX_PARALLEL, WORKERS
-from supervisor_roll.wire.codec import fitting, from_json
+from supervisor_roll.wire.codec import fitting, from_json, to_json
 
 # How many programs of a job are rolled at once.
 Parallel = Annotated[int, range(1, MAX_PARALLEL + 1)]
@@ -227,6 +227,12 @@ def decode_command(text: object) -> Command:
     if ask.parallel and ask.kind not in (ROLLOUT, DRY_RUN, UPDATE):
         raise BadMessage(f"parallel: it is for a rollout; {ask.kind} takes none")
     return dataclasses.replace(ask, names=names, by=one_line(ask.by))
+
+
+def reports_text(reports: list[str], done: bool, listener: str) -> str:
+    """Return the JSON text of ``Reports``, of whose reports there is text already."""
+    rest = to_json({"done": done, "listener": listener})
+    return f'{{"reports": [{", ".join(reports)}], {rest[1:]}'
 
 
 def one_line(by: str) -> str:

@@ -26,6 +26,7 @@ from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
 from supervisor_roll.wire.successor import program_of, successor_of
 from tests.fakes.answer import FakeAnswer
@@ -171,7 +172,7 @@ class Site:
         while True:
             found = self.supervisord.mailbox.reports(job, reports[-1].seq if reports else 0)
             assert found is not None
-            reports += found[0]
+            reports += [from_json(wire.Report, text) for text in found[0]]
             if not found[0] or found[1]:
                 return reports, found[1]
 

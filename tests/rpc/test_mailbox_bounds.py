@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout.reports import Note, Refused, Warned
+from supervisor_roll.rpc.kept_job import MAX_JOB_CHARS, MAX_REPORTS
 from supervisor_roll.rpc.mailbox import (
-    MAX_JOB_CHARS,
+    FOLLOWED_SECS,
+    MAX_DONE_CHARS,
     MAX_JOBS,
-    MAX_REPORTS,
     PENDING_SECS,
     Mailbox,
 )
 from supervisor_roll.wire import mailbox as wire
+from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import Command, Exchange, Report, Request
 
 ASK = Command(wire.ROLLOUT, ["myapp"])
@@ -25,14 +27,19 @@ def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
     return [request.id for request in mailbox.exchange(exchange, now, 1e9).requests]
 
 
+def told(mailbox: Mailbox, job: str, since: int = 0) -> tuple[list[Report], bool]:
+    reports, done = mailbox.reports(job, since) or ([], False)
+    return [from_json(Report, one) for one in reports], done
+
+
 def test_only_the_newest_reports_of_a_job_are_kept() -> None:
     mailbox = Mailbox()
     job = put(mailbox).id
     reports = [Report(job, "myapp", Warned.kind, {"n": n}) for n in range(MAX_REPORTS + 10)]
     say(mailbox, reports=reports)
-    found, done = mailbox.reports(job, 0) or ([], True)
+    found, done = told(mailbox, job)
     assert (found[0].seq, done) == (11, False)
-    found, _ = mailbox.reports(job, MAX_REPORTS) or ([], True)
+    found, _ = told(mailbox, job, MAX_REPORTS)
     assert found[-1].seq == MAX_REPORTS + 10
 
 
@@ -41,7 +48,7 @@ def test_long_reports_of_a_job_are_kept_up_to_a_size() -> None:
     job = put(mailbox).id
     text = "x" * 100_000
     say(mailbox, reports=[Report(job, "myapp", Note.kind, {"text": text}) for _ in range(100)])
-    found, _ = mailbox.reports(job, 0) or ([], True)
+    found, _ = told(mailbox, job)
     kept = 100 - found[0].seq + 1
     assert 0 < kept * len(text) <= MAX_JOB_CHARS < (kept + 1) * (len(text) + 200)
 
@@ -54,6 +61,17 @@ def test_done_jobs_are_dropped_the_oldest_first() -> None:
     assert mailbox.reports(ids[3], 0) is None
     assert mailbox.reports(ids[5], 0) is not None
     assert len(mailbox.jobs) == MAX_JOBS - 1
+
+
+def test_of_jobs_that_are_done_so_much_is_kept_and_longer_what_is_still_followed() -> None:
+    mailbox = Mailbox()
+    text = "x" * (MAX_DONE_CHARS // 3)
+    ids = [put(mailbox).id for _ in range(5)]
+    for id in ids:
+        say(mailbox, reports=[Report(id, "myapp", Note.kind, {"text": text})], done=[id])
+    assert all(told(mailbox, id)[1] for id in ids)
+    say(mailbox, now=FOLLOWED_SECS)
+    assert [id for id in ids if mailbox.reports(id, 0) is not None] == ids[-2:]
 
 
 def test_what_is_not_done_is_never_dropped_and_no_more_is_taken_then() -> None:
@@ -77,7 +95,7 @@ def test_a_request_that_nobody_takes_is_refused_after_a_while() -> None:
     old, new = put(mailbox, now=0.0).id, put(mailbox, now=PENDING_SECS).id
     assert say(mailbox, now=PENDING_SECS) == [old, new]
     assert say(mailbox, now=PENDING_SECS + 1) == [new]
-    found, done = mailbox.reports(old, 0) or ([], False)
+    found, done = told(mailbox, old)
     assert done
     assert [(one.program, one.kind) for one in found] == [("myapp", Refused.kind)]
     assert "try again" in found[0].facts["why"]

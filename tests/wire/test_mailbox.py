@@ -75,6 +75,14 @@ def test_a_malformed_exchange_is_refused(text: str) -> None:
         from_json(wire.Exchange, text)
 
 
+def test_reports_are_the_same_of_texts_as_of_values() -> None:
+    some = [wire.Report("1", "myapp", "left", {"pid": 7}, 1.5, seq) for seq in (1, 2)]
+    for reports in ([], some):
+        whole = wire.Reports(reports, True, "RUNNING")
+        text = wire.reports_text([to_json(one) for one in reports], True, "RUNNING")
+        assert text == to_json(whole)
+
+
 def report(kind: str, facts: dict[str, object]) -> wire.Report:
     return wire.Report("1", "myapp", kind, facts)
 
