@@ -32,6 +32,8 @@ class EventReader:
             header = dict(token.split(":", 1) for token in line.split() if ":" in token)
             try:
                 length, name = int(header["len"]), header["eventname"]
+                if length < 0:
+                    raise ValueError
             except (KeyError, ValueError):
                 raise BadMessage(f"{line[:80]!r} is no event's envelope") from None
             if len(rest) < length:

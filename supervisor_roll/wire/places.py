@@ -57,5 +57,5 @@ def encode(places: Iterable[Place]) -> str:
 
 def decode(facts: Mapping[str, str], key: str) -> list[Place]:
     """Return the places in the field ``key``. What cannot be used is left out."""
-    rows = [line.split("\t") for line in facts.get(key, "").splitlines()[:_MAX_PLACES]]
+    rows = [line.split("\t") for line in facts.get(key, "").split("\n")[:_MAX_PLACES]]
     return [Place(*row) for row in rows if len(row) == 4 and not any("\0" in one for one in row)]

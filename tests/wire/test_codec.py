@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor_roll.rollout import reports
@@ -82,6 +82,20 @@ def test_any_other_json_is_refused_or_read_and_never_breaks(junk: object, shape:
         from_json(shape, json.dumps(junk))
     except BadMessage:
         pass
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_text_that_was_mangled_is_refused_or_read(data: st.DataObject, shape: type) -> None:
+    text = to_json(data.draw(values(shape)))
+    begin, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    mangled = text[:begin] + data.draw(TEXT | st.sampled_from('0-"[]{},:\\\0')) + text[end:]
+    try:
+        value = from_json(shape, mangled)
+    except BadMessage:
+        return
+    assert from_json(shape, to_json(value)) == value
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "[" * 100_000, "NaN", b"{}", None, 3])

@@ -71,6 +71,34 @@ def test_however_the_bytes_are_cut_the_events_are_the_same(
     assert names == [NAMES[kind] for kind, _ in events]
 
 
+def test_wherever_a_stream_is_cut_in_three_the_events_are_the_same() -> None:
+    stream = written(ProcessStateExitedEvent, "é€𝄞\n") + written(Tick5Event, "")
+    for first in range(len(stream) + 1):
+        for second in range(first, len(stream) + 1):
+            reader = EventReader()
+            parts = stream[:first], stream[first:second], stream[second:]
+            names = [name for part in parts for name in reader.feed(part)]
+            assert names == ["PROCESS_STATE_EXITED", "TICK_5"]
+
+
+PIECES = st.sampled_from(
+    [b"\n", b" ", b":", b"len:", b"len:3", b"len:0", b"len:-9", b"eventname:TICK_5", b"\xe2\x82"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60) | st.lists(PIECES, max_size=12).map(b"".join))
+def test_any_bytes_are_events_or_a_bad_message_however_they_come(data: bytes) -> None:
+    def read(parts: list[bytes]) -> list[str] | None:
+        reader = EventReader()
+        try:
+            return [name for part in parts for name in reader.feed(part)]
+        except BadMessage:
+            return None
+
+    assert read([data]) == read([bytes([one]) for one in data])
+
+
 def test_a_length_counts_characters_and_not_bytes() -> None:
     data = written(ProcessStateExitedEvent, "processname:größe €𝄞") + written(Tick5Event, "when:1")
     assert EventReader().feed(data) == ["PROCESS_STATE_EXITED", "TICK_5"]
@@ -83,7 +111,15 @@ def test_a_payload_may_look_like_an_envelope() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\n", b"garbage\n", b"eventname:TICK_5\n", b"len:3\nabc", b"eventname:TICK_5 len:x\n"]
+    "data",
+    [
+        b"\n",
+        b"garbage\n",
+        b"eventname:TICK_5\n",
+        b"len:3\nabc",
+        b"eventname:TICK_5 len:x\n",
+        b"eventname:TICK_5 len:-2\nabc",
+    ],
 )
 def test_what_is_no_envelope_is_an_error(data: bytes) -> None:
     with pytest.raises(BadMessage):

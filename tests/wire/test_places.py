@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervisor_roll.wire import datagram
 from supervisor_roll.wire.places import MAX_BYTES, PATH, Place, decode, encode
+
+# Of these a path may have any, but for what separates places.
+PATHS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r"), max_size=20
+)
+PLACES = st.lists(st.builds(Place, PATHS, PATHS, PATHS, PATHS), max_size=4)
 
 
 def test_places_are_bounded_and_hold_no_separator() -> None:
@@ -17,3 +27,17 @@ def test_what_is_no_place_is_left_out() -> None:
     text = "nonsense\n\t\t\t\ndirectory\ta\0b\tc\td\nroot\t/\t/\t1:2"
     assert decode({"KEY": text}, "KEY") == [Place("", "", ""), Place("root", "/", "/", "1:2")]
     assert decode({}, "KEY") == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLACES)
+def test_places_come_back_as_they_were_through_a_datagram(places: list[Place]) -> None:
+    sent = datagram.encode(datagram.Message(datagram.READY, {"KEY": encode(places)}))
+    assert decode(datagram.decode(sent).fields, "KEY") == places
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("\t\n\r\0\x85\u2028ab"), max_size=40))
+def test_any_text_is_places_or_none(text: str) -> None:
+    found = decode({"KEY": text}, "KEY")
+    assert encode(decode({"KEY": encode(found)}, "KEY")) == encode(found)
