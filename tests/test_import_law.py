@@ -28,6 +28,7 @@ HOSTS = frozenset({"hooks", "listener", "rpc", "ctl"})
 FLOORS: dict[str, list[set[str]]] = {
     "listener": [
         {"__main__"},
+        {"idle"},
         {"coordinator"},
         {"saved_state"},
         {"messages", "actions", "reconcile"},

@@ -27,6 +27,8 @@ from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket, told
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
+from supervisor_roll.listener.idle.handover import taken
+from supervisor_roll.listener.idle.rest import Rest, idle_secs
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
@@ -78,6 +80,11 @@ def main(environ: Mapping[str, str]) -> int:
             log.error("%s is not set: %s", variable, otherwise)
             return 2
     path = environ["SUPERVISOR_ROLL_CONFIG"]
+    try:
+        handover = taken()
+    except BadMessage as error:
+        log.error("the listener starts anew: what it handed over is unusable: %s", error)
+        return 1
     configuration = WatchedConfiguration(path)
     _log_bad_sections(configuration)
     _allow_descriptors()
@@ -88,8 +95,12 @@ def main(environ: Mapping[str, str]) -> int:
         environ[TOKEN_VARIABLE],
     )
     try:
-        pid = supervisord.pid()
-        readiness = ReadinessSocket(environ[SOCKET_VARIABLE], lambda one: supervised(one, pid))
+        pid = handover.supervisord if handover else supervisord.pid()
+        readiness = ReadinessSocket(
+            environ[SOCKET_VARIABLE],
+            lambda one: supervised(one, pid),
+            handover.bound if handover else (),
+        )
     except SupervisordError as error:
         log.error("%s", error)
         return 1
@@ -101,10 +112,11 @@ def main(environ: Mapping[str, str]) -> int:
             told(error, environ[SOCKET_VARIABLE]),
         )
         return 2
+    table = ProcessTable(selector)
     coordinator = Coordinator(
         os.getpid(),
         supervisord,
-        ProcessTable(selector),
+        table,
         configuration,
         SideProcesses(selector),
         time.monotonic,
@@ -117,14 +129,20 @@ def main(environ: Mapping[str, str]) -> int:
     selector.register(sys.stdin.buffer, selectors.EVENT_READ, "stdin")
     selector.register(readiness, selectors.EVENT_READ, readiness)
     os.set_blocking(0, False)
-    os.write(1, listener_protocol.READY)
-    try:
-        coordinator.restore()
-    except SupervisordError as error:
-        # supervisord restarts us, and nothing that we were told is lost.
-        log.error("%s", error)
-        return 1
-    Loop(selector, coordinator, readiness, users).run()
+    if not handover:
+        os.write(1, listener_protocol.READY)
+    while True:
+        try:
+            coordinator.restore(handover.held if handover else ())
+            break
+        except SupervisordError as error:
+            log.error("%s", error)
+            if not handover:
+                # supervisord restarts us, and nothing that we were told is lost.
+                return 1
+            time.sleep(FAILED_SECS)
+    rest = Rest(idle_secs(environ), pid, coordinator, readiness, table)
+    Loop(selector, coordinator, readiness, users, rest).run()
     return 0
 
 
@@ -137,9 +155,10 @@ class Loop:
         coordinator: Coordinator,
         readiness: ReadinessSocket,
         users: Users,
+        rest: Rest,
     ) -> None:
         self._selector, self._coordinator = selector, coordinator
-        self._readiness, self._users = readiness, users
+        self._readiness, self._users, self._rest = readiness, users, rest
         self._events = listener_protocol.EventReader()
         self._failures: dict[str, Seldom] = {}
         self._failed = False
@@ -157,18 +176,21 @@ class Loop:
                 with datagram.share.spend():
                     self._guarded(self._coordinator.receive, datagram, again=False)
             for data in ready:
+                if data not in ("stdin", self._readiness):
+                    self._rest.put_off()
                 if isinstance(data, InstanceId):
                     self._guarded(self._coordinator.exited, data)
                 elif data == "stdin" and not self._read_events():
                     return
+            self._guarded(self._rest.tick, self._events.partial)
             if self._failed:
                 time.sleep(FAILED_SECS)
 
     def _select(self) -> list[Any]:
-        deadline = self._coordinator.next_deadline()
+        deadlines = [self._coordinator.next_deadline(), self._rest.due_at]
         if self._readiness.held_back:
-            later = time.monotonic() + HELD_BACK_SECS
-            deadline = later if deadline is None else min(deadline, later)
+            deadlines.append(time.monotonic() + HELD_BACK_SECS)
+        deadline = min((one for one in deadlines if one is not None), default=None)
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         return [key.data for key, _ in self._selector.select(timeout)]
 
@@ -207,6 +229,8 @@ class Loop:
 
     def _rung(self, name: str) -> None:
         """supervisord sent an event: look after the sockets at this occasion."""
+        if not name.startswith("TICK_"):
+            self._rest.put_off()
         self._coordinator.rung(processes_changed=name.startswith("PROCESS_"))
         wanted: Set[int] = self._users.configured()
         if not name.startswith("PROCESS_"):

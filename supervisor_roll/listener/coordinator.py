@@ -9,7 +9,7 @@ listener that starts after this one was killed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from supervisor_roll.listener.actions import Actions
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
@@ -19,10 +19,12 @@ from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.edges.seldom import Seldom
+from supervisor_roll.listener.edges.socket_store import HeldSockets
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox, kept_within
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
+from supervisor_roll.listener.reconcile.reconciler import Watched
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.preflight import Preflights
@@ -104,14 +106,18 @@ class Coordinator:
             active, self.jobs, self._updates.reconciler, configuration, self.clock
         )
         self._unusable = Seldom()
+        self._sides = sides
         self._trouble = ""
         self._rung = True
         self._retry_at: float | None = None
 
     # --- what came in -----------------------------------------------------------------------
 
-    def restore(self) -> None:
-        """Take up what an earlier listener left in the mailbox. Raises SupervisordError."""
+    def restore(self, held: Sequence[HeldSockets] = ()) -> None:
+        """Take up what an earlier listener left in the mailbox, and the sockets that it held.
+
+        Raises SupervisordError; it may be called again then.
+        """
         delivery = self._call(Exchange(self.pid, hello=True))
         runs = self._saved.restore(delivery.state)
         # A job that the saved state does not tell of will never go on: let go who waits for it.
@@ -121,6 +127,10 @@ class Coordinator:
             self.active.adopt(run)
         for run in runs:
             self.jobs.restored(run)
+        for one in held:
+            self.keeper.store.put(one.arbiter, one.namespec, one.sockets)
+            if one.arbiter not in self.registry.arbiters:
+                self.keeper.store.drop(one.arbiter)
         for arbiter in list(self.registry.arbiters.values()):
             for instance in [*arbiter.workers, arbiter.id]:
                 if not self.table.watch(instance):
@@ -201,6 +211,24 @@ class Coordinator:
             deadlines = [self._retry_at]
         due = min((one for one in deadlines if one is not None), default=None)
         return due and self.clock.outside(due)
+
+    def watched_at_rest(self) -> Watched | None:
+        """Return what is watched, if nothing is under way and nothing is yet to be saved or said.
+
+        Then a listener that starts anew knows all that this one does.
+        """
+        busy = (
+            self._rung
+            or self._retry_at is not None
+            or self.outbox.full
+            or self.outbox.answers
+            or self.active.runs
+            or self._sides.running
+            or self.jobs.next_deadline() is not None
+            or self.keeper.next_deadline() is not None
+            or self.keeper.store.closing
+        )
+        return None if busy else self._updates.watched_at_rest()
 
     # --- pump ---------------------------------------------------------------------------------
 

@@ -41,3 +41,8 @@ class EventReader:
             self._text = rest[length:]
             names.append(name)
         return names
+
+    @property
+    def partial(self) -> bool:
+        """Part of an event has been read, and the rest has not."""
+        return bool(self._text or self._decoder.getstate()[0])

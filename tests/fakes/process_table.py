@@ -147,6 +147,8 @@ class FakeTable:
 class FakeSides:
     """What runs beside the rollouts: these sites have nothing there."""
 
+    running = False
+
     def drop(self, namespec: str) -> None:
         pass
 

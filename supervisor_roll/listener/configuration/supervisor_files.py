@@ -117,6 +117,18 @@ def included(patterns: Iterable[str]) -> list[str]:
     return [path for pattern in patterns for path in sorted(glob.glob(pattern))]  # noqa: PTH207
 
 
+def included_folders(patterns: Iterable[str]) -> list[str]:
+    """Return the folders in which something may come that absolute patterns match."""
+    folders = list[str]()
+    for pattern in patterns:
+        folder = os.path.dirname(pattern)  # noqa: PTH120
+        while glob.has_magic(folder):
+            folders += glob.glob(f"{folder}/")  # noqa: PTH207
+            folder = os.path.dirname(folder)  # noqa: PTH120
+        folders.append(f"{folder}/")  # even if it is not there yet
+    return folders
+
+
 class Source:
     """The parsed text of the main file and the files that it includes. Raises BadConfiguration."""
 

@@ -119,6 +119,11 @@ class ProcessTable:
         self._selector.register(pidfd, EVENT_READ, instance)
         return True
 
+    @property
+    def pidfds(self) -> list[int]:
+        """Descriptors, each readable when a process that is watched has ended."""
+        return list(self._pidfds.values())
+
     def _opened(self, instance: InstanceId) -> int | None:
         """Open a pidfd of exactly this process; None if it has ended."""
         try:

@@ -10,12 +10,13 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.listener.edges.received import Datagram
-from supervisor_roll.listener.edges.user_socket import Known, UserSocket
+from supervisor_roll.listener.edges.user_socket import Bound, Known, UserSocket
 from supervisor_roll.rollout.events import InstanceId
 
 log = logging.getLogger("supervisor_roll")
@@ -38,24 +39,28 @@ class ReadinessSocket:
     """The directory ``path`` and the sockets in it.
 
     ``wrong`` says why nobody, or not everybody, can write there now; empty if all is well.
-    ``known`` tells the identity of a process that may be heard. Raises OSError.
+    ``known`` tells the identity of a process that may be heard. ``bound`` are sockets that are
+    open already. Raises OSError; with these it sets ``wrong`` instead.
     """
 
-    def __init__(self, path: str, known: Known = anybody) -> None:
+    def __init__(self, path: str, known: Known = anybody, bound: Sequence[Bound] = ()) -> None:
         self.path, self._known = path, known
         self.wrong = ""
-        self._wanted = {os.geteuid()}
-        self._told: set[int] = set()
+        self._wanted = {os.geteuid(), *(one.uid for one in bound)}
+        self._told = {one.uid for one in bound if one.told}
         self._sockets: dict[int, UserSocket] = {}
         self._former: list[UserSocket] = []  # lost; what was in their queues is still received
         self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._directory = -1
+        self._sockets.update((one.uid, self._socket(one.uid, bound=one)) for one in bound)
         try:
             self._directory = _made(path)
             self._bind()
-        except OSError:
-            self.close()
-            raise
+        except OSError as error:
+            if not bound:
+                self.close()
+                raise
+            self._cannot(error)
 
     def fileno(self) -> int:
         """Readable when something has come."""
@@ -87,6 +92,28 @@ class ReadinessSocket:
     def held_back(self) -> bool:
         """Something has come that ``receive`` gives later."""
         return any(one.held_back for one in self._all())
+
+    @property
+    def handled(self) -> int:
+        """How much has come, used or not, through the sockets that there are."""
+        return sum(one.handled for one in self._all())
+
+    @property
+    def bound(self) -> list[Bound]:
+        """The sockets, for who receives in our place."""
+        return [one.bound(uid in self._told) for uid, one in self._sockets.items()]
+
+    @property
+    def paths(self) -> list[str]:
+        """Where a hook finds them."""
+        return [self.path, *(f"{self.path}/{uid}" for uid in self._sockets)]
+
+    @contextmanager
+    def silenced(self) -> Iterator[bool]:
+        """Leave what comes meanwhile in the queues. False: we are in the middle of something."""
+        with ExitStack() as stack:
+            silent = [stack.enter_context(one.silenced()) for one in self._sockets.values()]
+            yield all(silent) and not self._former
 
     def receive(self) -> Iterator[Datagram]:
         """Hand over what has come, at least what was there when this was called.
@@ -133,7 +160,7 @@ class ReadinessSocket:
             self._bind()
             self.wrong = ""
         except OSError as error:
-            self.wrong = f"nobody can write to the listener's sockets: {told(error, self.path)}"
+            self._cannot(error)
         if self.wrong and self.wrong != before:
             log.error("%s", self.wrong)
         elif before and not self.wrong:
@@ -169,6 +196,14 @@ class ReadinessSocket:
             )
         return ""
 
+    def _cannot(self, error: OSError) -> None:
+        self.wrong = f"nobody can write to the listener's sockets: {told(error, self.path)}"
+
+    def _socket(
+        self, uid: int, former: UserSocket | None = None, bound: Bound | None = None
+    ) -> UserSocket:
+        return UserSocket(self._directory, uid, self._known, self._wake, former, bound)
+
     def _lost(self) -> str:
         """Return what is wrong with the directory; empty if nothing is."""
         if self._directory < 0:
@@ -195,7 +230,7 @@ class ReadinessSocket:
                     continue
                 if lost and not self.wrong:
                     log.warning("%s/%d %s: it is bound again", self.path, uid, lost)
-                self._sockets[uid] = UserSocket(self._directory, uid, self._known, self._wake, one)
+                self._sockets[uid] = self._socket(uid, one)
             except OSError as error:
                 failed = error
                 continue

@@ -35,6 +35,11 @@ class Descriptors:
         self._stuck: threading.Event | None = None
 
     @property
+    def open(self) -> int:
+        """How many have come and are not closed yet, nor another's."""
+        return self._open
+
+    @property
     def full(self) -> bool:
         """More of them should not be taken now."""
         return self._open >= self._limit

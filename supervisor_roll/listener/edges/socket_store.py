@@ -37,6 +37,15 @@ class StoredSocket:
     fd: int
 
 
+@dataclass(frozen=True)
+class HeldSockets:
+    """All that are held of one arbiter."""
+
+    arbiter: InstanceId
+    namespec: str
+    sockets: list[StoredSocket]
+
+
 class SocketStore:
     """What is held of each arbiter, by its identity, with the program that it is of.
 
@@ -51,6 +60,16 @@ class SocketStore:
     @property
     def programs(self) -> set[str]:
         return {namespec for namespec, _ in self._held.values()}
+
+    @property
+    def held(self) -> list[HeldSockets]:
+        return [HeldSockets(one, *held) for one, held in self._held.items()]
+
+    @property
+    def closing(self) -> bool:
+        """Some are being closed."""
+        held = sum(len(sockets) for _, sockets in self._held.values())
+        return held < sum(one.open for one in self._descriptors.values())
 
     def has(self, arbiter: InstanceId) -> bool:
         return arbiter in self._held

@@ -17,7 +17,8 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from supervisor_roll.listener.edges.process_stat import TICKS
 from supervisor_roll.listener.edges.received import Answer, Datagram, Descriptors
@@ -44,13 +45,27 @@ _BURST_SECS = 0.02
 Known = Callable[[int], "InstanceId | None"]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A user's socket that is bound already: where to, by device and inode.
+
+    ``told``: nobody but workers said that the user needs it.
+    """
+
+    uid: int
+    fd: int
+    device: int
+    inode: int
+    told: bool = False
+
+
 class UserSocket:
     """Bound in the directory ``directory``, a descriptor, under the user's id.
 
     ``known`` tells the identity of a process that may be heard; ``wake`` is called from the
     thread when something has come. ``former`` is the user's socket in whose place this one comes:
-    what the user may take is for both. ``ended``, after ``close``: nothing more will come. Raises
-    OSError.
+    what the user may take is for both. ``bound``: it was bound before. ``ended``, after ``close``:
+    nothing more will come. Raises OSError.
     """
 
     def __init__(
@@ -60,6 +75,7 @@ class UserSocket:
         known: Known,
         wake: Callable[[], None],
         former: UserSocket | None = None,
+        bound: Bound | None = None,
     ) -> None:
         self.uid = uid
         self._known, self._wake = known, wake
@@ -74,12 +90,18 @@ class UserSocket:
         self._busy, self._handled = False, 0
         self._closed = self.ended = False
         self._hopeless = -1  # what was handled when the loop waited in vain
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if bound is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        else:
+            self._socket = socket.socket(fileno=bound.fd)
         self._socket.setblocking(False)  # whatever the default timeout is
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            self._inode = _bind(self._socket, directory, uid)
+            if bound is None:
+                self._inode = _bind(self._socket, directory, uid)
+            else:
+                self._inode = bound.device, bound.inode
         except OSError:
             self._socket.close()
             raise
@@ -108,6 +130,21 @@ class UserSocket:
             os.chown(str(self.uid), self.uid, -1, dir_fd=directory, follow_symlinks=False)
             os.chmod(str(self.uid), 0o600, dir_fd=directory)
         return ""
+
+    @property
+    def handled(self) -> int:
+        """How much has come through it, used or not."""
+        return self._handled
+
+    def bound(self, told: bool) -> Bound:
+        """Return it for who receives in our place."""
+        return Bound(self.uid, self._socket.fileno(), *self._inode, told)
+
+    @contextmanager
+    def silenced(self) -> Iterator[bool]:
+        """Leave what comes meanwhile in the queue. False: we are in the middle of something."""
+        with self._changed:
+            yield not (self._busy or self._waiting or self._descriptors.open or self._dropped.open)
 
     def wait(self, until: float) -> None:
         """Wait, until this time on the clock at most, for what is in the queue."""

@@ -21,7 +21,7 @@ from supervisor_roll.listener.reconcile.operations import (
     ROLL,
     Operation,
 )
-from supervisor_roll.listener.reconcile.reconciler import Reconciler
+from supervisor_roll.listener.reconcile.reconciler import Reconciler, Watched
 from supervisor_roll.listener.reconcile.requested import UNKNOWN
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -112,6 +112,12 @@ class OperationExecutor:
             told = reports.Refused(text) if text.endswith(UNKNOWN) else reports.Note(text)
             self._outbox.report(request.id, "", told)
         self._roll(request.id, names, request.by, request.parallel)
+
+    def watched_at_rest(self) -> Watched | None:
+        """Return what is watched, if nothing is to be done until something changes there."""
+        if self._operations or self._removing or self._active.attempts:
+            return None
+        return self.reconciler.watched_at_rest(self._clock())
 
     def next_deadline(self) -> float | None:
         deadlines = [self.reconciler.next_deadline(self._clock()), *self._removing.values()]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
-from supervisor_roll.listener.configuration.supervisor_files import included
+from supervisor_roll.listener.configuration.supervisor_files import included, included_folders
 from supervisor_roll.listener.edges.file_watch import POLL_SECS, FileWatch, fingerprint
 from supervisor_roll.listener.edges.supervisord import Refused, SupervisordError
 from supervisor_roll.listener.reconcile.attempts import Attempt, Attempts, Saved
@@ -39,6 +39,14 @@ from supervisor_roll.wire.successor import Change, Reread
 
 # supervisord may have refused for what is not in the files: a folder, a user.
 ASK_SECS = 10.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Paths, each with its fingerprint; ``look_secs``: how often to look, at each tick if None."""
+
+    files: dict[str, str]
+    look_secs: float | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,25 @@ class Reconciler:
     def next_deadline(self, now: float) -> float | None:
         """When ``tick`` is due; None if nothing is watched."""
         return max(now, self._look_at) if self._programs else None
+
+    def watched_at_rest(self, now: float) -> Watched | None:
+        """Return what is watched, if nothing is to be done until something changes there."""
+        if self._configuration is None or self._bad is not None:
+            return None
+        if self._programs and not isinstance(self._found, Reread):
+            return None
+        settings = [one.settings for one in self._programs.values()] or [Settings()]
+        settle_secs = max(one.settle_secs for one in settings)
+        folders = included_folders(self._configuration.patterns)
+        # Before a look at the files, so that none comes unseen.
+        files = {folder: fingerprint(folder) for folder in folders}
+        known = self._files.fingerprints
+        if known.keys() != set(self._configured_files()) or not all(
+            one.all_still(settle_secs, now) for one in (self._files, self._paths)
+        ):
+            return None
+        files |= known | self._paths.fingerprints
+        return Watched(files, POLL_SECS if self._programs else None)
 
     def began(self, namespec: str) -> None:
         """Note that a rollout has begun, of what is configured and at the watched paths now."""

@@ -90,6 +90,10 @@ class SideProcesses:
                 self.drop(namespec)
         return ended
 
+    @property
+    def running(self) -> bool:
+        return bool(self._running)
+
     def next_deadline(self) -> float | None:
         return min(
             (one.next_deadline for one in self._running.values() if one.next_deadline is not None),

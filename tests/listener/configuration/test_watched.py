@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration
+from supervisor_roll.listener.configuration.supervisor_files import included_folders
 from supervisor_roll.listener.configuration.watched import BAD_SECS, WatchedConfiguration
 
 WEB = "[program:web]\ncommand=cat\n[roll:web]\nmax_surge=2\n"
@@ -98,3 +99,19 @@ def test_where_no_descriptor_is_left_it_stays_as_it_was(site: Site) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert site.read().settings["web"].max_surge.number == 3
+
+
+def test_the_folders_in_which_an_included_file_may_come(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "conf.d").mkdir(parents=True)
+    (tmp_path / "a" / "link").symlink_to("conf.d")
+    there = str(tmp_path)
+    for pattern, folders in (
+        ("x.conf", {"/"}),
+        ("*.conf", {"/"}),
+        ("missing/*.conf", {"/missing/"}),
+        ("a/link/*.conf", {"/a/link/"}),
+        ("*/conf.d/*.conf", {"/", "/a/", "/b/", "/a/conf.d/", "/b/conf.d/"}),
+        ("[ab]/*/x.conf", {"/", "/a/", "/b/", "/a/conf.d/", "/b/conf.d/", "/a/link/"}),
+    ):
+        assert {*included_folders([f"{there}/{pattern}"])} == {there + one for one in folders}

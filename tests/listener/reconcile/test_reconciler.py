@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.edges.file_watch import POLL_SECS
+from supervisor_roll.listener.edges.file_watch import POLL_SECS, fingerprint
 from supervisor_roll.listener.edges.supervisord import Unreachable
 from supervisor_roll.listener.reconcile.operations import ADOPT, RESIZE, ROLL
 from tests.fakes.supervision import (
@@ -408,3 +408,52 @@ def test_it_looks_no_more_often_than_it_needs_to(site: Supervision) -> None:
     assert due is not None and site.now < due <= site.now + POLL_SECS
     assert site.reconciler.tick(due - 0.01) == []
     assert said(site.reconciler.tick(due)) == [(ROLL, "web")]
+
+
+# What is left to look at
+
+
+def test_at_rest_all_that_it_looks_at_is_known(site: Supervision, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    site.program("web", {**AUTO, "watch": str(link)})
+    assert site.passes(STEP_SECS) == []
+    assert site.reconciler.watched_at_rest(site.now) is None  # they have just changed
+    assert site.settles() == []
+    watched = site.reconciler.watched_at_rest(site.now)
+    assert watched is not None
+    assert watched.look_secs == POLL_SECS
+    folder = site.folder / "conf.d"
+    files = {site.path, *folder.iterdir(), link}
+    assert watched.files.keys() == {*map(str, files), f"{folder}/"}
+
+    def changed() -> set[str]:
+        return {path for path, one in watched.files.items() if fingerprint(path) != one}
+
+    assert changed() == set()
+    site.program("other")
+    assert changed() == {f"{folder}/"}
+    assert site.reconciler.watched_at_rest(site.now) is None
+    link.unlink()
+    link.symlink_to(folder)
+    assert changed() == {f"{folder}/", str(link)}
+
+
+def test_at_rest_with_nothing_automatic_the_configuration_is_looked_at(tmp_path: Path) -> None:
+    site = Supervision(tmp_path)
+    site.program("web", roll={})
+    started(site)
+    watched = site.reconciler.watched_at_rest(site.now)
+    assert watched is not None
+    assert watched.look_secs is None
+    assert str(site.path) in watched.files
+
+
+def test_it_is_not_at_rest_while_its_files_are_bad(site: Supervision) -> None:
+    for text in (BROKEN, REFUSED):
+        site.write("conf.d/broken.conf", f"[program:broken]\ncommand=/bin/cat\n{text}")
+        site.settles()
+        assert site.reconciler.watched_at_rest(site.now) is None
+        (site.folder / "conf.d" / "broken.conf").unlink()
+        site.settles()
+        assert site.reconciler.watched_at_rest(site.now) is not None
