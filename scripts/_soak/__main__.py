@@ -38,7 +38,7 @@ def main() -> int:
     )
     parser.add_argument("--programs", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="of each program (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=4, help="programs at once (%(default)s)")
+    parser.add_argument("--parallel", type=int, default=4, help="at once (%(default)s)")
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second (%(default)g)")
     parser.add_argument(
         "--trace", action="store_true", help="tell what Python holds in supervisord, and where"
@@ -76,7 +76,7 @@ def _soak(site: Site, options: argparse.Namespace) -> int:
             wait_until(lambda: prober.answers > 20, 30, "getState is answered")
             soak.look()
             for strategy in itertools.cycle(STRATEGIES):
-                soak.roll(strategy, options.jobs, options.rollouts - soak.rollouts)
+                soak.roll(strategy, options.parallel, options.rollouts - soak.rollouts)
                 soak.look()
                 if soak.rollouts >= options.rollouts or time.monotonic() > end or soak.hopeless:
                     break
@@ -104,14 +104,10 @@ class _Soak:
     def roll(self, strategy: str, at_once: int, most: int) -> None:
         """Roll each program once, ``at_once`` at a time, but no more than ``most`` of them."""
         names = list(self._site.programs)[:most]
-        shares = [names[number::at_once] for number in range(min(at_once, len(names)))]
-        commands = [
-            self._site.ctl_start("rollrestart", "--strategy", strategy, *share) for share in shares
-        ]
-        for command in commands:
-            ran = command.wait(120 + 30 * len(names))
-            if ran.status:
-                self._not_complete.append(ran.output)
+        options = ("--strategy", strategy, "--parallel", str(at_once))
+        ran = self._site.ctl("rollrestart", *options, *names, deadline_secs=120 + 30 * len(names))
+        if ran.status:
+            self._not_complete.append(ran.output)
         self.rollouts += len(names)
 
     def look(self) -> None:

@@ -3,6 +3,7 @@ directory: its own reread finds no file then, and a rollout must not be refused 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -12,13 +13,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xmlrpc.client import ServerProxy
 
 import psutil
 import pytest
+from supervisor.options import ServerOptions
 from supervisor.xmlrpc import SupervisorTransport
 
+from supervisor_roll.rpc.reread import reread
 from tests.rpc.supervised import DEAF_LISTENER, AsListener, environment, wait_for
 
 _CONFIGURATION = """\
@@ -78,3 +82,17 @@ def test_the_files_are_found_all_the_same(folder: Path) -> None:
     assert [(one["namespec"], one["keys"]) for one in changes] == [
         ("myapp", {"command": "arbiter"})
     ]
+
+
+def test_what_reading_leaves_behind_is_collected_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "s.conf"
+    programs = [f"[program:p{number}]\ncommand=sleep 1\n" for number in range(50)]
+    file.write_text("[supervisord]\n" + "".join(programs))
+    options = ServerOptions()
+    options.configfile = str(file)
+    supervisord: Any = SimpleNamespace(options=options)
+    reread(supervisord, str(file))
+    gc.collect()
+    assert len(reread(supervisord, str(file))) == 50
+    assert gc.collect() < 50
+    assert gc.isenabled()
