@@ -11,6 +11,7 @@ from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.mailbox import Signal
 from supervisor_roll.wire.successor import program_of, successor_of
 
 log = logging.getLogger("supervisor_roll")
@@ -20,6 +21,8 @@ _SIGNALS: dict[type[ev.Action], signal.Signals] = {
     ev.DumpInstance: signal.SIGABRT,
     ev.KillInstance: signal.SIGKILL,
 }
+# supervisord sends these itself, as soon as it has saved why.
+_TO_ARBITERS = (ev.AddInstance, ev.RemoveOldest)
 
 
 class Actions:
@@ -30,20 +33,32 @@ class Actions:
     ) -> None:
         self._active, self._successors, self._supervisord = active, successors, supervisord
         self._outbox, self._registry = active.outbox, active.registry
+        self._number = 0  # of the last signal that was left to supervisord
+
+    def leave_signals(self) -> None:
+        """Leave to supervisord what it is to send, but for what another action comes before."""
+        waiting, self._outbox.actions = self._outbox.actions, []
+        for namespec, action in waiting:
+            first = all(namespec != other for other, _ in self._outbox.actions)
+            if first and isinstance(action, _TO_ARBITERS):
+                log.info("%s: %s", namespec, spoken(action))
+                self._number += 1
+                to = successor_of(namespec) if action.whose is ev.Whose.SUCCESSOR else namespec
+                name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
+                self._outbox.signals.append(Signal(self._number, to, name))
+            else:
+                self._outbox.actions.append((namespec, action))
 
     def run(self) -> None:
-        """Do all of it. Raises SupervisordError; what may be done twice is tried again then."""
+        """Do what is not supervisord's to do. Raises SupervisordError; it is tried again then."""
         starts, self._outbox.starts = self._outbox.starts, []
         for start in starts:
             start()
-        while self._outbox.actions:
-            namespec, action = self._outbox.actions.pop(0)
+        actions = self._outbox.actions
+        while own := next((one for one in actions if not isinstance(one[1], _TO_ARBITERS)), None):
+            actions.remove(own)
+            namespec, action = own
             log.info("%s: %s", namespec, spoken(action))
-            if isinstance(action, ev.AddInstance | ev.RemoveOldest):
-                name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
-                to = successor_of(namespec) if action.whose is ev.Whose.SUCCESSOR else namespec
-                self._supervisord.signal(to, name)
-                continue
             try:
                 if isinstance(action, ev.StartSuccessor | ev.Promote | ev.Discard):
                     self._successors.act(namespec, action)

@@ -20,9 +20,10 @@ from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.socket_store import HeldSockets
-from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
+from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
+from supervisor_roll.listener.exchanges import Exchanges
 from supervisor_roll.listener.messages import MessageHandler
-from supervisor_roll.listener.outbox import Outbox, kept_within
+from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
 from supervisor_roll.listener.reconcile.reconciler import Watched
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
@@ -31,23 +32,15 @@ from supervisor_roll.listener.rollouts.preflight import Preflights
 from supervisor_roll.listener.rollouts.rollback import Rollback
 from supervisor_roll.listener.rollouts.socket_keeper import SocketKeeper
 from supervisor_roll.listener.rollouts.start import RolloutStarter
-from supervisor_roll.listener.rollouts.status import overview
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
 from supervisor_roll.listener.saved_state import SavedState
 from supervisor_roll.listener.side_processes.process import NotPossible
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.errors import BadMessage, RollError
+from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.codec import from_json, to_json
-from supervisor_roll.wire.mailbox import (
-    MAX_STATUSES_CHARS,
-    UPDATE,
-    Delivery,
-    Exchange,
-    Request,
-)
+from supervisor_roll.wire.mailbox import UPDATE, Request
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -105,9 +98,9 @@ class Coordinator:
         self._saved = SavedState(
             active, self.jobs, self._updates.reconciler, configuration, self.clock
         )
+        self._exchanges = Exchanges(pid, supervisord, self._saved, active, self.jobs)
         self._unusable = Seldom()
         self._sides = sides
-        self._trouble = ""
         self._rung = True
         self._retry_at: float | None = None
 
@@ -118,7 +111,7 @@ class Coordinator:
 
         Raises SupervisordError; it may be called again then.
         """
-        delivery = self._call(Exchange(self.pid, hello=True))
+        delivery = self._exchanges.hello()
         runs = self._saved.restore(delivery.state)
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
@@ -140,8 +133,8 @@ class Coordinator:
 
     def troubled(self, trouble: str) -> None:
         """Note what is wrong with the listener itself, for rollstatus to say; empty: nothing."""
-        self._rung = self._rung or trouble != self._trouble
-        self._trouble = trouble
+        self._rung = self._rung or trouble != self._exchanges.trouble
+        self._exchanges.trouble = trouble
 
     def rung(self, processes_changed: bool) -> None:
         """supervisord sent an event: there may be requests in the mailbox."""
@@ -181,7 +174,7 @@ class Coordinator:
         arbiter, itself, why = self.registry.exited(instance)
         if arbiter is None:
             return
-        self.outbox.unsaved = True
+        self.outbox.unsaved.add(arbiter.namespec)
         self.active.processes_changed(arbiter.namespec)
         if itself:
             self.registry.stale()
@@ -243,7 +236,9 @@ class Coordinator:
             self.jobs.tick()
             self._updates.tick()
             while self._rung or self.outbox.full:
-                requests = self._exchange()
+                self._actions.leave_signals()
+                requests = self._exchanges.make()
+                self._rung = False
                 self._actions.run()
                 self.jobs.settle()
                 for request in requests:
@@ -274,36 +269,6 @@ class Coordinator:
         else:
             self.jobs.accept(request)
         self.outbox.fetched.append(request.id)
-
-    def _exchange(self) -> list[Request]:
-        outbox = self.outbox
-        while (portion := outbox.portion) < len(outbox.reports):
-            # What they tell of is saved with the last of them, so that none is lost.
-            self._call(Exchange(self.pid, reports=outbox.reports[:portion], trouble=self._trouble))
-            del outbox.reports[:portion]
-        statuses = overview(
-            self.jobs.statuses, self.active.runs, self.registry.arbiters.values(), outbox.wall()
-        )
-        delivery = self._call(
-            Exchange(
-                self.pid,
-                state=self._saved.text() if outbox.unsaved else None,
-                reports=outbox.reports,
-                fetched=outbox.fetched,
-                done=outbox.done,
-                statuses=kept_within(statuses, MAX_STATUSES_CHARS),
-                trouble=self._trouble,
-            )
-        )
-        outbox.reports, outbox.fetched, outbox.done = [], [], []
-        outbox.unsaved = self._rung = False
-        return delivery.requests
-
-    def _call(self, exchange: Exchange) -> Delivery:
-        try:
-            return from_json(Delivery, self.supervisord.exchange(to_json(exchange)))
-        except BadMessage as error:
-            raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
 
     def _program(self, namespec: str) -> Program:
         try:

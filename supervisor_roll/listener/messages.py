@@ -88,7 +88,7 @@ class MessageHandler:
         if message.kind == dg.DRAINING:
             secs = self._active.drain_secs(arbiter)
             return Message(dg.ACK, {} if secs is None else {"DRAIN_SECS": f"{secs:g}"}), []
-        self._outbox.unsaved = True
+        self._outbox.unsaved.add(arbiter.namespec)
         if message.kind == dg.STARTING:
             return self._keeper.starting(arbiter, message)
         if message.kind == dg.LISTENING:
@@ -106,7 +106,6 @@ class MessageHandler:
             self._serve([uid])
 
     def _note_arbiter(self, arbiter: Arbiter, message: Message) -> None:
-        self._outbox.unsaved = True
         if message.kind == dg.RELOADED:
             self._active.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
         if message.kind == dg.FORK_FAILED:
@@ -132,7 +131,7 @@ class MessageHandler:
         self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
     ) -> Message:
         """Tell the registry and the rollout what a worker says; the answer to it."""
-        self._outbox.unsaved = True
+        self._outbox.unsaved.add(arbiter.namespec)
         # What a worker that serves says each second needs no settings: they take a look at files.
         brief = message.kind not in dg.DESCRIBING
         settings = Settings() if brief else self._settings(arbiter.namespec)

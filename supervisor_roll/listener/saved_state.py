@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
-from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.clock import SteadyClock
-from supervisor_roll.listener.outbox import kept_within
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
-from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.listener.rollouts.run import Run, Watched
+from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
+from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.wire.codec import from_data, to_json
 from supervisor_roll.wire.mailbox import MAX_STATE_CHARS, Status
 
@@ -39,50 +42,85 @@ class SavedState:
     ) -> None:
         self._active, self._jobs, self._reconciler = active, jobs, reconciler
         self._configuration, self._clock = configuration, clock
+        self.forget()
 
-    def text(self) -> str:
-        """Return what a listener that starts after this one must know."""
-        programs: dict[str, dict[str, list[Any]]] = {}
+    def forget(self) -> None:
+        """Take nothing for saved any more."""
+        self._told = Told(MAX_STATE_CHARS, flat=(Worker, Instance, Watched))
 
-        def add(namespec: str, kind: str, data: object) -> None:
-            programs.setdefault(namespec, {}).setdefault(kind, []).append(data)
-
-        for arbiter in self._active.registry.arbiters.values():
-            add(arbiter.namespec, "arbiters", arbiter.to_data())
-        for run in self._active.runs.values():
-            add(run.namespec, "runs", run.to_data())
-        for name, status in self._jobs.statuses.items():
-            add(name, "statuses", (name, status))
-        kept = kept_within(programs, MAX_STATE_CHARS).values()
-        return to_json(
-            {
-                "clock": self._clock(),
-                **{
-                    kind: [one for data in kept for one in data.get(kind, [])]
-                    for kind in ("arbiters", "runs", "statuses")
-                },
-                "automatic": self._reconciler.saved(),
-            }
+    def changes(self, programs: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        """Return what has changed of these programs ("": of none alone) since it was saved."""
+        found = self._told.changes(
+            {name: self._parts(name) if name else self._common() for name in programs}
         )
+        found.setdefault("", {})["clock"] = to_json(self._clock())
+        return found
 
-    def restore(self, text: str) -> list[Run]:
+    @property
+    def programs(self) -> set[str]:
+        """Of which there is something to save."""
+        arbiters = {one.namespec for one in self._active.registry.arbiters.values()}
+        return {"", *arbiters, *self._active.runs, *self._jobs.statuses}
+
+    def _common(self) -> dict[str, object]:
+        automatic = self._reconciler.saved()
+        tried = {f"tried {name}": one for name, one in automatic.tried.items()}
+        jobs = {run.job.id: run.job for run in self._active.runs.values()}
+        return {
+            "resized": automatic.resized,
+            "groups": automatic.groups,
+            **tried,
+            **{f"job {id}": {**vars(job), "programs": []} for id, job in jobs.items()},
+            **{f"programs {id}": job.programs for id, job in jobs.items()},
+        }
+
+    def _parts(self, namespec: str) -> dict[str, object]:
+        """Return what is known of a program: of what each worker has, each is a part."""
+        parts: dict[str, object] = {}
+        for arbiter in self._active.registry.siblings(namespec):
+            own = _text(arbiter.id)
+            parts[f"arbiter {own}"] = {**arbiter.to_data(), "workers": []}
+            for worker in arbiter.workers.values():
+                parts[f"worker {own} {_text(worker.id)}"] = worker
+        if run := self._active.runs.get(namespec):
+            data, rollout = run.to_data(), run.rollout
+            parts["run"] = {**data, "job": run.job.id, "rollout": None, "watched": []}
+            parts |= {f"watched {_text(one.id)}": one for one in run.watched}
+            if rollout is not None:
+                instances = {"members": [], "gone": rollout.instances.gone}
+                parts["rollout"] = {**data["rollout"], "instances": instances}
+                parts |= {f"instance {_text(one.id)}": one for one in rollout.instances.members}
+        if verdict := self._jobs.statuses.get(namespec):
+            parts["verdict"] = verdict
+        return parts
+
+    def restore(self, state: dict[str, dict[str, str]]) -> list[Run]:
         """Take up what an earlier listener saved, as far as it can be used; return its runs."""
-        state = _object(text)
-        then = state.get("clock")
+        programs = {name: _read(name, texts) for name, texts in state.items()}
+        common = programs.pop("", {})
+        then = common.get("clock")
         if isinstance(then, float | int) and 0 <= then < MOST_SECS:
             self._clock.resume(then)
-        arbiters = _usable(state, "arbiters", Arbiter.from_data)
-        runs = _usable(state, "runs", self._run)
-        self._jobs.statuses = dict(
-            _usable(state, "statuses", lambda one: from_data(tuple[str, Status], one))
-        )
+        self._reconciler.restore({**common, "tried": _under(common, "tried ")})
+        runs = []
+        for name, parts in programs.items():
+            for arbiter in _usable(name, parts, "arbiter", _arbiter):
+                self._active.registry.arbiters[arbiter.id] = arbiter
+            runs += _usable(name, parts, "run", partial(self._run, common))
+            for verdict in _usable(name, parts, "verdict", _verdict):
+                self._jobs.statuses[name] = verdict
         self._jobs.take_up(runs)
-        self._reconciler.restore(state.get("automatic"))
-        self._active.registry.arbiters = {arbiter.id: arbiter for arbiter in arbiters}
         return runs
 
-    def _run(self, saved: dict[str, Any]) -> Run:
+    def _run(self, common: dict[str, Any], parts: dict[str, Any], _: str) -> Run:
         """Return a run as it was saved, with its settings as they are configured now."""
+        saved = {**parts["run"], "watched": list(_under(parts, "watched ").values())}
+        id = saved["job"]
+        saved["job"] = {**common[f"job {id}"], "programs": common[f"programs {id}"]}
+        if "rollout" in parts:
+            instances = parts["rollout"]["instances"]
+            members = list(_under(parts, "instance ").values())
+            saved["rollout"] = {**parts["rollout"], "instances": {**instances, "members": members}}
         run = Run.from_data(saved)
         if run.rollout is not None:
             if run.rollout.now > self._clock():
@@ -94,28 +132,45 @@ class SavedState:
         return run
 
 
-def _object(text: str) -> dict[str, Any]:
-    """Return the state in ``text``, as far as it is one."""
-    try:
-        state = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        log.error("what an earlier listener saved is lost: %s", error)
-        return {}
-    if not isinstance(state, dict):
-        log.error("what an earlier listener saved is lost: %.80r is not an object", state)
-        return {}
-    return state
+def _text(instance: InstanceId) -> str:
+    return f"{instance.pid}.{instance.started}"
 
 
-def _usable(state: dict[str, Any], key: str, read: Callable[[Any], _T]) -> list[_T]:
-    """Return what can be used of what an earlier listener, perhaps of another version, saved."""
-    found, fit = state.get(key, []), []
-    if not isinstance(found, list):
-        log.error("the %s that an earlier listener saved are lost: %.80r is no list", key, found)
-        return []
-    for one in found:
+def _under(parts: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {one.removeprefix(prefix): parts[one] for one in parts if one.startswith(prefix)}
+
+
+def _arbiter(parts: dict[str, Any], own: str) -> Arbiter:
+    workers = list(_under(parts, f"worker {own} ").values())
+    return Arbiter.from_data({**parts[f"arbiter {own}"], "workers": workers})
+
+
+def _verdict(parts: dict[str, Any], _: str) -> Status:
+    return from_data(Status, parts["verdict"])
+
+
+def _read(program: str, texts: dict[str, str]) -> dict[str, Any]:
+    """Return the parts in these texts, as far as they are JSON."""
+    parts = {}
+    for part, text in texts.items():
         try:
-            fit.append(read(one))
+            parts[part] = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            log.error("%s: its %s, as saved before, is lost: %s", program, part, error)
+    return parts
+
+
+def _usable(
+    program: str, parts: dict[str, Any], kind: str, read: Callable[[dict[str, Any], str], _T]
+) -> list[_T]:
+    """Return what can be used of what an earlier listener, perhaps of another version, saved."""
+    fit = []
+    for part in parts:
+        word, _, own = part.partition(" ")
+        if word != kind:
+            continue
+        try:
+            fit.append(read(parts, own))
         except (
             RollError,
             ValueError,
@@ -124,5 +179,5 @@ def _usable(state: dict[str, Any], key: str, read: Callable[[Any], _T]) -> list[
             AttributeError,
             RecursionError,
         ) as error:
-            log.error("one of the %s that an earlier listener saved is lost: %.300r", key, error)
+            log.error("%s: its %s, as saved before, is lost: %.300r", program, part, error)
     return fit

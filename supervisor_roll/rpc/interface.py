@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from supervisor.events import RemoteCommunicationEvent, notify
-from supervisor.options import NotFound, ProcessException
+from supervisor.options import NotFound, ProcessException, split_namespec
 from supervisor.process import EventListenerPool
+from supervisor.rpcinterface import SupervisorNamespaceRPCInterface
 from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -112,6 +113,8 @@ class RollRPCInterface:
             listener = wire.Listener(
                 process.pid, program_names.state_name(process), self._mailbox.trouble
             )
+        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
+        self._mailbox.forget_others(everyone)
         return to_json(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
 
     @for_the_listener
@@ -252,41 +255,47 @@ class RollRPCInterface:
         """For the listener alone: hand in reports, fetch requests
 
         @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
-        @param string text    JSON: pid, hello, state, reports, statuses, fetched, done
-        @return string result JSON: requests, state, jobs
+        @param string text    JSON: wire.mailbox.Exchange
+        @return string result JSON: requests, unsent, state, jobs
         """
         try:
             said = from_json(wire.Exchange, text, wire.MAX_EXCHANGE_BYTES)
+            self._mailbox.listener = (said.pid, self._listener_of(said.pid))
+            answer = self._mailbox.exchange(said, time.monotonic(), time.time(), self._send)
         except BadMessage as error:
             raise _bad_arguments(error) from None
-        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
-        namespec = next(
-            (
-                name
-                for name, one in everyone.items()
-                if one.pid == said.pid and secret.is_listener(one)
-            ),
-            None,
-        )
-        if namespec is None:
-            raise RPCError(
-                Faults.FAILED,
-                f"process {said.pid} claims to be the listener but was not started by this"
-                " supervisord; the command of [eventlistener:roll] must exec it, as in"
-                " conf.d/roll.conf",
-            )
-        self._mailbox.listener = (said.pid, namespec)
-        answer = self._mailbox.exchange(said, time.monotonic(), time.time())
-        if said.statuses is not None:
-            self._mailbox.forget_others(everyone)
         return to_json(answer)
+
+    def _send(self, namespec: str, name: str) -> str:
+        """Send a signal as supervisorctl does; say why not."""
+        try:
+            SupervisorNamespaceRPCInterface(self._supervisord).signalProcess(namespec, name)
+        except RPCError as fault:
+            return f"supervisord could not send {name} to {namespec}: {fault.text}"
+        return ""
+
+    def _listener_of(self, pid: int) -> str:
+        """Return the namespec of the listener that has this pid. Raises RPCError for none."""
+        known, listener = self._mailbox.listener, self._listener()
+        if known and listener and listener.pid == pid and secret.is_listener(listener):
+            return known[1]
+        for namespec, process in program_names.all_processes(self._supervisord.process_groups):
+            if process.pid == pid and secret.is_listener(process):
+                return namespec
+        raise RPCError(
+            Faults.FAILED,
+            f"process {pid} claims to be the listener but was not started by this"
+            " supervisord; the command of [eventlistener:roll] must exec it, as in"
+            " conf.d/roll.conf",
+        )
 
     def _listener(self) -> Process | None:
         """Return the process of the listener that spoke last, or None."""
         if self._mailbox.listener is None:
             return None
-        everyone = dict(program_names.all_processes(self._supervisord.process_groups))
-        return everyone.get(self._mailbox.listener[1])
+        group, name = split_namespec(self._mailbox.listener[1])
+        members = self._supervisord.process_groups.get(group)
+        return members.processes.get(name) if members is not None else None
 
     def _check_listener(self) -> None:
         """Raise RPCError where nobody would take a request."""

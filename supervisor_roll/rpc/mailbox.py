@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import Refused
 from supervisor_roll.rpc.kept_job import KeptJob
 from supervisor_roll.wire import mailbox as wire
@@ -31,7 +32,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
-        self.state = ""
+        self.state: dict[str, dict[str, str]] = {}  # program -> part -> text
+        self._state_chars = 0
+        self._sent = 0  # the number of the last signal
         self.trouble = ""  # what the listener said last that is wrong with itself
         self.statuses: dict[str, Status] = {}
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
@@ -66,16 +69,18 @@ class Mailbox:
             kept.end(now)
         return request
 
-    def exchange(self, said: Exchange, now: float, at: float) -> wire.Delivery:
-        """Take what the listener said, and give it what waits for it."""
-        if said.state is not None:
-            self.state = said.state
+    def exchange(
+        self, said: Exchange, now: float, at: float, send: Callable[[str, str], str]
+    ) -> wire.Delivery:
+        """Take what the listener said, and give it what waits for it. Raises BadMessage.
+
+        ``send`` sends a process, by its namespec, a signal, by name; it says why not, if so.
+        """
+        self._save(said)
         for id in said.fetched:
             self._pending.pop(id, None)
         for report in said.reports:
             self._job_of(report, now).add(report)
-        if said.statuses is not None:
-            self.statuses = said.statuses
         self.trouble = said.trouble
         for id in said.done:
             if id in self._jobs:
@@ -84,7 +89,8 @@ class Mailbox:
         self._forget_done(now)
         return wire.Delivery(
             [request for request, _ in self._pending.values()],
-            self.state if said.hello else "",
+            self._signal(said, send),
+            self.state if said.hello else {},
             jobs=[job.id for job in self.jobs if job.id not in self._pending] if said.hello else [],
         )
 
@@ -104,6 +110,37 @@ class Mailbox:
     def forget_others(self, programs: Collection[str]) -> None:
         """Drop the statuses of all but ``programs``."""
         self.statuses = {name: one for name, one in self.statuses.items() if name in programs}
+
+    def _save(self, said: Exchange) -> None:
+        """Keep what has changed of the state and the statuses. Raises BadMessage."""
+        more = sum(len(text or "") for parts in said.state.values() for text in parts.values())
+        if not said.whole and self._state_chars + more > wire.MAX_STATE_CHARS:
+            raise BadMessage(f"state: it has more than {wire.MAX_STATE_CHARS} characters")
+        if said.whole:
+            self.state, self.statuses, self._state_chars = {}, {}, 0
+        for program, parts in said.state.items():
+            kept = self.state.setdefault(program, {})
+            for part, text in parts.items():
+                self._state_chars += len(text or "") - len(kept.get(part, ""))
+                if text is None:
+                    kept.pop(part, None)
+                else:
+                    kept[part] = text
+            if not kept:
+                del self.state[program]
+        for program, status in said.statuses.items():
+            if status is None:
+                self.statuses.pop(program, None)
+            else:
+                self.statuses[program] = status
+
+    def _signal(self, said: Exchange, send: Callable[[str, str], str]) -> list[str]:
+        """Send what was not sent before; why some were not."""
+        if said.hello:
+            self._sent = 0
+        new = [one for one in said.signals if one.number > self._sent]
+        self._sent = max([self._sent, *(one.number for one in new)])
+        return list(filter(None, (send(one.namespec, one.name) for one in new)))
 
     def _job_of(self, report: Report, now: float) -> KeptJob:
         kept = self._jobs.get(report.job)

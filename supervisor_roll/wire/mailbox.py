@@ -142,18 +142,33 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """A signal to a process of supervisord's. Numbers grow, from 1, as long as a listener runs."""
+
+    number: int
+    namespec: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Exchange:
-    """What the listener says: ``state`` None keeps what was saved, ``statuses`` None changes none.
+    """What the listener says: of its state and the statuses only what has changed.
 
     ``hello`` is a listener's first word after its start; ``trouble`` is what is wrong with
-    itself.
+    itself. The state is in parts, by program, each a text; None drops it. What was saved and
+    shown before is dropped if this is the ``whole``.
+
+    ``signals`` are to be sent once all this is kept. They are numbered, so that each is sent
+    once, however often it is said because an answer was lost.
     """
 
     pid: Annotated[int, range(1, 2**31)]
     hello: bool = False
-    state: str | None = None
+    whole: bool = False
+    state: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    statuses: dict[str, Status | None] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
-    statuses: dict[str, Status] | None = None
     fetched: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     trouble: str = ""
@@ -163,12 +178,14 @@ class Exchange:
 class Delivery:
     """What the listener is answered. ``state`` and ``jobs`` are only filled for a ``hello``.
 
-    ``jobs`` are the ids of jobs that an earlier listener took and did not end: one that
-    the saved state does not tell of is to be ended, since somebody may wait for it.
+    ``unsent`` says why signals could not be sent. ``jobs`` are the ids of jobs that an earlier
+    listener took and did not end: one that the saved state does not tell of is to be ended, since
+    somebody may wait for it.
     """
 
     requests: list[Request] = field(default_factory=list)
-    state: str = ""
+    unsent: list[str] = field(default_factory=list)
+    state: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
 
 

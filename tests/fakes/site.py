@@ -44,6 +44,7 @@ __all__ = [
     "Program",
     "Site",
     "ready_site",
+    "save",
     "saved",
     "site_with",
 ]
@@ -372,6 +373,13 @@ def ready_site(
     return site, program
 
 
-def saved(site: Site) -> dict[str, object]:
-    """What a listener that started now would be given."""
-    return json.loads(site.supervisord.mailbox.state)  # type: ignore[no-any-return]
+def saved(site: Site, program: str = "myapp") -> dict[str, Any]:
+    """What a listener that started now would be given of the program, by part."""
+    parts = site.supervisord.mailbox.state.get(program, {})
+    return {part: json.loads(text) for part, text in parts.items()}
+
+
+def save(site: Site, parts: Mapping[str, Any], program: str = "myapp") -> None:
+    """Let a listener that starts now be given that."""
+    texts = {part: json.dumps(one) for part, one in parts.items()}
+    site.supervisord.mailbox.state[program] = texts

@@ -45,14 +45,15 @@ class Entry:
 class FakeSupervisord:
     """``faults`` are what methods are answered instead: a code of Faults, and a text.
 
-    To those that it is ``deaf_to`` it does not answer.
+    To those that it is ``deaf_to`` it does not answer; where it ``loses_answers`` it has done what
+    it was told in an exchange.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self.mailbox = Mailbox()
         self.infos: list[ProcessInfo] = []
-        self.unreachable = self.refuses_signals = False
+        self.unreachable = self.refuses_signals = self.loses_answers = False
         self.faults: dict[str, tuple[int, str]] = {}
         self.deaf_to: set[str] = set()
         self.received: list[wire.Exchange] = []
@@ -68,16 +69,19 @@ class FakeSupervisord:
 
         def put() -> None:
             self.received.append(said)
-            deliveries.append(self.mailbox.exchange(said, self._site.now, EPOCH + self._site.now))
+            now = self._site.now
+            deliveries.append(self.mailbox.exchange(said, now, EPOCH + now, self._send))
 
         self._site.point("exchange", put)
+        if self.loses_answers:
+            raise Unreachable("supervisord has answered, and nobody has heard it")
         return to_json(deliveries[0])
 
-    def signal(self, namespec: str, name: str) -> None:
-        self._check("signal")
+    def _send(self, namespec: str, name: str) -> str:
         if self.refuses_signals or namespec not in self._site.programs:
-            raise Unreachable(f"supervisord refused {name}")
+            return f"supervisord refused {name}"
         self._site.point(f"{name} {namespec}", lambda: self._site.programs[namespec].signal(name))
+        return ""
 
     def processes(self) -> list[ProcessInfo]:
         self._check("processes")

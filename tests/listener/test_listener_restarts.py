@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import pytest
@@ -11,7 +10,7 @@ from supervisor_roll.listener.edges.supervisord import Unreachable
 from supervisor_roll.rollout.reports import ENDS, Began
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING, LOADED
-from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
+from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, save, saved
 
 Rolled = tuple[Site, Program, str]
 
@@ -160,7 +159,7 @@ def test_statuses_survive_a_restart() -> None:
 def test_a_job_that_the_saved_state_does_not_tell_of_is_ended() -> None:
     site, _ = ready_site(2)
     job = site.ask("myapp", min_ready_secs="10")
-    site.supervisord.mailbox.state = ""
+    site.supervisord.mailbox.state.clear()
     site.restart()
     site.settle()
     assert site.is_done(job)
@@ -169,10 +168,9 @@ def test_a_job_that_the_saved_state_does_not_tell_of_is_ended() -> None:
 def test_what_another_version_saved_and_cannot_be_used_costs_only_that() -> None:
     site, _ = ready_site(2)
     state = saved(site)
-    state["arbiters"].append({"odd": 1})  # type: ignore[attr-defined]
-    state["runs"] = [{"job": 3}, {}]
-    state["statuses"] = [["myapp", {"mood": "fine"}], []]
-    site.supervisord.mailbox.state = json.dumps(state)
+    state |= {"arbiter 1.2": {"odd": 1}, "run": {"job": "3"}, "verdict": {"mood": "fine"}}
+    save(site, state)
+    save(site, {"run": {}, "verdict": []}, "other")
     site.restart()
     job = site.ask("myapp")
     assert site.reports(job)[-1] == ("myapp", COMPLETE)

@@ -15,7 +15,7 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import BOOTING, FAILED, READY, UNREADY, Message
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
-from tests.fakes.site import PIDS, Site, ready_site, saved, site_with
+from tests.fakes.site import PIDS, Site, ready_site, save, saved, site_with
 
 STRANGER = 4_000_000
 ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], {"id": {}})
@@ -30,8 +30,8 @@ def rolling() -> Site:
     return site
 
 
-def restarted(site: Site, state: object) -> None:
-    site.supervisord.mailbox.state = state if isinstance(state, str) else json.dumps(state)
+def restarted(site: Site, state: dict[str, Any]) -> None:
+    save(site, state)
     site.restart()
     site.pass_time(5)
 
@@ -47,8 +47,11 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("state", ["{", "[]", "3", "null", "[" * 100_000, '"x"', "\ud800"])
 def test_a_state_that_is_none_is_ignored(state: str) -> None:
-    site, _ = ready_site(2)
-    restarted(site, state)
+    site = rolling()
+    parts = site.supervisord.mailbox.state["myapp"]
+    site.supervisord.mailbox.state = {"myapp": dict.fromkeys(parts, state), "": {"clock": state}}
+    site.restart()
+    site.pass_time(5)
     assert site.coordinator.active.runs == {}
 
 
@@ -70,8 +73,8 @@ def test_settings_are_read_from_the_configuration_again() -> None:
     site = rolling()
     site.settings["myapp"] = Settings.parsed({"drain_timeout_secs": "7", "health": "/new"})
     state: Any = saved(site)
-    state["runs"][0]["rollout"]["settings"] |= {"on_failure": "id > F", "release": "id > F"}
-    site.supervisord.mailbox.state = json.dumps(state)
+    state["rollout"]["settings"] |= {"on_failure": "id > F", "release": "id > F"}
+    save(site, state)
     site.restart()
     rollout = site.coordinator.active.runs["myapp"].rollout
     assert rollout is not None
@@ -82,9 +85,11 @@ def test_settings_are_read_from_the_configuration_again() -> None:
 
 def test_values_that_no_request_may_have_cost_the_run() -> None:
     site = rolling()
-    state: Any = saved(site)
-    state["runs"][0]["job"]["values"]["on_failure"] = "id > F"
-    restarted(site, state)
+    common: Any = saved(site, "")
+    [job] = [part for part in common if part.startswith("job ")]
+    common[job]["values"]["on_failure"] = "id > F"
+    save(site, common, "")
+    restarted(site, saved(site))
     assert site.coordinator.active.runs == {}
 
 
@@ -94,13 +99,13 @@ def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> Non
     state: Any = saved(site)
     text = json.dumps(state)
     fresh = next(
-        one["id"] for one in state["runs"][0]["rollout"]["instances"]["members"] if one["fresh"]
+        one["id"] for part, one in state.items() if part.startswith("instance ") and one["fresh"]
     )
     site.start_other("other", STRANGER - 1, "sh", below="sleep")
     stranger = site.table.identity(STRANGER)
     assert stranger is not None
     text = text.replace(json.dumps(fresh), json.dumps(list(stranger)))
-    site.supervisord.mailbox.state = text
+    save(site, json.loads(text))
     site.restart()
     site.ask("myapp", kind=wire.ABORT)
     site.pass_time(120)
@@ -113,7 +118,7 @@ def test_what_workers_say_of_themselves_is_no_longer_than_a_line() -> None:
         for kind, key in ((UNREADY, "STATUS"), (FAILED, "ERROR")):
             site.say(worker, Message(kind, {"AGE": "1", key: "\1" * 15000}), answered=False)
     site.settle()
-    assert len(site.supervisord.mailbox.state) < 15000
+    assert len(json.dumps(saved(site))) < 15000
 
 
 # --- whatever there is to say, supervisord takes it -------------------------------------------
@@ -129,7 +134,7 @@ def test_what_a_worker_says_in_ever_other_words_is_warned_of_a_few_times() -> No
         site.say(worker, Message(READY, fields), answered=False)
     site.settle()
     assert 0 < [kind for _, kind in site.reports(job)].count(Warned.kind) <= 30
-    assert len(site.supervisord.mailbox.state) < 90_000
+    assert len(json.dumps(saved(site))) < 90_000
 
 
 def test_a_text_is_cut_by_the_room_that_it_takes_in_what_is_saved() -> None:
@@ -138,7 +143,7 @@ def test_a_text_is_cut_by_the_room_that_it_takes_in_what_is_saved() -> None:
         fields = {"AGE": "1", "STATUS": "\N{GRINNING FACE}" * 300}
         site.say(worker, Message(UNREADY, fields), answered=False)
     site.settle()
-    workers = json.loads(site.supervisord.mailbox.state)["arbiters"][0]["workers"]
+    workers = [one for part, one in saved(site).items() if part.startswith("worker ")]
     texts = [one["health"] for one in workers]
     assert all(0 < len(json.dumps(text)) <= 302 for text in texts)
 
@@ -176,7 +181,7 @@ def test_a_program_of_which_too_much_is_known_is_left_out_of_what_is_saved() -> 
     large.facts = GunicornFacts(conf="x" * 20_000_000)
     site.coordinator.jobs.statuses["large"] = wire.Status("failed", 1, why="x" * 2_000_000)
     site.coordinator.jobs.statuses["small"] = wire.Status("failed", 1, why="x" * 20_000)
-    site.coordinator.outbox.unsaved = True
+    site.coordinator.outbox.unsaved |= {"large", "small"}
     site.settle()
     assert not site.coordinator.outbox.full
     assert list(site.supervisord.mailbox.statuses) == ["small"]

@@ -291,10 +291,10 @@ class History:
         return f"{verb} {self._ages[action.instance]}"
 
     def _twin(self) -> WorkerRollout:
-        twin = from_json(json.loads(json.dumps(to_json(self.rollout))))
+        twin = from_json(json.loads(json.dumps(to_json(self.rollout), default=vars)))
         assert twin.next_deadline == self.rollout.next_deadline, "a thawed rollout would oversleep"
         return twin
 
 
 def _plain(rollout: WorkerRollout) -> object:
-    return json.loads(json.dumps(to_json(rollout)))
+    return json.loads(json.dumps(to_json(rollout), default=vars))

@@ -109,7 +109,7 @@ class Pair:
         while self.queue:
             event = self.queue.pop(0)
             if not self.over:
-                twin = from_json(json.loads(json.dumps(to_json(self.rollout))))
+                twin = from_json(json.loads(json.dumps(to_json(self.rollout), default=vars)))
                 actions = self.rollout.handle(event, self.now)
                 assert twin.handle(event, self.now) == actions, "a thawed rollout acts otherwise"
                 did += self._after(actions)

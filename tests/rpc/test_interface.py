@@ -143,18 +143,19 @@ def test_reports_are_numbered_within_a_job_and_read_from_any_number_on(site: Sup
 
 def test_a_listener_that_says_hello_gets_what_an_earlier_one_left(site: Supervised) -> None:
     job = site.request("web:one").id
-    site.exchange(fetched=[job], state='{"x": "\u2603"}')
+    site.exchange(fetched=[job], state={"myapp": {"run": '{"x": "\u2603"}'}})
     site.exchange()
-    assert site.exchange().state == ""
+    assert site.exchange().state == {}
     hello = site.exchange(hello=True)
-    assert (hello.state, hello.jobs) == ('{"x": "\u2603"}', [job])
-    site.exchange(done=[job], state="")
+    assert (hello.state, hello.jobs) == ({"myapp": {"run": '{"x": "\u2603"}'}}, [job])
+    site.exchange(done=[job], whole=True)
     assert site.exchange(hello=True).jobs == []
 
 
 def test_statuses_are_what_was_said_last_without_programs_that_are_gone(site: Supervised) -> None:
     site.exchange(statuses={"myapp": Status(COMPLETE, 1.0)})
-    site.exchange(statuses={"web:one": Status(FAILED, 2.0, why="no"), "gone": Status(FAILED, 1.0)})
+    statuses = {"web:one": Status(FAILED, 2.0, why="no"), "gone": Status(FAILED, 1.0)}
+    site.exchange(whole=True, statuses=statuses)
     overview = from_json(wire.Overview, site.server.roll.status())
     assert overview.programs == {"web:one": Status(FAILED, 2.0, why="no")}
     assert overview.listener == wire.Listener(site.info("roll")["pid"], "RUNNING")

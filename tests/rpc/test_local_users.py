@@ -118,8 +118,8 @@ def test_who_is_let_in_gets_no_command_run_and_no_path_read(
 def test_who_is_let_in_cannot_speak_as_the_listener_nor_read_what_it_keeps(
     site: Supervised, call: Callable[..., Any]
 ) -> None:
-    hello = to_json(wire.Exchange(site.info("roll")["pid"], hello=True, state="{}"))
-    site.exchange(state="kept")
+    hello = to_json(wire.Exchange(site.info("roll")["pid"], hello=True, whole=True))
+    site.exchange(state={"myapp": {"run": "kept"}})
     for method, *arguments in (
         ["exchange", hello],
         ["reread"],
@@ -136,7 +136,7 @@ def test_who_is_let_in_cannot_speak_as_the_listener_nor_read_what_it_keeps(
         ),
     ):
         assert call(method, "0" * 32, *arguments)[:2] == ["fault", Faults.BAD_ARGUMENTS]
-    assert site.exchange(hello=True).state == "kept"
+    assert site.exchange(hello=True).state == {"myapp": {"run": "kept"}}
 
 
 def test_the_listeners_secrets_are_in_no_other_environment(site: Supervised) -> None:

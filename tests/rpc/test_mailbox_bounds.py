@@ -24,7 +24,10 @@ def put(mailbox: Mailbox, now: float = 0.0) -> Request:
 
 def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
     exchange = Exchange(1, **said)  # type: ignore[arg-type]
-    return [request.id for request in mailbox.exchange(exchange, now, 1e9).requests]
+    return [
+        request.id
+        for request in mailbox.exchange(exchange, now, 1e9, lambda namespec, name: "").requests
+    ]
 
 
 def told(mailbox: Mailbox, job: str, since: int = 0) -> tuple[list[Report], bool]:

@@ -24,7 +24,7 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     assert environment["SUPERVISOR_ROLL_CONFIG"] == str(site.conf)
     with pytest.raises(Fault, match="FAILED: the listener has not connected yet"):
         site.request("myapp")
-    site.exchange(hello=True, state="old")
+    site.exchange(hello=True, state={"myapp": {"run": "old"}})
     old = site.request("myapp").id
 
     conf = site.conf.read_text()
@@ -44,7 +44,7 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
 
     assert site.environment("myapp")["SUPERVISOR_ROLL_SOCKET"] == f"{site.folder}/other.sock"
     hello = site.exchange(hello=True)
-    assert (hello.requests, hello.state, hello.jobs) == ([], "", [])
+    assert (hello.requests, hello.state, hello.jobs) == ([], {}, [])
     with pytest.raises(Fault) as caught:
         site.reports(old)
     assert caught.value.faultCode == Faults.BAD_NAME

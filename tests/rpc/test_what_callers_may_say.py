@@ -189,7 +189,9 @@ def test_whatever_a_method_is_called_with_it_answers_a_fault(
         % ('{"a":' * 900 + "1" + "}" * 900),
         '{"pid": 1e999}',
         '{"pid": 1, "statuses": {"myapp": {"state": 5}}}',
-        '{"pid": 1, "state": {}}',
+        '{"pid": 1, "state": "{}"}',
+        '{"pid": 1, "state": {"myapp": {"run": 1}}}',
+        '{"pid": 1, "signals": [{"number": 1, "namespec": "myapp"}]}',
         "x" * (wire.MAX_EXCHANGE_BYTES + 1),
     ],
 )

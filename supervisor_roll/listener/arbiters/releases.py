@@ -71,16 +71,16 @@ class Releases:
         except NotPossible as error:
             self._unknown.warn("%s: release: %s", namespec, error)
 
-    def told(self, key: str, result: Result) -> bool:
-        """Note the answer of a side process that has ended; tell whether it was one of ours."""
+    def told(self, key: str, result: Result) -> str:
+        """Note the answer of a side process that has ended; return whose, empty if none of ours."""
         if key not in self._asked:
-            return False
+            return ""
         namespec, worker = self._asked.pop(key)
         worker.release = last_line(result.output) if result.ok else "?"
         if not result.ok:
             self._unknown.warn("%s: release: %s", namespec, result.text)
         self._ask_next(namespec)
-        return True
+        return namespec
 
 
 def release_at(path: str, runs: Sequence[Place] = ()) -> str | None:

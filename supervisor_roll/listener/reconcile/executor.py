@@ -89,7 +89,8 @@ class OperationExecutor:
             else:
                 self.reconciler.ended(namespec, kind == reports.Complete.kind)
         if self.reconciler.unsaved:
-            self.reconciler.unsaved, self._outbox.unsaved = False, True
+            self.reconciler.unsaved = False
+            self._outbox.unsaved.add("")
 
     def update(self, request: Request) -> None:
         """Do all that the configuration has changed: ``rollupdate``. Raises SupervisordError."""

@@ -63,7 +63,7 @@ class ActiveRollouts:
     def handle(self, run: Run, event: ev.Event) -> None:
         """Tell the run's rollout, unless it has ended."""
         if run.rolling is not None:
-            self.outbox.unsaved = True
+            self.outbox.unsaved.add(run.namespec)
             self.apply(run, run.rolling.handle(event, self.clock()))
 
     def apply(self, run: Run, actions: list[ev.Action]) -> None:

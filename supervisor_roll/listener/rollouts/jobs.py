@@ -90,7 +90,6 @@ class Jobs:
 
         ``parallel`` of them are rolled at once; None: as configured.
         """
-        self._outbox.unsaved = True
         job.parallel = parallel or self._starter.parallel(job)
         self._go_on(job)
         self.settle()
@@ -113,8 +112,8 @@ class Jobs:
         self.settle()
         self._successors.tick()
         for key, result in [*self._preflights.poll(), *self._sides.poll()]:
-            if self._releases.told(key, result):
-                self._outbox.unsaved = True
+            if namespec := self._releases.told(key, result):
+                self._outbox.unsaved.add(namespec)
             elif key in self._active.runs:
                 run = self._active.runs[key]
                 self._active.guarded(run, self._side_ended, run, result)
@@ -199,6 +198,7 @@ class Jobs:
             self._active.finish(run, reports.Refused(why))
         else:
             self._active.runs[run.namespec] = run
+            self._outbox.unsaved |= {run.namespec, ""}
             if self._starter.begin(run):
                 self._active.guarded(run, self._starter.admit, run)
 
@@ -221,6 +221,7 @@ class Jobs:
         if not run.job.dry_run and current in (run, None):
             self._active.attempts.append((run.namespec, facts.kind))
         self._outbox.report(run.job.id, run.namespec, facts)
+        self._outbox.unsaved.add("")
         run.job.running -= 1
 
     def _side_ended(self, run: Run, result: Result) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,9 +169,9 @@ class Run:
         return replace(status, arbiter=old, successor=new)
 
     def to_data(self) -> dict[str, Any]:
-        """Return what is saved of it."""
+        """Return what is saved of it, for ``wire.codec``."""
         return {
-            **dataclasses.asdict(dataclasses.replace(self, rollout=None)),
+            **vars(self),
             "rollout": None if self.rollout is None else to_json(self.rollout),
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
@@ -21,14 +20,19 @@ _CONFIGURED_ONLY = ("on_failure", "release", "watch", "health")
 
 
 def to_json(rollout: Rollout) -> dict[str, Any]:
-    """All that the rollout knows, in types that JSON has."""
-    return _as_asked({"strategy": rollout.strategy, **dataclasses.asdict(rollout)})
+    """Return all that the rollout knows, for ``wire.codec.to_json``."""
+    return {
+        "strategy": rollout.strategy,
+        **vars(rollout),
+        "settings": _as_asked(vars(rollout.settings)),
+    }
 
 
 def from_json(saved: dict[str, Any]) -> Rollout:
     """Return the rollout that ``to_json`` gave. Raises BadMessage where it is not one."""
     try:
-        rollout = from_data(_STRATEGIES[saved["strategy"]], _as_asked(saved))
+        settings = _as_asked(saved["settings"])
+        rollout = from_data(_STRATEGIES[saved["strategy"]], {**saved, "settings": settings})
     except (KeyError, TypeError, AttributeError, RollError) as error:
         raise BadMessage(f"not a saved rollout: {error!r}") from error
     if rollout.phase not in TRANSITIONS:
@@ -36,9 +40,5 @@ def from_json(saved: dict[str, Any]) -> Rollout:
     return rollout
 
 
-def _as_asked(saved: dict[str, Any]) -> dict[str, Any]:
-    settings = saved["settings"].items()
-    return {
-        **saved,
-        "settings": {key: value for key, value in settings if key not in _CONFIGURED_ONLY},
-    }
+def _as_asked(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in _CONFIGURED_ONLY}

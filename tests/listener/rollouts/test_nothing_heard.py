@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from supervisor_roll.listener.edges.clock import GAP_SECS, TICK_SECS, SteadyClock
@@ -11,7 +9,7 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.datagram import ACK, COUNTED, READY, Message
-from tests.fakes.site import Program, Site, ready_site
+from tests.fakes.site import Program, Site, ready_site, saved
 
 WORKER = "gunicorn: worker [myapp]"
 
@@ -95,7 +93,7 @@ def test_a_gap_counts_as_a_tick_and_what_is_due_is_waited_for_in_ticks() -> None
 def test_a_new_listeners_clock_goes_on_from_the_last_ones() -> None:
     site, _ = ready_site(2)
     site.ask("myapp", min_ready_secs="3")
-    then = json.loads(site.supervisord.mailbox.state)["clock"]
+    then = saved(site, "")["clock"]
     site.now += 500
     site.restart()
     assert then < site.coordinator.clock() <= then + GAP_SECS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from supervisor_roll.rollout.errors import BadSetting
@@ -12,7 +10,7 @@ from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire.datagram import BOOTING
 from supervisor_roll.wire.mailbox import ABORT, PAUSE, UPDATE
 from supervisor_roll.wire.successor import NEEDS_ARBITER, Change, Reread
-from tests.fakes.site import BOOT, PIDS, Site, saved, site_with
+from tests.fakes.site import BOOT, PIDS, Site, save, saved, site_with
 
 
 def site_of(programs: str, workers: int = 1) -> Site:
@@ -183,13 +181,12 @@ def test_what_an_earlier_release_saved_of_a_job_is_gone_on_with() -> None:
     site = site_of("abc")
     job = site.ask(*"abc", min_ready_secs="10")
     site.pass_time(12)
-    state = saved(site)
-    [run] = state["runs"]  # type: ignore[misc]
-    assert run["namespec"] == "b"
+    assert saved(site, "b")["run"]["job"] == job
+    state = saved(site, "")
     for key in ("begun", "running", "parallel"):
-        del run["job"][key]
-    run["job"]["index"] = 1
-    site.supervisord.mailbox.state = json.dumps(state)
+        del state[f"job {job}"][key]
+    state[f"job {job}"]["index"] = 1
+    save(site, state, "")
     site.restart()
     site.pass_time(100)
     assert ends(site, job) == [(program, COMPLETE) for program in "abc"]

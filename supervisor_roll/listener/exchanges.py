@@ -1,0 +1,113 @@
+"""What the listener and supervisord tell each other: of all that is known, what has changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.listener.rollouts.status import overview
+from supervisor_roll.listener.saved_state import SavedState
+from supervisor_roll.listener.told import Told
+from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.run import ROLLING
+from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.mailbox import (
+    MAX_STATUSES_CHARS,
+    Delivery,
+    Exchange,
+    Request,
+    Status,
+)
+
+log = logging.getLogger("supervisor_roll")
+
+
+class Exchanges:
+    """Empties the outbox into supervisord's mailbox, but for what the listener does itself."""
+
+    def __init__(
+        self,
+        pid: int,
+        supervisord: Supervisord,
+        saved: SavedState,
+        active: ActiveRollouts,
+        jobs: Jobs,
+    ) -> None:
+        self.trouble = ""  # what is wrong with the listener itself
+        self._pid, self._supervisord, self._saved = pid, supervisord, saved
+        self._active, self._jobs, self._outbox = active, jobs, active.outbox
+        self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
+
+    def hello(self) -> Delivery:
+        """Say the first word, and learn what an earlier listener left. Raises SupervisordError."""
+        return self._call(Exchange(self._pid, hello=True))
+
+    def make(self) -> list[Request]:
+        """Save and show what has changed, have signals sent, and return the requests that wait.
+
+        Raises SupervisordError: then all of it is told again, by the next one.
+        """
+        outbox = self._outbox
+        while (portion := outbox.portion) < len(outbox.reports):
+            # What they tell of is saved with the last of them, so that none is lost.
+            self._call(Exchange(self._pid, reports=outbox.reports[:portion], trouble=self.trouble))
+            del outbox.reports[:portion]
+        programs = self._saved.programs if self._whole else self._changed()
+        delivery = self._call(
+            Exchange(
+                self._pid,
+                whole=self._whole,
+                state=self._saved.changes(programs) if programs else {},
+                statuses=self._statuses(programs),
+                signals=outbox.signals,
+                reports=outbox.reports,
+                fetched=outbox.fetched,
+                done=outbox.done,
+                trouble=self.trouble,
+            )
+        )
+        outbox.reports, outbox.fetched, outbox.done, outbox.signals = [], [], [], []
+        outbox.unsaved.clear()
+        self._whole = False
+        for text in delivery.unsent:
+            log.warning("%s", text)
+        return delivery.requests
+
+    def _changed(self) -> set[str]:
+        """Return the programs of which something may have changed."""
+        # Before its rollout begins, a run changes without a word.
+        runs = self._active.runs.values()
+        return self._outbox.unsaved | {one.namespec for one in runs if one.phase != ROLLING}
+
+    def _statuses(self, programs: Collection[str]) -> dict[str, Status | None]:
+        """Return the statuses of these programs that are others than were shown."""
+        statuses, runs = self._jobs.statuses, self._active.runs
+        shown = overview(
+            {name: statuses[name] for name in programs if name in statuses},
+            {name: runs[name] for name in programs if name in runs},
+            [one for name in programs for one in self._active.registry.siblings(name)],
+            self._outbox.wall(),
+        )
+        parts = {name: {"": shown[name]} if name in shown else {} for name in programs}
+        changes = self._shown.changes(parts)
+        return {
+            name: None if change[""] is None else shown[name] for name, change in changes.items()
+        }
+
+    def _call(self, exchange: Exchange) -> Delivery:
+        try:
+            return from_json(Delivery, self._supervisord.exchange(to_json(exchange)))
+        except SupervisordError:
+            self._forget()
+            raise
+        except BadMessage as error:
+            self._forget()
+            raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
+
+    def _forget(self) -> None:
+        """Tell it all again: what came of the last word is not known."""
+        self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
+        self._saved.forget()

@@ -1,0 +1,88 @@
+"""What supervisord is told: what has changed, and all of it where that is not known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from supervisor_roll.wire.codec import to_json
+from supervisor_roll.wire.datagram import BOOTING, LOADED, READY
+from supervisor_roll.wire.mailbox import Exchange
+from tests.fakes.site import BOOT, PIDS, Site, ready_site, saved, site_with
+
+
+def rolled(programs: int) -> Site:
+    """So many programs, each of which has been rolled."""
+    site = site_with(**{f"p{number}": 2 for number in range(programs)})
+    for name in list(site.programs):
+        site.ask(name)
+    site.supervisord.received.clear()
+    return site
+
+
+def chars(said: list[Exchange]) -> int:
+    return sum(len(to_json(one)) for one in said)
+
+
+def test_what_is_told_is_as_large_as_what_has_changed() -> None:
+    sizes: dict[str, list[int]] = {"a worker's word": [], "a rollout": []}
+    for programs in (2, 200):
+        site = rolled(programs)
+        worker = max(site.programs["p0"].workers)
+        site.programs["p0"].say(worker, LOADED)
+        site.settle()
+        sizes["a worker's word"].append(chars(site.supervisord.received))
+        site.supervisord.received.clear()
+        site.ask("p0")
+        sizes["a rollout"].append(chars(site.supervisord.received))
+    for few, many in sizes.values():
+        assert 0 < many <= 1.5 * few
+
+
+def test_of_many_workers_only_the_one_that_spoke_is_told() -> None:
+    sizes = []
+    for workers in (4, 64):
+        site, program = ready_site(workers)
+        program.boots = lambda age: (BOOTING, LOADED)
+        site.ask("myapp")
+        site.supervisord.received.clear()
+        program.say(max(program.workers), READY)
+        site.settle()
+        said, *_ = site.supervisord.received
+        assert said.signals
+        sizes.append(len(to_json(said)))
+    assert sizes[1] <= 1.5 * sizes[0]
+
+
+def test_after_a_restart_the_whole_is_told_again() -> None:
+    site = rolled(3)
+    before = [saved(site, f"p{number}") for number in range(3)]
+    site.restart()
+    site.settle()
+    assert [one.whole for one in site.supervisord.received] == [False, True]
+    assert [saved(site, f"p{number}") for number in range(3)] == before
+
+
+@pytest.mark.parametrize("was_heard", [False, True])
+def test_after_a_lost_answer_the_whole_is_told_again_and_a_signal_sent_once(
+    was_heard: bool,
+) -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: (BOOTING, LOADED)
+    site.ask("myapp")
+    site.log.clear()
+    site.supervisord.received.clear()
+    site.supervisord.unreachable, site.supervisord.loses_answers = not was_heard, was_heard
+    program.boots = lambda age: BOOT
+    program.say(PIDS + 13, READY)
+    site.pass_time(3)
+    site.supervisord.unreachable = site.supervisord.loses_answers = False
+    site.pass_time(1)
+    assert site.log.count("TTOU myapp") == 2
+    assert program.serving == [3, 4]
+    assert {one.whole for one in site.supervisord.received} == {True, False}
+    text = json.dumps(saved(site))
+    site.restart()
+    site.settle()
+    assert json.dumps(saved(site)) == text
