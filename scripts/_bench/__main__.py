@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import compare
 import keepalive
 import messages
 import overhead
@@ -18,7 +19,7 @@ import update
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (keepalive, overhead, update, messages):
+    for one in (keepalive, overhead, update, messages, compare):
         one.add_to(commands)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -38,6 +38,12 @@ def supervisor_venv(version: str) -> Path:
     return _venv(f"supervisor-{version}", installed)
 
 
+def packages_venv(*packages: str) -> Path:
+    """The ``bin`` folder of an environment with these, as pip finds them. RuntimeError if it cannot
+    install one of them."""
+    return _venv("-".join(packages), list(packages))
+
+
 def _venv(name: str, packages: list[str]) -> Path:
     folder = CACHE / f"{name}-py{sys.version_info[0]}{sys.version_info[1]}"
     done = folder / "done"
