@@ -209,7 +209,7 @@ def test_the_protocol_tells_of_every_kind_of_message() -> None:
 
 def test_the_protocol_tells_of_every_field_of_messages() -> None:
     sources = [one.read_text() for one in (ROOT / "supervisor_roll" / "hooks").rglob("*.py")]
-    said = {one for source in sources if "wire.datagram" in source for one in fields(source)}
+    said = {one for source in sources if "supervisor_roll.wire" in source for one in fields(source)}
     told = ",".join(table_under("Who may write", PROTOCOL, 1))
     assert set(re.findall(r"\w+", told)) == said - ENVIRONMENT | {PLACES, RUNS}
 

@@ -7,7 +7,6 @@ and their working directory is to be the same one.
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import sys
@@ -31,7 +30,15 @@ def of_arbiter(server: Arbiter) -> list[Place]:
 
 def import_path() -> dict[str, str]:
     """Resolve each folder of sys.path. To be called before a worker loads anything."""
-    return {path: os.path.realpath(path) for path in sys.path if os.path.isabs(path)}  # noqa: PTH117
+    resolved = {}
+    for path in sys.path:
+        if path.startswith("/"):
+            resolved[path] = os.path.realpath(path)
+            # What is in a folder is remembered by its time, which two releases may have in common.
+            finder = sys.path_importer_cache.get(path)
+            if finder is not None and hasattr(finder, "invalidate_caches"):
+                finder.invalidate_caches()
+    return resolved
 
 
 def of_worker(worker: Worker, here: Place, import_path: dict[str, str]) -> list[Place]:
@@ -62,16 +69,14 @@ def follow(worker: Worker, started: list[Place]) -> Place:
     To be called right after the fork; it returns where the worker is then. ``started`` are the
     arbiter's places. One whose configuration has gone elsewhere is left there.
     """
-    # What is in a folder is remembered by its time, which two releases may have in common.
-    importlib.invalidate_caches()
     own = next((one for one in started if one.kind == places.CHDIR), None)
-    if own and own.text == worker.cfg.chdir and own.node == _node(Path()):
+    if own and own.text == worker.cfg.chdir and own.node == _node("."):
         try:
             os.chdir(own.text)
         except OSError:
             pass  # it is gone: Gunicorn would stay here, too
     here = _here(str(worker.cfg.chdir))
-    return here if here.node == _node(Path(here.text)) else replace(here, kind=places.CWD)
+    return here if here.node == _node(here.text) else replace(here, kind=places.CWD)
 
 
 def _of_arbiter(server: Arbiter) -> Iterator[Place]:
@@ -117,7 +122,7 @@ def _here(chdir: str) -> Place:
         real = os.readlink("/proc/self/cwd")  # noqa: PTH115
     except OSError:
         real = ""
-    return Place(places.CHDIR, chdir, real, _node(Path()))
+    return Place(places.CHDIR, chdir, real, _node("."))
 
 
 def _place(kind: str, text: str, path: Path | None = None) -> Place:
@@ -125,9 +130,9 @@ def _place(kind: str, text: str, path: Path | None = None) -> Place:
     return Place(kind, text, os.path.realpath(where), _node(where))
 
 
-def _node(path: Path) -> str:
+def _node(path: str | Path) -> str:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - in a worker pathlib is slow
     except OSError:
         return ""
     return f"{found.st_dev}:{found.st_ino}"

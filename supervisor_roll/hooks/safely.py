@@ -12,7 +12,7 @@ log = logging.getLogger("gunicorn.error")
 def safely(hook: Callable[..., None], *args: Any) -> None:
     """Call our part of a hook. An Exception from it is logged, never raised into Gunicorn.
 
-    SystemExit passes: ``nworkers_changed`` may fork a worker, whose life ends with it.
+    SystemExit passes: it ends an arbiter, or a worker, that is not to go on.
     """
     try:
         hook(*args)

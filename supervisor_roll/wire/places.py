@@ -7,7 +7,7 @@ now can be seen only by one who knows both its text and what it led to then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 PLACES = "PLACES"  # of an arbiter, as of its start
 RUNS = "RUNS"  # of a worker, as of when it loaded its application
@@ -45,7 +45,7 @@ def encode(places: Iterable[Place]) -> str:
     lines: list[str] = []
     size = 0
     for place in places:
-        fields = astuple(place)
+        fields = place.kind, place.text, place.real, place.node
         line = "\t".join(fields)
         if line.count("\t") != len(fields) - 1 or "\n" in line or "\r" in line:
             continue

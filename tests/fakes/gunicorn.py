@@ -54,15 +54,30 @@ class FakeArbiter:
     make_worker = FakeWorker
 
     def __init__(self, workers: int, pid: int = 1000) -> None:
-        self.cfg = SimpleNamespace(uid=os.geteuid())
+        self.configured = workers
+        self.cfg = self._configuration()
+        self.app = SimpleNamespace(app_uri="app:application")
         self.pid = pid  # of another process: where the hooks run now is none of its places
         self.WORKERS: dict[int, Any] = {}
         self.termed: list[int] = []
         self.worker_age = 0
-        self.configured = workers
         self._num_workers: int | None = None
         self.num_workers = workers
         self._manage()
+
+    def _configuration(self) -> Any:
+        return SimpleNamespace(
+            address=[],
+            chdir="/nonexistent",
+            config=None,
+            graceful_timeout=30,
+            preload_app=False,
+            reload=False,
+            reuse_port=False,
+            timeout=30,
+            uid=os.geteuid(),
+            workers=self.configured,
+        )
 
     @property
     def num_workers(self) -> Any:
@@ -94,6 +109,10 @@ class FakeArbiter:
         self.WORKERS[worker.pid] = worker
 
     def ttin(self) -> None:
+        self.handle_ttin()
+        self._manage()
+
+    def handle_ttin(self) -> None:
         self.num_workers += 1
         self._manage()
 
@@ -104,6 +123,7 @@ class FakeArbiter:
 
     def hup(self) -> None:
         """Read the configuration again and fork all anew."""
+        self.cfg = self._configuration()
         self.num_workers = self.configured
         hooks.on_reload(self)
         for _ in range(self.configured):

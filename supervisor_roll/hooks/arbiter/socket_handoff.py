@@ -88,8 +88,8 @@ def stopped(server: Arbiter) -> None:
 def descriptors(listeners: Sequence[Listener]) -> list[tuple[str, int]]:
     """Return the address and the descriptor of each of Gunicorn's sockets.
 
-    A worker reads them when it has just been forked: a gevent worker takes the descriptor out
-    of the object before its application is loaded.
+    Read before a worker is forked: a gevent worker takes the descriptor out of the object
+    before its application is loaded.
     """
     return [(text_of(one.cfg_addr), one.fileno()) for one in listeners]
 

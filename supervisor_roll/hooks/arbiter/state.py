@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from supervisor_roll.hooks.arbiter.takeover import Takeover
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Listener
 
+# What a count of workers is changed by, but for TTOU, HUP and Gunicorn's control socket.
+TTIN = "TTIN"
+LOSS = "a surplus worker is gone"
+START = "what the listener says to an arbiter that starts"
+
 
 class ArbiterState:
     """What our hooks remember in an arbiter. It hangs on the Arbiter and survives HUP."""
@@ -24,12 +29,16 @@ class ArbiterState:
         self.page = ArbiterPage()
         self.surplus_births = 0  # TTINs whose worker is yet to be forked
         self.hears_counts = False  # nworkers_changed is installed
-        self.lowering = False  # the count is being changed by ourselves
-        self.beginning = False  # and so it is before there are workers
+        self.count_changes_by = ""  # one of the above, while it does
         # One for all that the arbiter waits for, so that its start is bounded as a whole.
         self.channel = Channel()
         self.configured = Configured()
         self.places: list[Place] = []  # as of its start
+        self.facts: dict[str, str] = {}  # what its workers say of it (heritage)
+        self.facts_are_of: tuple[int, object] | None = None
+        # As of the last fork.
+        self.import_path: dict[str, str] = {}
+        self.sockets: list[tuple[str, int]] = []  # that the listener keeps
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others
         self.listening = False  # when_ready is installed too
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
@@ -40,11 +49,15 @@ class ArbiterState:
     def lower(self, server: Arbiter) -> None:
         """Want one worker less: a surplus one is gone, or never came."""
         if server.num_workers > 1:
-            self.lowering = True
-            try:
-                server.num_workers -= 1
-            finally:
-                self.lowering = False
+            self.change_count(server, server.num_workers - 1, LOSS)
+
+    def change_count(self, server: Arbiter, count: int, by: str) -> None:
+        """Have Gunicorn want so many workers, and ``nworkers_changed`` know the reason."""
+        self.count_changes_by = by
+        try:
+            server.num_workers = count
+        finally:
+            self.count_changes_by = ""
 
     @classmethod
     def of(cls, server: Arbiter) -> ArbiterState:

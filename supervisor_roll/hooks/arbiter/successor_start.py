@@ -21,7 +21,7 @@ from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
 from supervisor_roll.hooks.arbiter.config_file import Configured
 from supervisor_roll.hooks.arbiter.inherited_sockets import PathInUseError, kept_from, listeners
-from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.arbiter.state import START, ArbiterState
 from supervisor_roll.hooks.arbiter.takeover import Takeover
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log
@@ -56,6 +56,7 @@ def starting(server: Arbiter) -> None:
         _get_sockets(server, state, beside_another=True)
         state.takeover = Takeover(server, predecessor)
         state.takeover.await_end()
+        _fork_all_at_once(server)
     except BaseException as error:  # noqa: BLE001 - it must not go on, whatever it is
         if not isinstance(error, SystemExit):  # Gunicorn has said why
             known = isinstance(error, (_Refused, PathInUseError, OSError))
@@ -68,6 +69,18 @@ def starting(server: Arbiter) -> None:
             with suppress(OSError):
                 server.pidfile.unlink()
         raise SystemExit(1) from None
+
+
+def _fork_all_at_once(server: Arbiter) -> None:
+    """Have its first workers forked without Gunicorn's pause of up to 0.1 s after each."""
+
+    def spawn_workers() -> None:
+        del server.spawn_workers
+        for _ in range(server.num_workers - len(server.WORKERS)):
+            server.spawn_worker()
+
+    # Not on the class: only this arbiter's, and only once.
+    server.spawn_workers = spawn_workers
 
 
 def forget_predecessor(server: Arbiter) -> None:
@@ -157,11 +170,7 @@ def _set_count(server: Arbiter, state: ArbiterState, answer: Message) -> None:
         log.warning("supervisor_roll: %s", error)
         return
     if count > 0:
-        state.beginning = True
-        try:
-            server.num_workers = count
-        finally:
-            state.beginning = False
+        state.change_count(server, count, START)
         state.page.set_count(count)
 
 

@@ -15,14 +15,16 @@ or waits.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
-from supervisor_roll.hooks.arbiter import socket_handoff
+from supervisor_roll.hooks.arbiter import heritage, socket_handoff
 from supervisor_roll.hooks.arbiter.config_file import Configured
 from supervisor_roll.hooks.arbiter.fork_guard import ForkGuard
-from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.arbiter.state import LOSS, START, TTIN, ArbiterState
 from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import ATTRIBUTE, WorkerPage, page_of
 from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
 
@@ -38,6 +40,19 @@ def starting(server: Arbiter) -> None:
     if not state.guards_forks:
         state.guards_forks = True
         ForkGuard(server, state)
+        # Not on the class: only for this arbiter.
+        server.handle_ttin = partial(_one_more, server, state)
+
+
+def _one_more(server: Arbiter, state: ArbiterState) -> None:
+    """TTIN. As Gunicorn's, but for two waits.
+
+    Gunicorn pauses for up to 0.1 s after a fork. And it counts a worker that drains as one it
+    has: the next one would not be forked before that is gone. The surplus that it then sees is
+    the very worker that drains, its oldest, which it merely TERMs again.
+    """
+    state.change_count(server, server.num_workers + 1, TTIN)
+    server.spawn_worker()
 
 
 def count_changed(server: Arbiter, new: int, old: int | None) -> None:
@@ -45,18 +60,14 @@ def count_changed(server: Arbiter, new: int, old: int | None) -> None:
     state = ArbiterState.of(server)
     state.hears_counts = True
     state.page.set_count(new)
-    if old is None or new == old or state.beginning:
+    by = state.count_changes_by
+    if old is None or new == old or by == START:
         return
-    if new == old + 1:
+    if by == TTIN:
         state.surplus_births += 1
-    elif new < old and not state.lowering:
+    elif new < old and by != LOSS:
         _settle(server, state)
     _tell(COUNTED, state)
-    # Gunicorn counts a worker that drains as one it has, so that the next one would not be
-    # forked before the last one is gone. The surplus it then sees is the very worker that
-    # drains, its oldest, which it merely TERMs again.
-    if new > old and len(server.WORKERS) >= new:
-        server.spawn_worker()
 
 
 def reloaded(server: Arbiter) -> None:
@@ -84,6 +95,7 @@ def worker_planned(server: Arbiter, worker: Worker) -> None:
         state.surplus_births -= 1
         page.surplus = True
     setattr(worker, ATTRIBUTE, page)
+    safely(heritage.prepare, server, worker)
 
 
 def worker_exited(server: Arbiter, worker: Worker) -> None:

@@ -18,7 +18,6 @@ import time
 from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.arbiter import socket_handoff
-from supervisor_roll.hooks.arbiter.addresses import inherits
 from supervisor_roll.hooks.arbiter.retiring import Allowance
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.by_worker_class import checker_for, drain_for
@@ -109,7 +108,7 @@ class Readiness:
 
     def __init__(self, server: Arbiter, reporter: WorkerReporter) -> None:
         self.reporter = reporter
-        self._worker = worker = reporter.worker
+        self._worker = reporter.worker
         self._check: Check | None = None
         self._checker: Checker | None = None
         self._drain: LameDuck | None = None
@@ -117,9 +116,7 @@ class Readiness:
         self._next_try = 0.0
         self._acknowledged = False
         self._boot_secs = 0.0
-        # As they are now: a later HUP may change the arbiter's, and the worker what it has.
-        ours = ArbiterState.of(server).listening and not inherits(worker.cfg)
-        self._sockets = socket_handoff.descriptors(server.LISTENERS) if ours else []
+        self._sockets = ArbiterState.of(server).sockets
         self._hand_ins_left = HAND_INS
 
     def prepare_drain(self) -> None:

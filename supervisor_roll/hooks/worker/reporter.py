@@ -6,15 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
-from supervisor_roll.hooks.arbiter.addresses import texts_of
+from supervisor_roll.hooks.arbiter import heritage
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
-from supervisor_roll.hooks.worker.stale_code import stale_modules
 from supervisor_roll.wire.datagram import DESCRIBING, Message
-from supervisor_roll.wire.places import PLACES, RUNS, Place, encode
+from supervisor_roll.wire.places import RUNS, Place, encode
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -28,7 +27,7 @@ class WorkerReporter:
     """Reports of one worker, from its fork on. To be made before the worker loads anything."""
 
     def __init__(self, server: Arbiter, worker: Worker) -> None:
-        from gunicorn import __version__, version_info
+        from gunicorn import version_info
 
         self.worker = worker
         self.channel = Channel()
@@ -41,32 +40,21 @@ class WorkerReporter:
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
         self._beats_while_booting = tuple(version_info[:2]) < (22, 0)
-        cfg = worker.cfg
+        if not page_of(worker):
+            heritage.prepare(server, worker)
         self.facts = {
-            "GUNICORN": __version__,
-            "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
-            "PRELOAD": str(int(bool(cfg.preload_app))),
-            "REUSE_PORT": str(int(bool(cfg.reuse_port))),
-            "RELOAD": str(int(bool(cfg.reload))),
-            "TIMEOUT": str(cfg.timeout),
-            "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
+            **state.facts,
             "MISSING": " ".join(missing),
-            "STALE": " ".join(stale_modules(worker)),
-            "BINDS": "\n".join(texts_of(cfg)),
-            "CONFIGURED": str(cfg.workers),
-            "CONF": state.configured.path,
-            "CONF_DIGEST": state.configured.digest,
-            "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
-            PLACES: encode(state.places),
+            "LISTENS": str(int(state.listening and is_ours(worker.cfg.on_exit))),
         }
         takeover = state.takeover
         self._beside = takeover is not None and not takeover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
-        safely(self._follow, state.places)
+        safely(self._follow, state)
         safely(self.note_places)
 
-    def _follow(self, started: list[Place]) -> None:
-        self._at_fork = places.follow(self.worker, started), places.import_path()
+    def _follow(self, state: ArbiterState) -> None:
+        self._at_fork = places.follow(self.worker, state.places), state.import_path
 
     def note_places(self) -> None:
         """Have the next messages say where the worker runs from, as far as it has loaded."""

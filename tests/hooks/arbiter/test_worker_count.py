@@ -95,7 +95,7 @@ def test_ttou_after_a_ttin_that_forked_nothing_yet_takes_that_birth_back() -> No
     """With a drained worker that is still counted and a spawn that fails, say."""
     server = ready_arbiter(2)
     server.spawn_worker = lambda: None  # type: ignore[method-assign]
-    server.num_workers += 1
+    server.handle_ttin()
     server.num_workers -= 1
     del server.spawn_worker  # type: ignore[method-assign]
     server.reap(server.aged(2))
@@ -179,6 +179,19 @@ def test_hup_with_a_new_count_reaches_it() -> None:
     assert len(server.ages) == 4
 
 
+def test_hup_that_raises_the_count_by_one_while_one_drains_forks_as_many_as_configured() -> None:
+    server = ready_arbiter(2)
+    server.ttin()
+    server.make_ready(3)
+    server.ttou()  # 1 drains
+    server.configured = 3
+    server.hup()
+    assert (server.ages, server.surplus()) == ([1, 2, 3, 4, 5, 6], [])
+    for age in (1, 2, 3):
+        server.reap(server.aged(age))
+    assert (server.ages, server.num_workers) == ([4, 5, 6], 3)
+
+
 # --- what the listener is told ----------------------------------------------------------------
 
 
@@ -237,8 +250,8 @@ def test_what_goes_wrong_in_our_part_is_logged_and_never_raised(
     assert "no such arbiter" in caplog.text
 
 
-def test_the_end_of_a_worker_forked_from_a_hook_passes_through() -> None:
-    """nworkers_changed may fork; the child ends by SystemExit, which must not be swallowed."""
+def test_the_end_of_a_worker_forked_at_ttin_passes_through() -> None:
+    """The child ends by SystemExit, which must not be swallowed."""
     server = ready_arbiter(2)
     server.ttin()
     server.make_ready(3)

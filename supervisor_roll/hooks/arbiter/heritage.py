@@ -1,0 +1,53 @@
+"""What a worker says of itself that is known before its fork, and so is worked out in the arbiter.
+
+There it is worked out once, in memory that is warm. In a worker each page that is touched is
+copied first, which takes longer than the work itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from supervisor_roll.hooks import places
+from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
+from supervisor_roll.hooks.arbiter.socket_handoff import descriptors
+from supervisor_roll.hooks.arbiter.stale_code import stale_modules
+from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.wire.places import PLACES, encode
+
+if TYPE_CHECKING:
+    from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
+
+
+def prepare(server: Arbiter, worker: Worker) -> None:
+    """Before a fork: work out what has changed since the one before."""
+    state = ArbiterState.of(server)
+    seen = len(sys.modules), server.cfg  # HUP makes another configuration
+    if seen != state.facts_are_of:
+        state.facts, state.facts_are_of = _facts(server, worker, state), seen
+    state.import_path = places.import_path()
+    # They may change at a HUP.
+    ours = state.listening and not inherits(server.cfg)
+    state.sockets = descriptors(server.LISTENERS) if ours else []
+
+
+def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, str]:
+    from gunicorn import __version__
+
+    cfg = server.cfg
+    return {
+        "GUNICORN": __version__,
+        "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
+        "PRELOAD": str(int(bool(cfg.preload_app))),
+        "REUSE_PORT": str(int(bool(cfg.reuse_port))),
+        "RELOAD": str(int(bool(cfg.reload))),
+        "TIMEOUT": str(cfg.timeout),
+        "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
+        "STALE": " ".join(stale_modules(server)),
+        "BINDS": "\n".join(texts_of(cfg)),
+        "CONFIGURED": str(cfg.workers),
+        "CONF": state.configured.path,
+        "CONF_DIGEST": state.configured.digest,
+        PLACES: encode(state.places),
+    }
