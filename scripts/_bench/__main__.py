@@ -1,4 +1,4 @@
-"""Measure the requests that are lost and saved, and the time that the hooks take of each."""
+"""Measure the requests that are lost and saved, and what the hooks and the listener cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import compare
+import footprint
 import keepalive
 import messages
 import overhead
@@ -19,7 +20,7 @@ import update
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (keepalive, overhead, update, messages, compare):
+    for one in (keepalive, overhead, update, messages, compare, footprint):
         one.add_to(commands)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import MakeSite, Program, Site, free_port, steady, wait_until
+from tests.harness import MakeSite, Program, Site, free_port, refuses, steady, wait_until
 from tests.harness.processes import command_line, environment
 
 MOST_KIB = 6 * 1024
@@ -105,6 +105,7 @@ def test_what_it_keeps_open_stays_open(make_site: MakeSite) -> None:
 def test_workers_that_boot_and_an_arbiter_that_crashes(make_site: MakeSite) -> None:
     site = idle_site(make_site, Program(port=free_port(), boot_secs=0.5))
     listener = wait_small(site)
+    opened = len(descriptors(listener))
     with steady(load := site.load("web")):
         for _ in range(5):
             before = site.workers("web")
@@ -121,6 +122,9 @@ def test_workers_that_boot_and_an_arbiter_that_crashes(make_site: MakeSite) -> N
     assert site.listener_pid == listener
     site.roll("web")
     wait_small(site)
+    site.rpc.supervisor.stopProcess("web")
+    wait_until(lambda: refuses(site.address("web")), 15, "a stop is not taken for a crash")
+    wait_until(lambda: len(descriptors(wait_small(site))) < opened, 15, "nothing is kept of it")
 
 
 def a_section(site: Site) -> None:

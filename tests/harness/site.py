@@ -25,6 +25,8 @@ from tests.harness.venvs import supervisor_venv
 from tests.harness.waiting import patience, wait_until
 
 _BIN = Path(sys.executable).parent
+#: Of our environment. With the last one set low, every test has a listener that changes to and fro.
+_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "SUPERVISOR_ROLL_IDLE_SECS")
 
 
 class Meanwhile(NamedTuple):
@@ -86,7 +88,7 @@ class Site(SiteFolder):
     def start_supervisord(self, deadline_secs: float = 15.0) -> None:
         """Start supervisord, and wait until it answers; it starts no program of ours."""
         environment = {
-            **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "TZ")},
+            **{k: v for k, v in os.environ.items() if k in _PASSED},
             # Gunicorn's control socket goes into the home of its user.
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),
