@@ -206,11 +206,19 @@ class Coordinator:
         return due and self.clock.outside(due)
 
     def watched_at_rest(self) -> Watched | None:
-        """Return what is watched, if nothing is under way and nothing is yet to be saved or said.
+        """Return what is watched, if nothing is under way and nothing is yet to be said.
 
-        Then a listener that starts anew knows all that this one does.
+        Then all is saved: a listener that starts anew knows what this one does.
         """
-        busy = (
+        if self._is_busy:
+            return None
+        self.outbox.unsaved |= self._saved.programs
+        self.pump()
+        return None if self._is_busy else self._updates.watched_at_rest()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(
             self._rung
             or self._retry_at is not None
             or self.outbox.full
@@ -221,7 +229,6 @@ class Coordinator:
             or self.keeper.next_deadline() is not None
             or self.keeper.store.closing
         )
-        return None if busy else self._updates.watched_at_rest()
 
     # --- pump ---------------------------------------------------------------------------------
 

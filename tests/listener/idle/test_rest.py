@@ -50,6 +50,18 @@ def test_it_rests_only_when_nothing_is_under_way() -> None:
     assert not rests()
 
 
+def test_all_is_saved_before_it_rests() -> None:
+    site, _ = ready_site()
+    site.pass_time(5)
+    [arbiter] = site.coordinator.registry.arbiters.values()
+    [first, *_] = arbiter.workers.values()
+    first.release = "v7"  # and nobody has noted that it is to be saved
+    assert site.coordinator.watched_at_rest() is not None
+    site.restart()
+    [arbiter] = site.coordinator.registry.arbiters.values()
+    assert arbiter.workers[first.id].release == "v7"
+
+
 def test_it_does_not_rest_with_what_is_not_said_yet() -> None:
     site, program = ready_site()
     site.pass_time(5)
