@@ -92,7 +92,7 @@ class _Site(Site):
             self.start(name, workers, pid=PIDS + 1000 * (number + 1))
         self.inbox.clear()
         self._know_all()
-        self.coordinator.rung(processes_changed=True)
+        self.coordinator.processes_changed()
         self.coordinator.pump()
 
     def _configuration(self) -> Configuration:

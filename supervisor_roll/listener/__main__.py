@@ -224,14 +224,21 @@ class Loop:
             log.error("supervisord: %s", error)
             return False
         for name in names:
-            self._guarded(self._rung, name)
+            self._guarded(self._heard, name)
+        if self._events.lost:
+            self._events.lost = False
+            self._coordinator.processes_changed()
+            self._coordinator.rung()
         return bool(data)
 
-    def _rung(self, name: str) -> None:
+    def _heard(self, name: str) -> None:
         """supervisord sent an event: look after the sockets at this occasion."""
         if not name.startswith("TICK_"):
             self._rest.put_off()
-        self._coordinator.rung(processes_changed=name.startswith("PROCESS_"))
+        if name == "REMOTE_COMMUNICATION":
+            self._coordinator.rung()
+        elif name.startswith("PROCESS_"):
+            self._coordinator.processes_changed()
         wanted: Set[int] = self._users.configured()
         if not name.startswith("PROCESS_"):
             wanted = wanted | self._users.running()

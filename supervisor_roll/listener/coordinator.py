@@ -15,6 +15,7 @@ from supervisor_roll.listener.actions import Actions
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.arbiters.releases import Releases
 from supervisor_roll.listener.configuration.sections import Configuration
+from supervisor_roll.listener.configuration.watched import LastLook
 from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
@@ -74,6 +75,7 @@ class Coordinator:
         self.pid = pid
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
+        configuration = LastLook(configuration, self.clock)
         self.outbox = Outbox(wall)
         self.registry = ArbiterRegistry(pid, supervisord, table, self.clock, barrier)
         self.active = active = ActiveRollouts(self.outbox, self.registry, self.clock)
@@ -93,7 +95,14 @@ class Coordinator:
         self._actions = Actions(active, self._successors, supervisord)
         self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
         self._messages = MessageHandler(
-            self.outbox, self.registry, table, active, self.keeper, releases, configuration, serve
+            self.outbox,
+            self.registry,
+            table,
+            active,
+            self.keeper,
+            releases,
+            configuration.lately,
+            serve,
         )
         self._saved = SavedState(
             active, self.jobs, self._updates.reconciler, configuration, self.clock
@@ -136,11 +145,13 @@ class Coordinator:
         self._rung = self._rung or trouble != self._exchanges.trouble
         self._exchanges.trouble = trouble
 
-    def rung(self, processes_changed: bool) -> None:
-        """supervisord sent an event: there may be requests in the mailbox."""
+    def rung(self) -> None:
+        """Note that there are requests in the mailbox."""
         self._rung = True
-        if processes_changed:
-            self.registry.stale()
+
+    def processes_changed(self) -> None:
+        """Note that supervisord has told of one of its processes."""
+        self.registry.stale()
 
     def receive(self, datagram: Datagram) -> None:
         """Take what a hook wrote; drop it if it is not from a supervised arbiter or its child."""

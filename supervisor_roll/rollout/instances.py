@@ -77,13 +77,32 @@ class Instance:
 
 @dataclass
 class Instances:
-    """The instances of one rollout, with the views that its rules speak of; oldest first."""
+    """The instances of one rollout, with the views that its rules speak of; oldest first.
+
+    ``members`` are kept in that order, since much more is read of them than changes.
+    """
 
     members: list[Instance]
     gone: list[InstanceId] = field(default_factory=list)  # what is said of them comes late
 
+    def __post_init__(self) -> None:
+        self._sort()
+
     def __iter__(self) -> Iterator[Instance]:
-        return iter(sorted(self.members, key=lambda one: (one.age, one.id)))
+        return iter(self.members)
+
+    def add(self, instance: Instance) -> Instance:
+        self.members.append(instance)
+        self._sort()
+        return instance
+
+    def aged(self, instance: Instance, age: int) -> None:
+        """Set the age that it turns out to have."""
+        instance.age = age
+        self._sort()
+
+    def _sort(self) -> None:
+        self.members.sort(key=lambda one: (one.age, one.id))
 
     def get(self, instance: InstanceId | None) -> Instance | None:
         return next((one for one in self.members if one.id == instance), None)
@@ -92,8 +111,7 @@ class Instances:
         """Return the one that a message is of; its birth may not have been reported."""
         found = self.get(instance)
         if found is None:
-            found = Instance(instance, age=0, fresh=True, since=now)
-            self.members.append(found)
+            found = self.add(Instance(instance, age=0, fresh=True, since=now))
         found.heard = True
         return found
 
@@ -116,9 +134,7 @@ class Instances:
         for worker in workers:
             if worker not in self.gone and self.get(worker) is None:
                 youngest += 1
-                self.members.append(
-                    Instance(worker, youngest, fresh, now, surplus=surplus > 0, heard=False)
-                )
+                self.add(Instance(worker, youngest, fresh, now, surplus=surplus > 0, heard=False))
                 surplus -= 1
         return len(set(workers) - {one.id for one in self.leaving})
 

@@ -217,11 +217,12 @@ class Rollout(ABC):
     def _started(self, event: ev.Started) -> None:
         known = self.instances.get(event.instance)
         if known is None:
-            self.instances.members.append(
+            self.instances.add(
                 Instance(event.instance, event.age, event.fresh, self.now, event.surplus)
             )
             return
-        known.age, known.heard = event.age, True
+        self.instances.aged(known, event.age)
+        known.heard = True
         # It may have ceased to be: its word on that is the arbiter's. It never becomes so.
         known.surplus = known.surplus and event.surplus
 

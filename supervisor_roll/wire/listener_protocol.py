@@ -17,11 +17,15 @@ class EventReader:
     """Makes event names out of what supervisord writes to a listener's standard input.
 
     ``len:`` in an envelope counts characters, not bytes (supervisor.process, EventListenerPool).
+    ``lost``: there were more events, which supervisord had no room to keep; for who reads this to
+    unset.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
+        self._serial = -1  # the last event's, in our pool; -1: not known
+        self.lost = False
 
     def feed(self, data: bytes) -> list[str]:
         """Return the events that ``data`` completes, by name. Raises BadMessage for no envelope."""
@@ -32,6 +36,7 @@ class EventReader:
             header = dict(token.split(":", 1) for token in line.split() if ":" in token)
             try:
                 length, name = int(header["len"]), header["eventname"]
+                serial = int(header.get("poolserial", -1))
                 if length < 0:
                     raise ValueError
             except (KeyError, ValueError):
@@ -40,6 +45,8 @@ class EventReader:
                 break
             self._text = rest[length:]
             names.append(name)
+            self.lost = self.lost or -1 < self._serial != serial - 1
+            self._serial = serial
         return names
 
     @property

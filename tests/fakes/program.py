@@ -146,7 +146,7 @@ class Program(FakeArbiter):
     def halt(self, how: str = "exit status 1") -> None:
         """The arbiter exits with all its workers, and supervisord says so."""
         self.end(how)
-        self._site.coordinator.rung(processes_changed=True)
+        self._site.coordinator.processes_changed()
 
     def end(self, how: str) -> None:
         """The arbiter is gone at once, and its workers with it."""

@@ -68,6 +68,7 @@ class Site:
         self.bad: dict[str, BadSetting] = {}
         self.invalid: BadConfiguration | None = None
         self.path = "/etc/supervisord.conf"
+        self.read: Configuration | None = None  # last; None: a file has changed since
         self.parallel: int | BadSetting = 1  # of [roll]
         self.configures: dict[str, str] = {}  # its processes, if not those that run
         self.settings = {name: Settings.parsed(values) for name, values in sections.items()}
@@ -152,7 +153,7 @@ class Site:
             self.now,
             EPOCH + self.now,
         )
-        self.coordinator.rung(processes_changed=False)
+        self.coordinator.rung()
         self.settle()
         return request.id
 
@@ -323,7 +324,7 @@ class Site:
     def _configuration(self) -> Configuration:
         if isinstance(self.invalid, BadConfiguration):
             raise self.invalid
-        return Configuration(
+        now = Configuration(
             self.path,
             self.settings,
             self.bad,
@@ -331,6 +332,9 @@ class Site:
             (self.path,),
             of_all=self.parallel,
         )
+        if now != self.read:
+            self.read = now
+        return self.read
 
     def _observe(self) -> None:
         serving: dict[str, int] = {}

@@ -16,7 +16,7 @@ from supervisor.options import ServerOptions, make_namespec
 from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.listener.configuration.watched import WatchedConfiguration
-from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, SupervisordError, Unreachable
 from supervisor_roll.listener.reconcile.operations import ADOPT, ROLL, Operation
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.rpc import config_changes
@@ -138,7 +138,12 @@ class Supervision:
     def begin(self, namespec: str) -> None:
         """A rollout of the process begins, whoever asked for it."""
         self.rolled.add(namespec)
-        self.reconciler.began(namespec)
+        try:
+            changes = self.reread().changes
+        except SupervisordError:
+            changes = []
+        digest = next((one.digest for one in changes if one.namespec == namespec), "")
+        self.reconciler.began(namespec, digest)
 
     def end(self, *namespecs: str, ok: bool = True) -> None:
         """Their rollouts have ended; those that are complete have applied the changes."""

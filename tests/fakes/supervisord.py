@@ -58,6 +58,7 @@ class FakeSupervisord:
         self.deaf_to: set[str] = set()
         self.received: list[wire.Exchange] = []
         self.found = Reread()  # what has changed in its configuration
+        self.rereads = 0
         self._entries: dict[str, Entry] = {}
 
     # --- what the listener calls --------------------------------------------------------------
@@ -92,6 +93,7 @@ class FakeSupervisord:
 
     def reread(self) -> Reread:
         self._check("reread")
+        self.rereads += 1
         return self.found
 
     def succeed(self, namespec: str) -> Succession:
@@ -159,7 +161,7 @@ class FakeSupervisord:
 
     def drop(self, namespec: str) -> None:
         self.infos = [one for one in self.infos if one.namespec != namespec]
-        self._site.inbox.append(lambda: self._site.coordinator.rung(processes_changed=True))
+        self._site.inbox.append(lambda: self._site.coordinator.processes_changed())
 
     def ended(self, program: Program, how: str) -> None:
         """A child of supervisord has ended."""

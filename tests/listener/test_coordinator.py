@@ -163,7 +163,7 @@ def test_a_signal_that_supervisord_refuses_is_sent_again_later() -> None:
 def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick() -> None:
     site, program = ready_site()
     site.start("other", workers=1, pid=PIDS + 50)
-    site.coordinator.rung(processes_changed=True)
+    site.coordinator.processes_changed()
     site.settle()
     program.boots = lambda age: (BOOTING, LOADED)
     site.ask("myapp")
@@ -173,7 +173,7 @@ def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick()
     job = site.ask("other")
     site.supervisord.refuses_signals = False
     site.pass_time(CONFIRM_SECS + RETRY_SECS)
-    site.coordinator.rung(processes_changed=False)
+    site.coordinator.rung()
     site.settle()
     assert site.reports(job)[-1] == ("other", COMPLETE)
 

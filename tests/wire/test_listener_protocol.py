@@ -104,6 +104,16 @@ def test_a_length_counts_characters_and_not_bytes() -> None:
     assert EventReader().feed(data) == ["PROCESS_STATE_EXITED", "TICK_5"]
 
 
+def test_an_event_that_supervisord_had_no_room_for_is_missed() -> None:
+    reader = EventReader()
+    for serial, lost in ((7, False), (8, False), (10, True)):
+        reader.feed(written(Tick5Event, "", serial=serial))
+        assert reader.lost is lost
+    reader.lost = False
+    reader.feed(written(Tick5Event, "", serial=11))
+    assert reader.lost is False
+
+
 def test_a_payload_may_look_like_an_envelope() -> None:
     inner = written(Tick5Event, "when:1").decode()
     data = written(RemoteCommunicationEvent, inner) + written(Tick5Event, "")

@@ -13,6 +13,7 @@ from supervisor_roll.listener.edges.file_watch import fingerprint
 
 # What mends a bad one may be in a file that only the mended one names.
 BAD_SECS = 1.0
+LATELY_SECS = 1.0
 
 
 class WatchedConfiguration:
@@ -49,6 +50,27 @@ class WatchedConfiguration:
     def _look(self) -> dict[str, str]:
         patterns = self._good.patterns if self._good is not None else ()
         return {path: fingerprint(path) for path in [self._path, *included(patterns)]}
+
+
+class LastLook:
+    """Remembers the configuration as it was when somebody looked last."""
+
+    def __init__(self, look: Callable[[], Configuration], clock: Callable[[], float]) -> None:
+        self._look, self._clock = look, clock
+        self._seen: Configuration | None = None
+        self._at = 0.0
+
+    def __call__(self) -> Configuration:
+        """Return it as it is now. Raises BadConfiguration."""
+        self._seen = None
+        self._seen, self._at = self._look(), self._clock()
+        return self._seen
+
+    def lately(self) -> Configuration:
+        """Return it as it is now, or was a moment ago: each look is one at every file."""
+        if self._seen is None or self._clock() >= self._at + LATELY_SECS:
+            return self()
+        return self._seen
 
 
 def _is_short_of_descriptors() -> bool:

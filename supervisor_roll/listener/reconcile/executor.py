@@ -83,9 +83,9 @@ class OperationExecutor:
     def note(self) -> None:
         """Note what has begun and ended meanwhile, and have it saved what was tried."""
         attempts, self._active.attempts = self._active.attempts, []
-        for namespec, kind in attempts:
+        for namespec, kind, digest in attempts:
             if kind == reports.Began.kind:
-                self.reconciler.began(namespec)
+                self.reconciler.began(namespec, digest)
             else:
                 self.reconciler.ended(namespec, kind == reports.Complete.kind)
         if self.reconciler.unsaved:

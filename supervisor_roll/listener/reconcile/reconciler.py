@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.configuration.supervisor_files import included, included_folders
 from supervisor_roll.listener.edges.file_watch import POLL_SECS, FileWatch, fingerprint
-from supervisor_roll.listener.edges.supervisord import Refused, SupervisordError
+from supervisor_roll.listener.edges.supervisord import Refused
 from supervisor_roll.listener.reconcile.attempts import Attempt, Attempts, Saved
 from supervisor_roll.listener.reconcile.operations import (
     ADOPT,
@@ -134,17 +134,12 @@ class Reconciler:
         files |= known | self._paths.fingerprints
         return Watched(files, POLL_SECS if self._programs else None)
 
-    def began(self, namespec: str) -> None:
-        """Note that a rollout has begun, of what is configured and at the watched paths now."""
+    def began(self, namespec: str, digest: str) -> None:
+        """Note that a rollout has begun, of that change and of what is at the watched paths now."""
         program = self._program(namespec)
         if program is None:
             return
         tried = self._tried.setdefault(namespec, Attempts())
-        try:
-            changes = self._reread().changes
-        except SupervisordError:
-            changes = []
-        digest = next((one.digest for one in changes if one.namespec == namespec), "")
         tried.attempt = Attempt(digest, program.fingerprints())
         self.unsaved = True
 

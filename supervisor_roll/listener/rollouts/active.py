@@ -39,7 +39,8 @@ class Ended:
 class ActiveRollouts:
     """``runs`` are by namespec. What ends is noted in ``ended``, for ``Jobs`` to go on with.
 
-    ``attempts`` has what began and how it ended, by namespec and kind of report and in order, for
+    ``attempts`` has what began and how it ended, by namespec and kind of report and in order, with
+    the digest of the change that is to come into force (empty: there is none, or it has ended), for
     whoever keeps track of what was tried.
     """
 
@@ -49,7 +50,7 @@ class ActiveRollouts:
         self.outbox, self.registry, self.clock = outbox, registry, clock
         self.runs: dict[str, Run] = {}
         self.ended: deque[Ended] = deque()
-        self.attempts: list[tuple[str, str]] = []
+        self.attempts: list[tuple[str, str, str]] = []
         self._looks: deque[tuple[str, ev.Whose]] = deque()
 
     # --- what happens to them -------------------------------------------------------------------

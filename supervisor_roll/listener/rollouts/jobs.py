@@ -219,7 +219,7 @@ class Jobs:
                 why = f"not rolled, since {run.namespec} {facts.kind} before it"
                 run.job.unserved = run.job.unserved or why
         if not run.job.dry_run and current in (run, None):
-            self._active.attempts.append((run.namespec, facts.kind))
+            self._active.attempts.append((run.namespec, facts.kind, ""))
         self._outbox.report(run.job.id, run.namespec, facts)
         self._outbox.unsaved.add("")
         run.job.running -= 1

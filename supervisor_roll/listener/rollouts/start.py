@@ -49,6 +49,7 @@ class RolloutStarter:
     ) -> None:
         self._active, self._supervisord, self._keeper = active, supervisord, keeper
         self._preflights, self._configuration = preflights, configuration
+        self._found: dict[str, tuple[Configuration, Reread]] = {}  # by job
 
     def parallel(self, job: Job) -> int:
         """Return how many programs of the job are rolled at once, by the configuration."""
@@ -66,7 +67,7 @@ class RolloutStarter:
         if settings is None:
             return False
         try:
-            found = self._supervisord.reread()
+            found = self._reread(run.job)
             run.change = next((one for one in found.changes if one.namespec == run.namespec), None)
             self._warn_of_resize(run, found)
         except SupervisordError as error:
@@ -118,6 +119,18 @@ class RolloutStarter:
         except NotPossible as error:
             self._active.handle(run, ev.PrerequisiteFailed(f"preflight: {error}"))
 
+    def _reread(self, job: Job) -> Reread:
+        """Have supervisord read the files, once a job: it answers nobody meanwhile.
+
+        Again if they have changed. Raises SupervisordError.
+        """
+        jobs = {run.job.id for run in self._active.runs.values()}
+        self._found = {id: found for id, found in self._found.items() if id in jobs}
+        configuration = self._configuration()
+        if job.id not in self._found or self._found[job.id][0] is not configuration:
+            self._found[job.id] = configuration, self._supervisord.reread()
+        return self._found[job.id][1]
+
     def _settings_of(self, run: Run) -> Settings | None:
         """Return the program's settings with those of the job; None, and the end, if bad."""
         try:
@@ -166,7 +179,8 @@ class RolloutStarter:
             )
         run.enter(RunEvent.CHECKING if checks else RunEvent.BEGUN)
         if not choice.warning:  # what it leaves undone is still to be done
-            self._active.attempts.append((run.namespec, reports.Began.kind))
+            digest = run.change.digest if run.change else ""
+            self._active.attempts.append((run.namespec, reports.Began.kind, digest))
         self._active.apply(run, run.rollout.begin())
         if choice.warning:
             self._active.warn(run.namespec, choice.warning)

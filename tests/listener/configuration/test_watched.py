@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.configuration.sections import BadConfiguration
+from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.configuration.supervisor_files import included_folders
-from supervisor_roll.listener.configuration.watched import BAD_SECS, WatchedConfiguration
+from supervisor_roll.listener.configuration.watched import (
+    BAD_SECS,
+    LATELY_SECS,
+    LastLook,
+    WatchedConfiguration,
+)
 
 WEB = "[program:web]\ncommand=cat\n[roll:web]\nmax_surge=2\n"
 BAD = "[program:web\n"
@@ -115,3 +120,29 @@ def test_the_folders_in_which_an_included_file_may_come(tmp_path: Path) -> None:
         ("[ab]/*/x.conf", {"/", "/a/", "/b/", "/a/conf.d/", "/b/conf.d/", "/a/link/"}),
     ):
         assert {*included_folders([f"{there}/{pattern}"])} == {there + one for one in folders}
+
+
+def test_a_look_of_a_moment_ago_will_do_for_what_workers_say_unless_it_failed() -> None:
+    now, looks, bad = 0.0, 0, False
+
+    def look() -> Configuration:
+        nonlocal looks
+        looks += 1
+        if bad:
+            raise BadConfiguration("x", "bad")
+        return Configuration("x", {}, {}, {}, ())
+
+    last = LastLook(look, lambda: now)
+    first = last.lately()
+    assert last.lately() is first
+    fresh = last()
+    assert (last.lately() is fresh, looks) == (True, 2)
+    now = LATELY_SECS
+    assert last.lately() is not fresh
+    bad = True
+    for _ in range(2):
+        with pytest.raises(BadConfiguration):
+            last()
+    with pytest.raises(BadConfiguration):
+        last.lately()
+    assert looks == 6

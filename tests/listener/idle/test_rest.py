@@ -71,7 +71,7 @@ def test_it_does_not_rest_with_what_is_not_said_yet() -> None:
     site.settle()
     assert site.coordinator.watched_at_rest() is not None
     site.supervisord.unreachable = True
-    site.coordinator.rung(processes_changed=False)
+    site.coordinator.rung()
     site.settle()
     assert site.coordinator.watched_at_rest() is None
 

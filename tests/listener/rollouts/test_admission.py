@@ -164,7 +164,7 @@ def test_an_arbiter_that_has_spoken_before_its_workers_is_waited_for() -> None:
 def test_a_wildcard_skips_what_is_no_gunicorn() -> None:
     site = site_with(blue=1)
     site.start_other("redis", PIDS + 50, "redis-server *:6379")
-    site.coordinator.rung(processes_changed=True)
+    site.coordinator.processes_changed()
     job = site.ask("redis", "blue", wildcard=True)
     assert site.reports(job)[0] == ("redis", Skipped.kind)
     assert "no Gunicorn program" in site.facts(job, Skipped.kind)["why"]
@@ -184,7 +184,7 @@ def test_what_does_not_run_is_refused(state: str) -> None:
     site = site_with(myapp=1)
     site.programs["myapp"].halt()
     site.supervisord.infos = [ProcessInfo("myapp", 0, state)]
-    site.coordinator.rung(processes_changed=True)
+    site.coordinator.processes_changed()
     job = site.ask("myapp")
     assert f"it is {state}" in site.facts(job, Refused.kind)["why"]
     assert "supervisorctl start myapp" in site.facts(job, Refused.kind)["why"]
@@ -215,7 +215,7 @@ def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
     site.programs["myapp"].halt()
     for log, command in (("stdout", "tail myapp)"), ("stderr", "tail myapp stderr)")):
         site.supervisord.infos = [ProcessInfo("myapp", 0, "FATAL", log)]
-        site.coordinator.rung(processes_changed=True)
+        site.coordinator.processes_changed()
         assert command in site.facts(site.ask("myapp"), Refused.kind)["why"]
 
 

@@ -252,7 +252,7 @@ def test_a_request_for_very_many_programs_is_carried_out() -> None:
     names = [f"other{number}" for number in range(400)]
     for number, name in enumerate(names):
         site.start_other(name, PIDS + 2000 + number, "/bin/cat")
-    site.coordinator.rung(processes_changed=True)
+    site.coordinator.processes_changed()
     job = site.ask(*names, "myapp", wildcard=True)
     assert site.is_done(job)
     assert site.reports(job)[-1] == ("myapp", COMPLETE)
@@ -346,3 +346,16 @@ def test_a_run_whose_rollout_goes_wrong_twice_ends_once() -> None:
     assert [kind for _, kind in site.reports(job)].count(FAILED) == 1
     assert site.facts(job, FAILED)["why"] == "one thing"
     assert site.is_done(job)
+
+
+def test_supervisord_reads_its_files_once_a_job_and_again_if_they_have_changed() -> None:
+    site = site_with(a=1, b=1, c=1, d=1)
+    site.ask("a", "b")
+    assert site.supervisord.rereads == 1
+    job = site.ask("a", "b", "c", "d", min_ready_secs="10")
+    assert site.supervisord.rereads == 2
+    site.pass_time(15)
+    site.read = None
+    site.pass_time(100)
+    assert site.is_done(job)
+    assert site.supervisord.rereads == 3
