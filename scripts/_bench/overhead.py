@@ -1,4 +1,4 @@
-"""What the hooks take of each request while no worker is stopped."""
+"""What the hooks take of each request while no worker is stopped, and of each boot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import boots
+
 from supervisor_roll.hooks.drain import asyncio_workers, lame_duck
 from supervisor_roll.hooks.shared_memory import ArbiterPage
 from supervisor_roll.hooks.worker import bake_watch
@@ -18,12 +20,13 @@ _CALLS = 200_000
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
-        "overhead", help="time that the hooks take of each request while no worker is stopped"
+        "overhead", help="time that the hooks take of each request and each boot, and memory"
     )
+    parser.add_argument("--boots", type=int, default=20, help="for each figure (%(default)s)")
     parser.set_defaults(run=run)
 
 
-def run(_options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print what is called of ours, and how long it takes."""
     cfg = SimpleNamespace(keepalive=2, graceful_timeout=30)
     worker = SimpleNamespace(cfg=cfg)
@@ -45,6 +48,8 @@ def run(_options: argparse.Namespace) -> int:
         "application)\n"
         "  gthread, gevent, tornado, uvicorn  nothing: no code of ours is called"
     )
+    print()
+    boots.print_table(options.boots)
     return 0
 
 

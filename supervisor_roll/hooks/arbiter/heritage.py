@@ -14,6 +14,8 @@ from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
 from supervisor_roll.hooks.arbiter.socket_handoff import descriptors
 from supervisor_roll.hooks.arbiter.stale_code import stale_modules
 from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.install import is_ours
+from supervisor_roll.hooks.shared_memory import page_of
 from supervisor_roll.wire.places import PLACES, encode
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, st
     from gunicorn import __version__
 
     cfg = server.cfg
+    missing = [] if state.hears_counts else ["nworkers_changed"]
+    missing += [] if page_of(worker) else ["pre_fork"]
     return {
         "GUNICORN": __version__,
         "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
@@ -44,10 +48,12 @@ def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, st
         "RELOAD": str(int(bool(cfg.reload))),
         "TIMEOUT": str(cfg.timeout),
         "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
+        "MISSING": " ".join(missing),
         "STALE": " ".join(stale_modules(server)),
         "BINDS": "\n".join(texts_of(cfg)),
         "CONFIGURED": str(cfg.workers),
         "CONF": state.configured.path,
         "CONF_DIGEST": state.configured.digest,
+        "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
         PLACES: encode(state.places),
     }

@@ -9,7 +9,6 @@ from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import heritage
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
 from supervisor_roll.wire.datagram import DESCRIBING, Message
@@ -27,26 +26,18 @@ class WorkerReporter:
     """Reports of one worker, from its fork on. To be made before the worker loads anything."""
 
     def __init__(self, server: Arbiter, worker: Worker) -> None:
-        from gunicorn import version_info
-
         self.worker = worker
         self.channel = Channel()
         self.born = time.monotonic()
         state = ArbiterState.of(server)
         self.arbiter = state.page
-        missing = [] if state.hears_counts else ["nworkers_changed"]
-        missing += [] if page_of(worker) else ["pre_fork"]
         self.page = page_of(worker) or WorkerPage()
+        if page_of(worker) is None:  # pre_fork is not installed
+            heritage.prepare(server, worker)
+        self.facts = dict(state.facts)
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self._beats_while_booting = tuple(version_info[:2]) < (22, 0)
-        if not page_of(worker):
-            heritage.prepare(server, worker)
-        self.facts = {
-            **state.facts,
-            "MISSING": " ".join(missing),
-            "LISTENS": str(int(state.listening and is_ours(worker.cfg.on_exit))),
-        }
+        self._beats_while_booting = int(self.facts["GUNICORN"].partition(".")[0]) < 22
         takeover = state.takeover
         self._beside = takeover is not None and not takeover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
