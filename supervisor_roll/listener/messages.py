@@ -180,7 +180,11 @@ class MessageHandler:
             self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, texts))))
         elif message.kind == dg.READY:
             self._warn_of_timeout(arbiter, known.boot_secs)
-            self._active.feed(arbiter, ev.BecameReady(worker, known.boot_secs, known.health))
+            first = fresh is not None and not fresh.ready
+            cpu_secs = self._table.cpu_secs(worker) if first else 0.0
+            self._active.feed(
+                arbiter, ev.BecameReady(worker, known.boot_secs, known.health, cpu_secs)
+            )
 
     def _answer(
         self, arbiter: Arbiter, known: Worker, fresh: Instance | None, kind: str, settings: Settings

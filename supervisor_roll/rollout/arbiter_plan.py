@@ -1,9 +1,9 @@
 """What may move next while an arbiter is replaced: a pure reading of where the rollout stands.
 
-The *successor* starts with as many workers as the budget leaves room for: all of them where
-two full sets may run, else fewer, and then it grows as the old arbiter shrinks, by no more than
-are available for it. An arbiter cannot have fewer than one worker, so with ``max_surge=0`` the
-last step takes one more than that.
+The *successor* starts with all of its workers where two full sets may run. Else it starts with one,
+and once that is ready it grows as far as the budget leaves room, and then as the old arbiter
+shrinks, by no more than are available for it. An arbiter cannot have fewer than one worker, so
+with ``max_surge=0`` the last step takes one more than that.
 
 When all of the successor's workers are available it is promoted, which is the point of no
 return: it has the program's name, and the old arbiter drains. Until then whatever fails, or
@@ -16,6 +16,7 @@ end at any price aborts the rollout once more.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from supervisor_roll.rollout.events import Whose
@@ -43,7 +44,8 @@ class Standing:
     """Where a rollout stands, before the promotion.
 
     ``count`` and ``successor_count`` are how many workers the two arbiters want, ``goal`` how many
-    the successor is to have, ``first`` with how many it begins. ``requested``: what supervisord was
+    the successor is to have, ``first`` with how many it begins. ``proved``: one of these was ready,
+    and more may be added, of which ``most_boots`` boot at once. ``requested``: what supervisord was
     asked for and is yet to be seen. ``shrunk``: the old arbiter was asked for a worker.
     ``unrecoverable_why`` says why it does not get it back. ``kept_since``: the successor is
     needed though the rollout is over; ``forced``: it is to go all the same.
@@ -59,7 +61,9 @@ class Standing:
     first: int
     successor_count: int = 0
     started: bool = False
+    proved: bool = True
     canaries_passed: bool = True
+    most_boots: int = sys.maxsize
     crashed: bool = False
     paused: bool = False
     wanted: str = COMPLETE
@@ -97,7 +101,10 @@ def roll(at: Standing) -> Move:
     if at.successor_count >= at.goal:
         return Move(PROMOTE if available >= at.goal else WAIT)
     # Before it has its signal handlers, which come before its workers, TTIN would stop it.
-    if not at.canaries_passed or not at.instances.fresh:
+    if not at.canaries_passed or not at.proved or not at.instances.fresh:
+        return Move(WAIT)
+    booting = at.successor_count - len([one for one in at.instances.fresh if one.ready])
+    if booting >= at.most_boots:
         return Move(WAIT)
     if at.successor_count + at.count < most(at.desired, at.goal, at.budget) or at.count <= 1:
         return Move(ADD, whose=Whose.SUCCESSOR)

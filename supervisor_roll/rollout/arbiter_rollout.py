@@ -69,15 +69,18 @@ class ArbiterRollout(Rollout):
         outdated: Iterable[Instance],
         count: int,
         now: float,
-        *,
-        full: bool = True,
+        budget: Budget | None = None,
         **more: Any,
     ) -> ArbiterRollout:
-        """Make one beside an arbiter that wants ``count``. ``full``: two full sets may run."""
-        rollout = super().of(settings, outdated, count, now, goal=count, **more)
-        if full:
-            rollout.budget = Budget(max(count, 1), rollout.budget.unavailable)
-        return rollout
+        """Make one beside an arbiter that wants ``count``."""
+        return super().of(settings, outdated, count, now, budget, goal=count, **more)
+
+    @property
+    def to_come(self) -> int:
+        if self.wanted != COMPLETE:
+            return 0
+        room = arbiter_plan.most(self.desired, self.goal, self.budget) - len(self.instances.up)
+        return max(0, min(room, self.goal - len(self.instances.fresh)))
 
     def unanswered_requests(self) -> list[Action]:
         """Repeat what supervisord was asked for and has not been seen: it may not have heard it."""
@@ -279,7 +282,9 @@ class ArbiterRollout(Rollout):
             first=self.first,
             successor_count=self.successor_count,
             started=self.successor is not None,
+            proved=self.proved or not self.budget.surge,
             canaries_passed=self.canaries_passed,
+            most_boots=self.most_boots,
             crashed=self.crash is not None,
             paused=self.phase == PAUSED,
             wanted=self.wanted,
@@ -325,6 +330,8 @@ class ArbiterRollout(Rollout):
     def _beginning(self) -> int:
         """With how many workers the successor can begin."""
         room = arbiter_plan.most(self.desired, self.goal, self.budget) - self.count
+        if self.budget.surge and room < self.goal:
+            return 1  # a bad release is to cost no more
         return max(1, min(self.goal, self.canaries or self.goal, room))
 
     def _leave_behind(self) -> None:

@@ -56,11 +56,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class BecameReady:
-    """An instance said that it can serve. ``health`` is its check's status line, if it made one."""
+    """An instance said that it can serve. ``health`` is its check's status line, if it made one.
+
+    ``cpu_secs``: how much of its boot it computed, as far as that was measured.
+    """
 
     instance: InstanceId
     boot_secs: float
     health: str = ""
+    cpu_secs: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ an instance that is gone: that is legal, and means nothing.
 from __future__ import annotations
 
 import copy
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,8 +39,10 @@ from supervisor_roll.rollout.reports import OUTCOMES, Began, Broken, Note, Stuck
 from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.signals import Signal, next_look
 from supervisor_roll.rollout.timing import LOOK_SECS, STOP_GRACE_SECS
-from supervisor_roll.rollout.words import FINAL, PROGRESSING
+from supervisor_roll.rollout.words import COMPLETE, FINAL, PROGRESSING
 
+# A boot that computes for more than that share of its time is limited by its core.
+COMPUTES_FROM = 0.5
 _Self = TypeVar("_Self", bound="Rollout")
 
 
@@ -63,6 +66,8 @@ class Rollout(ABC):
     total: int
     floor: int  # fewer are never to be ready
     min_ready: int
+    cores: int = 0  # that the instances may use; 0: not known
+    computes: bool = False  # the first fresh one's boot was limited by its core
     cleared: bool = True  # False: nothing is retired before PreflightPassed
     phase: str = PROGRESSING
     why: str = ""
@@ -82,11 +87,15 @@ class Rollout(ABC):
         outdated: Iterable[Instance],
         count: int,
         now: float,
+        budget: Budget | None = None,
         **more: Any,
     ) -> _Self:
-        """Make a rollout of these instances, of which an arbiter wants ``count``."""
+        """Make a rollout of these instances, of which an arbiter wants ``count``.
+
+        ``budget``: where that is another than the settings say.
+        """
         instances = Instances([copy.copy(one) for one in outdated])
-        budget, ready = settings.budget(count), len(instances.ready)
+        budget, ready = budget or settings.budget(count), len(instances.ready)
         return cls(
             settings=settings,
             instances=instances,
@@ -121,6 +130,25 @@ class Rollout(ABC):
     def canaries_passed(self) -> bool:
         """Whether the canaries, if any are asked for, have become available."""
         return self.became_available >= self.canaries
+
+    @property
+    def proved(self) -> bool:
+        """Whether a fresh instance has been ready, so that more of them may boot at once."""
+        ready = any(one.ready for one in self.instances.fresh if not one.kept)
+        return ready or self.became_available > 0
+
+    @property
+    def most_boots(self) -> int:
+        """How many may boot at once: more than there are cores only take longer, each of them."""
+        return self.cores if self.computes and self.cores else sys.maxsize
+
+    @property
+    def to_come(self) -> int:
+        """How many more instances than now it may still have at once, if all goes well."""
+        if self.wanted != COMPLETE:
+            return 0
+        room = self.desired + self.budget.surge - len(self.instances.up)
+        return max(0, min(room, self.desired - len(self.instances.fresh)))
 
     def begin(self) -> list[Action]:
         """Return the first actions. Called once."""
@@ -230,6 +258,8 @@ class Rollout(ABC):
         instance = self.instances.known(event.instance, self.now)
         instance.loaded = True
         instance.boot_secs, instance.health = event.boot_secs, event.health
+        if instance.fresh and not instance.kept and not self.proved:  # it has booted alone
+            self.computes = event.cpu_secs > COMPUTES_FROM * event.boot_secs
         if not instance.ready:
             instance.ready_since = self.now
 

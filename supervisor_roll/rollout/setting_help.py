@@ -26,8 +26,9 @@ SETTINGS = {
     "max_surge": SettingHelp(
         "N|N%",
         "How many more workers than desired may run: a count, or a percentage of the desired "
-        "workers, rounded up. On a host short of memory max_surge=0 and max_unavailable=1 replace "
-        "in place, an old worker first.",
+        "workers, rounded up. The first boots alone; once it is ready, as many at once as this "
+        "says, but no more than there are cores where its boot was limited by one. On a host "
+        "short of memory max_surge=0 and max_unavailable=1 replace in place, an old worker first.",
     ),
     "max_unavailable": SettingHelp(
         "N|N%",

@@ -61,7 +61,7 @@ class Settings:
     ``surge_given``: an operator has set ``max_surge``.
     """
 
-    max_surge: Amount = Amount(1)
+    max_surge: Amount = Amount(25, percent=True)
     max_unavailable: Amount = Amount(0)
     ready_timeout_secs: float = 60.0
     min_ready_secs: float = 0.0

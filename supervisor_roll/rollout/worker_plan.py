@@ -9,6 +9,7 @@ leaves at the end. Without a surge an outdated one is stopped and its replacemen
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from supervisor_roll.rollout.instances import Instance, Instances
@@ -22,6 +23,7 @@ from supervisor_roll.rollout.words import ABORTED, COMPLETE
 class Standing:
     """Where a rollout stands. ``trial``: how many fresh ones there may be for now.
 
+    ``most_boots`` of them may boot at once.
     ``cleared``: whether any may be retired. ``signalled``: a signal is under way, whose effect is
     waited for; ``repeats`` of them were without. ``settling_since``: only the count is waited for.
     """
@@ -33,6 +35,7 @@ class Standing:
     budget: Budget
     floor: int
     trial: int
+    most_boots: int = sys.maxsize
     cleared: bool = True
     paused: bool = False
     wanted: str = COMPLETE
@@ -70,7 +73,7 @@ def roll(at: Standing) -> Move:
         first = outdated[0]
         if _may_retire(at, first):
             return Move(REMOVE if first is up[0] and at.count > 1 else RETIRE, first)
-        if at.count < at.desired + surge and at.count - len(outdated) < min(at.desired, at.trial):
+        if at.count < at.desired + surge and _may_add(at):
             return Move(ADD)
         return _unhealthy_move(at)
     # An unhealthy one first: without it no fewer are ready.
@@ -78,6 +81,15 @@ def roll(at: Standing) -> Move:
         if _under_way(at) < at.trial and _may_retire(at, one):
             return Move(RETIRE, one)
     return Move(WAIT)
+
+
+def _may_add(at: Standing) -> bool:
+    """Whether one more fresh one is wanted, and may boot now."""
+    outdated, fresh = at.instances.outdated, at.instances.fresh
+    kept = len([one for one in fresh if one.kept])
+    begun = at.count - len(outdated) - kept
+    booting = begun - len([one for one in fresh if one.ready and not one.kept])
+    return begun < min(at.desired - kept, at.trial) and booting < at.most_boots
 
 
 def _last_move(at: Standing) -> Move:

@@ -180,6 +180,9 @@ class WorkerRollout(Rollout):
             actions.append(self._do(move))
 
     def _standing(self) -> Standing:
+        trial = self.desired if self.canaries_passed else self.canaries
+        if self.budget.surge and not self.proved:
+            trial = 1  # a bad release is to cost no more
         return Standing(
             settings=self.settings,
             instances=self.instances,
@@ -187,7 +190,8 @@ class WorkerRollout(Rollout):
             desired=self.desired,
             budget=self.budget,
             floor=self.floor,
-            trial=self.desired if self.canaries_passed else self.canaries,
+            trial=trial,
+            most_boots=self.most_boots,
             cleared=self.cleared,
             paused=self.phase == PAUSED,
             wanted=self.wanted,

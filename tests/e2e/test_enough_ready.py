@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import psutil
 import pytest
@@ -48,12 +49,16 @@ def test_in_place_the_oldest_goes_first_and_waits_for_its_replacement(site: Site
         assert replacements <= sample.ready
 
 
-def test_a_percentage_of_surge_boots_that_many_at_once(make_site: MakeSite) -> None:
+def test_a_percentage_of_surge_boots_that_many_at_once_after_the_first(make_site: MakeSite) -> None:
     site = make_site(Program(workers=WORKERS, roll={"max_surge": "50%"}))
     site.deploy("v2", boot="gate")
     with site.unharmed(replaced=WORKERS) as (_, seen, _):
         roll = site.ctl_start("rollrestart", "web")
         assert "surge 2" in roll.wait_says("rolling 4 workers")
+        site.wait_booting("web", 1)
+        time.sleep(1)  # so that it has waited for longer than it has computed
+        assert seen.max_booting == 1
+        site.open_gate("v2", boots=1)
         site.wait_booting("web", 2)
         site.open_gate("v2")
         roll.ends()

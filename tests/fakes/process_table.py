@@ -15,6 +15,7 @@ from supervisor_roll.listener.edges.memory import Room
 from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.listener.edges.process_table import Child
 from supervisor_roll.listener.edges.socket_store import StoredSocket
+from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.rollout.events import InstanceId
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Process:
 
 class FakeTable:
     """``worker_bytes`` is what each worker is measured to take: with 0 nothing can be said.
+    ``room_bytes`` are left whatever runs, or what the workers leave of ``total_bytes``.
 
     ``forbidden``: the listener may not signal others' processes; ``untraceable``: nor take
     sockets from them. A look at the children of one that is ``odd`` fails, as nobody foresees it.
@@ -49,7 +51,8 @@ class FakeTable:
         self.worker_bytes = 0
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
-        self.room_bytes = 0
+        self.room_bytes = self.total_bytes = 0
+        self.computed_secs, self.number_of_cores = 0.0, 64
         self.left: Left | None = None
 
     def identity(self, pid: int) -> InstanceId | None:
@@ -68,6 +71,12 @@ class FakeTable:
 
     def alive(self, instance: InstanceId) -> bool:
         return self.identity(instance.pid) == instance
+
+    def cpu_secs(self, instance: InstanceId) -> float:
+        return self.computed_secs if self.alive(instance) else 0.0
+
+    def cores(self, pid: int) -> int:
+        return self.number_of_cores
 
     def uid(self, instance: InstanceId) -> int | None:
         return self.uids.get(instance.pid, 0) if self.alive(instance) else None
@@ -123,7 +132,9 @@ class FakeTable:
         return self.left
 
     def room(self, pid: int) -> Room:
-        return Room(self.room_bytes, "this site")
+        workers = sum(len(one.workers) for one in self._site.programs.values())
+        taken = self.worker_bytes * workers if self.total_bytes else 0
+        return Room(max(self.room_bytes, self.total_bytes - taken), "this site")
 
     def has_sockets(self, instance: InstanceId, fds: Iterable[int]) -> bool:
         """Of the kernel's sockets there is one for each descriptor of the fake program."""
@@ -145,7 +156,13 @@ class FakeTable:
 
 
 class FakeSides:
-    """What runs beside the rollouts: these sites have nothing there."""
+    """What runs beside the rollouts: commands, which succeed at once."""
+
+    def __init__(self) -> None:
+        self._ended: list[tuple[str, Any]] = []
+
+    def command(self, namespec: str, *about: object) -> None:
+        self._ended.append((namespec, Result(True, 0.1, "")))
 
     running = False
 
@@ -153,7 +170,8 @@ class FakeSides:
         pass
 
     def poll(self) -> list[tuple[str, Any]]:
-        return []
+        ended, self._ended = self._ended, []
+        return ended
 
     def next_deadline(self) -> float | None:
         return None

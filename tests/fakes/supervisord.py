@@ -16,6 +16,7 @@ from supervisor_roll.listener.edges.supervisord import ProcessInfo, Refused, Unr
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.program import Program as Spawned
 from supervisor_roll.wire.successor import (
     RETIRING_SUFFIX,
     SUCCESSOR_SUFFIX,
@@ -59,6 +60,7 @@ class FakeSupervisord:
         self.received: list[wire.Exchange] = []
         self.found = Reread()  # what has changed in its configuration
         self.rereads = 0
+        self.spawns: Spawned | None = None
         self._entries: dict[str, Entry] = {}
 
     # --- what the listener calls --------------------------------------------------------------
@@ -88,8 +90,10 @@ class FakeSupervisord:
         self._check("processes")
         return list(self.infos)
 
-    def program(self, namespec: str, changed: bool = False) -> str:
-        raise Unreachable("this fake does not know what it would spawn")
+    def program(self, namespec: str, changed: bool = False) -> Spawned:
+        if self.spawns is None:
+            raise Unreachable("this fake does not know what it would spawn")
+        return self.spawns
 
     def reread(self) -> Reread:
         self._check("reread")

@@ -47,7 +47,8 @@ class Arbiter(FakeArbiter):
 
     make_worker = Worker
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, cpu_secs: float = 0.0) -> None:
+        self.cpu_secs = cpu_secs  # of a boot of 1.5 s
         self.signals: deque[str] = deque()
         self.inbox: deque[Event | ev.Look] = deque()
         self.lose_next_signal = False
@@ -126,7 +127,7 @@ class Arbiter(FakeArbiter):
         """The worker serves. One that drains announces nothing."""
         if not worker.draining:
             worker.stage = READY
-            self.inbox.append(ev.BecameReady(worker.id, 1.5))
+            self.inbox.append(ev.BecameReady(worker.id, 1.5, cpu_secs=self.cpu_secs))
 
     def become_unready(self, worker: Worker, why: str = "503") -> None:
         if not worker.draining:

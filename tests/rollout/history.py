@@ -30,13 +30,15 @@ class History:
         workers: int = 4,
         stages: dict[int, str] | None = None,
         at_once: bool = True,
+        cores: int = 0,
+        cpu_secs: float = 0.0,
         **values: str,
     ) -> None:
-        self.arbiter = Arbiter(workers)
+        self.arbiter = Arbiter(workers, cpu_secs)
         for age, stage in (stages or {}).items():
             self.arbiter.aged(age).stage = stage
         self.rollout = WorkerRollout.of(
-            Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0
+            Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0, cores=cores
         )
         self.now = 0.0
         self.at_once = at_once
@@ -259,6 +261,14 @@ class History:
             assert len(self.arbiter.staying) <= rollout.desired + rollout.budget.surge, (
                 "the invariant: too many running"
             )
+            self._check_boots()
+
+    def _check_boots(self) -> None:
+        """A bad release costs one boot, and no more boot at once than are of use."""
+        rollout = self.rollout
+        booting = [one for one in self.arbiter.staying if self._is_fresh(one) and not one.serves]
+        if rollout.budget.surge and rollout.wanted == COMPLETE and not self.arbiter.lost:
+            assert len(booting) <= (rollout.most_boots if rollout.proved else 1), "too many boot"
 
     def check_end(self, count: bool = True, deaths: bool = False) -> None:
         """What must hold of the arbiter once the rollout has ended, and all messages are in."""

@@ -15,7 +15,7 @@ from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import Action, Event, InstanceId, Whose
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.reports import Facts
-from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.words import FINAL
 
 OLD, NEW = InstanceId(100, 1), InstanceId(200, 2)
@@ -46,7 +46,10 @@ class Pair:
             )
             for pid in self.old
         ]
-        self.rollout = ArbiterRollout.of(self.settings, members, workers, 0.0, full=full)
+        budget = self.settings.budget(workers)
+        if full:
+            budget = Budget(max(workers, 1), budget.unavailable)
+        self.rollout = ArbiterRollout.of(self.settings, members, workers, 0.0, budget)
         self.floor = workers - self.rollout.budget.unavailable
 
     def begin(self) -> list[str]:

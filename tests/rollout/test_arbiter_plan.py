@@ -77,6 +77,9 @@ FORWARD = {
     "promote it once all are available": ((old(1), fresh(1), fresh(2)), {}, just(PROMOTE)),
     "and not before": ((old(1), fresh(1), booting(2)), {}, just(WAIT)),
     "no more than the canaries": ((old(1), fresh(1)), {"canaries_passed": False}, just(WAIT)),
+    "no more before one was ready": ((old(2), booting(1)), {"proved": False}, just(WAIT)),
+    "no more than may boot at once": ((old(2), booting(1)), {"most_boots": 1}, just(WAIT)),
+    "one more beside one that boots": ((old(2), booting(1)), {"most_boots": 2}, (ADD, NEW, None)),
     "no signal before it has workers": (
         (old(1),),
         {"started": True, "successor_count": 1},

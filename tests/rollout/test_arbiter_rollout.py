@@ -50,6 +50,32 @@ def test_where_memory_is_short_the_successor_grows_as_the_old_one_shrinks():
     assert pair.rollout.min_ready == 4
 
 
+def test_a_successor_that_grows_begins_with_one_so_that_a_bad_release_costs_no_more():
+    pair = Pair(8, full=False)  # 25% of these are 2
+    assert pair.begin() == ["start"]
+    assert sorted(pair.new) == [201]
+    assert pair.ready(201) == ["grow"]
+    assert pair.ready(202) == ["shrink", "grow"]
+    pair.all_ready()
+    pair.end(successor=False)
+    assert pair.rollout.state == COMPLETE
+    assert pair.rollout.min_ready == 8
+
+
+def test_what_is_to_come_is_never_more_than_there_is_room_and_need_for():
+    pair = Pair(4, full=False, max_surge="2")
+    pair.begin()
+    assert pair.rollout.to_come == 1  # one of the two boots
+    pair.ready(201)
+    assert pair.rollout.to_come == 0
+    pair.tell(ev.Aborted("me"))
+    assert pair.rollout.to_come == 0
+    whole = Pair(4)
+    assert whole.rollout.to_come == 4
+    whole.begin()
+    assert whole.rollout.to_come == 0
+
+
 def test_in_place_the_old_one_shrinks_first():
     pair = Pair(3, full=False, max_surge="0", max_unavailable="1")
     assert pair.begin() == ["shrink", "start"]

@@ -22,18 +22,21 @@ BRIEF = settings(
     database=None,
 )
 
-Budget = tuple[int, int, float]
-BUDGETS = st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0.0, 5.0])).filter(
-    lambda one: one[0] + one[1] > 0
-)
+# max_surge, max_unavailable, min_ready_secs, and how many cores limit the boots (0: none do)
+Budget = tuple[int, int, float, int]
+BUDGETS = st.tuples(
+    st.integers(0, 3), st.integers(0, 2), st.sampled_from([0.0, 5.0]), st.integers(0, 2)
+).filter(lambda one: one[0] + one[1] > 0)
 
 
 def _history(workers: int, budget: Budget, stages: dict[int, str]) -> History:
-    surge, unavailable, min_ready = budget
+    surge, unavailable, min_ready, cores = budget
     history = History(
         workers,
         {age: stage for age, stage in stages.items() if age <= workers},
         at_once=False,
+        cores=cores,
+        cpu_secs=1.5,
         max_surge=str(surge),
         max_unavailable=str(unavailable),
         min_ready_secs=str(min_ready),

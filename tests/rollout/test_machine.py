@@ -13,7 +13,7 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.timing import (
     STOP_GRACE_SECS,
 )
-from supervisor_roll.rollout.words import COMPLETE, PROGRESSING
+from supervisor_roll.rollout.words import COMPLETE, FAILED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
 from tests.rollout.history import History
@@ -81,8 +81,8 @@ def test_a_fresh_instance_counts_only_once_it_has_been_ready_for_min_ready_secs(
 
 def test_a_surge_of_two_adds_two_and_retires_two():
     history = History(4, max_surge="2")
-    assert history.begin() == ["add", "add"]
-    assert history.ready(5) == ["remove oldest", "add"]
+    assert history.begin() == ["add"]
+    assert history.ready(5) == ["remove oldest", "add", "add"]
     assert history.ready(6) == ["remove oldest", "add"]
     assert history.ready(7, 8) == ["remove oldest", "remove oldest"]
     for age in (1, 2, 3, 4):
@@ -92,11 +92,71 @@ def test_a_surge_of_two_adds_two_and_retires_two():
     history.check_end()
 
 
+def test_a_bad_release_costs_one_boot_however_large_the_surge_is():
+    history = History(64)
+    assert history.begin() == ["add"]
+    history.finish(good=False)
+    assert history.rollout.state == FAILED
+    assert history.arbiter.worker_age == 65
+    history.check_end()
+
+
+def test_by_default_a_quarter_boots_at_once_after_the_first():
+    history = History(64)
+    assert history.begin() == ["add"]
+    assert history.ready(65).count("add") == 16
+    rounds = 1
+    while history.rollout.state != COMPLETE:
+        rounds += 1
+        history.ready(*(one.age for one in history.arbiter.staying if one.stage == BOOTING))
+        for one in [one for one in history.arbiter.by_age if one.draining]:
+            history.exit(one.age)
+    assert rounds == 5  # with a boot of a minute: 5 minutes
+    assert history.last("complete")["min_ready"] == 64
+    history.check_end()
+
+
+def test_no_more_boot_at_once_than_there_are_cores_once_the_first_has_computed():
+    history = History(8, cores=2, cpu_secs=1.0, max_surge="100%", min_ready_secs="10")
+    assert history.begin() == ["add"]
+    assert history.ready(9) == ["add", "add"]
+    # It is about boots: those that bake are no burden.
+    assert history.ready(10) == ["add"]
+    assert history.ready(11, 12) == ["add", "add"]
+    history.finish()
+    assert history.last("complete")["min_ready"] == 8
+    history.check_end()
+
+
+def test_where_the_first_boot_waits_for_others_the_cores_are_no_limit():
+    history = History(8, cores=2, cpu_secs=0.7, max_surge="100%")
+    history.begin()
+    assert history.ready(9).count("add") == 7
+    history.finish()
+    history.check_end()
+
+
+def test_what_is_to_come_is_never_more_than_there_is_room_and_need_for():
+    history = History(3, max_surge="2")
+    assert history.rollout.to_come == 2
+    history.begin()
+    assert history.rollout.to_come == 1
+    history.ready(4)
+    assert history.rollout.to_come == 0
+    history.ready(5)
+    history.exit(1)
+    history.exit(2)
+    assert history.rollout.to_come == 0
+    history.abort()
+    assert history.rollout.to_come == 0
+
+
 def test_surge_and_unavailable_together_retire_one_at_once_and_keep_the_count():
     history = History(4, max_surge="1", max_unavailable="1")
-    assert history.begin() == ["add", "remove oldest", "add"]
+    assert history.begin() == ["add", "remove oldest"]
+    assert history.arbiter.num_workers == 4
+    assert history.ready(5) == ["add", "remove oldest", "add"]
     assert history.arbiter.num_workers == 5
-    assert history.ready(5) == ["remove oldest", "add"]
     history.finish()
     assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 3

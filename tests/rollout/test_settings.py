@@ -7,7 +7,14 @@ import re
 import pytest
 
 from supervisor_roll.rollout.errors import BadSetting
-from supervisor_roll.rollout.settings import _RULES, Amount, Budget, Health, Settings
+from supervisor_roll.rollout.settings import (
+    _RULES,
+    Amount,
+    Budget,
+    Health,
+    Settings,
+    parsed_parallel,
+)
 
 COUNT = "must be a count such as 1, or a percentage such as 25%"
 SECS = "must be a number of seconds from 0 to 86400"
@@ -167,9 +174,18 @@ def test_an_empty_watch_is_none():
     assert Settings.parsed({"watch": " "}).watch == ()
 
 
+@pytest.mark.parametrize("value", ["", "0", "65", "1000", "-1", "1.0", "\u0662", "x" * 500])
+def test_how_many_programs_are_rolled_at_once_is_1_to_64(value: str):
+    assert [parsed_parallel(str(one)) for one in (1, 8, 64)] == [1, 8, 64]
+    with pytest.raises(
+        BadSetting, match=r"^parallel=.{0,80}: must be a whole number from 1 to 64$"
+    ):
+        parsed_parallel(value)
+
+
 def test_it_is_known_whether_an_operator_chose_the_surge():
     assert not Settings.parsed({"max_unavailable": "1"}).surge_given
-    given = Settings.parsed({"max_surge": "1"})
+    given = Settings.parsed({"max_surge": "25%"})
     assert given.surge_given and given.replaced({"canary": "1"}).surge_given
     assert given == Settings()  # which says nothing of what is set
 

@@ -74,6 +74,17 @@ FORWARD = {
         {"count": 2, "trial": 0},
         (WAIT, None),
     ),
+    "one more beside one that boots": ((old(1), old(2), booting(3)), {"surge": 2}, (ADD, None)),
+    "no more than may boot at once": (
+        (old(1), old(2), booting(3)),
+        {"surge": 2, "most_boots": 1},
+        (WAIT, None),
+    ),
+    "one that is kept is no canary": (
+        (fresh(1, kept=True), old(2)),
+        {"trial": 1},
+        (ADD, None),
+    ),
     "the oldest, once another can be counted on": (
         (old(1), old(2), fresh(3)),
         {},

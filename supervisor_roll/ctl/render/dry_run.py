@@ -88,7 +88,8 @@ def _steps(surge: int, unavailable: int) -> str:
         return (
             f"{surge} at a time: the new one starts and must be ready before an old one stops"
             if surge == 1
-            else f"up to {surge} at a time: new ones start and must be ready before old ones stop"
+            else f"the first alone, then up to {surge} at a time: new ones start and must be ready"
+            " before old ones stop"
         )
     return f"{unavailable} at a time, in place: an old one stops before the new one starts"
 

@@ -1,11 +1,13 @@
 """How many more processes the kernel allows a program, and how many a surge takes.
 
 What is counted are threads, as the kernel does: against ``pids.max`` of each cgroup around the
-arbiter, and against the limit of its user (``ulimit -u``), which does not hold for root.
+arbiter, and against the limit of its user (``ulimit -u``), which does not hold for root. The cores
+are how many of them can compute at once.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +71,27 @@ def left(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> Left | None:
 def need(workers: int, measured: Iterable[int], others: int, left: Left | None) -> Need | None:
     """Return what ``workers`` more take, by the threads of those ``measured``; None: no limit."""
     return Need(workers, max(measured, default=1), others, left) if left is not None else None
+
+
+def cores(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> int:
+    """Return how many cores the process may use, by its affinity and the cgroups around it."""
+    try:
+        allowed = len(os.sched_getaffinity(pid))
+    except OSError:  # it has gone
+        allowed = os.cpu_count() or 1
+    return max(1, min([allowed, *_quotas(pid, proc, cgroup)]))
+
+
+def _quotas(pid: int, proc: Path, cgroup: Path) -> Iterator[int]:
+    """Return the cores' worth of time that each cgroup has, as far as that is limited."""
+    for group in around(pid, "cpu", proc, cgroup):
+        if group.version == 2:
+            words = text(group.folder / "cpu.max").split()
+        else:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            words = [text(group.folder / name).strip() for name in names]
+        if len(words) == 2 and all(one.isdigit() for one in words) and int(words[1]):
+            yield int(words[0]) // int(words[1])
 
 
 def _of_cgroups(pid: int, proc: Path, cgroup: Path) -> Iterator[Left]:

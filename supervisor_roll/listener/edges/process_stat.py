@@ -21,11 +21,15 @@ _GONE = frozenset("ZXx")
 
 @dataclass(frozen=True)
 class ProcessStat:
-    """A process, by its pid and start time, and its parent. ``gone``: it is a zombie at most."""
+    """A process, by its pid and start time, and its parent. ``gone``: it is a zombie at most.
+
+    ``cpu_secs``: for how long it has computed, all of its threads together.
+    """
 
     id: InstanceId
     parent: int
     gone: bool
+    cpu_secs: float = 0.0
 
 
 def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
@@ -35,7 +39,10 @@ def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
         # The name, in parentheses, may itself hold parentheses, spaces and line ends.
         fields = line[line.rindex(b")") + 1 :].split()
         return ProcessStat(
-            InstanceId(pid, int(fields[19])), int(fields[1]), fields[0].decode() in _GONE
+            InstanceId(pid, int(fields[19])),
+            int(fields[1]),
+            fields[0].decode() in _GONE,
+            (int(fields[11]) + int(fields[12])) / TICKS,
         )
     except (OSError, ValueError, IndexError):
         return None

@@ -66,6 +66,15 @@ class ProcessTable:
         """For how long the process has run."""
         return age_secs(instance)
 
+    def cpu_secs(self, instance: InstanceId) -> float:
+        """For how long the process has computed; 0 if it has gone."""
+        found = stat_of(instance.pid, self._proc)
+        return found.cpu_secs if found is not None and found.id == instance else 0.0
+
+    def cores(self, pid: int) -> int:
+        """How many cores the process may use."""
+        return process_limits.cores(pid, self._proc)
+
     def uid(self, instance: InstanceId) -> int | None:
         """Return the user whom the process runs as; None if it has gone."""
         found = Credentials.of_process(instance.pid, self._proc)

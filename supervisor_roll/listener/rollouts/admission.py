@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
-from supervisor_roll.listener.edges import memory, process_limits
-from supervisor_roll.listener.edges.memory import Cost
-from supervisor_roll.listener.edges.process_limits import Need
-from supervisor_roll.listener.edges.process_table import ProcessTable
-from supervisor_roll.listener.rollouts import deployed, eligibility, strategy
+from supervisor_roll.listener.rollouts import deployed, eligibility, resources, strategy
+from supervisor_roll.listener.rollouts.resources import Owed, Resources
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.rollouts.silence import silence
 from supervisor_roll.listener.rollouts.strategy import Choice
@@ -39,23 +37,29 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Admission:
-    """What is rolled, and how. ``full``: two full sets of workers may run (strategy arbiter)."""
+    """What is rolled, how, by how many at once, and what there is for that.
+
+    ``reduced`` says why there are fewer at once than by default.
+    """
 
     arbiter: Arbiter
     choice: Choice
-    full: bool = False
+    budget: Budget
+    resources: Resources
+    reduced: str = ""
 
-    def budget(self, settings: Settings) -> Budget:
-        budget = settings.budget(max(self.arbiter.count, 1))
-        return replace(budget, surge=max(self.arbiter.count, 1)) if self.full else budget
+    def extra(self, settings: Settings) -> int:
+        """How many more workers than now it may have at once, its preflight's counted."""
+        preflight = settings.preflight and self.choice.strategy != ARBITER
+        return self.budget.surge + int(preflight)
 
 
 def admit(
-    run: Run, settings: Settings, registry: ArbiterRegistry, now: float
+    run: Run, settings: Settings, registry: ArbiterRegistry, others: Iterable[Run], now: float
 ) -> Admission | Refusal | Waiting:
     """Return the arbiter to roll, all of whose workers are known; or why it is not, or not yet.
 
-    ``now`` is on the clock.
+    ``others`` are the runs under way, ``now`` is on the clock.
     """
     waits = now < run.gathers_since + settings.ready_timeout_secs
     info = registry.info(run.namespec)
@@ -67,15 +71,15 @@ def admit(
         return Refusal(_stopped(run.namespec, info.state if info else "", log))
     arbiter = registry.arbiters.get(identity)
     if arbiter is None or not (arbiter.workers or arbiter.facts.gunicorn):
-        found = silence(registry.table, identity, spoke=arbiter is not None)
+        heard_of = silence(registry.table, identity, spoke=arbiter is not None)
         young = registry.table.age_secs(identity) < settings.ready_timeout_secs
-        barrier = registry.barrier(identity) if found.gunicorn else ""
+        barrier = registry.barrier(identity) if heard_of.gunicorn else ""
         if barrier:
             return Refusal(f"nothing heard from its Gunicorn (pid {identity.pid}): {barrier}")
-        if found.awaits and young and waits:
-            return Waiting(found.awaits)
-        skips = run.job.wildcard and not found.gunicorn
-        return Refusal(found.why, skips=True) if skips else Refusal(found.why + found.rule)
+        if heard_of.awaits and young and waits:
+            return Waiting(heard_of.awaits)
+        skips = run.job.wildcard and not heard_of.gunicorn
+        return Refusal(heard_of.why, skips=True) if skips else Refusal(heard_of.why + heard_of.rule)
     program = registry.program(run.namespec)
     with registry.looking_as(arbiter):
         elsewhere = deployed.elsewhere(arbiter.facts.places, program)
@@ -112,7 +116,10 @@ def admit(
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
             "have as many as it wants, or they have been idle since this listener started"
         )
-    return _affordable(Admission(arbiter, choice), settings, registry.table, run.job.dry_run)
+    budget = settings.budget(max(arbiter.count, 1))
+    found = Admission(arbiter, choice, budget, Resources.of(arbiter, registry.table, whole))
+    owed = Owed() if run.job.dry_run else resources.owed(others, registry.table)
+    return _affordable(found, settings, owed, run.job.dry_run)
 
 
 def _names(program: Program, path: str) -> bool:
@@ -133,50 +140,24 @@ def _stopped(namespec: str, state: str, log: str) -> str:
 
 
 def _affordable(
-    found: Admission, settings: Settings, table: ProcessTable, dry_run: bool
-) -> Admission | Refusal:
-    """``found``, as far as there is room for it."""
-    if found.choice.strategy == ARBITER and not settings.surge_given:
-        # An operator who has said nothing about it gets the way that touches the old one least.
-        whole = replace(found, full=True)
-        if not _too_large(whole, settings, table):
-            return whole
-    why = _too_large(found, settings, table)
-    return Refusal(why) if why and not dry_run else found
-
-
-def _too_large(found: Admission, settings: Settings, table: ProcessTable) -> str:
-    """Why there is no room for the surge; empty if there is."""
-    cost, need = cost_of(found, settings, table), need_of(found, settings, table)
-    if cost is not None and not cost.fits:
-        return (
-            f"it does not fit into memory: {cost.text}; free some, or roll in place "
-            "with --max-surge 0 --max-unavailable 1"
-        )
-    if need is not None and not need.fits:
-        return (
-            f"it does not fit into the limit of processes: {need.text}; raise that, or roll in "
-            "place with --max-surge 0 --max-unavailable 1"
-        )
-    return ""
-
-
-def cost_of(found: Admission, settings: Settings, table: ProcessTable) -> Cost | None:
-    """Return what the surge would take, judged by the workers now; None if unknown."""
-    pids = [one.pid for one in found.arbiter.workers]
-    room = table.room(found.arbiter.id.pid)
-    return memory.cost(_extra(found, settings), table.measured(pids), room)
-
-
-def need_of(found: Admission, settings: Settings, table: ProcessTable) -> Need | None:
-    """As many processes as the surge would take, so judged; None where nothing limits them."""
-    arbiter, extra = found.arbiter.id.pid, _extra(found, settings)
-    others = table.threads(arbiter) if extra and found.choice.strategy == ARBITER else 0
-    threads = [table.threads(one.pid) for one in found.arbiter.workers]
-    return process_limits.need(extra, threads, others, table.processes_left(arbiter))
-
-
-def _extra(found: Admission, settings: Settings) -> int:
-    """How many more workers than now the rollout may have at once, its preflight's counted."""
-    preflight = settings.preflight and found.choice.strategy != ARBITER
-    return found.budget(settings).surge + int(preflight)
+    found: Admission, settings: Settings, owed: Owed, dry_run: bool
+) -> Admission | Refusal | Waiting:
+    """``found``, with as large a surge as there is room for, if nobody has asked for another."""
+    surge, surges = found.budget.surge, [found.budget.surge]
+    if not settings.surge_given:
+        # Two full sets touch the old one least.
+        full = [max(found.arbiter.count, 1)] if found.choice.strategy == ARBITER else []
+        surges = [*full, *range(surge, 0, -1)]
+    beside, one, short, why = found.resources.less(owed), found, "", ""
+    for number in surges:
+        one = replace(found, budget=replace(found.budget, surge=number))
+        short = beside.short(one.extra(settings))
+        if not short:
+            text = f"{number} at once, and not {surge} (max_surge={settings.max_surge}): {why}"
+            return replace(one, reduced=text if number < surge else "")
+        why = short if number == surge else why
+    if dry_run:
+        return one
+    if owed.by:  # their ends give back what their own surges take
+        return Waiting(f"the end of what {', '.join(owed.by)} takes: beside that, {short}")
+    return Refusal(f"{short}, or roll in place with --max-surge 0 --max-unavailable 1")

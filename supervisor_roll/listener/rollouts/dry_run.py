@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 
-from supervisor_roll.listener.edges.process_table import ProcessTable
-from supervisor_roll.listener.rollouts.admission import Admission, cost_of, need_of
+from supervisor_roll.listener.rollouts.admission import Admission
 from supervisor_roll.listener.rollouts.strategy import Choice
 from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.rollout.reports import Plan, Preflight
 from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import ARBITER
 
 
-def plan(found: Admission, settings: Settings, table: ProcessTable, result: Result | None) -> Plan:
+def plan(found: Admission, settings: Settings, result: Result | None) -> Plan:
     """Return what a dry run tells; ``result`` is the preflight's, None if it was not possible."""
-    arbiter, choice, budget = found.arbiter, found.choice, found.budget(settings)
+    arbiter, choice, budget = found.arbiter, found.choice, found.budget
     boots = [one.boot_secs for one in arbiter.workers.values() if one.boot_secs]
     boot_secs = sum(boots) / len(boots) if boots else 0.0
-    rounds = math.ceil(len(arbiter.workers) / (budget.surge or budget.unavailable))
-    cost, need = cost_of(found, settings, table), need_of(found, settings, table)
+    # The first boots alone, but for a whole set of a successor's.
+    alone = int(budget.surge > 1 and (choice.strategy != ARBITER or budget.surge < arbiter.count))
+    at_once = budget.surge or budget.unavailable
+    rounds = alone + math.ceil((len(arbiter.workers) - alone) / at_once)
+    extra = found.extra(settings)
+    cost, need = found.resources.cost(extra), found.resources.need(extra)
     return Plan(
         workers=len(arbiter.workers),
         desired=arbiter.count,

@@ -85,7 +85,12 @@ class Rollback:
             return
         self._active.say(run, "rolling back")
         run.enter(RunEvent.REPAIRED)
-        run.rollout = WorkerRollout.of(run.rollout.settings, members, arbiter.count, now)
+        failed = run.rollout
+        budget = failed.settings.budget(arbiter.count)
+        budget = replace(budget, surge=min(budget.surge, failed.budget.surge))
+        run.rollout = WorkerRollout.of(
+            failed.settings, members, arbiter.count, now, budget, cores=failed.cores
+        )
         self._active.apply(run, run.rollout.begin())
 
     def cut_short(self, run: Run) -> None:

@@ -85,6 +85,8 @@ class Run:
     watched: list[Watched] = field(default_factory=list)
     change: Change | None = None
     reasons: list[str] = field(default_factory=list)  # why this strategy
+    worker_bytes: int = 0  # what the largest of its workers took as it began
+    worker_threads: int = 1
 
     @property
     def fails(self) -> bool:

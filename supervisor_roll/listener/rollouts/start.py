@@ -26,6 +26,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.run import ADMISSION, RunEvent
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import ARBITER, WORKERS
@@ -92,7 +93,7 @@ class RolloutStarter:
         settings, now = self._settings_of(run), self._active.clock()
         if settings is None:
             return
-        found = admit(run, settings, self._active.registry, now)
+        found = admit(run, settings, self._active.registry, self._active.runs.values(), now)
         if isinstance(found, Admission) and found.choice.strategy == ARBITER:
             why_not = self._keeper.recover_sockets(found.arbiter)
             found = Refusal(why_not) if why_not else found
@@ -106,6 +107,7 @@ class RolloutStarter:
                 text = f"waiting for {found.what}"
                 self._active.say_once(run, reports.Note(text), text.split(":")[0])
         elif run.job.dry_run:
+            self._tell_reduced(run, found)
             self._plan(run, settings, found, checked)
         else:
             self._roll(run, settings, found)
@@ -161,7 +163,8 @@ class RolloutStarter:
 
     def _roll(self, run: Run, settings: Settings, found: Admission) -> None:
         arbiter, choice, now = found.arbiter, found.choice, self._active.clock()
-        outdated = arbiter.outdated(now, self._active.registry.table.age_secs)
+        table = self._active.registry.table
+        outdated = arbiter.outdated(now, table.age_secs)
         checks = settings.preflight and choice.strategy != ARBITER
         if checks:
             try:
@@ -171,21 +174,32 @@ class RolloutStarter:
                 self._active.finish(run, reports.Refused(why))
                 return
         run.arbiter, run.reasons = arbiter.id, choice.reasons
-        if choice.strategy == ARBITER:
-            run.rollout = ArbiterRollout.of(settings, outdated, arbiter.count, now, full=found.full)
-        else:
-            run.rollout = WorkerRollout.of(
-                settings, outdated, arbiter.count, now, cleared=not settings.preflight
-            )
+        strategy: type[Rollout] = ArbiterRollout if choice.strategy == ARBITER else WorkerRollout
+        run.rollout = strategy.of(
+            settings,
+            outdated,
+            arbiter.count,
+            now,
+            found.budget,
+            cores=table.cores(arbiter.id.pid),
+            cleared=not checks,
+        )
+        run.worker_bytes = max(found.resources.sizes, default=0)
+        run.worker_threads = max(found.resources.threads, default=1)
         run.enter(RunEvent.CHECKING if checks else RunEvent.BEGUN)
         if not choice.warning:  # what it leaves undone is still to be done
             digest = run.change.digest if run.change else ""
             self._active.attempts.append((run.namespec, reports.Began.kind, digest))
         self._active.apply(run, run.rollout.begin())
+        self._tell_reduced(run, found)
         if choice.warning:
             self._active.warn(run.namespec, choice.warning)
         if choice.live:
             self._adopt(run)
+
+    def _tell_reduced(self, run: Run, found: Admission) -> None:
+        if found.reduced:
+            self._active.say_once(run, reports.Note(found.reduced), "reduced")
 
     def _adopt(self, run: Run) -> None:
         keys = ", ".join(sorted(run.change.keys if run.change else ()))
@@ -205,5 +219,4 @@ class RolloutStarter:
                 return
             except NotPossible as error:
                 self._active.warn(run.namespec, f"no preflight: {error}")
-        table = self._active.registry.table
-        self._active.finish(run, dry_run.plan(found, settings, table, checked))
+        self._active.finish(run, dry_run.plan(found, settings, checked))

@@ -72,7 +72,8 @@ def test_it_says_what_would_be_done_and_what_it_costs() -> None:
         (
             2,
             0,
-            "up to 2 at a time: new ones start and must be ready before old ones stop",
+            "the first alone, then up to 2 at a time: new ones start and must be ready before"
+            " old ones stop",
             "never fewer than 4 ready, never more than 6 running",
         ),
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.listener.edges.process_limits import Left, Need, left, need, threads
+from supervisor_roll.listener.edges.process_limits import Left, Need, cores, left, need, threads
 
 PID = 77
 
@@ -96,3 +96,36 @@ def test_each_more_may_have_as_many_threads_as_the_largest(
     assert isinstance(found, Need)
     assert (found.fits, found.text) == (fits, text)
     assert found.told.available == free
+
+
+# --- cores ----------------------------------------------------------------------------------------
+
+
+def test_without_a_quota_all_that_the_process_is_allowed_are_its_cores(tmp_path: Path) -> None:
+    mine = os.getpid()
+    write(tmp_path / str(mine) / "cgroup", "0::/a\n")
+    allowed = len(os.sched_getaffinity(mine))
+    assert cores(mine, tmp_path, tmp_path / "cgroup") == allowed
+    write(tmp_path / "cgroup" / "a" / "cpu.max", "max 100000\n")
+    assert cores(mine, tmp_path, tmp_path / "cgroup") == allowed
+    assert cores(2**22 + 1, tmp_path) == os.cpu_count()
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(350_000, 3), (100_000, 1), (50_000, 1)])
+def test_the_least_quota_of_the_groups_around_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: int, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    root = tmp_path / "cgroup"
+    write(tmp_path / str(PID) / "cgroup", "0::/a/b\n")
+    write(root / "a/b" / "cpu.max", "700000 100000\n")
+    assert cores(PID, tmp_path, root) == 7
+    write(root / "a" / "cpu.max", f"{quota} 100000\n")
+    assert cores(PID, tmp_path, root) == expected
+    # The same, as cgroup v1 has it.
+    write(tmp_path / str(PID) / "cgroup", "4:cpu,cpuacct:/a/c\n0::/\n")
+    write(root / "cpu/a" / "cpu.cfs_period_us", "100000\n")
+    write(root / "cpu/a" / "cpu.cfs_quota_us", f"{quota}\n")
+    assert cores(PID, tmp_path, root) == expected
+    write(root / "cpu/a" / "cpu.cfs_quota_us", "-1\n")
+    assert cores(PID, tmp_path, root) == 8

@@ -69,3 +69,25 @@ def test_an_age_is_from_the_start_on() -> None:
         while age_secs(found.id) <= 1 / TICKS:
             assert time.monotonic() < began + 30
         process.communicate(b"\n")
+
+
+def test_how_long_a_process_has_computed_is_what_it_has_used_of_cores_and_not_its_age() -> None:
+    text = "import sys, time; [None for _ in range(5_000_000)]; print(flush=True); sys.stdin.read()"
+    with (
+        selectors.DefaultSelector() as selector,
+        subprocess.Popen(
+            [sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        table = ProcessTable(selector)
+        instance = table.identity(child.pid)
+        assert instance is not None
+        before = table.cpu_secs(instance)
+        time.sleep(0.3)
+        assert 0.05 < before <= table.cpu_secs(instance) < before + 0.2
+        assert table.cpu_secs(InstanceId(child.pid, instance.started + 1)) == 0.0
+        assert table.cores(child.pid) >= 1
+        child.communicate()
+        assert table.cpu_secs(instance) == 0.0
