@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("demo", "bench", "faults", "soak")
+SCRIPTS = ("demo", "bench", "faults", "soak", "matrix")
 
 
 def requirements(text: str) -> set[str]:

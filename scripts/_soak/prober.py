@@ -22,9 +22,9 @@ class Prober:
     def answers(self) -> int:
         return len(self._secs)
 
-    def percentile_ms(self, percent: float) -> float:
-        """How long it took at most in so many of a hundred cases."""
-        ordered = sorted(self._secs)
+    def percentile_ms(self, percent: float, since: int = 0, until: int | None = None) -> float:
+        """How long it took at most in so many of a hundred of these answers."""
+        ordered = sorted(self._secs[since:until])
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
     def __enter__(self) -> Prober:
