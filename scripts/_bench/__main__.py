@@ -14,13 +14,14 @@ import footprint
 import keepalive
 import messages
 import overhead
+import parallel
 import update
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (keepalive, overhead, update, messages, compare, footprint):
+    for one in (keepalive, overhead, update, messages, compare, footprint, parallel):
         one.add_to(commands)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
