@@ -27,6 +27,7 @@ from supervisor_roll.hooks.arbiter import preflight as _preflight
 from supervisor_roll.hooks.arbiter import retiring as _retiring
 from supervisor_roll.hooks.arbiter import socket_handoff as _socket_handoff
 from supervisor_roll.hooks.arbiter import successor_start as _successor_start
+from supervisor_roll.hooks.arbiter import wakeup as _wakeup
 from supervisor_roll.hooks.arbiter import worker_count as _worker_count
 from supervisor_roll.hooks.install import install_into as _install_into
 from supervisor_roll.hooks.safely import safely as _safely
@@ -45,7 +46,11 @@ def on_starting(server: _Arbiter) -> None:
 
 
 def when_ready(server: _Arbiter) -> None:
-    """Have the listener keep the sockets of an arbiter that listens, and let it retire."""
+    """Have the listener keep the sockets of an arbiter that listens, and let it retire.
+
+    Signals wake it at once from then on.
+    """
+    _safely(_wakeup.prepare, server)
     _safely(_retiring.prepare, server)
     _safely(_socket_handoff.ready, server)
 

@@ -58,6 +58,7 @@ def forked(server: Arbiter, worker: Worker) -> None:
     # From here to Worker.init_signals the child has the arbiter's handlers, which put a TERM
     # into a copy of the arbiter's queue, where it is lost.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)  # it was the arbiter's
     safely(_mark, worker)
     reporter = WorkerReporter(server, worker)
     readiness = Readiness(server, reporter)
