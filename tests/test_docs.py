@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import dataclasses
 import re
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +21,7 @@ from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
-from supervisor_roll.wire.datagram import KINDS
-from supervisor_roll.wire.places import PLACES, RUNS
+from supervisor_roll.wire import messages
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
@@ -35,10 +32,6 @@ PAGES = [README, ROOT / "CHANGELOG.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 COMMANDS = sorted(
     name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll")
 )
-
-
-FIELD = re.compile("[A-Z][A-Z_]+")
-ENVIRONMENT = {"LISTEN_PID"}  # what hooks read that is no message's
 
 
 def rendered(page: Path) -> nodes.document:
@@ -184,34 +177,35 @@ def test_the_hooks_to_import_one_by_one_are_all_of_them() -> None:
     assert sorted(block[1].replace(",", " ").split()) == sorted(_HOOKS)
 
 
-def fields(source: str) -> Iterator[str]:
-    """The fields of messages that ``source`` says or reads: what it has for keys in capitals."""
-    for node in ast.walk(ast.parse(source)):
-        found: list[object] = []
-        if isinstance(node, ast.Dict):
-            found = [*node.keys]
-        elif isinstance(node, ast.Subscript):
-            found = [node.slice]
-        elif isinstance(node, ast.Compare):
-            found = [node.left]
-        elif isinstance(node, ast.Call):
-            is_method = isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "number"}
-            found = [*(node.args[:1] if is_method else ())]
-            yield from (one.arg for one in node.keywords if one.arg and FIELD.fullmatch(one.arg))
-        values = [one.value for one in found if isinstance(one, ast.Constant)]
-        yield from (one for one in values if isinstance(one, str) and FIELD.fullmatch(one))
+def own_fields(kind: type[messages.Message]) -> set[str]:
+    """What it says beside what each worker, or each that says a count, says."""
+    shared = (messages.Describing, messages.FromWorker, messages.Counting)
+    base = next((one for one in shared if issubclass(kind, one)), messages.Message)
+    return kind.fields.keys() - base.fields.keys()
 
 
-def test_the_protocol_tells_of_every_kind_of_message() -> None:
+def test_the_protocol_tells_of_every_kind_of_message_and_its_own_fields() -> None:
+    senders = {
+        "arbiter": messages.FROM_ARBITERS,
+        "worker": messages.FROM_WORKERS,
+        "both": messages.FROM_BOTH,
+        "listener": [messages.Ack],
+    }
     told = table_under("Who may write", PROTOCOL)
-    assert told.keys() == KINDS
+    assert {
+        kind: (who, {*re.findall(r"\w+", names.lower())}, " ".join(meaning.split()))
+        for kind, (who, names, meaning) in told.items()
+    } == {
+        kind.kind: (who, own_fields(kind), str(kind.__doc__).replace("``", ""))
+        for who, kinds in senders.items()
+        for kind in kinds
+    }
 
 
 def test_the_protocol_tells_of_every_field_of_messages() -> None:
-    sources = [one.read_text() for one in (ROOT / "supervisor_roll" / "hooks").rglob("*.py")]
-    said = {one for source in sources if "supervisor_roll.wire" in source for one in fields(source)}
     told = ",".join(table_under("Who may write", PROTOCOL, 1))
-    assert set(re.findall(r"\w+", told)) == said - ENVIRONMENT | {PLACES, RUNS}
+    fields = {field.upper() for kind in messages.KINDS.values() for field in kind.fields}
+    assert {*re.findall(r"\w+", told)} == fields
 
 
 def test_the_protocol_tells_of_every_kind_of_report_and_its_facts() -> None:

@@ -16,8 +16,9 @@ from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.listener.configuration.watched import WatchedConfiguration
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.rollout.words import COMPLETE
-from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, Message, encode
+from supervisor_roll.wire.datagram import encode
 from supervisor_roll.wire.mailbox import Status
+from supervisor_roll.wire.messages import Booting, Loaded, Ready
 from tests.fakes.answer import FakeAnswer
 from tests.fakes.program import PIDS
 from tests.fakes.site import Site
@@ -25,7 +26,7 @@ from tests.fakes.site import Site
 #: Programs, workers of each.
 SIZES = [(1, 2), (20, 2), (100, 2), (200, 2), (200, 16), (1, 64)]
 MOST_MS = 0.5
-_KINDS = (BOOTING, LOADED, READY)
+_KINDS = (Booting, Loaded, Ready)
 
 
 def add_to(commands: Any) -> None:
@@ -105,7 +106,7 @@ class _Site(Site):
             registry.arbiters[program.id] = arbiter
             for pid in program.workers:
                 worker = self.table.processes[pid].id
-                arbiter.heard_worker(worker, Message(READY, {**program.facts, "AGE": "1"}))
+                arbiter.heard_worker(worker, Ready(**program.facts, age=1))
             jobs.statuses[name] = Status(COMPLETE, 1.0, "root", "0123456789ab", done=2, total=2)
 
     def cost(self, messages: int) -> Cost:
@@ -115,8 +116,8 @@ class _Site(Site):
         times, sizes = [], []
         for _ in range(messages):
             pid, kind = next(workers), _KINDS[len(times) % len(_KINDS)]
-            fields = {"AGE": "1", "BOOT_SECS": "1", "SURPLUS": "0"}
-            message = Message(kind, {**program.facts, **fields})
+            fields = {"age": 1, "boot_secs": 1, "surplus": False}
+            message = kind(**program.facts, **fields)
             answer: Any = FakeAnswer(self, pid, message)
             datagram = Datagram(self.table.processes[pid].id, encode(message), answer, [])
             self.said_chars, began = 0, time.process_time()

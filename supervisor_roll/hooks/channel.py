@@ -14,10 +14,10 @@ from supervisor_roll.wire.datagram import (
     MAX_BYTES,
     MAX_SOCKETS,
     SOCKET_VARIABLE,
-    Message,
     decode,
     encode,
 )
+from supervisor_roll.wire.messages import Ack, Message
 
 # All the time that one process of Gunicorn ever waits for the listener, hung or dead. A
 # listener that is there answers within milliseconds; one that is not refuses at once.
@@ -36,7 +36,7 @@ class Channel:
     def __init__(self, patience_secs: float = PATIENCE_SECS) -> None:
         self.path = os.environ.get(SOCKET_VARIABLE, "")  # a directory
         self._patience = patience_secs
-        self._awaited: tuple[str, _socket.socket, float] | None = None
+        self._awaited: tuple[type[Message], _socket.socket, float] | None = None
 
     def be_patient(self, secs: float) -> None:
         """Wait for so long in all, from now on."""
@@ -46,7 +46,7 @@ class Channel:
         """Say ``message`` and want no answer. May be lost where the listener does not listen."""
         self._send(message, ())
 
-    def ask(self, message: Message, fds: Sequence[int] = ()) -> Message | None:
+    def ask(self, message: Message, fds: Sequence[int] = ()) -> Ack | None:
         """Say ``message`` and return the answer; None if it has not come within our patience.
 
         Duplicates of ``fds`` go with it. Asking the same kind again first looks for the answer
@@ -55,7 +55,7 @@ class Channel:
         answer, _ = self._ask(message, fds, wants_sockets=False)
         return answer
 
-    def ask_for_sockets(self, message: Message) -> tuple[Message | None, list[int]]:
+    def ask_for_sockets(self, message: Message) -> tuple[Ack | None, list[int]]:
         """As ``ask``, for an answer that comes with descriptors. They are the caller's to close.
 
         There are none where not all that were sent have come.
@@ -64,8 +64,8 @@ class Channel:
 
     def _ask(
         self, message: Message, fds: Sequence[int], *, wants_sockets: bool
-    ) -> tuple[Message | None, list[int]]:
-        kind = message.kind
+    ) -> tuple[Ack | None, list[int]]:
+        kind = type(message)
         if self._awaited is not None:
             awaited, socket, asked_at = self._awaited
             if awaited == kind:
@@ -126,9 +126,7 @@ class Channel:
             # A listener that is not root has no socket but its own user's.
             socket.connect(f"{self.path}/{os.stat(self.path).st_uid}")  # noqa: PTH116
 
-    def _receive(
-        self, socket: _socket.socket, wants_sockets: bool
-    ) -> tuple[Message | None, list[int]]:
+    def _receive(self, socket: _socket.socket, wants_sockets: bool) -> tuple[Ack | None, list[int]]:
         began = time.monotonic()
         came: list[int] = []
         try:
@@ -140,7 +138,8 @@ class Channel:
                 _socket.MSG_CMSG_CLOEXEC,
             )
             came = _descriptors(ancillary)
-            answer = decode(data) if data else None
+            found = decode(data) if data else None
+            answer = found if isinstance(found, Ack) else None
         except (OSError, BadMessage):
             answer, flags = None, 0
         finally:

@@ -40,7 +40,7 @@ from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire import datagram as dg
+from supervisor_roll.wire.datagram import decode
 from supervisor_roll.wire.mailbox import UPDATE, Request
 from supervisor_roll.wire.program import Program
 
@@ -159,7 +159,7 @@ class Coordinator:
         try:
             # One that has ended said nothing: its pid may be another's already.
             if self.table.alive(datagram.sender):
-                message = dg.decode(datagram.data)
+                message = decode(datagram.data)
                 answer, fds = self._messages.receive(datagram, message)
         except RollError as error:
             self._unusable.warn(

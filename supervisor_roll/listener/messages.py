@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
@@ -21,9 +22,27 @@ from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.datagram import Message
-from supervisor_roll.wire.places import RUNS, decode
+from supervisor_roll.wire.messages import (
+    Ack,
+    Booting,
+    Counted,
+    Counting,
+    Describing,
+    Draining,
+    Failed,
+    ForkFailed,
+    FromWorker,
+    Listening,
+    Loaded,
+    Measured,
+    Message,
+    Ready,
+    Reloaded,
+    Starting,
+    Stopping,
+    Unready,
+)
+from supervisor_roll.wire.places import decode
 
 log = logging.getLogger("supervisor_roll")
 
@@ -31,7 +50,6 @@ log = logging.getLogger("supervisor_roll")
 NEAR_TIMEOUT = 0.7
 # (uid_t) -1, to the kernel: leave it as it is.
 _NO_USER = 2**32 - 1
-_FROM_BOTH = (dg.LISTENING, dg.DRAINING)
 
 
 class MessageHandler:
@@ -52,7 +70,7 @@ class MessageHandler:
         self._active, self._keeper, self._releases = active, keeper, releases
         self._configuration, self._serve = configuration, serve
 
-    def receive(self, datagram: Datagram, message: Message) -> tuple[Message | None, list[int]]:
+    def receive(self, datagram: Datagram, message: Message) -> tuple[Ack | None, list[int]]:
         """Return the answer, with the descriptors that go with it.
 
         ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
@@ -60,12 +78,12 @@ class MessageHandler:
         None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
         RollError for a message that cannot be used.
         """
-        from_arbiter = message.kind in dg.FROM_ARBITERS or message.kind in _FROM_BOTH
-        if from_arbiter and not (message.kind == dg.COUNTED and "AGE" in message.fields):
+        by_arbiter = isinstance(message, Counted) and message.age is None
+        if isinstance(message, Listening) or by_arbiter or not isinstance(message, FromWorker):
             return self._from_arbiter(datagram.sender.pid, message, datagram.fds)
         return self._from_worker(datagram, message), []
 
-    def _from_worker(self, datagram: Datagram, message: Message) -> Message | None:
+    def _from_worker(self, datagram: Datagram, message: FromWorker) -> Ack | None:
         child = self._table.child(datagram.sender.pid)
         arbiter = self._registry.arbiter(child.parent) if child else None
         if child is None or arbiter is None or not self._table.watch(child.id):
@@ -74,48 +92,46 @@ class MessageHandler:
 
     def _from_arbiter(
         self, pid: int, message: Message, fds: list[int]
-    ) -> tuple[Message | None, list[int]]:
+    ) -> tuple[Ack | None, list[int]]:
         """Answer what an arbiter says, or on its behalf one of its workers."""
         sender = self._table.identity(pid)
         arbiter = self._registry.arbiter(sender) if sender else None
-        if arbiter is not None:
-            self._serve_user(arbiter, message)
-        if arbiter is None and message.kind in _FROM_BOTH:
+        if arbiter is not None and isinstance(message, (Starting, Listening, Reloaded)):
+            self._serve_user(arbiter, message.uid)
+        if arbiter is None and isinstance(message, (Listening, Draining)):
             child = self._table.child(pid)
             arbiter = self._registry.arbiter(child.parent) if child else None
         if arbiter is None:
             return None, []
-        if message.kind == dg.DRAINING:
-            secs = self._active.drain_secs(arbiter)
-            return Message(dg.ACK, {} if secs is None else {"DRAIN_SECS": f"{secs:g}"}), []
+        if isinstance(message, Draining):
+            return Ack(drain_secs=self._active.drain_secs(arbiter)), []
         self._outbox.unsaved.add(arbiter.namespec)
-        if message.kind == dg.STARTING:
+        if isinstance(message, Starting):
             return self._keeper.starting(arbiter, message)
-        if message.kind == dg.LISTENING:
+        if isinstance(message, Listening):
             taken = self._keeper.listening(arbiter, message, fds, own=arbiter.id == sender)
-            return Message(dg.ACK) if taken else None, []
-        if message.kind == dg.STOPPING:
+            return Ack() if taken else None, []
+        if isinstance(message, Stopping):
             return self._keeper.stopping(arbiter, message), []
-        self._note_arbiter(arbiter, message)
+        if isinstance(message, Counting):
+            self._note_arbiter(arbiter, message)
         return None, []
 
-    def _serve_user(self, arbiter: Arbiter, message: Message) -> None:
+    def _serve_user(self, arbiter: Arbiter, uid: int) -> None:
         """Serve the user that an arbiter says its workers will run as, if it can do that."""
-        uid = int(message.number("UID", -1))
         if 0 <= uid < _NO_USER and self._table.uid(arbiter.id) in (0, uid):
             self._serve([uid])
 
-    def _note_arbiter(self, arbiter: Arbiter, message: Message) -> None:
-        if message.kind == dg.RELOADED:
+    def _note_arbiter(self, arbiter: Arbiter, message: Counting) -> None:
+        if isinstance(message, Reloaded):
             self._active.warn(arbiter.namespec, "the arbiter was sent HUP during the rollout")
-        if message.kind == dg.FORK_FAILED:
-            why = message.fields.get("ERROR", "a worker could not be started")
-            if message.fields.get("SURPLUS") != "1":
-                arbiter.boot_failure = cut(why)
-            self._active.feed(arbiter, ev.ForkFailed(why, self._active.whose(arbiter)))
+        if isinstance(message, ForkFailed):
+            if not message.surplus:
+                arbiter.boot_failure = cut(message.error)
+            self._active.feed(arbiter, ev.ForkFailed(message.error, self._active.whose(arbiter)))
         self._note_count(arbiter, message, own=True)
 
-    def _note_count(self, arbiter: Arbiter, message: Message, own: bool) -> None:
+    def _note_count(self, arbiter: Arbiter, message: Counting, own: bool) -> None:
         """Believe what an arbiter says of its count, and of a worker what is to be seen."""
         before = arbiter.changes, arbiter.count
         if not arbiter.heard_count(message, own):
@@ -128,57 +144,54 @@ class MessageHandler:
             self._active.feed(arbiter, ev.Counted(arbiter.count, self._active.whose(arbiter)))
 
     def _note_worker(
-        self, arbiter: Arbiter, worker: InstanceId, uid: int, message: Message
-    ) -> Message:
+        self, arbiter: Arbiter, worker: InstanceId, uid: int, message: FromWorker
+    ) -> Ack:
         """Tell the registry and the rollout what a worker says; the answer to it."""
         self._outbox.unsaved.add(arbiter.namespec)
         # What a worker that serves says each second needs no settings: they take a look at files.
-        brief = message.kind not in dg.DESCRIBING
+        brief = not isinstance(message, Describing)
         settings = Settings() if brief else self._settings(arbiter.namespec)
         if (
-            message.kind == dg.READY
+            isinstance(message, Ready)
             and settings.health is not None
-            and "STATUS" not in message.fields
-            and message.fields.get("UNCHECKED") != "1"
+            and message.status is None
+            and not message.unchecked
         ):
             # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
-            message = Message(dg.LOADED, message.fields)
+            message = Loaded(**vars(message))
         known = arbiter.heard_worker(worker, message)
         known.uid = uid
-        surplus = message.fields.get("SURPLUS") == "1"
-        self._active.feed(arbiter, self._active.started(arbiter, worker, known.age, surplus))
+        born = self._active.started(arbiter, worker, known.age, message.surplus)
+        self._active.feed(arbiter, born)
         self._note_count(arbiter, message, own=False)
-        if message.kind in (dg.BOOTING, dg.LOADED) and settings.release:
+        if isinstance(message, (Booting, Loaded)) and settings.release:
             self._releases.told_by(arbiter, known, settings.release, message)
-        if message.fields.get("RELOAD") == "1" and self._active.succeeds(arbiter):
+        if isinstance(message, Describing) and message.reload and self._active.succeeds(arbiter):
             self._active.feed(arbiter, ev.BootFailed(worker, RELOADS))
         fresh = self._active.fresh(arbiter, worker)
-        if fresh is not None and message.kind in (dg.LOADED, dg.READY):
+        if fresh is not None and isinstance(message, (Loaded, Ready)):
             self._verify(arbiter, worker, message)
-        fields = self._answer(arbiter, known, fresh, message.kind, settings)
+        answer = self._answer(arbiter, known, fresh, message, settings)
         self._tell_rollout(arbiter, known, fresh, message)
-        if not brief:
-            fields["HOLD_SECS"] = str(settings.ready_timeout_secs)
-        return Message(dg.ACK, fields)
+        return answer
 
     def _tell_rollout(
-        self, arbiter: Arbiter, known: Worker, fresh: Instance | None, message: Message
+        self, arbiter: Arbiter, known: Worker, fresh: Instance | None, message: FromWorker
     ) -> None:
         """Tell it what the message means for it."""
-        worker, fields = known.id, message.fields
-        if message.kind == dg.LOADED:
+        worker = known.id
+        if isinstance(message, Loaded):
             self._active.feed(arbiter, ev.Loaded(worker))
-        elif message.kind == dg.UNREADY:
+        elif isinstance(message, Unready):
             self._active.feed(arbiter, ev.BecameUnready(worker, known.health))
-        elif message.kind == dg.MEASURED:
-            requests, errors = int(message.number("REQUESTS")), int(message.number("ERRORS"))
-            self._active.measured(arbiter, worker, requests, errors)
-        elif message.kind == dg.FAILED:
+        elif isinstance(message, Measured):
+            self._active.measured(arbiter, worker, message.requests, message.errors)
+        elif isinstance(message, Failed):
             if fresh is None:
-                arbiter.boot_failure = cut(fields.get("ERROR", "a boot failed"))
-            texts = (fields.get("ERROR", ""), fields.get("TRACEBACK", ""))
-            self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(filter(None, texts))))
-        elif message.kind == dg.READY:
+                arbiter.boot_failure = cut(message.error or "a boot failed")
+            texts = filter(None, (message.error, message.traceback))
+            self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(texts)))
+        elif isinstance(message, Ready):
             self._warn_of_timeout(arbiter, known.boot_secs)
             first = fresh is not None and not fresh.ready
             cpu_secs = self._table.cpu_secs(worker) if first else 0.0
@@ -187,31 +200,33 @@ class MessageHandler:
             )
 
     def _answer(
-        self, arbiter: Arbiter, known: Worker, fresh: Instance | None, kind: str, settings: Settings
-    ) -> dict[str, str]:
-        """Return the fields of the answer to a message of this ``kind``."""
+        self,
+        arbiter: Arbiter,
+        known: Worker,
+        fresh: Instance | None,
+        message: FromWorker,
+        settings: Settings,
+    ) -> Ack:
         # A successor is to keep what was added to it.
         surplus = fresh is not None and fresh.surplus and not self._active.succeeds(arbiter)
         # A fresh one whose check fails is kept from serving while others serve; also after
         # the rollout has failed. A cold start or a crashed one's replacement never is.
-        if fresh is not None and kind == dg.UNREADY and not known.ready:
+        if fresh is not None and isinstance(message, Unready) and not known.ready:
             known.held_back = True
         serving = any(one.ready for one in self._registry.siblings(arbiter.namespec))
         holds = serving and (fresh is not None or known.held_back)
-        fields = {
-            "SURPLUS": str(int(surplus)),
-            "CHANGES": str(arbiter.changes),
-            "HOLD": str(int(holds)),
-        }
-        if kind == dg.LOADED:
+        fields: dict[str, Any] = {}
+        if isinstance(message, Describing):
+            fields["hold_secs"] = settings.ready_timeout_secs
+        if isinstance(message, Loaded):
             fields.update(_check_fields(settings))
-        if kind == dg.READY:
-            fields["DRAIN_SECS"] = f"{settings.drain_timeout_secs:g}"
+        if isinstance(message, Ready):
+            fields["drain_secs"] = settings.drain_timeout_secs
             if fresh is not None:
-                fields["WATCH_SECS"] = str(self._active.watch_secs(arbiter.namespec))
-        if kind in (dg.LOADED, dg.READY) and self._keeper.wants_sockets(arbiter):
-            fields["WANT_SOCKETS"] = "1"
-        return fields
+                fields["watch_secs"] = self._active.watch_secs(arbiter.namespec)
+        if isinstance(message, (Loaded, Ready)):
+            fields["want_sockets"] = self._keeper.wants_sockets(arbiter)
+        return Ack(surplus=surplus, changes=arbiter.changes, hold=holds, **fields)
 
     def _settings(self, namespec: str) -> Settings:
         """Return the program's settings; the defaults where they are bad, which is logged."""
@@ -221,10 +236,10 @@ class MessageHandler:
             log.error("%s: %s", namespec, error)
             return Settings()
 
-    def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Message) -> None:
+    def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Describing) -> None:
         """End the rollout if a fresh worker does not run what is deployed now."""
         program = self._registry.program(arbiter.namespec, self._active.succeeds(arbiter))
-        run, own = arbiter.facts.places, decode(message.fields, RUNS)
+        run, own = arbiter.facts.places, decode(message.runs)
         with self._registry.looking_as(arbiter):
             why = deployed.strays(run, own) or deployed.elsewhere(run, program)
         if why:
@@ -241,13 +256,13 @@ class MessageHandler:
             )
 
 
-def _check_fields(settings: Settings) -> dict[str, str]:
+def _check_fields(settings: Settings) -> dict[str, Any]:
     health = settings.health
     if health is None:
         return {}
     return {
-        "HEALTH": health.path,
-        "HEALTH_HOST": health.host,
-        "HEALTH_HEADERS": "\n".join(f"{name}: {value}" for name, value in health.headers),
-        "HEALTH_TIMEOUT_SECS": str(health.timeout_secs),
+        "health": health.path,
+        "health_host": health.host,
+        "health_headers": tuple(f"{name}: {value}" for name, value in health.headers),
+        "health_timeout_secs": health.timeout_secs,
     }

@@ -9,8 +9,8 @@ from supervisor_roll.listener.edges.received import Answer
 from supervisor_roll.rollout.events import Action
 from supervisor_roll.rollout.reports import Facts
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.datagram import Message
 from supervisor_roll.wire.mailbox import MAX_PORTION_CHARS, Report, Signal
+from supervisor_roll.wire.messages import Message
 
 
 @dataclass

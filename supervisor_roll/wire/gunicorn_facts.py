@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supervisor_roll.wire.datagram import Message
-from supervisor_roll.wire.places import PLACES, Place, decode
+from supervisor_roll.wire.messages import Describing
+from supervisor_roll.wire.places import Place, decode
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,24 @@ class GunicornFacts:
     places: list[Place] = field(default_factory=list)  # where it runs from
 
     @classmethod
-    def told(cls, message: Message) -> GunicornFacts:
-        """Read the fields of a message. Raises BadMessage."""
-        text = message.fields.get
+    def told(cls, message: Describing) -> GunicornFacts:
+        """Take them from a message."""
         return cls(
-            gunicorn=text("GUNICORN", ""),
-            worker_class=text("CLASS", ""),
-            preload=text("PRELOAD") == "1",
-            reuse_port=text("REUSE_PORT") == "1",
-            reload=text("RELOAD") == "1",
-            timeout=message.number("TIMEOUT", 0.0),
-            missing=text("MISSING", ""),
-            unchecked=text("UNCHECKED") == "1",
-            stale=text("STALE", ""),
-            listens=text("LISTENS") == "1",
-            binds=[one for one in text("BINDS", "").split("\n") if one],
-            conf=text("CONF", ""),
-            conf_digest=text("CONF_DIGEST", ""),
-            configured=int(message.number("CONFIGURED", -1)),
-            places=decode(message.fields, PLACES),
+            gunicorn=message.gunicorn,
+            worker_class=message.worker_class,
+            preload=message.preload,
+            reuse_port=message.reuse_port,
+            reload=message.reload,
+            timeout=message.timeout,
+            missing=message.missing,
+            unchecked=message.unchecked,
+            stale=message.stale,
+            listens=message.listens,
+            binds=[one for one in message.binds if one],
+            conf=message.conf,
+            conf_digest=message.conf_digest,
+            configured=message.configured,
+            places=decode(message.places),
         )
 
     @property

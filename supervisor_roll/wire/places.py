@@ -6,11 +6,8 @@ now can be seen only by one who knows both its text and what it led to then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-PLACES = "PLACES"  # of an arbiter, as of its start
-RUNS = "RUNS"  # of a worker, as of when it loaded its application
 
 # Of an arbiter.
 ROOT = "root"  # a process in another root has other paths
@@ -55,7 +52,7 @@ def encode(places: Iterable[Place]) -> str:
     return "\n".join(lines)
 
 
-def decode(facts: Mapping[str, str], key: str) -> list[Place]:
-    """Return the places in the field ``key``. What cannot be used is left out."""
-    rows = [line.split("\t") for line in facts.get(key, "").split("\n")[:_MAX_PLACES]]
+def decode(text: str) -> list[Place]:
+    """Return the places that ``encode`` wrote. What cannot be used is left out."""
+    rows = [line.split("\t") for line in text.split("\n")[:_MAX_PLACES]]
     return [Place(*row) for row in rows if len(row) == 4 and not any("\0" in one for one in row)]

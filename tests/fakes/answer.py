@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.messages import Ack, Message
 from tests.fakes.program import close
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ class FakeAnswer:
 
     def __init__(self, site: Site, pid: int, message: Message) -> None:
         self._site, self.pid, self.message = site, pid, message
-        self.sent: Message | None = None
+        self.sent: Ack | None = None
         self.dropped = False
 
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+    def send(self, message: Ack, fds: Sequence[int] = ()) -> None:
         what = f"answer {self.message.kind} {self.pid}"
         try:
             self._site.point(what, lambda: self._got(message, fds))
@@ -34,7 +34,7 @@ class FakeAnswer:
             self.dropped = True
             self._site.answered(self, None, [])
 
-    def _got(self, message: Message, fds: Sequence[int]) -> None:
+    def _got(self, message: Ack, fds: Sequence[int]) -> None:
         try:
             came = [os.dup(fd) for fd in fds]
         except OSError:

@@ -6,6 +6,7 @@ import os
 
 from supervisor_roll.listener.edges.socket_store import SocketStore, StoredSocket
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.wire.messages import Ack, Message
 from tests.fakes.site import PIDS, Site
 
 BIND, UNIX = "127.0.0.1:8000", "unix:/run/myapp.sock"
@@ -26,10 +27,10 @@ def what_it_is(fd: int) -> int:
     return os.fstat(fd).st_ino
 
 
-def answer_to(site: Site, kind: str, pid: int) -> dict[str, str]:
-    found = [one for one in site.answers if (one.message.kind, one.pid) == (kind, pid)]
+def answer_to(site: Site, kind: type[Message], pid: int) -> Ack:
+    found = [one for one in site.answers if (type(one.message), one.pid) == (kind, pid)]
     assert found[-1].sent is not None
-    return dict(found[-1].sent.fields)
+    return found[-1].sent
 
 
 def assert_old_one_serves(site: Site) -> None:

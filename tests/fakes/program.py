@@ -6,25 +6,26 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from supervisor_roll.wire.datagram import (
-    BOOTING,
-    COUNTED,
-    FORK_FAILED,
-    LISTENING,
-    LOADED,
-    READY,
-    STARTING,
-    STOPPING,
+from supervisor_roll.wire.messages import (
+    Ack,
+    Booting,
+    Counted,
+    ForkFailed,
+    Listening,
+    Loaded,
     Message,
+    Ready,
+    Starting,
+    Stopping,
 )
 from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 
 if TYPE_CHECKING:
     from tests.fakes.site import Site
 
-BOOT = (BOOTING, LOADED, READY)
+BOOT = (Booting, Loaded, Ready)
 # No process of this machine can have these (a pid is at most 2**22), so that whoever looks
 # one up in /proc finds nothing.
 PIDS = 5_000_000
@@ -48,23 +49,23 @@ class Program(FakeArbiter):
         site: Site,
         namespec: str,
         pid: int,
-        facts: Mapping[str, str],
+        facts: Mapping[str, Any],
         binds: Sequence[str] = (),
     ) -> None:
         self._site, self.namespec = site, namespec
         self.id = site.fork(pid, SUPERVISORD_PID, f"gunicorn: master [{namespec}]")
-        self.facts = {
-            "GUNICORN": "27.0.1",
-            "TIMEOUT": "30",
-            "PRELOAD": "0",
-            "REUSE_PORT": "0",
-            "MISSING": "",
+        self.facts: dict[str, Any] = {
+            "gunicorn": "27.0.1",
+            "timeout": 30,
+            "preload": False,
+            "reuse_port": False,
+            "missing": "",
             **facts,
         }
         self.binds = list(binds)
         if binds:
-            self.facts = {**self.facts, "LISTENS": "1", "BINDS": "\n".join(binds)}
-        self.boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT
+            self.facts = {**self.facts, "listens": True, "binds": tuple(binds)}
+        self.boots: Callable[[int], Iterable[type[Message] | None]] = lambda age: BOOT
         self.sockets: dict[str, int] = {}
         self.changes = 0
         self._asks_until = 0.0
@@ -81,7 +82,7 @@ class Program(FakeArbiter):
     def begin(self, workers: int) -> None:
         """supervisord has just spawned it, with so many workers in its configuration."""
         self._num_workers, self.changes, self.configured = workers, 1, workers
-        self.facts["CONFIGURED"] = str(workers)
+        self.facts["configured"] = workers
         if self.ended:
             return
         if self.is_broken:
@@ -93,40 +94,35 @@ class Program(FakeArbiter):
             self.has_handlers = True
             self._manage()
 
-    def answered(self, pid: int, kind: str, answer: Message | None, fds: list[int]) -> None:
+    def answered(self, pid: int, kind: type[Message], answer: Ack | None, fds: list[int]) -> None:
         """Who asked has its answer, or will have none (None)."""
-        fields = answer.fields if answer is not None else {}
+        said = Ack() if answer is None else answer
         if self.ended or self.is_stopped or (pid != self.id.pid and pid not in self.workers):
             close(fds)
-        elif kind == STARTING:
+        elif kind is Starting:
             if answer is None and self.is_successor and self._site.now < self._asks_until:
                 self._site.after(ASKS_EVERY_SECS, self._ask_for_sockets)
             else:
-                self._got_sockets(fields, fds)
-        elif kind == STOPPING:
-            self.keeps_paths = fields.get("KEEP") != "0"
+                self._got_sockets(said, fds)
+        elif kind is Stopping:
+            self.keeps_paths = said.keep
             self._gone("exit status 0")
-        elif kind == LISTENING:
+        elif kind is Listening:
             if pid == self.id.pid:
                 self._manage()
-        elif fields.get("WANT_SOCKETS") == "1":
+        elif said.want_sockets:
             self.hand_in(pid)
-        if (
-            kind == READY
-            and answer is not None
-            and fields.get("SURPLUS") != "1"
-            and (pid in self.workers)
-        ):
+        if kind is Ready and answer is not None and not answer.surplus and (pid in self.workers):
             self.workers[pid].surplus = False
 
     def hand_in(self, pid: int) -> None:
         """The arbiter, or a worker, hands in what the arbiter listens on."""
         self.say(
             pid,
-            LISTENING,
+            Listening,
             list(self.sockets.values()),
-            SOCKETS="\n".join(self.sockets),
-            FDS="\n".join(map(str, self.sockets.values())),
+            sockets=tuple(self.sockets),
+            fds=tuple(map(str, self.sockets.values())),
         )
 
     def stop(self) -> None:
@@ -161,22 +157,19 @@ class Program(FakeArbiter):
         self.sockets = {}
 
     def _ask_for_sockets(self) -> None:
-        self.say(self.id.pid, STARTING, CONFIGURED=str(self.configured))
+        self.say(self.id.pid, Starting, configured=self.configured)
 
-    def _got_sockets(self, fields: Mapping[str, str], fds: list[int]) -> None:
-        kept = dict(zip(fields.get("SOCKETS", "").splitlines(), fds, strict=True))
-        refused = fields.get(
-            "REFUSED",
-            ""
-            if fields.get("SUCCESSOR") == "1" and (kept or not self._own_binds)
-            else "the listener gave no sockets",
-        )
+    def _got_sockets(self, answer: Ack, fds: list[int]) -> None:
+        kept = dict(zip(answer.sockets, fds, strict=True))
+        refused = answer.refused
+        if not answer.successor or (self._own_binds and not kept):
+            refused = refused or "the listener gave no sockets"
         if self.is_successor and refused:
             close(fds)
             self.output += f"cannot start beside the arbiter that serves: {refused}\n"
             self._site.inbox.append(lambda: self.end("exit status 1"))
             return
-        self._num_workers = int(fields.get("WORKERS", "0")) or self.num_workers
+        self._num_workers = answer.workers or self.num_workers
         self.sockets = {address: kept.pop(address, -1) for address in self._own_binds}
         self.sockets = {
             address: open_socket() if fd < 0 else fd for address, fd in self.sockets.items()
@@ -194,14 +187,14 @@ class Program(FakeArbiter):
 
     def _manage(self) -> None:
         if self.no_forks and len(self.workers) < self.num_workers:
-            self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="0")
+            self.say(self.id.pid, ForkFailed, error=self.no_forks, surplus=False)
         elif not self.stopping:
             super()._manage()
 
     def _stopped(self) -> None:
         """The last worker has left an arbiter that stops: ``on_exit``."""
         if any(one.startswith("unix:") for one in self.binds):
-            self.say(self.id.pid, STOPPING, PATHS="\n".join(self.binds))
+            self.say(self.id.pid, Stopping, paths=tuple(self.binds))
         else:
             self._gone("exit status 0")
 
@@ -216,23 +209,22 @@ class Program(FakeArbiter):
 
     def counted(self) -> None:
         self.changes += 1
-        self.say(self.id.pid, COUNTED)
+        self.say(self.id.pid, Counted)
 
-    def say(self, pid: int, kind: str, fds: Sequence[int] = (), **fields: str) -> None:
+    def say(
+        self, pid: int, kind: type[Message], with_fds: Sequence[int] = (), **fields: Any
+    ) -> None:
         """Put a message of the arbiter or a worker into the inbox."""
         worker = self.workers.get(pid)
         about = (
-            {"BINDS": "\n".join(self.binds)}
+            {"binds": tuple(self.binds)}
             if worker is None
-            else {**self.facts, "AGE": str(worker.age), "SURPLUS": str(int(worker.surplus))}
+            else {**self.facts, "age": worker.age, "surplus": worker.surplus}
         )
-        about |= {"BOOT_SECS": "1.5"} if kind == READY else {}
-        message = Message(
-            kind,
-            {**about, "CHANGES": str(self.changes), "WORKERS": str(self.num_workers), **fields},
-        )
-        asked = worker is not None and kind != BOOTING
-        self._site.say(pid, message, asked or kind in (STARTING, LISTENING, STOPPING), fds)
+        about |= {"boot_secs": 1.5} if kind is Ready else {}
+        message = kind(**{**about, "changes": self.changes, "workers": self.num_workers, **fields})
+        asked = worker is not None and kind is not Booting
+        self._site.say(pid, message, asked or kind in (Starting, Listening, Stopping), with_fds)
 
     # --- its workers ----------------------------------------------------------------------------
 
@@ -258,7 +250,7 @@ class Program(FakeArbiter):
         if name == "TTIN" and self.no_forks:
             self._num_workers += 1
             self.counted()
-            self.say(self.id.pid, FORK_FAILED, ERROR=self.no_forks, SURPLUS="1")
+            self.say(self.id.pid, ForkFailed, error=self.no_forks, surplus=True)
             self._num_workers -= 1
             self.counted()
         elif name == "TTIN":

@@ -27,7 +27,8 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
-from supervisor_roll.wire.datagram import FROM_ARBITERS, LISTENING, READY, Message, encode
+from supervisor_roll.wire.datagram import encode
+from supervisor_roll.wire.messages import FROM_ARBITERS, Counted, Listening, Message, Ready
 from supervisor_roll.wire.successor import program_of, successor_of
 from tests.fakes.answer import FakeAnswer
 from tests.fakes.process_table import TICKS, FakeSides, FakeTable, Process
@@ -108,7 +109,7 @@ class Site:
         pid: int = PIDS + 10,
         boots: Callable[[int], Iterable[str | None]] = lambda age: BOOT,
         binds: Sequence[str] = (),
-        **facts: str,
+        **facts: Any,
     ) -> Program:
         """A Gunicorn that supervisord has just started, with its first workers."""
         program = self.programs[namespec] = Program(self, namespec, pid, facts, binds)
@@ -224,7 +225,7 @@ class Site:
         self.close_listener()
         self.coordinator = self.make_coordinator()
         for one in unanswered:
-            if one.message.kind in FROM_ARBITERS or one.message.kind == LISTENING:
+            if isinstance(one.message, (*FROM_ARBITERS, Counted, Listening)):
                 self.answered(one, None, [])
             else:
                 self.say(one.pid, one.message, answered=True)
@@ -290,7 +291,7 @@ class Site:
         if pid not in self.table.processes or self.deaf:
             return None
         for program in self.programs.values():
-            if pid in program.workers and message.kind == READY:
+            if pid in program.workers and isinstance(message, Ready):
                 program.workers[pid].ready = True
         answer = FakeAnswer(self, pid, message) if answered else None
         if answer is not None:
@@ -306,7 +307,7 @@ class Site:
         """An answer has come, with these descriptors, or will never come (None)."""
         for program in list(self.programs.values()):
             if answer.pid == program.id.pid or answer.pid in program.workers:
-                program.answered(answer.pid, answer.message.kind, message, fds)
+                program.answered(answer.pid, type(answer.message), message, fds)
                 return
         close(fds)
 

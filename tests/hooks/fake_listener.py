@@ -13,25 +13,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.listener.edges.received import Datagram
-from supervisor_roll.wire.datagram import (
-    ACK,
-    LISTENING,
-    READY,
-    SOCKET_VARIABLE,
-    STARTING,
-    STOPPING,
-    Message,
-    decode,
-)
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode
+from supervisor_roll.wire.messages import Ack, Listening, Message, Ready, Starting, Stopping
 from supervisor_roll.wire.successor import SUCCESSOR_VARIABLE
 from tests.harness import gunicorn_venv
 from tests.harness.folders import new_folder
 from tests.harness.processes import kill_tree
 from tests.harness.waiting import patience, wait_until
 
+_Kind = TypeVar("_Kind", bound=Message)
 DEADLINE_SECS = 40.0
 HOOKS = "from supervisor_roll.hooks import install; install(globals())\n"
 VERSIONS = ("20.1.0", "27.0.1")
@@ -56,10 +50,10 @@ class KeepingListener:
         self.path = folder / "s"
         self.heard: list[tuple[int, Message]] = []
         self.kept: list[tuple[str, int]] = []
-        self.starting: dict[str, str] = {}  # fields of the answer to STARTING
+        self.starting: dict[str, Any] = {}  # fields of the answer to STARTING
         self.keep_paths = True
         self.unused_paths: list[str] = []  # those that do not stay all the same
-        self.wants_sockets_after: set[str] = set()
+        self.wants_sockets_after: set[type[Message]] = set()
         self.mute = False  # takes what comes, and answers nothing
         self.hand_ins_lost = 0  # so many of the next are neither kept nor answered
         self._readiness = ReadinessSocket(str(self.path))
@@ -68,17 +62,17 @@ class KeepingListener:
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
-    def said(self, kind: str, pid: int | None = None) -> list[Message]:
+    def said(self, kind: type[_Kind], pid: int | None = None) -> list[_Kind]:
         with self._lock:
             return [
                 message
                 for sender, message in self.heard
-                if message.kind == kind and pid in (None, sender)
+                if isinstance(message, kind) and pid in (None, sender)
             ]
 
-    def senders(self, kind: str) -> set[int]:
+    def senders(self, kind: type[Message]) -> set[int]:
         with self._lock:
-            return {pid for pid, message in self.heard if message.kind == kind}
+            return {pid for pid, message in self.heard if isinstance(message, kind)}
 
     def forget(self) -> None:
         """Keep nothing any more."""
@@ -99,17 +93,15 @@ class KeepingListener:
     def _take(self, datagram: Datagram) -> None:
         message = decode(datagram.data)
         self.heard.append((datagram.sender.pid, message))
-        if message.kind == LISTENING and self.hand_ins_lost:
+        if isinstance(message, Listening) and self.hand_ins_lost:
             self.hand_ins_lost -= 1
             datagram.close()
             if datagram.answer is not None:
                 datagram.answer.drop()
             return
-        if message.kind == LISTENING and datagram.fds:
+        if isinstance(message, Listening) and datagram.fds:
             self._forget()
-            texts = message.fields["SOCKETS"].split("\n")
-            assert len(texts) == len(datagram.fds)
-            self.kept = list(zip(texts, datagram.fds, strict=True))
+            self.kept = list(zip(message.sockets, datagram.fds, strict=True))
             datagram.fds = []
         datagram.close()
         if datagram.answer is None:
@@ -117,18 +109,16 @@ class KeepingListener:
         if self.mute:
             datagram.answer.drop()
             return
-        fields: dict[str, str] = {}
+        fields: dict[str, Any] = {}
         fds: list[int] = []
-        if message.kind == STARTING:
-            fields = dict(self.starting)
-            if self.kept and "SOCKETS" not in fields:
-                fields["SOCKETS"] = "\n".join(text for text, _ in self.kept)
+        if isinstance(message, Starting):
+            fields = {"sockets": tuple(text for text, _ in self.kept), **self.starting}
             fds = [os.dup(fd) for _, fd in self.kept]  # who sends them closes them
-        elif message.kind == STOPPING:
-            fields = {"KEEP": str(int(self.keep_paths)), "REMOVE": "\n".join(self.unused_paths)}
-        elif message.kind in self.wants_sockets_after:
-            fields = {"WANT_SOCKETS": "1"}
-        datagram.answer.send(Message(ACK, fields), fds)
+        elif isinstance(message, Stopping):
+            fields = {"keep": self.keep_paths, "remove": tuple(self.unused_paths)}
+        elif type(message) in self.wants_sockets_after:
+            fields = {"want_sockets": True}
+        datagram.answer.send(Ack(**fields), fds)
 
     def _forget(self) -> None:
         while self.kept:
@@ -150,7 +140,7 @@ class Gunicorn:
     def workers(self) -> list[int]:
         """Those that have said that they are ready and are there."""
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return sorted({int(pid) for pid in text.split()} & self._site.listener.senders(READY))
+        return sorted({int(pid) for pid in text.split()} & self._site.listener.senders(Ready))
 
     def wait_ready(self, count: int = 1) -> Gunicorn:
         def ready() -> bool:
@@ -205,7 +195,7 @@ class Site:
         more = dict(environment or {})
         if successor_of is not None:
             more |= {"GUNICORN_PID": str(successor_of), SUCCESSOR_VARIABLE: str(successor_of)}
-            self.listener.starting.setdefault("SUCCESSOR", "1")
+            self.listener.starting.setdefault("successor", True)
         return self.start_with(
             version,
             "-c",

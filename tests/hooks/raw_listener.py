@@ -6,7 +6,8 @@ import os
 import socket
 from pathlib import Path
 
-from supervisor_roll.wire.datagram import READY, Message, decode, encode
+from supervisor_roll.wire.datagram import decode, encode
+from supervisor_roll.wire.messages import Message, Ready
 
 
 class RawListener:
@@ -50,7 +51,7 @@ class RawListener:
             sender.setblocking(False)
             try:
                 while True:
-                    sender.send(encode(Message(READY)))
+                    sender.send(encode(Ready()))
             except BlockingIOError:
                 pass
 

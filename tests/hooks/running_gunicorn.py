@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
-from supervisor_roll.wire.datagram import ACK, SOCKET_VARIABLE, Message, decode
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode
+from supervisor_roll.wire.messages import Ack, Message
 from tests.harness.folders import new_folder
 from tests.harness.processes import kill_tree
 from tests.harness.waiting import patience
@@ -52,7 +53,7 @@ Said = tuple[int, Message]
 
 
 def acknowledge(pid: int, message: Message) -> Message | None:
-    return Message(ACK)
+    return Ack()
 
 
 class RunningGunicorn:
@@ -116,12 +117,12 @@ class RunningGunicorn:
                     else:
                         datagram.answer.send(answer)
 
-    def said(self, kind: str, pid: int | None = None) -> list[Said]:
+    def said(self, kind: type[Message], pid: int | None = None) -> list[Said]:
         """The messages of that kind, of one process or of all."""
-        return [one for one in self.heard if one[1].kind == kind and pid in (None, one[0])]
+        return [one for one in self.heard if isinstance(one[1], kind) and pid in (None, one[0])]
 
-    def kinds(self, pid: int) -> list[str]:
-        return [message.kind for sender, message in self.heard if sender == pid]
+    def kinds(self, pid: int) -> list[type[Message]]:
+        return [type(message) for sender, message in self.heard if sender == pid]
 
     # --- what happens to the application ---------------------------------------------------------
 

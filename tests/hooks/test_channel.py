@@ -13,14 +13,8 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.wire.datagram import (
-    ACK,
-    LOADED,
-    READY,
-    SOCKET_VARIABLE,
-    Message,
-    encode,
-)
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, encode
+from supervisor_roll.wire.messages import Ack, Loaded, Ready
 from tests.harness.descriptors import open_descriptors
 from tests.hooks.raw_listener import RawListener
 
@@ -52,18 +46,18 @@ def in_background(listener: RawListener, data: bytes) -> threading.Thread:
 
 
 def test_what_is_asked_is_answered(listener: RawListener) -> None:
-    answer = Message(ACK, {"HEALTH": "/_status", "HEALTH_HEADERS": "A: 1\nB: 2"})
+    answer = Ack(health="/_status", health_headers=("A: 1", "B: 2"))
     thread = in_background(listener, encode(answer))
     channel = Channel(patience_secs=30)
-    assert channel.ask(Message(LOADED, {"AGE": "3"})) == answer
+    assert channel.ask(Loaded(age=3)) == answer
     thread.join()
-    assert listener.taken[0][0] == Message(LOADED, {"AGE": "3"})
+    assert listener.taken[0][0] == Loaded(age=3)
 
 
 def test_what_is_told_carries_no_socket_for_an_answer(listener: RawListener) -> None:
-    Channel(patience_secs=30).tell(Message(READY))
+    Channel(patience_secs=30).tell(Ready())
     message, answers = listener.take()
-    assert message.kind == READY
+    assert message == Ready()
     assert answers == []
 
 
@@ -81,8 +75,8 @@ def test_nobody_listening_costs_nothing(
     channel = Channel(patience_secs=ENDLESS)
     began = time.monotonic()
     for _ in range(50):
-        channel.tell(Message(READY))
-        assert channel.ask(Message(LOADED)) is None
+        channel.tell(Ready())
+        assert channel.ask(Loaded()) is None
     assert time.monotonic() - began < PROMPT_SECS
 
 
@@ -94,32 +88,32 @@ def test_a_listener_that_hangs_costs_our_patience_once_and_then_nothing(
         listener.fill()
     channel = Channel(patience_secs=0.4)
     began = time.monotonic()
-    assert channel.ask(Message(LOADED)) is None
+    assert channel.ask(Loaded()) is None
     first = time.monotonic()
     assert first - began >= 0.4 * 0.9
     for number in range(100):
-        channel.tell(Message(READY))
-        assert channel.ask(Message(LOADED if number % 2 else READY)) is None
+        channel.tell(Ready())
+        assert channel.ask(Loaded if number % 2 else Ready()) is None
     assert time.monotonic() - first < PROMPT_SECS  # 40 s and more, if each were waited for
     channel.close()
 
 
 def test_a_late_answer_is_found_by_the_next_ask_of_the_same_kind(listener: RawListener) -> None:
     channel = Channel(patience_secs=0.05)
-    assert channel.ask(Message(READY)) is None
-    assert channel.ask(Message(READY)) is None
-    assert listener.answer(encode(Message(ACK, {"SURPLUS": "1"}))).kind == READY
-    assert channel.ask(Message(READY)) == Message(ACK, {"SURPLUS": "1"})
+    assert channel.ask(Ready()) is None
+    assert channel.ask(Ready()) is None
+    assert listener.answer(encode(Ack(surplus=True))) == Ready()
+    assert channel.ask(Ready()) == Ack(surplus=True)
     assert listener.holds_nothing()  # it was asked once, not three times
 
 
 def test_a_late_answer_never_answers_another_question(listener: RawListener) -> None:
     channel = Channel(patience_secs=0.05)
-    assert channel.ask(Message(LOADED)) is None
-    listener.answer(encode(Message(ACK, {"HEALTH": "/"})))
-    assert channel.ask(Message(READY)) is None
-    assert listener.answer(encode(Message(ACK))).kind == READY
-    assert channel.ask(Message(READY)) == Message(ACK)
+    assert channel.ask(Loaded()) is None
+    listener.answer(encode(Ack(health="/")))
+    assert channel.ask(Ready()) is None
+    assert listener.answer(encode(Ack())) == Ready()
+    assert channel.ask(Ready()) == Ack()
     channel.close()
 
 
@@ -130,7 +124,7 @@ def test_an_answer_that_is_garbage_is_no_answer(garbage: bytes, listener: RawLis
     thread = in_background(listener, garbage)
     channel = Channel(patience_secs=30)
     began = time.monotonic()
-    assert channel.ask(Message(LOADED)) is None
+    assert channel.ask(Loaded()) is None
     thread.join()
     assert time.monotonic() - began < PROMPT_SECS
     channel.close()
@@ -142,32 +136,32 @@ def test_no_descriptor_is_left_behind(
     before = open_descriptors()
     for number in range(60):
         channel = Channel(patience_secs=0.001)
-        channel.ask(Message(READY))  # it stays out
+        channel.ask(Ready())  # it stays out
         if number % 3 == 0:
-            listener.answer(encode(Message(ACK)))
-            channel.ask(Message(READY))
+            listener.answer(encode(Ack()))
+            channel.ask(Ready())
         elif number % 3 == 1:
             listener.answer(b"garbage")
-            channel.ask(Message(LOADED))
-            listener.answer(encode(Message(ACK)))
+            channel.ask(Loaded())
+            listener.answer(encode(Ack()))
         else:
             for one in listener.take()[1]:
                 one.close()  # dropped
-            channel.ask(Message(READY))
+            channel.ask(Ready())
         channel.close()
     monkeypatch.setenv(SOCKET_VARIABLE, str(listener.path) + "-missing")
     for _ in range(30):
         channel = Channel()
-        channel.ask(Message(READY))
-        channel.tell(Message(READY))
+        channel.ask(Ready())
+        channel.tell(Ready())
     assert open_descriptors() == before
 
 
 def test_a_channel_that_waits_for_an_answer_keeps_one_descriptor(listener: RawListener) -> None:
     before = open_descriptors()
     channel = Channel(patience_secs=0.001)
-    for kind in (READY, LOADED) * 5:
-        assert channel.ask(Message(kind)) is None
+    for kind in (Ready, Loaded) * 5:
+        assert channel.ask(kind()) is None
         _, answers = listener.take()
         for one in answers:
             one.close()
@@ -183,11 +177,11 @@ def test_a_directory_that_anybody_may_have_made_is_told_nothing(path: Path, arou
     path.parent.chmod(around)
     listener = RawListener(path)
     try:
-        Channel().tell(Message(READY))
+        Channel().tell(Ready())
         listener.take()
         os.chown(path, 65534, -1)
         with socket.socket() as ours:
-            assert Channel().ask(Message(READY), [ours.fileno()]) is None
+            assert Channel().ask(Ready(), [ours.fileno()]) is None
         # In a place that is somebody's a listener may run as another user.
         assert listener.holds_nothing() == (around == 0o1777)
     finally:
@@ -198,5 +192,5 @@ def test_a_directory_that_others_may_write_is_told_nothing(
     path: Path, listener: RawListener
 ) -> None:
     path.chmod(0o777)
-    Channel().tell(Message(READY))
+    Channel().tell(Ready())
     assert listener.holds_nothing()

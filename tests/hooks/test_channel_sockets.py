@@ -11,19 +11,12 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.channel import Channel
-from supervisor_roll.wire.datagram import (
-    ACK,
-    LISTENING,
-    MAX_SOCKETS,
-    SOCKET_VARIABLE,
-    STARTING,
-    Message,
-    encode,
-)
+from supervisor_roll.wire.datagram import MAX_SOCKETS, SOCKET_VARIABLE, encode
+from supervisor_roll.wire.messages import Ack, Listening, Starting
 from tests.harness.descriptors import open_descriptors
 from tests.hooks.raw_listener import RawListener
 
-ANSWER = encode(Message(ACK, {"SOCKETS": "x"}))
+ANSWER = encode(Ack(sockets=("x",)))
 
 
 @pytest.fixture
@@ -66,9 +59,9 @@ def test_what_is_asked_for_comes_in_order_and_is_not_inherited(
     listener: RawListener, pair: list[int]
 ) -> None:
     thread = answering(listener, ANSWER, pair)
-    answer, fds = Channel(patience_secs=30).ask_for_sockets(Message(STARTING))
+    answer, fds = Channel(patience_secs=30).ask_for_sockets(Starting())
     thread.join()
-    assert answer == Message(ACK, {"SOCKETS": "x"})
+    assert answer == Ack(sockets=("x",))
     assert len(fds) == 2
     for sent, came in zip(pair, fds, strict=True):
         assert same(sent, came)
@@ -80,15 +73,15 @@ def test_what_is_handed_in_comes_after_the_socket_for_the_answer(
     listener: RawListener, pair: list[int]
 ) -> None:
     channel = Channel(patience_secs=0.01)
-    assert channel.ask(Message(LISTENING), pair) is None
+    assert channel.ask(Listening(), pair) is None
     message, answers = listener.take()
-    assert message.kind == LISTENING
+    assert message == Listening()
     assert [same(one.fileno(), sent) for one, sent in zip(answers[1:], pair, strict=True)] == [
         True,
         True,
     ]
-    answers[0].send(encode(Message(ACK)))
-    assert channel.ask(Message(LISTENING), pair) == Message(ACK)
+    answers[0].send(encode(Ack()))
+    assert channel.ask(Listening(), pair) == Ack()
     for sent in pair:
         os.fstat(sent)  # ours are ours still
 
@@ -108,7 +101,7 @@ def test_of_what_is_wrong_nothing_is_taken(
     before = open_descriptors()
     thread = answering(listener, *WRONG[what](pair))
     channel = Channel(patience_secs=30)
-    _, fds = channel.ask_for_sockets(Message(STARTING))
+    _, fds = channel.ask_for_sockets(Starting())
     thread.join()
     channel.close()
     listener.taken.clear()
@@ -118,7 +111,7 @@ def test_of_what_is_wrong_nothing_is_taken(
 
 def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]) -> None:
     thread = answering(listener, ANSWER, [pair[0]] * MAX_SOCKETS)
-    _, fds = Channel(patience_secs=30).ask_for_sockets(Message(STARTING))
+    _, fds = Channel(patience_secs=30).ask_for_sockets(Starting())
     thread.join()
     assert len(fds) == MAX_SOCKETS
     for fd in fds:
@@ -133,13 +126,13 @@ def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
     channel = Channel(patience_secs=30 if when == "in time" else 0.01)
     if when == "in time":
         thread = answering(listener, ANSWER, pair)
-        assert channel.ask(Message(STARTING)) is not None
+        assert channel.ask(Starting()) is not None
     else:
-        assert channel.ask_for_sockets(Message(STARTING)) == (None, [])
+        assert channel.ask_for_sockets(Starting()) == (None, [])
         thread = answering(listener, ANSWER, pair)
     thread.join()
     if when == "late":
-        answer, fds = channel.ask_for_sockets(Message(STARTING))
+        answer, fds = channel.ask_for_sockets(Starting())
         assert answer is not None
         assert len(fds) == 2
         for fd in fds:
@@ -151,7 +144,7 @@ def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
 
 def test_a_descriptor_that_is_none_is_not_sent(listener: RawListener) -> None:
     before = open_descriptors()
-    assert Channel(patience_secs=0.01).ask(Message(LISTENING), [1 << 20]) is None
+    assert Channel(patience_secs=0.01).ask(Listening(), [1 << 20]) is None
     assert listener.holds_nothing()
     assert open_descriptors() == before
 
@@ -162,6 +155,6 @@ def test_nobody_listening_takes_no_descriptor(
     monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "nothing"))
     before = open_descriptors()
     channel = Channel(patience_secs=30)
-    assert channel.ask_for_sockets(Message(STARTING)) == (None, [])
-    assert channel.ask(Message(LISTENING), pair) is None
+    assert channel.ask_for_sockets(Starting()) == (None, [])
+    assert channel.ask(Listening(), pair) is None
     assert open_descriptors() == before

@@ -9,11 +9,19 @@ from supervisor_roll.rollout.reports import Warned
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.timing import CONFIRM_SECS
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.datagram import BOOTING, LOADED, READY, RELOADED, UNREADY, Message
+from supervisor_roll.wire.messages import (
+    Ack,
+    Booting,
+    Counted,
+    Loaded,
+    Message,
+    Ready,
+    Reloaded,
+    Unready,
+)
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, saved
 
-FACTS = {"AGE": "1", "CHANGES": "1", "WORKERS": "2", "GUNICORN": "27.0.1"}
+FACTS = {"age": 1, "changes": 1, "workers": 2, "gunicorn": "27.0.1"}
 HEALTH = {
     "health": "/_status",
     "health_host": "www.example.org",
@@ -42,8 +50,8 @@ def test_a_message_from_a_stranger_is_dropped() -> None:
     before = saved(site)
     strangers = (PIDS + 400, PIDS + 401, PIDS + 19)
     for pid in strangers:
-        for kind in (BOOTING, LOADED, READY, UNREADY, dg.COUNTED, RELOADED):
-            answer = site.hear(pid, Message(kind, FACTS))
+        for kind in (Booting, Loaded, Ready, Unready, Counted, Reloaded):
+            answer = site.hear(pid, kind(**FACTS))
             assert answer is not None
             assert answer.dropped
     site.settle()
@@ -54,17 +62,17 @@ def test_a_message_from_a_stranger_is_dropped() -> None:
 
 def test_a_worker_cannot_speak_as_its_arbiter() -> None:
     site, program = ready_site()
-    site.hear(PIDS + 11, Message(dg.COUNTED, {"CHANGES": "99", "WORKERS": "1"}), answered=False)
+    site.hear(PIDS + 11, Counted(changes=99, workers=1), answered=False)
     site.settle()
     arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.count == 2
 
 
-@pytest.mark.parametrize("fields", [{}, {"AGE": "x"}, {"AGE": "1", "CHANGES": "x"}])
+@pytest.mark.parametrize("fields", [{}, {"age": "x"}, {"age": 1, "changes": "x"}])
 def test_a_message_that_breaks_the_protocol_is_dropped(fields: dict[str, str]) -> None:
     site, _ = ready_site()
-    answer = site.hear(PIDS + 11, Message(READY, fields))
+    answer = site.hear(PIDS + 11, Ready(**fields))
     assert answer is not None
     assert answer.dropped
 
@@ -72,24 +80,24 @@ def test_a_message_that_breaks_the_protocol_is_dropped(fields: dict[str, str]) -
 @pytest.mark.parametrize(
     "fields",
     [
-        {"WORKERS": "-1", "CHANGES": "99"},
-        {"BOOT_SECS": "-5"},
-        {"TIMEOUT": "soon"},
-        {"TIMEOUT": "soon", "GUNICORN": "20.1.0"},
+        {"workers": -1, "changes": 99},
+        {"boot_secs": -5},
+        {"timeout": "soon"},
+        {"timeout": "soon", "gunicorn": "20.1.0"},
     ],
 )
 def test_nonsense_from_a_worker_of_ours_does_not_end_the_listener(fields: dict[str, str]) -> None:
     """Its application runs in the same process, and can say what it likes."""
     site, program = ready_site()
     site.ask("myapp", min_ready_secs="10")
-    site.hear(PIDS + 11, Message(READY, {**FACTS, **fields}))
+    site.hear(PIDS + 11, Ready(**{**FACTS, **fields}))
     site.settle()
     assert program.serving == [1, 2, 3]
 
 
 def test_the_dead_are_not_heard() -> None:
     site, program = ready_site()
-    program.say(PIDS + 11, READY)
+    program.say(PIDS + 11, Ready)
     site.die(PIDS + 11)
     site.settle()
     arbiter = site.coordinator.registry.arbiter(program.id)
@@ -102,10 +110,10 @@ def test_the_dead_are_not_heard() -> None:
 
 def test_it_saves_then_acts_then_answers() -> None:
     site, program = ready_site()
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     site.ask("myapp")
     site.log.clear()
-    program.say(PIDS + 13, READY)
+    program.say(PIDS + 13, Ready)
     site.inbox.popleft()()
     assert site.log == []  # nothing leaves before pump
     site.coordinator.pump()
@@ -128,11 +136,11 @@ def test_a_pump_with_nothing_new_says_nothing() -> None:
 
 def test_while_supervisord_does_not_answer_nothing_is_lost_and_nobody_is_answered() -> None:
     site, program = ready_site()
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     job = site.ask("myapp")
     site.log.clear()
     site.supervisord.unreachable = True
-    program.say(PIDS + 13, READY)
+    program.say(PIDS + 13, Ready)
     site.settle()
     assert site.log == []
     assert site.answers[-1].sent is None
@@ -165,10 +173,10 @@ def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick()
     site.start("other", workers=1, pid=PIDS + 50)
     site.coordinator.processes_changed()
     site.settle()
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     site.ask("myapp")
     site.supervisord.refuses_signals = True
-    program.say(PIDS + 13, READY)  # so that there is a signal to send
+    program.say(PIDS + 13, Ready)  # so that there is a signal to send
     site.inbox.popleft()()
     job = site.ask("other")
     site.supervisord.refuses_signals = False
@@ -183,28 +191,28 @@ def test_a_request_that_came_beside_a_refused_signal_is_taken_at_the_next_tick()
 
 def test_a_worker_that_has_loaded_is_told_what_to_check() -> None:
     site, program = ready_site(1, myapp=HEALTH)
-    answer = answer_to(site, program, PIDS + 11, LOADED)
-    assert answer.kind == dg.ACK
-    assert answer.fields["HEALTH"] == "/_status"
-    assert answer.fields["HEALTH_HOST"] == "www.example.org"
-    assert answer.fields["HEALTH_HEADERS"] == "X-Forwarded-Proto: https\nAccept: a/b"
-    assert float(answer.fields["HEALTH_TIMEOUT_SECS"]) == 2
-    assert "HEALTH" not in answer_to(site, program, PIDS + 11, READY, STATUS="200 OK").fields
+    answer = answer_to(site, program, PIDS + 11, Loaded)
+    assert isinstance(answer, Ack)
+    assert answer.health == "/_status"
+    assert answer.health_host == "www.example.org"
+    assert answer.health_headers == ("X-Forwarded-Proto: https", "Accept: a/b")
+    assert float(answer.health_timeout_secs) == 2
+    assert not answer_to(site, program, PIDS + 11, Ready, status="200 OK").health
 
 
 def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
-    assert answer_to(site, program, PIDS + 11, READY).fields["HEALTH"] == "/_status"
+    assert answer_to(site, program, PIDS + 11, Ready).health == "/_status"
     arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.ready == 0
-    answer_to(site, program, PIDS + 11, READY, STATUS="200 OK")
+    answer_to(site, program, PIDS + 11, Ready, status="200 OK")
     assert arbiter.ready == 1
 
 
 def test_where_no_check_can_be_made_ready_is_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
-    answer_to(site, program, PIDS + 11, READY, UNCHECKED="1")
+    answer_to(site, program, PIDS + 11, Ready, unchecked=True)
     arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None
     assert arbiter.ready == 1
@@ -212,19 +220,19 @@ def test_where_no_check_can_be_made_ready_is_ready() -> None:
 
 def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
     site, program = ready_site(2, myapp={**HEALTH, "ready_timeout_secs": "30"})
-    assert answer_to(site, program, PIDS + 11, LOADED).fields["HOLD"] == "0"  # a cold start
+    assert not answer_to(site, program, PIDS + 11, Loaded).hold  # a cold start
     for pid in (PIDS + 11, PIDS + 12):
-        answer_to(site, program, pid, READY, STATUS="200 OK")
-    program.boots = lambda age: (BOOTING, LOADED)
+        answer_to(site, program, pid, Ready, status="200 OK")
+    program.boots = lambda age: (Booting, Loaded)
     program.exit(PIDS + 11)
     site.settle()
-    respawned = answer_to(site, program, PIDS + 13, UNREADY, STATUS="503")
-    assert respawned.fields["HOLD"] == "0"
-    answer_to(site, program, PIDS + 13, READY, STATUS="200 OK")
+    respawned = answer_to(site, program, PIDS + 13, Unready, status="503")
+    assert not respawned.hold
+    answer_to(site, program, PIDS + 13, Ready, status="200 OK")
 
     job = site.ask("myapp")
-    held = answer_to(site, program, PIDS + 14, UNREADY, STATUS="503")
-    assert (held.fields["HOLD"], float(held.fields["HOLD_SECS"])) == ("1", 30)
+    held = answer_to(site, program, PIDS + 14, Unready, status="503")
+    assert (held.hold, float(held.hold_secs)) == (True, 30)
     site.pass_time(60)
     assert site.reports(job)[-1] == ("myapp", FAILED)
     assert "503" in site.facts(job, FAILED)["why"]
@@ -232,17 +240,17 @@ def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
     # A check never prevents that a crashed one is replaced, not even by the same release.
     program.exit(PIDS + 12)
     site.settle()
-    assert answer_to(site, program, PIDS + 15, UNREADY, STATUS="503").fields["HOLD"] == "0"
+    assert not answer_to(site, program, PIDS + 15, Unready, status="503").hold
 
 
 def test_only_a_worker_that_a_rollout_claims_stays_surplus() -> None:
     site, program = ready_site(2)
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     program.signal("TTIN")  # an operator's own
     site.settle()
-    assert answer_to(site, program, PIDS + 13, READY).fields["SURPLUS"] == "0"
+    assert not answer_to(site, program, PIDS + 13, Ready).surplus
     site.ask("myapp", min_ready_secs="10")
-    assert answer_to(site, program, PIDS + 14, READY).fields["SURPLUS"] == "1"
+    assert answer_to(site, program, PIDS + 14, Ready).surplus
 
 
 # --- warnings ---------------------------------------------------------------------------------
@@ -275,7 +283,7 @@ def test_a_boot_near_the_timeout_is_warned_of_where_gunicorn_bounds_boots(
     version: str, timeout: str, warned: bool
 ) -> None:
     site = Site()
-    site.start("myapp", workers=1, GUNICORN=version, TIMEOUT=timeout)
+    site.start("myapp", workers=1, gunicorn=version, timeout=timeout)
     site.settle()
     job = site.ask("myapp")
     texts = [one.facts["text"] for one in site.found(job)[0] if one.kind == Warned.kind]
@@ -286,7 +294,7 @@ def test_a_boot_near_the_timeout_is_warned_of_where_gunicorn_bounds_boots(
 def test_hup_in_a_rollout_is_warned_of() -> None:
     site, program = ready_site(2)
     job = site.ask("myapp", min_ready_secs="10")
-    program.say(program.id.pid, RELOADED)
+    program.say(program.id.pid, Reloaded)
     site.settle()
     assert "HUP" in site.facts(job, Warned.kind)["text"]
 
@@ -302,8 +310,8 @@ def test_an_arbiter_is_believed_whom_its_workers_will_run_as_if_it_can_have_them
     heard: list[int] = []
     site.coordinator._messages._serve = heard.extend
     site.table.uids[program.id.pid] = runs_as
-    site.hear(program.id.pid, Message(dg.RELOADED, {"UID": says}), answered=False)
+    site.hear(program.id.pid, Reloaded(uid=says), answered=False)
     assert heard == served
     (worker, *_) = program.workers
-    site.hear(worker, Message(dg.READY, {"AGE": "1", "UID": "34"}))
+    site.hear(worker, Ready(age=1, uid=34))
     assert heard == served

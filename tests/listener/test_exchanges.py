@@ -7,8 +7,8 @@ import json
 import pytest
 
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.datagram import BOOTING, LOADED, READY
 from supervisor_roll.wire.mailbox import Exchange
+from supervisor_roll.wire.messages import Booting, Loaded, Ready
 from tests.fakes.site import BOOT, PIDS, Site, ready_site, saved, site_with
 
 
@@ -30,7 +30,7 @@ def test_what_is_told_is_as_large_as_what_has_changed() -> None:
     for programs in (2, 200):
         site = rolled(programs)
         worker = max(site.programs["p0"].workers)
-        site.programs["p0"].say(worker, LOADED)
+        site.programs["p0"].say(worker, Loaded)
         site.settle()
         sizes["a worker's word"].append(chars(site.supervisord.received))
         site.supervisord.received.clear()
@@ -44,10 +44,10 @@ def test_of_many_workers_only_the_one_that_spoke_is_told() -> None:
     sizes = []
     for workers in (4, 64):
         site, program = ready_site(workers)
-        program.boots = lambda age: (BOOTING, LOADED)
+        program.boots = lambda age: (Booting, Loaded)
         site.ask("myapp")
         site.supervisord.received.clear()
-        program.say(max(program.workers), READY)
+        program.say(max(program.workers), Ready)
         site.settle()
         said, *_ = site.supervisord.received
         assert said.signals
@@ -69,13 +69,13 @@ def test_after_a_lost_answer_the_whole_is_told_again_and_a_signal_sent_once(
     was_heard: bool,
 ) -> None:
     site, program = ready_site(2)
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     site.ask("myapp")
     site.log.clear()
     site.supervisord.received.clear()
     site.supervisord.unreachable, site.supervisord.loses_answers = not was_heard, was_heard
     program.boots = lambda age: BOOT
-    program.say(PIDS + 13, READY)
+    program.say(PIDS + 13, Ready)
     site.pass_time(3)
     site.supervisord.unreachable = site.supervisord.loses_answers = False
     site.pass_time(1)

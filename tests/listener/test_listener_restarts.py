@@ -9,7 +9,7 @@ import pytest
 from supervisor_roll.listener.edges.supervisord import Unreachable
 from supervisor_roll.rollout.reports import ENDS, Began
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire.datagram import BOOTING, LOADED
+from supervisor_roll.wire.messages import Booting, Loaded
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site, save, saved
 
 Rolled = tuple[Site, Program, str]
@@ -108,7 +108,7 @@ def test_in_place_a_killed_listener_goes_on_too() -> None:
 
 
 def test_a_killed_listener_still_undoes_a_bad_release() -> None:
-    boots = (BOOTING, LOADED, None)
+    boots = (Booting, Loaded, None)
     for killed_at, (site, program, job) in rolled_from_every_point(boots=boots).items():
         assert site.is_done(job), killed_at
         assert site.reports(job)[-1] == ("myapp", FAILED), killed_at

@@ -13,8 +13,8 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.reports import Note, Warned
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import BOOTING, FAILED, READY, UNREADY, Message
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
+from supervisor_roll.wire.messages import Booting, Failed, Ready, Unready
 from tests.fakes.site import PIDS, Site, ready_site, save, saved, site_with
 
 STRANGER = 4_000_000
@@ -24,7 +24,7 @@ ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], 
 def rolling() -> Site:
     """A listener is killed while its rollout waits for a fresh worker."""
     site, program = ready_site(2)
-    program.boots = lambda age: (BOOTING,)
+    program.boots = lambda age: (Booting,)
     site.ask("myapp", ready_timeout_secs="600")
     site.pass_time(3)
     return site
@@ -115,8 +115,8 @@ def test_only_workers_of_an_arbiter_that_supervisord_runs_are_signalled() -> Non
 def test_what_workers_say_of_themselves_is_no_longer_than_a_line() -> None:
     site, program = ready_site(2)
     for worker in list(program.workers):
-        for kind, key in ((UNREADY, "STATUS"), (FAILED, "ERROR")):
-            site.say(worker, Message(kind, {"AGE": "1", key: "\1" * 15000}), answered=False)
+        for kind, key in ((Unready, "status"), (Failed, "error")):
+            site.say(worker, kind(age=1, **{key: "\1" * 15000}), answered=False)
     site.settle()
     assert len(json.dumps(saved(site))) < 15000
 
@@ -130,8 +130,8 @@ def test_what_a_worker_says_in_ever_other_words_is_warned_of_a_few_times() -> No
     worker = next(iter(program.workers))
     for number in range(200):
         version = f"21.2.0.{number} {'x' * 5000}"
-        fields = {"AGE": "1", "BOOT_SECS": "30", "TIMEOUT": "30", "GUNICORN": version}
-        site.say(worker, Message(READY, fields), answered=False)
+        fields = {"age": 1, "boot_secs": 30, "timeout": 30, "gunicorn": version}
+        site.say(worker, Ready(**fields), answered=False)
     site.settle()
     assert 0 < [kind for _, kind in site.reports(job)].count(Warned.kind) <= 30
     assert len(json.dumps(saved(site))) < 90_000
@@ -140,8 +140,8 @@ def test_what_a_worker_says_in_ever_other_words_is_warned_of_a_few_times() -> No
 def test_a_text_is_cut_by_the_room_that_it_takes_in_what_is_saved() -> None:
     site, program = ready_site(2)
     for worker in list(program.workers):
-        fields = {"AGE": "1", "STATUS": "\N{GRINNING FACE}" * 300}
-        site.say(worker, Message(UNREADY, fields), answered=False)
+        fields = {"age": 1, "status": "\N{GRINNING FACE}" * 300}
+        site.say(worker, Unready(**fields), answered=False)
     site.settle()
     workers = [one for part, one in saved(site).items() if part.startswith("worker ")]
     texts = [one["health"] for one in workers]
@@ -155,7 +155,7 @@ def test_a_program_has_no_more_workers_than_can_be_saved() -> None:
     arbiter.workers.update({one: Worker(one, 1) for one in claimed})
     for pid in range(PIDS + 20_000, PIDS + 20_005):
         site.fork(pid, program.id.pid, "gunicorn: worker", marked=True)
-        site.hear(pid, Message(BOOTING, {"AGE": "1"}), answered=False)
+        site.hear(pid, Booting(age=1), answered=False)
     assert len(arbiter.workers) == MAX_WORKERS
 
 

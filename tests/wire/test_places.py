@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor_roll.wire import datagram
+from supervisor_roll.wire.messages import Ready
 from supervisor_roll.wire.places import MAX_BYTES, PATH, Place, decode, encode
 
 # Of these a path may have any, but for what separates places.
@@ -20,24 +21,25 @@ def test_places_are_bounded_and_hold_no_separator() -> None:
     assert len(encode(many).encode()) <= MAX_BYTES
     assert encode([Place("a", "/with\ttab", ""), Place("b", "/line\nend", "")]) == ""
     some = [Place("a", "/b c", "/d", "1:2"), Place("e", "", "")]
-    assert decode({"KEY": encode(some)}, "KEY") == some
+    assert decode(encode(some)) == some
 
 
 def test_what_is_no_place_is_left_out() -> None:
     text = "nonsense\n\t\t\t\ndirectory\ta\0b\tc\td\nroot\t/\t/\t1:2"
-    assert decode({"KEY": text}, "KEY") == [Place("", "", ""), Place("root", "/", "/", "1:2")]
-    assert decode({}, "KEY") == []
+    assert decode(text) == [Place("", "", ""), Place("root", "/", "/", "1:2")]
+    assert decode("") == []
 
 
 @settings(max_examples=100, deadline=None)
 @given(PLACES)
 def test_places_come_back_as_they_were_through_a_datagram(places: list[Place]) -> None:
-    sent = datagram.encode(datagram.Message(datagram.READY, {"KEY": encode(places)}))
-    assert decode(datagram.decode(sent).fields, "KEY") == places
+    sent = datagram.decode(datagram.encode(Ready(places=encode(places))))
+    assert isinstance(sent, Ready)
+    assert decode(sent.places) == places
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("\t\n\r\0\x85\u2028ab"), max_size=40))
 def test_any_text_is_places_or_none(text: str) -> None:
-    found = decode({"KEY": text}, "KEY")
-    assert encode(decode({"KEY": encode(found)}, "KEY")) == encode(found)
+    found = decode(text)
+    assert encode(decode(encode(found))) == encode(found)

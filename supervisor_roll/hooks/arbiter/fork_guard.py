@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log, safely
-from supervisor_roll.wire.datagram import FORK_FAILED, Message
+from supervisor_roll.wire.messages import ForkFailed
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter
@@ -69,9 +69,7 @@ class ForkGuard:
         if error.errno in _CURES:
             text += f": {_CURES[error.errno]}"
         log.error("supervisor_roll: %s", text)
-        Channel(patience_secs=0).tell(
-            Message(FORK_FAILED, {"ERROR": text, "SURPLUS": str(int(surplus))})
-        )
+        Channel(patience_secs=0).tell(ForkFailed(error=text, surplus=surplus))
 
     def _failed(self, surplus: int) -> None:
         if surplus:

@@ -7,7 +7,7 @@ copied first, which takes longer than the work itself.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
@@ -16,7 +16,7 @@ from supervisor_roll.hooks.arbiter.stale_code import stale_modules
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.shared_memory import page_of
-from supervisor_roll.wire.places import PLACES, encode
+from supervisor_roll.wire.places import encode
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -34,26 +34,26 @@ def prepare(server: Arbiter, worker: Worker) -> None:
     state.sockets = descriptors(server.LISTENERS) if ours else []
 
 
-def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, str]:
+def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, Any]:
     from gunicorn import __version__
 
     cfg = server.cfg
     missing = [] if state.hears_counts else ["nworkers_changed"]
     missing += [] if page_of(worker) else ["pre_fork"]
     return {
-        "GUNICORN": __version__,
-        "CLASS": f"{type(worker).__module__}.{type(worker).__name__}",
-        "PRELOAD": str(int(bool(cfg.preload_app))),
-        "REUSE_PORT": str(int(bool(cfg.reuse_port))),
-        "RELOAD": str(int(bool(cfg.reload))),
-        "TIMEOUT": str(cfg.timeout),
-        "GRACEFUL_TIMEOUT": str(cfg.graceful_timeout),
-        "MISSING": " ".join(missing),
-        "STALE": " ".join(stale_modules(server)),
-        "BINDS": "\n".join(texts_of(cfg)),
-        "CONFIGURED": str(cfg.workers),
-        "CONF": state.configured.path,
-        "CONF_DIGEST": state.configured.digest,
-        "LISTENS": str(int(state.listening and is_ours(cfg.on_exit))),
-        PLACES: encode(state.places),
+        "gunicorn": __version__,
+        "worker_class": f"{type(worker).__module__}.{type(worker).__name__}",
+        "preload": bool(cfg.preload_app),
+        "reuse_port": bool(cfg.reuse_port),
+        "reload": bool(cfg.reload),
+        "timeout": cfg.timeout,
+        "graceful_timeout": cfg.graceful_timeout,
+        "missing": " ".join(missing),
+        "stale": " ".join(stale_modules(server)),
+        "binds": tuple(texts_of(cfg)),
+        "configured": cfg.workers,
+        "conf": state.configured.path,
+        "conf_digest": state.configured.digest,
+        "listens": state.listening and is_ours(cfg.on_exit),
+        "places": encode(state.places),
     }

@@ -17,7 +17,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.arbiter.state import ArbiterState
@@ -25,8 +24,7 @@ from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.drain.lame_duck import arbiter_stops
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import ArbiterPage
-from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.datagram import DRAINING, Message
+from supervisor_roll.wire.messages import Draining
 from supervisor_roll.wire.successor import RETIRE
 
 if TYPE_CHECKING:
@@ -105,10 +103,10 @@ class _Question:
     def answered(self, within_secs: float) -> float | None:
         """Return the answer, if it comes in time. To ask again is to wait on."""
         self._channel.be_patient(within_secs)
-        answer = self._channel.ask(Message(DRAINING))
-        with suppress(BadMessage):
-            return answer.number("DRAIN_SECS", self._otherwise) if answer is not None else None
-        return None
+        answer = self._channel.ask(Draining())
+        if answer is None:
+            return None
+        return self._otherwise if answer.drain_secs is None else answer.drain_secs
 
 
 def _allow(server: Arbiter, page: ArbiterPage) -> None:

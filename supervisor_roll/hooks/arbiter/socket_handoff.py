@@ -21,7 +21,8 @@ from supervisor_roll.hooks.arbiter.addresses import (
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.install import is_ours
-from supervisor_roll.wire.datagram import LISTENING, MAX_SOCKETS, STOPPING, Message
+from supervisor_roll.wire.datagram import MAX_SOCKETS
+from supervisor_roll.wire.messages import Listening, Stopping
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Listener
@@ -73,14 +74,13 @@ def stopped(server: Arbiter) -> None:
     paths = unix_paths(server.cfg)
     if not paths:
         return
-    answer = state.channel.ask(Message(STOPPING, {"PATHS": "\n".join(paths)}))
+    answer = state.channel.ask(Stopping(paths=tuple(paths)))
     state.channel.close()
     if answer is None:
         return
     # Beside another arbiter those only that it is not configured with.
-    unused = answer.fields.get("REMOVE", "").splitlines()
     for path in paths:
-        if (answer.fields.get("KEEP") == "0" or path in unused) and is_socket(path):
+        if (not answer.keep or path in answer.remove) and is_socket(path):
             with suppress(FileNotFoundError):
                 Path(path).unlink()
 
@@ -94,11 +94,11 @@ def descriptors(listeners: Sequence[Listener]) -> list[tuple[str, int]]:
     return [(text_of(one.cfg_addr), one.fileno()) for one in listeners]
 
 
-def hand_in(channel: Channel, message: Message, sockets: Sequence[tuple[str, int]]) -> bool:
+def hand_in(channel: Channel, message: Listening, sockets: Sequence[tuple[str, int]]) -> bool:
     """Say LISTENING as ``message`` does, with the sockets; whether the listener has taken them."""
-    texts, fds = [text for text, _ in sockets], [fd for _, fd in sockets]
-    fields = {"SOCKETS": "\n".join(texts), "FDS": "\n".join(map(str, fds))}
-    return channel.ask(Message(LISTENING, {**message.fields, **fields}), fds) is not None
+    texts, fds = tuple(text for text, _ in sockets), [fd for _, fd in sockets]
+    with_them = Listening(**{**vars(message), "sockets": texts, "fds": tuple(map(str, fds))})
+    return channel.ask(with_them, fds) is not None
 
 
 def _hand_in(server: Arbiter, state: ArbiterState) -> None:
@@ -109,13 +109,8 @@ def _hand_in(server: Arbiter, state: ArbiterState) -> None:
         # Where no listener takes them yet, the first worker that it answers hands them in.
         hand_in(
             state.channel,
-            Message(
-                LISTENING,
-                {
-                    "BINDS": "\n".join(texts_of(server.cfg)),
-                    "ARBITER_PID": str(server.pid),
-                    "UID": str(server.cfg.uid),
-                },
+            Listening(
+                binds=tuple(texts_of(server.cfg)), arbiter_pid=server.pid, uid=server.cfg.uid
             ),
             descriptors(server.LISTENERS),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.config_file import Configured
@@ -34,7 +34,7 @@ class ArbiterState:
         self.channel = Channel()
         self.configured = Configured()
         self.places: list[Place] = []  # as of its start
-        self.facts: dict[str, str] = {}  # what its workers say of it (heritage)
+        self.facts: dict[str, Any] = {}  # what its workers say of it (heritage)
         self.facts_are_of: tuple[int, object] | None = None
         # As of the last fork.
         self.import_path: dict[str, str] = {}

@@ -25,8 +25,7 @@ from supervisor_roll.hooks.arbiter.state import START, ArbiterState
 from supervisor_roll.hooks.arbiter.takeover import Takeover
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import log
-from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.datagram import STARTING, Message
+from supervisor_roll.wire.messages import Ack, Starting
 from supervisor_roll.wire.successor import SUCCESSOR_VARIABLE
 
 if TYPE_CHECKING:
@@ -115,23 +114,18 @@ def _get_sockets(server: Arbiter, state: ArbiterState, *, beside_another: bool) 
         return
     socket_handoff.own_paths(server, beside_another=beside_another)
     state.asked_for_sockets = True
-    message = Message(
-        STARTING,
-        {
-            "BINDS": "\n".join(texts_of(server.cfg)),
-            "CONFIGURED": str(server.cfg.workers),
-            "UID": str(server.cfg.uid),
-        },
+    message = Starting(
+        binds=tuple(texts_of(server.cfg)), configured=server.cfg.workers, uid=server.cfg.uid
     )
     answer, fds = _answer_to(message, state, LISTENER_SECS if beside_another else 0.0)
-    kept = kept_from(_lines(answer, "SOCKETS"), fds)
+    kept = kept_from(answer.sockets if answer is not None else (), fds)
     try:
         if beside_another:
             _accept(answer)
             if not kept and not inherits(server.cfg):
                 raise _Refused("the listener keeps no sockets of the arbiter that serves")
         if answer is not None:
-            _set_count(server, state, answer)
+            _set_count(server, state, answer.workers)
         if kept and not inherits(server.cfg):
             server.LISTENERS = listeners(server, kept, beside_another=beside_another)
     finally:
@@ -140,8 +134,8 @@ def _get_sockets(server: Arbiter, state: ArbiterState, *, beside_another: bool) 
 
 
 def _answer_to(
-    message: Message, state: ArbiterState, within_secs: float
-) -> tuple[Message | None, list[int]]:
+    message: Starting, state: ArbiterState, within_secs: float
+) -> tuple[Ack | None, list[int]]:
     """Ask again, with new patience, until there is an answer or the time is over."""
     until = time.monotonic() + within_secs
     while True:
@@ -153,26 +147,17 @@ def _answer_to(
         state.channel = Channel()
 
 
-def _accept(answer: Message | None) -> None:
+def _accept(answer: Ack | None) -> None:
     if answer is None:
         raise _Refused(f"the listener gave no answer within {LISTENER_SECS:g} s")
-    if why := answer.fields.get("REFUSED"):
-        raise _Refused(why)
-    if answer.fields.get("SUCCESSOR") != "1":
+    if answer.refused:
+        raise _Refused(answer.refused)
+    if not answer.successor:
         raise _Refused("the listener knows of no rollout that it belongs to")
 
 
-def _set_count(server: Arbiter, state: ArbiterState, answer: Message) -> None:
-    """Set the initial worker count from the answer, without counting it as a TTIN."""
-    try:
-        count = int(answer.number("WORKERS", 0))
-    except BadMessage as error:
-        log.warning("supervisor_roll: %s", error)
-        return
+def _set_count(server: Arbiter, state: ArbiterState, count: int) -> None:
+    """Set the initial worker count, where the answer has one, without counting it as a TTIN."""
     if count > 0:
         state.change_count(server, count, START)
         state.page.set_count(count)
-
-
-def _lines(answer: Message | None, key: str) -> list[str]:
-    return answer.fields.get(key, "").splitlines() if answer is not None else []

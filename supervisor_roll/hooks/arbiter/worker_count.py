@@ -16,7 +16,7 @@ or waits.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import heritage, socket_handoff
@@ -26,7 +26,7 @@ from supervisor_roll.hooks.arbiter.state import LOSS, START, TTIN, ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import ATTRIBUTE, WorkerPage, page_of
-from supervisor_roll.wire.datagram import COUNTED, RELOADED, Message
+from supervisor_roll.wire.messages import Counted, Counting, Reloaded
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -67,13 +67,13 @@ def count_changed(server: Arbiter, new: int, old: int | None) -> None:
         state.surplus_births += 1
     elif new < old and by != LOSS:
         _settle(server, state)
-    _tell(COUNTED, state)
+    _tell(Counted, state)
 
 
 def reloaded(server: Arbiter) -> None:
     """``on_reload``."""
     state = ArbiterState.of(server)
-    _tell(RELOADED, state, UID=str(server.cfg.uid))
+    _tell(Reloaded, state, uid=server.cfg.uid)
     if state.takeover is not None:
         state.takeover.reloaded()
     socket_handoff.reloaded(server)
@@ -126,8 +126,6 @@ def _settle(server: Arbiter, state: ArbiterState) -> None:
         min(surplus, key=lambda one: one[:2])[2].surplus = False
 
 
-def _tell(kind: str, state: ArbiterState, **fields: str) -> None:
+def _tell(kind: type[Counting], state: ArbiterState, **fields: Any) -> None:
     changes, count = state.page.count()
-    Channel(patience_secs=0).tell(
-        Message(kind, {"CHANGES": str(changes), "WORKERS": str(count), **fields})
-    )
+    Channel(patience_secs=0).tell(kind(changes=changes, workers=count, **fields))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.messages import Ack
 
 USER_AGENT = "supervisor_roll health check"
 
@@ -47,22 +47,15 @@ class Check:
         return f"no answer within {self.timeout_secs:g} s"
 
     @classmethod
-    def from_answer(cls, answer: Message) -> Check | None:
+    def from_answer(cls, answer: Ack) -> Check | None:
         """Return the check that ``answer`` asks for; None if it asks for none."""
-        path = answer.fields.get("HEALTH")
-        if not path:
+        if not answer.health:
             return None
-        lines = answer.fields.get("HEALTH_HEADERS", "").splitlines()
         headers = tuple(
             (name, value.strip())
-            for name, _, value in (line.partition(":") for line in lines if line)
+            for name, _, value in (line.partition(":") for line in answer.health_headers)
         )
-        return cls(
-            path,
-            answer.fields.get("HEALTH_HOST", "localhost"),
-            headers,
-            answer.number("HEALTH_TIMEOUT_SECS", 5.0),
-        )
+        return cls(answer.health, answer.health_host, headers, answer.health_timeout_secs)
 
 
 def status_line(code: int) -> str:

@@ -17,7 +17,7 @@ from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.health.request_counts import RequestCounter
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import COUNTED, MEASURED, UNREADY
+from supervisor_roll.wire.messages import Counted, Measured, Unready
 
 EVERY_SECS = 1.0
 # One failed check may be a hiccup. As many in a row are not.
@@ -67,7 +67,7 @@ class BakeWatch:
         if checker is not None and not self._counts:
             checker.count(counter)
         self._counts = True
-        reporter.tell(MEASURED, REQUESTS=str(counter.requests), ERRORS=str(counter.errors))
+        reporter.tell(Measured, requests=counter.requests, errors=counter.errors)
         if checker is not None:
             checker.later(EVERY_SECS, lambda: safely(self.look))
         if (
@@ -80,7 +80,7 @@ class BakeWatch:
 
     def _say_count(self) -> None:
         """Say how many workers the arbiter wants, or take the answer from when that was said."""
-        answer = self._channel.ask(self._reporter.message(COUNTED))
+        answer = self._channel.ask(self._reporter.message(Counted))
         self._asked = answer is None and not self._asked
         if answer is not None:
             self._reporter.count_heard(answer)
@@ -89,4 +89,4 @@ class BakeWatch:
         status = self._checker.status if self._checker is not None else ""
         self._failed = 0 if passed(status) else self._failed + 1
         if self._failed == FAILED_CHECKS:
-            self._reporter.tell(UNREADY, STATUS=status)
+            self._reporter.tell(Unready, status=status)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks.safely import log
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import BACKING_OFF, FAILED
+from supervisor_roll.wire.messages import BackingOff, Failed
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter
@@ -46,7 +46,7 @@ def back_off(server: Arbiter, reporter: WorkerReporter) -> None:
         failures,
         wait,
     )
-    reporter.tell(BACKING_OFF, FAILURES=str(failures), WAIT_SECS=f"{wait:g}")
+    reporter.tell(BackingOff, failures=failures, wait_secs=wait)
     until = time.monotonic() + wait
     while (left := until - time.monotonic()) > 0 and os.getppid() == reporter.worker.ppid:
         reporter.keep_alive()
@@ -84,4 +84,4 @@ def _tell(reporter: WorkerReporter, error: BaseException) -> None:
     why = error.__cause__ if isinstance(error, SystemExit) and error.__cause__ else error
     summary = f"{type(why).__name__}: {why}"
     lines = "".join(traceback.format_exception(why)).rstrip().splitlines()
-    reporter.ask(FAILED, ERROR=summary, TRACEBACK="\n".join(lines[-TRACEBACK_LINES:]))
+    reporter.ask(Failed, error=summary, traceback="\n".join(lines[-TRACEBACK_LINES:]))

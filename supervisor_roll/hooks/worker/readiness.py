@@ -29,15 +29,7 @@ from supervisor_roll.hooks.shared_memory import mark
 from supervisor_roll.hooks.worker import boot_guard
 from supervisor_roll.hooks.worker.bake_watch import BakeWatch
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import (
-    ABORTING,
-    BOOTING,
-    LISTENING,
-    LOADED,
-    READY,
-    UNREADY,
-    Message,
-)
+from supervisor_roll.wire.messages import Aborting, Ack, Booting, Listening, Loaded, Ready, Unready
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -64,7 +56,7 @@ def forked(server: Arbiter, worker: Worker) -> None:
     readiness = Readiness(server, reporter)
     setattr(worker, _READINESS, readiness)
     boot_guard.back_off(server, reporter)
-    reporter.tell(BOOTING)
+    reporter.tell(Booting)
     boot_guard.guard(reporter)
     readiness.prepare_drain()
 
@@ -93,7 +85,7 @@ def aborted(worker: Worker) -> None:
     """``worker_abort``."""
     readiness: Readiness | None = getattr(worker, _READINESS, None)
     if readiness is not None:
-        readiness.reporter.tell(ABORTING)
+        readiness.reporter.tell(Aborting)
 
 
 def leaving(worker: Worker) -> None:
@@ -146,13 +138,13 @@ class Readiness:
         safely(reporter.note_places)
         self._checker = checker_for(worker)
         if self._checker is None:
-            reporter.facts["UNCHECKED"] = "1"
+            reporter.facts["unchecked"] = True
         reporter.be_patient()
-        answer = reporter.ask(LOADED)
+        answer = reporter.ask(Loaded)
         if answer is not None:
             self._check = Check.from_answer(answer)
-            self._holds = answer.fields.get("HOLD") == "1"
-            self._hold_secs = answer.number("HOLD_SECS", 0.0)
+            self._holds = answer.hold
+            self._hold_secs = answer.hold_secs
             self._heard = time.monotonic()
             self._hand_in_sockets(answer)
         if self._checker is not None:
@@ -173,15 +165,15 @@ class Readiness:
         if drain is not None:
             drain.arm()
 
-    def _hand_in_sockets(self, answer: Message) -> bool:
+    def _hand_in_sockets(self, answer: Ack) -> bool:
         """Hand in what the arbiter listens on, where the listener wants it: it has restarted, say.
 
         False where it has yet to take them: then READY is sent again.
         """
-        if answer.fields.get("WANT_SOCKETS") != "1" or not self._sockets:
+        if not answer.want_sockets or not self._sockets:
             return True
         reporter = self.reporter
-        message = reporter.message(LISTENING, ARBITER_PID=str(self._worker.ppid))
+        message = reporter.message(Listening, arbiter_pid=self._worker.ppid)
         if socket_handoff.hand_in(reporter.channel, message, self._sockets):
             return True
         self._hand_ins_left -= 1
@@ -203,10 +195,10 @@ class Readiness:
         self.reporter.keep_alive()
         if passed(status):
             return None
-        answer = self.reporter.ask(UNREADY, STATUS=status)
+        answer = self.reporter.ask(Unready, status=status)
         now = time.monotonic()
         if answer is not None:
-            self._heard, self._holds = now, answer.fields.get("HOLD") == "1"
+            self._heard, self._holds = now, answer.hold
         if not self._holds or now > self._heard + self._hold_secs:
             self._next_try = now + RETRY_SECS
             return None
@@ -228,7 +220,7 @@ class Readiness:
             return
         checker.later(RETRY_SECS, self._beat)
         if checker.failure:
-            self.reporter.ask(UNREADY, STATUS=f"start-up failed: {checker.failure}")
+            self.reporter.ask(Unready, status=f"start-up failed: {checker.failure}")
         elif self._check is not None and not passed(checker.status):
             checker.start(self._check, self._checked)
         else:
@@ -241,7 +233,7 @@ class Readiness:
         if passed(self._checker.status):
             self._become_ready()
         else:
-            self.reporter.ask(UNREADY, STATUS=self._checker.status)
+            self.reporter.ask(Unready, status=self._checker.status)
 
     def _become_ready(self) -> None:
         reporter = self.reporter
@@ -253,11 +245,8 @@ class Readiness:
 
     def _say_ready(self) -> None:
         reporter = self.reporter
-        fields = {"BOOT_SECS": f"{self._boot_secs:.3f}"}
         checked = self._checker.status if self._checker is not None else ""
-        if checked:
-            fields["STATUS"] = checked
-        answer = reporter.ask(READY, **fields)
+        answer = reporter.ask(Ready, boot_secs=round(self._boot_secs, 3), status=checked or None)
         if answer is None:
             unclaimed_at = reporter.born + self._boot_secs + UNCLAIMED_SECS
             if not reporter.channel.path or time.monotonic() > unclaimed_at:
@@ -270,7 +259,7 @@ class Readiness:
             self._check = check
             self._next_try = 0.0
             return
-        if answer.fields.get("SURPLUS") != "1":
+        if not answer.surplus:
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
             reporter.page.surplus = False
         reporter.count_heard(answer)
@@ -279,5 +268,5 @@ class Readiness:
         self._acknowledged = True
         self._worker.__dict__.pop("notify", None)
         reporter.channel.close()
-        watch = BakeWatch(reporter, self._checker, self._check, answer.number("WATCH_SECS", 0.0))
+        watch = BakeWatch(reporter, self._checker, self._check, answer.watch_secs)
         self._worker.notify = watch.wrapped(self._worker.notify)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter import heritage
@@ -11,8 +11,8 @@ from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
-from supervisor_roll.wire.datagram import DESCRIBING, Message
-from supervisor_roll.wire.places import RUNS, Place, encode
+from supervisor_roll.wire.messages import Ack, Describing, FromWorker
+from supervisor_roll.wire.places import Place, encode
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # For how long a worker waits for the listener that is one more than the program needs: a slow
 # listener, on a busy machine, must not let it serve unchecked. From its application on.
 SPARE_PATIENCE_SECS = 10.0
+
+_Kind = TypeVar("_Kind", bound=FromWorker)
 
 
 class WorkerReporter:
@@ -37,7 +39,7 @@ class WorkerReporter:
         self.facts = dict(state.facts)
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self._beats_while_booting = int(self.facts["GUNICORN"].partition(".")[0]) < 22
+        self._beats_while_booting = int(self.facts["gunicorn"].partition(".")[0]) < 22
         takeover = state.takeover
         self._beside = takeover is not None and not takeover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
@@ -50,33 +52,32 @@ class WorkerReporter:
     def note_places(self) -> None:
         """Have the next messages say where the worker runs from, as far as it has loaded."""
         if self._at_fork is not None:
-            self.facts[RUNS] = encode(places.of_worker(self.worker, *self._at_fork))
+            self.facts["runs"] = encode(places.of_worker(self.worker, *self._at_fork))
 
-    def message(self, kind: str, **fields: str) -> Message:
+    def message(self, kind: type[_Kind], **fields: Any) -> _Kind:
+        """Return a message of this kind, with what every one of it says of the worker."""
         changes, count = self.arbiter.count()
-        return Message(
-            kind,
-            {
-                "AGE": str(self.worker.age),
-                **(self.facts if kind in DESCRIBING else {}),
-                "CHANGES": str(changes),
-                "WORKERS": str(count),
-                "SURPLUS": str(int(self.page.surplus)),
-                **fields,
-            },
+        return kind(
+            age=self.worker.age,
+            **(self.facts if issubclass(kind, Describing) else {}),
+            changes=changes,
+            workers=count,
+            surplus=self.page.surplus,
+            **fields,
         )
 
-    def tell(self, kind: str, **fields: str) -> None:
+    def tell(self, kind: type[FromWorker], **fields: Any) -> None:
         """Say it, and want no answer."""
         self.channel.tell(self.message(kind, **fields))
 
-    def ask(self, kind: str, **fields: str) -> Message | None:
+    def ask(self, kind: type[FromWorker], **fields: Any) -> Ack | None:
         """Say it, and return the answer, or None (``Channel.ask``)."""
         return self.channel.ask(self.message(kind, **fields))
 
-    def count_heard(self, answer: Message) -> None:
+    def count_heard(self, answer: Ack) -> None:
         """Take note of which count of workers the listener knows, by its answer."""
-        self.arbiter.count_heard(int(answer.number("CHANGES", self.arbiter.count()[0])))
+        known = self.arbiter.count()[0] if answer.changes is None else answer.changes
+        self.arbiter.count_heard(known)
 
     def be_patient(self) -> None:
         """Wait longer from now on if others serve: this is a surplus worker, or a successor's."""

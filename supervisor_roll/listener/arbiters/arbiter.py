@@ -11,17 +11,18 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.wire.codec import from_data
-from supervisor_roll.wire.datagram import (
-    ABORTING,
-    BACKING_OFF,
-    DESCRIBING,
-    FAILED,
-    LOADED,
-    READY,
-    UNREADY,
-    Message,
-)
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
+from supervisor_roll.wire.messages import (
+    Aborting,
+    BackingOff,
+    Counting,
+    Describing,
+    Failed,
+    FromWorker,
+    Loaded,
+    Ready,
+    Unready,
+)
 
 # Of each worker it is saved each time, and a line as a rule.
 MAX_TEXT = 300
@@ -80,15 +81,14 @@ class Arbiter:
     boot_failure: str = ""  # why boots have failed since a worker was last ready
     workers: dict[InstanceId, Worker] = field(default_factory=dict)
 
-    def heard_count(self, message: Message, own: bool = False) -> bool:
+    def heard_count(self, message: Counting, own: bool = False) -> bool:
         """Take note of the wanted count, if it is news. Whether it was.
 
         ``own``: the arbiter itself says so, and what it says comes in order.
         """
-        changes = int(message.number("CHANGES", -1))
-        if "WORKERS" not in message.fields:
+        changes, count = message.changes, message.workers
+        if count is None:
             return False
-        count = int(message.number("WORKERS"))
         if (changes, count) == (self.changes, self.count) or (changes < self.changes and not own):
             return False
         if not 0 <= count <= MAX_WORKERS:
@@ -96,33 +96,34 @@ class Arbiter:
         self.changes, self.count = changes, count
         return True
 
-    def heard_worker(self, worker: InstanceId, message: Message) -> Worker:
+    def heard_worker(self, worker: InstanceId, message: FromWorker) -> Worker:
         """Take note of what a worker says of itself. Raises BadMessage."""
-        age = int(message.number("AGE"))
-        boot_secs = message.number("BOOT_SECS", 0.0)
-        facts = GunicornFacts.told(message) if message.kind in DESCRIBING else self.facts
+        age = message.age
+        if age is None:
+            raise BadMessage(f"{message.kind}: AGE is missing")
         if worker not in self.workers and len(self.workers) >= MAX_WORKERS:
             raise BadMessage(f"{message.kind}: it has {MAX_WORKERS} workers already")
         known = self.workers.setdefault(worker, Worker(worker, age))
         known.age, known.heard = age, True
-        known.loaded = known.loaded or message.kind in (LOADED, READY, UNREADY)
-        if message.kind == READY:
-            known.ready, known.boot_secs = True, max(0.0, boot_secs)
-            known.health = cut(message.fields.get("STATUS", ""))
-        elif message.kind == UNREADY:
+        known.loaded = known.loaded or isinstance(message, (Loaded, Ready, Unready))
+        if isinstance(message, Ready):
+            known.ready, known.boot_secs = True, max(0.0, message.boot_secs)
+            known.health = cut(message.status or "")
+        elif isinstance(message, Unready):
             known.ready = False
-            known.health = cut(message.fields.get("STATUS", ""))
-        elif message.kind == ABORTING:
+            known.health = cut(message.status)
+        elif isinstance(message, Aborting):
             known.leaving = (
                 "it was sent ABRT, as Gunicorn does when a worker shows no sign of "
                 "life for timeout seconds; a sync worker's log shows where it hung"
             )
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
-        if message.kind in (UNREADY, FAILED, BACKING_OFF, READY):
-            known.unhealthy = message.kind != READY
-        if message.kind == READY:
-            self.boot_failure = ""
-        self.facts = facts
+        if isinstance(message, (Unready, Failed, BackingOff)):
+            known.unhealthy = True
+        elif isinstance(message, Ready):
+            known.unhealthy, self.boot_failure = False, ""
+        if isinstance(message, Describing):
+            self.facts = GunicornFacts.told(message)
         return known
 
     def outdated(self, now: float, age_secs: Callable[[InstanceId], float]) -> list[Instance]:

@@ -12,8 +12,8 @@ from supervisor_roll.listener.edges import told_paths
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
-from supervisor_roll.wire.datagram import Message
-from supervisor_roll.wire.places import APP, CHDIR, CWD, RUNS, Place, decode
+from supervisor_roll.wire.messages import Describing
+from supervisor_roll.wire.places import APP, CHDIR, CWD, Place, decode
 from supervisor_roll.wire.program import Program
 
 # What a command may take to tell the release.
@@ -33,9 +33,9 @@ class Releases:
         self._asked: dict[str, tuple[str, Worker]] = {}  # with the program's namespec
         self._waiting: dict[str, dict[str, Callable[[], None]]] = {}  # by namespec, and key
 
-    def told_by(self, arbiter: Arbiter, worker: Worker, release: str, message: Message) -> None:
+    def told_by(self, arbiter: Arbiter, worker: Worker, release: str, message: Describing) -> None:
         """``worker`` was forked, or has loaded its application; ``release`` is the setting."""
-        runs = decode(message.fields, RUNS)
+        runs = decode(message.runs)
         found = release_at(release, runs)
         if found is not None:
             worker.release = found

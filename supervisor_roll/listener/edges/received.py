@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from supervisor_roll.listener.edges.share import Share
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import Message, encode
+from supervisor_roll.wire.datagram import encode
+from supervisor_roll.wire.messages import Message
 
 # Of one way in. One descriptor that lasts occupies one.
 _THREADS = 8

@@ -17,8 +17,7 @@ from supervisor_roll.listener.rollouts.active import INTENDED, ActiveRollouts
 from supervisor_roll.listener.rollouts.eligibility import owns_sockets
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.datagram import Message
+from supervisor_roll.wire.messages import Ack, Listening, Starting, Stopping
 
 # An arbiter that has crashed is started again at once, if it is to be at all.
 CRASHED_SECS = 10.0
@@ -53,31 +52,30 @@ class SocketKeeper:
                 "as root"
             )
 
-    def starting(self, arbiter: Arbiter, message: Message) -> tuple[Message, list[int]]:
+    def starting(self, arbiter: Arbiter, message: Starting) -> tuple[Ack, list[int]]:
         """Answer an arbiter that has no sockets yet: with these, and how many workers to start.
 
         The descriptors are the caller's to close.
         """
-        fields = {"SUCCESSOR": str(int(arbiter.successor))}
+        workers = 0
         if arbiter.successor:
             found = self._active.succession(arbiter.namespec)
             if found is None:
-                return Message(dg.ACK, {**fields, "REFUSED": "its rollout has ended"}), []
+                return Ack(successor=True, refused="its rollout has ended"), []
             run, rollout = found
             self._compare(run, message)
-            fields["WORKERS"] = str(rollout.first)
+            workers = rollout.first
         held = list(self.store.for_another(arbiter.id, arbiter.namespec))
-        fields["SOCKETS"] = "\n".join(one.address for one in held)
         fds = [os.dup(one.fd) for one in held]
         if not arbiter.successor:
             # It may be about to open an address that one of these stands in the way of.
-            binds = message.fields.get("BINDS", "").split("\n")
             for one in held:
-                if one.address not in binds:
+                if one.address not in (message.binds or ()):
                     self.store.forget(one)
-        return Message(dg.ACK, fields), fds
+        addresses = tuple(one.address for one in held)
+        return Ack(successor=arbiter.successor, workers=workers, sockets=addresses), fds
 
-    def _compare(self, run: Run, message: Message) -> None:
+    def _compare(self, run: Run, message: Starting) -> None:
         """Keep a count that was raised by signals, unless another one has been configured.
 
         An address that is no longer configured goes away, which may be no wish of an operator.
@@ -86,24 +84,22 @@ class SocketKeeper:
         serving = next((one for one in siblings if not one.successor), None)
         if serving is None:
             return
-        before, count = serving.facts.configured, int(message.number("CONFIGURED", -1))
+        before, count = serving.facts.configured, message.configured
         if before >= 0 and count >= 0 and (count != before or count > serving.count):
             self._active.handle(run, ev.Configured(count))
-        if "BINDS" in message.fields:
-            binds = message.fields["BINDS"].split("\n")
-            for address in set(serving.facts.binds).difference(binds):
+        if message.binds is not None:
+            for address in set(serving.facts.binds).difference(message.binds):
                 self._active.warn(
                     run.namespec,
                     f"{address} is no longer configured: refused once the old arbiter is gone",
                 )
 
-    def listening(self, arbiter: Arbiter, message: Message, fds: list[int], own: bool) -> bool:
+    def listening(self, arbiter: Arbiter, message: Listening, fds: list[int], own: bool) -> bool:
         """Keep an arbiter's sockets that have come; those are taken out of ``fds``.
 
         ``own``: from itself. A worker may hand in no others.
         """
-        addresses = message.fields.get("SOCKETS", "").split("\n")
-        numbers = message.fields.get("FDS", "").split("\n")
+        addresses, numbers = message.sockets, message.fds
         if self.store.is_full(arbiter.namespec):
             return False
         if not fds or len(addresses) != len(fds) or not all(map(socket_store.listening, fds)):
@@ -132,7 +128,7 @@ class SocketKeeper:
             and not self.store.has(arbiter.id)
         )
 
-    def stopping(self, arbiter: Arbiter, message: Message) -> Message:
+    def stopping(self, arbiter: Arbiter, message: Stopping) -> Ack:
         """Answer an arbiter that has stopped: whether the paths of its Unix sockets stay."""
         # Two that are stopped together each find the other still there.
         arbiter.stopping = True
@@ -140,15 +136,14 @@ class SocketKeeper:
             one.facts.binds for one in self._registry.siblings(arbiter.namespec) if not one.stopping
         ]
         if others:
-            paths = message.fields.get("PATHS", "").split("\n")
-            unused = socket_store.unused(paths, chain(*others)) if all(others) else []
-            return Message(dg.ACK, {"KEEP": "1", "REMOVE": "\n".join(unused)})
+            unused = socket_store.unused(message.paths, chain(*others)) if all(others) else []
+            return Ack(keep=True, remove=tuple(unused))
         self._registry.stale()
         try:
             keep = self._registry.states().get(arbiter.namespec, "UNKNOWN") not in INTENDED
         except SupervisordError:
             keep = True
-        return Message(dg.ACK, {"KEEP": str(int(keep))})
+        return Ack(keep=keep)
 
     def exited(self, arbiter: Arbiter) -> None:
         """Let go the sockets of an arbiter that has ended, or keep them for the next."""

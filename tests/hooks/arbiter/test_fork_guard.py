@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.wire.datagram import COUNTED, FORK_FAILED
+from supervisor_roll.wire.messages import Counted, ForkFailed
 from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Site, answering
@@ -59,27 +59,26 @@ def test_an_arbiter_that_cannot_fork_serves_on_and_tries_again(site: Site, versi
         # One more is not wanted any longer once it could not be started.
         gunicorn.send(signal.SIGTTIN)
         (failed,) = wait_until(
-            lambda: site.listener.said(FORK_FAILED, gunicorn.pid), DEADLINE_SECS, "the failure"
+            lambda: site.listener.said(ForkFailed, gunicorn.pid), DEADLINE_SECS, "the failure"
         )
-        assert "could not start a worker: [Errno 11]" in failed.fields["ERROR"]
-        assert "ulimit -u" in failed.fields["ERROR"]
+        assert "could not start a worker: [Errno 11]" in failed.error
+        assert "ulimit -u" in failed.error
         counts = wait_until(
             lambda: (
                 counts
-                if (counts := [one.fields["WORKERS"] for one in site.listener.said(COUNTED)])[-1:]
-                == ["2"]
+                if (counts := [one.workers for one in site.listener.said(Counted)])[-1:] == [2]
                 else None
             ),
             DEADLINE_SECS,
             "the count as before",
         )
-        assert counts == ["3", "2"]
+        assert counts == [3, 2]
         assert gunicorn.workers() == before
 
         # One that must be replaced is tried again and again.
         os.kill(before[0], signal.SIGKILL)
         wait_until(
-            lambda: len(site.listener.said(FORK_FAILED)) >= 3, DEADLINE_SECS, "two more tries"
+            lambda: len(site.listener.said(ForkFailed)) >= 3, DEADLINE_SECS, "two more tries"
         )
         assert gunicorn.process.poll() is None
         assert gunicorn.workers() == before[1:]
@@ -111,9 +110,9 @@ def test_a_first_start_that_cannot_fork_ends_as_it_always_did(site: Site, age: i
     )
     assert gunicorn.exit_status() != 0
     (failed,) = wait_until(
-        lambda: site.listener.said(FORK_FAILED, gunicorn.pid), DEADLINE_SECS, "the failure"
+        lambda: site.listener.said(ForkFailed, gunicorn.pid), DEADLINE_SECS, "the failure"
     )
-    assert "ulimit -u" in failed.fields["ERROR"]
+    assert "ulimit -u" in failed.error
 
 
 class _WithoutRoom(FakeArbiter):

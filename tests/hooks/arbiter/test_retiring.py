@@ -17,7 +17,8 @@ import pytest
 from supervisor_roll.hooks.arbiter import retiring
 from supervisor_roll.hooks.arbiter.retiring import Allowance, prepare
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.wire.datagram import ACK, DRAINING, SOCKET_VARIABLE, Message, decode, encode
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode, encode
+from supervisor_roll.wire.messages import Ack, Draining, Message
 
 
 class Arbiter:
@@ -69,7 +70,7 @@ def listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[M
                 return
             heard.append(decode(data))
             with socket.socket(fileno=fds[0]) as reply:
-                reply.send(encode(Message(ACK, {"DRAIN_SECS": "90.5"})))
+                reply.send(encode(Ack(drain_secs=90.5)))
 
     thread = threading.Thread(target=answer)
     thread.start()
@@ -93,7 +94,7 @@ def test_one_that_retires_waits_for_as_long_as_the_rollout_says(listener: list[M
     page = ArbiterState.of(arbiter).page
     assert page.retiring
     assert arbiter.waited_for == [91]
-    assert [message.kind for message in listener] == [DRAINING]
+    assert listener == [Draining()]
     worker = SimpleNamespace(cfg=SimpleNamespace(graceful_timeout=30, reuse_port=True))
     allowed = Allowance(worker, page)
     assert not allowed.nothing()

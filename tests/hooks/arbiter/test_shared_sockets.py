@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.wire.datagram import STARTING, STOPPING
+from supervisor_roll.wire.messages import Starting, Stopping
 from tests.harness.certificate import PEM
 from tests.harness.configuration import free_port
 from tests.harness.connections import has_ipv6
@@ -72,9 +72,8 @@ def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_en
     site.listener.keep_paths = False
     assert serving.end() == 0
     assert not any(path.exists() for path in paths)
-    assert [one.fields["PATHS"] for one in site.listener.said(STOPPING, serving.pid)] == list(
-        map(str, paths)
-    )
+    told = [[*one.paths] for one in site.listener.said(Stopping, serving.pid)]
+    assert told == ([[*map(str, paths)]] if paths else [])
 
 
 @ALL
@@ -183,8 +182,8 @@ def test_inherited_sockets_are_shared_without_us_and_their_paths_stay(
         if kind == "unix":
             assert Path(bind.removeprefix("unix:")).is_socket()
     assert not site.listener.kept
-    assert not site.listener.said(STOPPING)
-    assert site.listener.said(STARTING)[0].fields["BINDS"] == "fd://0"
+    assert not site.listener.said(Stopping)
+    assert site.listener.said(Starting)[0].binds == ("fd://0",)
 
 
 @ALL

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.channel import PATIENCE_SECS
-from supervisor_roll.wire.datagram import SOCKET_VARIABLE, STARTING
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+from supervisor_roll.wire.messages import Starting
 from tests.harness.configuration import free_port
 from tests.harness.waiting import patience, wait_until
 from tests.hooks.fake_listener import (
@@ -26,16 +27,15 @@ ALL = pytest.mark.parametrize("version", VERSIONS)
 
 
 def drop_one(site: Site) -> None:
-    site.listener.starting["SOCKETS"] = "\n".join(
-        [text for text, _ in site.listener.kept] + ["127.0.0.1:9"]
-    )
+    texts = [text for text, _ in site.listener.kept]
+    site.listener.starting["sockets"] = (*texts, "127.0.0.1:9")
 
 
 WHYS: dict[str, Callable[[Site], object]] = {
     "its rollout has ended": lambda site: site.listener.starting.update(
-        REFUSED="its rollout has ended"
+        refused="its rollout has ended"
     ),
-    "the listener knows of no rollout": lambda site: site.listener.starting.update(SUCCESSOR="0"),
+    "the listener knows of no rollout": lambda site: site.listener.starting.update(successor=False),
     "descriptors came for": drop_one,
     "the listener keeps no sockets": lambda site: site.listener.forget(),
 }
@@ -115,7 +115,7 @@ def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ev
     assert successor.exit_status() == 1
     assert "the listener gave no answer" in successor.log
     assert "Traceback" not in successor.log
-    asked = len(site.listener.said(STARTING, successor.pid))
+    asked = len(site.listener.said(Starting, successor.pid))
     assert asked == 0 if state == "gone" else asked > 1
     assert_untouched(site, serving, inode)
 
@@ -131,7 +131,7 @@ def test_one_that_is_being_restarted_is_waited_for(
         f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
         successor_of=serving.pid,
     )
-    wait_until(lambda: site.listener.said(STARTING, successor.pid), DEADLINE_SECS, "it asks")
+    wait_until(lambda: site.listener.said(Starting, successor.pid), DEADLINE_SECS, "it asks")
     site.listener.mute = False
     successor.wait_ready()
     assert (site.folder / "http").stat().st_ino == inode
@@ -169,7 +169,7 @@ def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
     )
     assert successor.exit_status() == 1
     assert "KeyError: 'GUNICORN_FD'" in successor.log
-    assert not site.listener.said(STARTING, successor.pid)
+    assert not site.listener.said(Starting, successor.pid)
     assert answering(f"unix:{site.folder}/http") == serving.pid
     assert (site.folder / "http").stat().st_ino == inode
     assert (site.folder / "pid").read_text().strip() == str(serving.pid)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor_roll.wire.datagram import BOOTING, COUNTED, READY
+from supervisor_roll.wire.messages import Booting, Counted, Ready
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Site, answering, ask
 
@@ -23,41 +23,41 @@ def configured(site: Site, extra: str = "") -> str:
 def test_it_begins_with_one_worker_and_grows_by_ttin(site: Site, version: str) -> None:
     """One more than the one is not taken for an operator's surplus, and its count is the truth."""
     old = site.start(version, configured(site)).wait_ready(2)
-    site.listener.starting["WORKERS"] = "1"
+    site.listener.starting["workers"] = 1
     successor = site.start(version, configured(site), successor_of=old.pid).wait_ready()
-    assert not site.listener.said(COUNTED, successor.pid)
+    assert not site.listener.said(Counted, successor.pid)
     (first,) = successor.workers()
-    (booting,) = site.listener.said(BOOTING, first)
-    assert (booting.fields["WORKERS"], booting.fields["SURPLUS"]) == ("1", "0")
+    (booting,) = site.listener.said(Booting, first)
+    assert (booting.workers, booting.surplus) == (1, False)
     successor.send(signal.SIGTTIN)
     successor.wait_ready(2)
-    (counted,) = site.listener.said(COUNTED, successor.pid)
-    assert counted.fields["WORKERS"] == "2"
+    (counted,) = site.listener.said(Counted, successor.pid)
+    assert counted.workers == 2
     (second,) = set(successor.workers()) - {first}
-    assert site.listener.said(READY, second)[0].fields["WORKERS"] == "2"
+    assert site.listener.said(Ready, second)[0].workers == 2
     # Acknowledged, they are workers to be replaced as any others.
     for pid in (first, second):
         Path(f"/proc/{pid}").stat()
         wait_until(
-            lambda pid=pid: site.listener.said(READY, pid),  # type: ignore[misc]
+            lambda pid=pid: site.listener.said(Ready, pid),  # type: ignore[misc]
             DEADLINE_SECS,
             "ready",
         )
 
 
 @ALL
-@pytest.mark.parametrize(("told", "begins"), [("3", 3), ("0", 2), ("nonsense", 2), ("2", 2)])
+@pytest.mark.parametrize(("told", "begins"), [(3, 3), (0, 2), (-1, 2), (2, 2)])
 def test_without_a_number_that_is_one_it_begins_as_configured(
-    site: Site, version: str, told: str, begins: int
+    site: Site, version: str, told: int, begins: int
 ) -> None:
     old = site.start(version, configured(site)).wait_ready(2)
-    site.listener.starting["WORKERS"] = told
+    site.listener.starting["workers"] = told
     successor = site.start(version, configured(site), successor_of=old.pid).wait_ready(begins)
     assert len(successor.workers()) == begins
-    assert not site.listener.said(COUNTED, successor.pid)
-    ready = [site.listener.said(READY, pid)[0] for pid in successor.workers()]
-    assert {one.fields["WORKERS"] for one in ready} == {str(begins)}
-    assert {one.fields["SURPLUS"] for one in ready} == {"0"}
+    assert not site.listener.said(Counted, successor.pid)
+    ready = [site.listener.said(Ready, pid)[0] for pid in successor.workers()]
+    assert {one.workers for one in ready} == {begins}
+    assert {one.surplus for one in ready} == {False}
 
 
 @ALL

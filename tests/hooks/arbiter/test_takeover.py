@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.hooks.arbiter.takeover import RESTART_SECS
-from supervisor_roll.wire.datagram import RELOADED, STARTING, STOPPING
+from supervisor_roll.wire.messages import Reloaded, Starting, Stopping
 from supervisor_roll.wire.successor import SUCCESSOR_VARIABLE
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering, ask
@@ -58,7 +58,7 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
         # Its loop has turned since it has a ready worker: it is handled at a turn.
         successor.send(signal.SIGHUP)
         wait_until(
-            lambda pid=successor.pid: site.listener.said(RELOADED, pid),  # type: ignore[misc]
+            lambda pid=successor.pid: site.listener.said(Reloaded, pid),  # type: ignore[misc]
             DEADLINE_SECS,
             "the reload",
         )
@@ -74,7 +74,7 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
         wait_for_pidfile(site, successor)
         serving = successor
     serving.send(signal.SIGHUP)
-    wait_until(lambda: len(site.listener.said(RELOADED, serving.pid)) == 2, DEADLINE_SECS, "HUP")
+    wait_until(lambda: len(site.listener.said(Reloaded, serving.pid)) == 2, DEADLINE_SECS, "HUP")
     serving.wait_ready()
     wait_for_pidfile(site, serving)
     assert serving.end() == 0
@@ -131,10 +131,10 @@ def test_nobody_after_a_successor_sees_how_it_began(site: Site, version: str) ->
     site.listener.keep_paths = False
     try:
         assert successor.end() == 0
-        assert not site.listener.said(STOPPING, successor.pid)
+        assert not site.listener.said(Stopping, successor.pid)
         wait_until(lambda: pid_in(site.folder / "pid") == second, DEADLINE_SECS, "its pidfile")
         wait_until(lambda: answering(f"unix:{site.folder}/http") == second, DEADLINE_SECS, "it")
-        assert not site.listener.said(STARTING, second)
+        assert not site.listener.said(Starting, second)
     finally:
         os.kill(second, signal.SIGTERM)
         wait_until(lambda: not pid_in(site.folder / "pid"), DEADLINE_SECS, "its end")

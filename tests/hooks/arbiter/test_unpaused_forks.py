@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from supervisor_roll.wire.datagram import BOOTING, COUNTED
+from supervisor_roll.wire.messages import Booting, Counted
 from tests.harness.waiting import wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site
 
@@ -46,14 +46,14 @@ def test_each_ttin_forks_one_worker_at_once(site: Site, version: str) -> None:
         gunicorn.send(signal.SIGTTIN)
         wait_until(
             lambda count=count: (  # type: ignore[misc]
-                [one.fields["WORKERS"] for one in site.listener.said(COUNTED)][-1:] == [str(count)]
+                [one.workers for one in site.listener.said(Counted)][-1:] == [count]
             ),
             DEADLINE_SECS,
             f"a count of {count}",
         )
     gunicorn.wait_ready(34)
-    assert len(site.listener.said(BOOTING)) == 34
-    assert [one.fields["SURPLUS"] for one in site.listener.said(BOOTING)] == ["0"] * 2 + ["1"] * 32
+    assert len(site.listener.said(Booting)) == 34
+    assert [one.surplus for one in site.listener.said(Booting)] == [False] * 2 + [True] * 32
     assert pauses(site, "first") == 2
     assert gunicorn.end() == 0
 
@@ -70,8 +70,8 @@ def test_hup_that_raises_the_count_forks_no_more_than_configured(site: Site, ver
         DEADLINE_SECS,
         "five others",
     )
-    assert len(site.listener.said(BOOTING)) == 2 + 5
-    assert {one.fields["SURPLUS"] for one in site.listener.said(BOOTING)} == {"0"}
+    assert len(site.listener.said(Booting)) == 2 + 5
+    assert {one.surplus for one in site.listener.said(Booting)} == {False}
     assert gunicorn.end() == 0
 
 

@@ -13,7 +13,8 @@ import pytest
 from supervisor_roll import hooks
 from supervisor_roll.hooks.shared_memory import page_of
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
-from supervisor_roll.wire.datagram import COUNTED, RELOADED, SOCKET_VARIABLE, Message, decode
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode
+from supervisor_roll.wire.messages import Counted, Message, Reloaded
 from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 
 Told = Callable[[], list[Message]]
@@ -203,27 +204,27 @@ def test_each_change_of_the_count_is_told_with_a_number_that_grows(told: Told) -
     server.ttou()
     server.reap(server.aged(max(server.surplus())))
     messages = told()
-    assert [one.kind for one in messages] == [COUNTED] * 4
-    assert [one.fields["WORKERS"] for one in messages] == ["3", "4", "3", "2"]
-    changes = [int(one.fields["CHANGES"]) for one in messages]
+    assert [type(one) for one in messages] == [Counted] * 4
+    assert [one.workers for one in messages] == [3, 4, 3, 2]
+    changes = [one.changes for one in messages]
     assert changes == list(range(changes[0], changes[0] + 4))
 
 
 def test_a_count_set_to_what_it_was_is_no_change(told: Told) -> None:
     server = ready_arbiter(2)
     server.ttin()
-    before = int(told()[0].fields["CHANGES"])
+    before = told()[0].changes
     server.num_workers = server.num_workers
     assert told() == []
     server.ttin()
-    assert int(told()[0].fields["CHANGES"]) == before + 1
+    assert told()[0].changes == before + 1
 
 
 def test_hup_is_told(told: Told) -> None:
     server = ready_arbiter(2)
     server.hup()
     (message,) = told()
-    assert (message.kind, message.fields["WORKERS"]) == (RELOADED, "2")
+    assert (type(message), message.workers) == (Reloaded, 2)
 
 
 def test_a_listener_that_is_gone_costs_the_arbiter_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

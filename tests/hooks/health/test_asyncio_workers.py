@@ -10,13 +10,13 @@ from collections.abc import Callable
 import pytest
 
 from supervisor_roll.hooks.worker.readiness import RETRY_SECS
-from supervisor_roll.wire.datagram import ACK, FAILED, LOADED, READY, UNREADY, Message
+from supervisor_roll.wire.messages import Ack, Failed, Loaded, Message, Ready, Unready
 from tests.harness import gunicorn_venv
 from tests.harness.processes import is_gone
 from tests.hooks.running_gunicorn import RunningGunicorn
 
 INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
-HEALTH = {"HEALTH": "/_status", "HEALTH_HOST": "www.example.org"}
+HEALTH = {"health": "/_status", "health_host": "www.example.org"}
 MakeGunicorn = Callable[..., RunningGunicorn]
 
 NOTES = """
@@ -117,7 +117,7 @@ def made(
 
 
 def statuses(gunicorn: RunningGunicorn, kind: str) -> list[str | None]:
-    return [message.fields.get("STATUS") for _, message in gunicorn.said(kind)]
+    return [message.status for _, message in gunicorn.said(kind)]
 
 
 @pytest.mark.parametrize("name", CHECKED_FIRST)
@@ -127,39 +127,39 @@ def test_a_check_that_is_wanted_late_is_made_as_the_worker_serves(
     """The answer to its LOADED is lost. It is asked again until it passes, and then no more."""
 
     def answers(pid: int, message: Message) -> Message | None:
-        return None if message.kind == LOADED else Message(ACK, HEALTH)
+        return None if isinstance(message, Loaded) else Ack(**HEALTH)
 
     gunicorn = made(make_gunicorn, name, answers)
     gunicorn.touch("sick")
     gunicorn.start()
-    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 2, "two checks that fail")
-    assert statuses(gunicorn, READY)[:1] == [None]
-    assert statuses(gunicorn, UNREADY)[-1] == "503 Service Unavailable"
+    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) >= 2, "two checks that fail")
+    assert statuses(gunicorn, Ready)[:1] == [None]
+    assert statuses(gunicorn, Unready)[-1] == "503 Service Unavailable"
     client = gunicorn.connect()
     assert client is not None
     gunicorn.hear_until(lambda: "requested" in gunicorn.notes(), "it serves meanwhile")
     gunicorn.forget("sick")
-    gunicorn.hear_until(lambda: "200 OK" in statuses(gunicorn, READY), "it is ready")
+    gunicorn.hear_until(lambda: "200 OK" in statuses(gunicorn, Ready), "it is ready")
 
 
 @pytest.mark.parametrize("name", ["asgi, no lifespan", "uvicorn, no lifespan"])
 def test_without_a_lifespan_the_check_is_made_from_the_first_heartbeat_on(
     make_gunicorn: MakeGunicorn, name: str
 ) -> None:
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Message(ACK, HEALTH)).start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "it is ready")
-    assert statuses(gunicorn, READY) == ["200 OK"]
+    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH)).start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(Ready)), "it is ready")
+    assert statuses(gunicorn, Ready) == ["200 OK"]
 
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
 def test_once_it_is_heard_it_says_no_more(make_gunicorn: MakeGunicorn, name: str) -> None:
     """What these classes do by a timer, beside the heartbeat, ends as well."""
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Message(ACK, HEALTH)).start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(READY)), "it is ready")
+    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH)).start()
+    gunicorn.hear_until(lambda: bool(gunicorn.said(Ready)), "it is ready")
     # It has three times as long as it would take to say so again.
     until = time.monotonic() + 3 * RETRY_SECS
     gunicorn.hear_until(lambda: time.monotonic() > until, "nothing more")
-    assert len(gunicorn.said(READY)) == 1
+    assert len(gunicorn.said(Ready)) == 1
 
 
 @pytest.mark.parametrize("name", CHECKED_FIRST)
@@ -167,20 +167,20 @@ def test_one_that_is_held_serves_nobody_and_leaves_when_it_is_told_to(
     make_gunicorn: MakeGunicorn, name: str
 ) -> None:
     def answers(pid: int, message: Message) -> Message | None:
-        return Message(ACK, {**HEALTH, "HOLD": "1", "HOLD_SECS": "60"})
+        return Ack(**HEALTH, hold=True, hold_secs=60)
 
     gunicorn = made(make_gunicorn, name, answers)
     gunicorn.touch("sick")
     gunicorn.start()
-    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) >= 2, "two checks that fail")
+    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) >= 2, "two checks that fail")
     assert gunicorn.connect() is not None
-    held = gunicorn.said(UNREADY)[0][0]
-    heard = len(gunicorn.said(UNREADY))
-    gunicorn.hear_until(lambda: len(gunicorn.said(UNREADY)) > heard, "one more")
+    held = gunicorn.said(Unready)[0][0]
+    heard = len(gunicorn.said(Unready))
+    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) > heard, "one more")
     gunicorn.signal(signal.SIGTERM)
     assert gunicorn.exit_status() == 0
     assert is_gone(held)
-    assert not gunicorn.said(READY)
+    assert not gunicorn.said(Ready)
     assert "requested" not in gunicorn.notes()
     if name != "tornado":
         assert gunicorn.notes(held)[-1] == "lifespan.shutdown"
@@ -188,28 +188,26 @@ def test_one_that_is_held_serves_nobody_and_leaves_when_it_is_told_to(
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
 def test_a_first_start_that_fails_fails_as_ever(make_gunicorn: MakeGunicorn, name: str) -> None:
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Message(ACK, HEALTH))
+    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH))
     gunicorn.touch("broken")
     gunicorn.start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(FAILED)), "why")
+    gunicorn.hear_until(lambda: bool(gunicorn.said(Failed)), "why")
     assert gunicorn.exit_status() == 3
     # Not the status that its server leaves with.
-    assert gunicorn.said(FAILED)[0][1].fields["ERROR"].endswith("no database")
-    assert not gunicorn.said(READY)
+    assert gunicorn.said(Failed)[0][1].error.endswith("no database")
+    assert not gunicorn.said(Ready)
 
 
 def test_what_a_start_up_raises_is_told(make_gunicorn: MakeGunicorn) -> None:
     """Where a lifespan is demanded; else an application that raises may just know none."""
-    gunicorn = made(
-        make_gunicorn, "asgi", lambda pid, message: Message(ACK), "asgi_lifespan = 'on'\n"
-    )
+    gunicorn = made(make_gunicorn, "asgi", lambda pid, message: Ack(), "asgi_lifespan = 'on'\n")
     gunicorn.touch("raises")
     gunicorn.start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(FAILED)), "why")
+    gunicorn.hear_until(lambda: bool(gunicorn.said(Failed)), "why")
     assert gunicorn.exit_status() == 3
-    said = gunicorn.said(FAILED)[0][1].fields
-    assert said["ERROR"] == "LookupError: no broker"
-    assert 'raise LookupError("no broker")' in said["TRACEBACK"]
+    said = gunicorn.said(Failed)[0][1]
+    assert said.error == "LookupError: no broker"
+    assert 'raise LookupError("no broker")' in said.traceback
 
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
@@ -217,13 +215,11 @@ def test_a_start_up_that_hangs_ends_when_its_worker_is_told_to_leave(
     make_gunicorn: MakeGunicorn, name: str
 ) -> None:
     """It need not be killed."""
-    gunicorn = made(
-        make_gunicorn, name, lambda pid, message: Message(ACK), "graceful_timeout = 60\n"
-    )
+    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(), "graceful_timeout = 60\n")
     gunicorn.touch("hangs")
     gunicorn.start()
     gunicorn.hear_until(lambda: "hanging" in gunicorn.notes(), "the start-up")
     gunicorn.signal(signal.SIGTERM)
     assert gunicorn.exit_status() == 0
     assert "cancelled" in gunicorn.notes()
-    assert not gunicorn.said(READY)
+    assert not gunicorn.said(Ready)

@@ -16,7 +16,7 @@ import pytest
 from supervisor_roll.hooks.by_worker_class import checker_for
 from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.wsgi import WsgiChecker, call_wsgi
-from supervisor_roll.wire.datagram import ACK, Message
+from supervisor_roll.wire.messages import Ack
 
 CHECK = Check("/_status", "www.example.org", (), 30.0)
 
@@ -264,14 +264,11 @@ def test_only_a_2xx_passes(status: str, good: bool) -> None:
 
 
 def test_what_to_check_comes_with_the_listeners_answer() -> None:
-    answer = Message(
-        ACK,
-        {
-            "HEALTH": "/_status",
-            "HEALTH_HOST": "www.example.org",
-            "HEALTH_TIMEOUT_SECS": "2.5",
-            "HEALTH_HEADERS": "X-Forwarded-Proto: https\nX-Empty:\nX-Colon: a:b",
-        },
+    answer = Ack(
+        health="/_status",
+        health_host="www.example.org",
+        health_timeout_secs=2.5,
+        health_headers=("X-Forwarded-Proto: https", "X-Empty:", "X-Colon: a:b"),
     )
     assert Check.from_answer(answer) == Check(
         "/_status",
@@ -281,9 +278,9 @@ def test_what_to_check_comes_with_the_listeners_answer() -> None:
     )
 
 
-@pytest.mark.parametrize("fields", [{}, {"HEALTH": ""}, {"HEALTH_HOST": "www.example.org"}])
+@pytest.mark.parametrize("fields", [{}, {"health": ""}, {"health_host": "www.example.org"}])
 def test_an_answer_without_a_path_asks_for_no_check(fields: dict[str, str]) -> None:
-    assert Check.from_answer(Message(ACK, fields)) is None
+    assert Check.from_answer(Ack(**fields)) is None
 
 
 def is_wsgi(worker: Any) -> bool:

@@ -8,17 +8,18 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import (
-    BOOTING,
-    COUNTED,
-    FAILED,
-    LISTENING,
-    LOADED,
-    MEASURED,
-    READY,
-    UNREADY,
+from supervisor_roll.wire.messages import (
+    Booting,
+    Counted,
+    Describing,
+    Failed,
+    FromWorker,
+    Listening,
+    Loaded,
+    Measured,
+    Ready,
+    Unready,
 )
-from supervisor_roll.wire.places import PLACES, RUNS
 
 
 class Application(BaseApplication):
@@ -33,15 +34,20 @@ def reporter() -> WorkerReporter:
     return WorkerReporter(server, Worker(7, 1, [], app, 30, app.cfg, server.log))
 
 
-@pytest.mark.parametrize("kind", [BOOTING, LOADED, READY, UNREADY, LISTENING])
-def test_it_describes_itself_as_it_comes_to_serve(reporter: WorkerReporter, kind: str) -> None:
-    fields = reporter.message(kind, MORE="1").fields
-    assert {"AGE", "CHANGES", "WORKERS", "SURPLUS", "GUNICORN", "BINDS", "MORE"} < fields.keys()
-    assert {PLACES, RUNS} < fields.keys()
-    assert (fields["AGE"], fields["BINDS"]) == ("7", "127.0.0.1:8000")
+@pytest.mark.parametrize("kind", [Booting, Loaded, Ready, Unready, Listening])
+def test_it_describes_itself_as_it_comes_to_serve(
+    reporter: WorkerReporter, kind: type[Describing]
+) -> None:
+    said = reporter.message(kind)
+    assert {*Describing.fields} - {"unchecked"} == vars(said).keys()
+    assert (said.age, said.binds) == (7, ("127.0.0.1:8000",))
 
 
-@pytest.mark.parametrize("kind", [MEASURED, COUNTED, FAILED])
-def test_what_it_says_later_is_short(reporter: WorkerReporter, kind: str) -> None:
-    fields = reporter.message(kind, MORE="1").fields
-    assert fields == {"AGE": "7", "CHANGES": "0", "WORKERS": "0", "SURPLUS": "0", "MORE": "1"}
+@pytest.mark.parametrize(
+    ("kind", "more"), [(Measured, {"requests": 5}), (Counted, {}), (Failed, {"error": "Oops"})]
+)
+def test_what_it_says_later_is_short(
+    reporter: WorkerReporter, kind: type[FromWorker], more: dict[str, object]
+) -> None:
+    said = reporter.message(kind, **more)
+    assert vars(said) == {"age": 7, "changes": 0, "workers": 0, "surplus": False, **more}

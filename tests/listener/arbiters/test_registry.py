@@ -12,16 +12,17 @@ from supervisor_roll.listener.edges.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.datagram import (
-    BOOTING,
-    COUNTED,
-    LOADED,
-    MEASURED,
-    READY,
-    UNREADY,
-    Message,
-)
+from supervisor_roll.wire.datagram import decode, encode
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
+from supervisor_roll.wire.messages import (
+    Booting,
+    Counted,
+    Loaded,
+    Measured,
+    Message,
+    Ready,
+    Unready,
+)
 from tests.fakes.site import LISTENER_PID, PIDS, Site
 
 ARBITER, FIRST, SECOND = InstanceId(10, 1), InstanceId(11, 2), InstanceId(12, 3)
@@ -32,7 +33,7 @@ def arbiter() -> Arbiter:
 
 
 def counted(changes: object, workers: object) -> Message:
-    return Message(COUNTED, {"CHANGES": str(changes), "WORKERS": str(workers)})
+    return Counted(changes=changes, workers=workers)
 
 
 def registry(site: Site) -> ArbiterRegistry:
@@ -58,12 +59,12 @@ def test_the_count_is_what_was_said_last_and_not_what_came_last() -> None:
 def test_a_count_that_is_no_number_changes_nothing(message: Message) -> None:
     one = arbiter()
     with pytest.raises(BadMessage):
-        one.heard_count(message)
+        one.heard_count(decode(encode(message)))
     assert (one.count, one.changes) == (0, -1)
 
 
 def test_a_message_without_a_count_says_nothing_of_it() -> None:
-    assert not arbiter().heard_count(Message(COUNTED, {"CHANGES": "1"}))
+    assert not arbiter().heard_count(Counted(changes=1))
 
 
 # --- a worker's words -------------------------------------------------------------------------
@@ -71,14 +72,14 @@ def test_a_message_without_a_count_says_nothing_of_it() -> None:
 
 def test_a_worker_is_known_by_what_it_says_in_turn() -> None:
     one = arbiter()
-    one.heard_worker(FIRST, Message(BOOTING, {"AGE": "4"}))
+    one.heard_worker(FIRST, Booting(age=4))
     assert one.workers[FIRST] == Worker(FIRST, 4)
     assert one.undecided == [FIRST]
-    one.heard_worker(FIRST, Message(LOADED, {"AGE": "4"}))
+    one.heard_worker(FIRST, Loaded(age=4))
     assert one.workers[FIRST].loaded
-    one.heard_worker(FIRST, Message(UNREADY, {"AGE": "4", "STATUS": "503 No"}))
+    one.heard_worker(FIRST, Unready(age=4, status="503 No"))
     assert (one.ready, one.undecided, one.workers[FIRST].health) == (0, [], "503 No")
-    one.heard_worker(FIRST, Message(READY, {"AGE": "4", "BOOT_SECS": "1.25", "STATUS": "200 OK"}))
+    one.heard_worker(FIRST, Ready(age=4, boot_secs=1.25, status="200 OK"))
     assert one.workers[FIRST] == Worker(
         FIRST, 4, loaded=True, ready=True, boot_secs=1.25, health="200 OK"
     )
@@ -87,15 +88,15 @@ def test_a_worker_is_known_by_what_it_says_in_turn() -> None:
 
 def test_a_worker_heard_late_is_known_all_the_same() -> None:
     one = arbiter()
-    one.heard_worker(FIRST, Message(READY, {"AGE": "7"}))
+    one.heard_worker(FIRST, Ready(age=7))
     assert one.workers[FIRST] == Worker(FIRST, 7, loaded=True, ready=True)
 
 
-@pytest.mark.parametrize("fields", [{}, {"AGE": "old"}, {"AGE": "1", "BOOT_SECS": "long"}])
+@pytest.mark.parametrize("fields", [{}, {"age": "old"}, {"age": 1, "boot_secs": "long"}])
 def test_a_worker_that_talks_nonsense_is_not_made_known(fields: dict[str, str]) -> None:
     one = arbiter()
     with pytest.raises(BadMessage):
-        one.heard_worker(FIRST, Message(READY, fields))
+        one.heard_worker(FIRST, decode(encode(Ready(**fields))))
     assert one.workers == {}
 
 
@@ -103,21 +104,18 @@ def test_only_facts_about_the_arbiter_are_kept_as_such() -> None:
     one = arbiter()
     one.heard_worker(
         FIRST,
-        Message(
-            BOOTING,
-            {"AGE": "1", "GUNICORN": "27.0.1", "PRELOAD": "1", "WHATEVER": "x", "STATUS": "y"},
-        ),
+        Booting(age=1, gunicorn="27.0.1", preload=True, runs="x"),
     )
     assert one.facts == GunicornFacts(gunicorn="27.0.1", preload=True)
     # What a worker that serves says each second does not repeat them.
-    one.heard_worker(FIRST, Message(MEASURED, {"AGE": "1", "REQUESTS": "5", "ERRORS": "0"}))
+    one.heard_worker(FIRST, Measured(age=1, requests=5, errors=0))
     assert one.facts == GunicornFacts(gunicorn="27.0.1", preload=True)
 
 
 def test_a_rollout_begins_with_all_known_workers_as_outdated() -> None:
     one = arbiter()
-    one.heard_worker(FIRST, Message(READY, {"AGE": "1", "BOOT_SECS": "2"}))
-    one.heard_worker(SECOND, Message(BOOTING, {"AGE": "2"}))
+    one.heard_worker(FIRST, Ready(age=1, boot_secs=2))
+    one.heard_worker(SECOND, Booting(age=2))
     first, second = one.outdated(now=50.0, age_secs=lambda _: 2.0)
     assert (first.id, first.age, first.fresh, first.loaded, first.ready_since) == (
         FIRST,
@@ -135,8 +133,8 @@ def test_a_rollout_begins_with_all_known_workers_as_outdated() -> None:
 def full_arbiter() -> Arbiter:
     one = arbiter()
     one.heard_count(counted(5, 2))
-    one.heard_worker(FIRST, Message(READY, {"AGE": "1", "GUNICORN": "27.0.1"}))
-    one.heard_worker(SECOND, Message(UNREADY, {"AGE": "2", "STATUS": "503"}))
+    one.heard_worker(FIRST, Ready(age=1, gunicorn="27.0.1"))
+    one.heard_worker(SECOND, Unready(age=2, status="503"))
     return one
 
 
@@ -236,6 +234,6 @@ def test_what_runs_beside_the_rollouts_is_no_worker_of_the_listener() -> None:
     site = Site()
     site.supervisord.put("roll", LISTENER_PID, "RUNNING")
     site.fork(PIDS + 900, LISTENER_PID, "a preflight")
-    site.hear(PIDS + 900, Message(LOADED, {"AGE": "1"}))
+    site.hear(PIDS + 900, Loaded(age=1))
     assert not registry(site).arbiters
     site.close()

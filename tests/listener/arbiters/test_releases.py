@@ -11,7 +11,7 @@ from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.releases import AT_ONCE, Releases, last_line, release_at
 from supervisor_roll.listener.side_processes.process import Result
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import BOOTING, Message
+from supervisor_roll.wire.messages import Booting
 from supervisor_roll.wire.places import APP, CHDIR, Place
 
 
@@ -73,7 +73,7 @@ def test_however_many_workers_a_program_has_a_few_commands_tell_their_releases_a
         for pid in range(first + 1, first + 11):
             workers[f"release of {pid}"] = worker = Worker(InstanceId(pid, 1), 1)
             for _ in range(2):
-                releases.told_by(arbiter, worker, "git describe", Message(BOOTING))
+                releases.told_by(arbiter, worker, "git describe", Booting())
     assert len(sides.running) == 2 * AT_ONCE
     while sides.running:
         key = sides.running.pop(0)

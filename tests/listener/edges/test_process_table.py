@@ -14,7 +14,7 @@ import pytest
 
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.rollout.events import InstanceId
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import assert_none_left_open, open_descriptors
 from tests.harness.waiting import patience, wait_until
 
 DEADLINE_SECS = 30.0
@@ -163,7 +163,7 @@ def test_a_later_process_with_the_same_pid_is_not_watched(
     instance = identity(table, process.pid)
     before = open_descriptors()
     assert not table.watch(InstanceId(instance.pid, instance.started - 1))
-    assert open_descriptors() == before
+    assert_none_left_open(before)
     process.kill()
     process.wait()
     assert selector.select(0) == []
@@ -178,7 +178,7 @@ def test_watching_leaves_no_descriptor_behind(table: ProcessTable, start: Start)
         assert table.watch(instance)
         table.unwatch(instance)
         table.unwatch(instance)
-    assert open_descriptors() == before
+    assert_none_left_open(before)
 
 
 @pytest.mark.parametrize("watched", [True, False])

@@ -24,15 +24,8 @@ from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.listener.edges.received import Answer, Descriptors
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import (
-    ACK,
-    MAX_BYTES,
-    READY,
-    SOCKET_VARIABLE,
-    Message,
-    decode,
-    encode,
-)
+from supervisor_roll.wire.datagram import MAX_BYTES, SOCKET_VARIABLE, decode, encode
+from supervisor_roll.wire.messages import Ack, Ready
 from tests.harness.descriptors import open_descriptors
 from tests.harness.waiting import wait_until
 
@@ -277,7 +270,7 @@ def test_a_worker_that_has_become_another_user_writes_to_that_users_socket(
 
     def say() -> None:
         os.close(end)
-        channel.tell(Message(READY, {"AGE": "1"}))
+        channel.tell(Ready(age=1))
         os.read(ended, 1)
 
     heard: list[bytes] = []
@@ -291,7 +284,7 @@ def test_a_worker_that_has_become_another_user_writes_to_that_users_socket(
     assert as_nobody(say) == 0
     thread.join()
     os.close(ended)
-    assert [decode(data) for data in heard] == [Message(READY, {"AGE": "1"})]
+    assert [decode(data) for data in heard] == [Ready(age=1)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         assert as_nobody(lambda: one.sendto(b"x", f"{path}/65534")) == 0
         assert as_nobody(lambda: one.sendto(b"x", f"{path}/0")) == 13
@@ -576,22 +569,22 @@ def test_a_hook_is_answered(
 ) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, str(path))
     channel = Channel(patience_secs=0.01)
-    assert channel.ask(Message(READY, {"AGE": "1"})) is None
+    assert channel.ask(Ready(age=1)) is None
     (datagram,) = list(readiness.receive())
-    assert decode(datagram.data) == Message(READY, {"AGE": "1"})
+    assert decode(datagram.data) == Ready(age=1)
     assert datagram.answer is not None
-    datagram.answer.send(Message(ACK, {"SURPLUS": "0"}))
-    assert channel.ask(Message(READY)) == Message(ACK, {"SURPLUS": "0"})
+    datagram.answer.send(Ack(surplus=False))
+    assert channel.ask(Ready()) == Ack(surplus=False)
 
 
 def test_an_answer_is_given_once() -> None:
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     answer = Answer(theirs.detach(), Descriptors())
-    answer.send(Message(ACK))
-    answer.send(Message(ACK))
+    answer.send(Ack())
+    answer.send(Ack())
     answer.drop()
     with mine:
-        assert mine.recv(1000) == encode(Message(ACK))
+        assert mine.recv(1000) == encode(Ack())
         assert mine.recv(1000) == b""
 
 
@@ -599,7 +592,7 @@ def test_a_sender_that_has_gone_or_does_not_read_is_no_error() -> None:
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     answer = Answer(theirs.detach(), Descriptors())
     mine.close()
-    answer.send(Message(ACK))
+    answer.send(Ack())
 
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with mine:
@@ -610,7 +603,7 @@ def test_a_sender_that_has_gone_or_does_not_read_is_no_error() -> None:
         except BlockingIOError:
             pass
         theirs.setblocking(True)
-        Answer(theirs.detach(), Descriptors()).send(Message(ACK))  # returns
+        Answer(theirs.detach(), Descriptors()).send(Ack())  # returns
 
 
 def test_descriptors_that_come_uncalled_for_are_closed(
@@ -627,7 +620,7 @@ def test_descriptors_that_come_uncalled_for_are_closed(
     for datagram in found:
         datagram.close()
         assert datagram.answer is not None
-        datagram.answer.send(Message(ACK))
+        datagram.answer.send(Ack())
     wait_until(lambda: open_descriptors() <= before)
 
 
@@ -668,7 +661,7 @@ def test_an_answer_goes_to_nobody_else_whom_its_socket_leads_to(tmp_path: Path) 
             if kind == socket.SOCK_SEQPACKET:
                 other.listen()
             to.connect(f"\0{tmp_path}")
-            Answer(to.detach(), Descriptors()).send(Message(ACK))
+            Answer(to.detach(), Descriptors()).send(Ack())
             there = other.accept()[0] if kind == socket.SOCK_SEQPACKET else other
             there.setblocking(False)
             with there, suppress(BlockingIOError):

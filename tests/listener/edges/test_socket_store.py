@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.edges.process_stat import stat_of
 from supervisor_roll.listener.edges.socket_store import MAX_SOCKETS, SocketStore, StoredSocket
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import LISTENING, LOADED, READY, STARTING, Message
+from supervisor_roll.wire.messages import Listening, Loaded, Ready, Starting
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from tests.fakes.program import SUPERVISORD_PID, open_socket
 from tests.fakes.site import PIDS, Site
@@ -207,13 +208,13 @@ def test_an_arbiters_sockets_are_kept_with_their_numbers(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"SOCKETS": f"{BIND}\n{UNIX}\nfd://3"}, {"SOCKETS": BIND}, {"SOCKETS": ""}, {}]
+    "fields", [{"sockets": (BIND, UNIX, "fd://3")}, {"sockets": (BIND,)}, {"sockets": ()}, {}]
 )
 def test_sockets_that_do_not_match_their_addresses_are_not_taken(
-    site: Site, fields: dict[str, str]
+    site: Site, fields: dict[str, Any]
 ) -> None:
     before, program = kept(site), site.programs["myapp"]
-    answer = site.hear(OLD, Message(LISTENING, fields), fds=list(program.sockets.values()))
+    answer = site.hear(OLD, Listening(**fields), fds=list(program.sockets.values()))
     assert answer is not None
     assert answer.dropped
     assert kept(site) == before
@@ -223,10 +224,10 @@ def test_what_is_no_listening_socket_is_not_taken(site: Site) -> None:
     before = kept(site)
     with Path(__file__).open() as file, socket.socket() as mute:
         for fd in (file.fileno(), mute.fileno()):
-            answer = site.hear(OLD, Message(LISTENING, {"SOCKETS": BIND}), fds=[fd])
+            answer = site.hear(OLD, Listening(sockets=(BIND,)), fds=[fd])
             assert answer is not None
             assert answer.dropped
-    answer = site.hear(OLD, Message(LISTENING, {"SOCKETS": BIND}))
+    answer = site.hear(OLD, Listening(sockets=(BIND,)))
     assert answer is not None
     assert answer.dropped
     assert kept(site) == before
@@ -240,7 +241,13 @@ def test_numbers_that_cannot_be_are_no_reason_not_to_keep_sockets(site: Site, nu
     before = arbiter.sockets
     answer = site.hear(
         OLD,
-        Message(LISTENING, {"SOCKETS": f"{BIND}\n{UNIX}", "FDS": numbers}),
+        Listening(
+            sockets=(
+                BIND,
+                UNIX,
+            ),
+            fds=(numbers,),
+        ),
         fds=list(program.sockets.values()),
     )
     site.settle()
@@ -254,7 +261,7 @@ def test_a_strangers_sockets_are_not_taken(site: Site) -> None:
     site.fork(PIDS + 400, PIDS + 300, "a stranger")
     fd = open_socket()
     for pid in (PIDS + 400, 0):
-        site.hear(pid, Message(LISTENING, {"SOCKETS": BIND}), fds=[fd])
+        site.hear(pid, Listening(sockets=(BIND,)), fds=[fd])
     os.close(fd)
     assert kept(site) == before
     assert store_of(site).programs == {"myapp"}
@@ -265,7 +272,7 @@ def test_nobody_is_left_with_what_was_meant_for_one_that_wants_no_answer(site: S
     site.fork(PIDS + 60, SUPERVISORD_PID, "gunicorn: master")
     site.supervisord.put("myapp", PIDS + 60, "STARTING")
     site.settle()
-    site.hear(PIDS + 60, Message(STARTING, {"BINDS": BIND}), answered=False)
+    site.hear(PIDS + 60, Starting(binds=(BIND,)), answered=False)
     site.settle()
     assert site.coordinator.registry.siblings("myapp"), "it was heard"
 
@@ -283,21 +290,21 @@ def test_where_it_may_not_a_worker_hands_them_in(site: Site) -> None:
     site.table.untraceable = True
     site.restart()
     assert kept(site) == []
-    program.say(OLD + 1, READY)
+    program.say(OLD + 1, Ready)
     site.settle()
-    assert site.answers[-1].message.kind == LISTENING
+    assert isinstance(site.answers[-1].message, Listening)
     assert [what_it_is(one.fd) for one in kept(site)] == [
         what_it_is(fd) for fd in program.sockets.values()
     ]
-    program.say(OLD + 1, LOADED)
+    program.say(OLD + 1, Loaded)
     site.settle()
     assert site.answers[-1].sent is not None
-    assert "WANT_SOCKETS" not in site.answers[-1].sent.fields
+    assert not site.answers[-1].sent.want_sockets
 
 
 @pytest.mark.parametrize(
     ("binds", "facts"),
-    [([], {}), (["fd://0"], {}), ([BIND], {"REUSE_PORT": "1"}), ([BIND], {"LISTENS": "0"})],
+    [([], {}), (["fd://0"], {}), ([BIND], {"reuse_port": True}), ([BIND], {"listens": False})],
 )
 def test_nobody_is_asked_for_sockets_that_are_of_no_use(
     binds: list[str], facts: dict[str, str]
@@ -308,10 +315,10 @@ def test_nobody_is_asked_for_sockets_that_are_of_no_use(
     program.facts |= facts
     site.settle()
     site.restart()
-    program.say(OLD + 1, READY)
+    program.say(OLD + 1, Ready)
     site.settle()
     assert site.answers[-1].sent is not None
-    assert "WANT_SOCKETS" not in site.answers[-1].sent.fields
+    assert not site.answers[-1].sent.want_sockets
     site.close()
 
 
@@ -326,7 +333,7 @@ def test_whatever_the_numbers_are_nothing_leaks_and_others_are_rolled(
     site.start("other", 1, pid=PIDS + 500)
     site.settle()
     fd = next(iter(program.sockets.values()))
-    site.hear(OLD + 1, Message(LISTENING, {"SOCKETS": BIND, "FDS": numbers}), fds=[fd])
+    site.hear(OLD + 1, Listening(sockets=(BIND,), fds=(numbers,)), fds=[fd])
     site.settle()
     site.restart()
     site.ask("myapp", strategy="arbiter")
@@ -338,7 +345,7 @@ def test_whatever_the_numbers_are_nothing_leaks_and_others_are_rolled(
 def test_a_worker_hands_in_no_socket_but_its_arbiters(site: Site) -> None:
     before = kept(site)
     fd = open_socket()
-    answer = site.hear(OLD + 1, Message(LISTENING, {"SOCKETS": BIND, "FDS": "3"}), fds=[fd])
+    answer = site.hear(OLD + 1, Listening(sockets=(BIND,), fds=("3",)), fds=[fd])
     site.settle()
     os.close(fd)
     assert answer is None or answer.sent is None
@@ -406,7 +413,12 @@ def test_sockets_are_not_taken_of_a_program_that_has_too_many(site: Site) -> Non
     descriptors.came(MAX_SOCKETS)
     answer = site.hear(
         OLD,
-        Message(LISTENING, {"SOCKETS": f"{BIND}\n{UNIX}"}),
+        Listening(
+            sockets=(
+                BIND,
+                UNIX,
+            )
+        ),
         fds=list(program.sockets.values()),
     )
     assert answer is not None

@@ -23,7 +23,7 @@ from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire import places
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
-from supervisor_roll.wire.places import CHDIR, PLACES, ROOT, Place
+from supervisor_roll.wire.places import CHDIR, ROOT, Place
 from supervisor_roll.wire.program import Program
 
 
@@ -112,7 +112,7 @@ def test_links_that_lead_to_links_without_end_take_no_time(tmp_path: Path) -> No
     rows.append(Place(places.DIRECTORY, "/", "/", rows[0].node))
     rows += [Place(places.PATH, link, "/elsewhere")] * 400
     told = "\n".join("\t".join((p.kind, p.text, p.real, p.node)) for p in rows)
-    run = places.decode({PLACES: told}, PLACES)
+    run = places.decode(told)
     program = Program("/bin/sh", ["sh", link], "/", {}, 0o22)
     began = time.thread_time()
     assert deployed.elsewhere(run, program) == ""

@@ -18,7 +18,7 @@ from supervisor_roll.listener.idle.stand_in import VARIABLE
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.codec import to_json
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import assert_none_left_open, open_descriptors
 
 
 def handed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
@@ -48,7 +48,7 @@ def test_what_was_handed_over_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> 
         assert taken() == given
         assert not bound.get_inheritable()
         assert not held.get_inheritable()
-        assert open_descriptors() == before
+        assert_none_left_open(before)
         assert taken() is None
 
 
@@ -89,6 +89,6 @@ def test_where_it_cannot_be_executed_all_is_as_before(
         before = open_descriptors()
         with pytest.raises(FileNotFoundError):
             become_stand_in(handover(bound.fileno(), held.fileno()), [], {}, [], None)
-        assert open_descriptors() == before
+        assert_none_left_open(before)
         assert not bound.get_inheritable()
         assert not held.get_inheritable()

@@ -11,8 +11,8 @@ from supervisor_roll.listener.edges.socket_store import HeldSockets, StoredSocke
 from supervisor_roll.listener.idle.rest import IDLE_SECS, idle_secs
 from supervisor_roll.listener.rollouts.socket_keeper import CRASHED_SECS
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.datagram import BOOTING, LOADED, READY
 from supervisor_roll.wire.mailbox import PAUSE
+from supervisor_roll.wire.messages import Booting, Loaded, Ready
 from tests.fakes.program import open_socket
 from tests.fakes.site import PIDS, Site, ready_site
 from tests.harness.descriptors import assert_none_left_open, open_descriptors
@@ -39,7 +39,7 @@ def test_it_rests_only_when_nothing_is_under_way() -> None:
         return site.coordinator.watched_at_rest() is not None
 
     assert rests()
-    program.boots = lambda age: (BOOTING, LOADED)
+    program.boots = lambda age: (Booting, Loaded)
     site.ask("myapp")
     assert not rests()
     site.ask("myapp", kind=PAUSE)
@@ -65,7 +65,7 @@ def test_all_is_saved_before_it_rests() -> None:
 def test_it_does_not_rest_with_what_is_not_said_yet() -> None:
     site, program = ready_site()
     site.pass_time(5)
-    program.say(PIDS + 11, READY)  # as one does whose answer was lost
+    program.say(PIDS + 11, Ready)  # as one does whose answer was lost
     site.inbox.popleft()()
     assert site.coordinator.watched_at_rest() is None
     site.settle()

@@ -9,10 +9,10 @@ from supervisor_roll.listener.rollouts.silence import HOOK_LINE
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Warned
 from supervisor_roll.rollout.words import COMPLETE
-from supervisor_roll.wire.datagram import BOOTING, COUNTED, LOADED, READY, Message
 from supervisor_roll.wire.mailbox import (
     DRY_RUN,
 )
+from supervisor_roll.wire.messages import Booting, Counted, Loaded, Ready
 from supervisor_roll.wire.successor import Reread, Resize
 from tests.fakes.site import BOOT, PIDS, Site, ready_site, site_with
 
@@ -20,13 +20,13 @@ from tests.fakes.site import BOOT, PIDS, Site, ready_site, site_with
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"PRELOAD": "1"}, "preload_app: each worker"),
-        ({"STALE": "myapp.settings"}, "modules of the application itself: myapp.settings"),
-        ({"REUSE_PORT": "1", "GUNICORN": "24.0.0"}, "reuse_port"),
-        ({"REUSE_PORT": "1", "GUNICORN": "27.0.1"}, "reuse_port"),
-        ({"MISSING": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
-        ({"MISSING": "pre_fork"}, HOOK_LINE),
-        ({"RELOAD": "1"}, "turn reload off"),
+        ({"preload": True}, "preload_app: each worker"),
+        ({"stale": "myapp.settings"}, "modules of the application itself: myapp.settings"),
+        ({"reuse_port": True, "gunicorn": "24.0.0"}, "reuse_port"),
+        ({"reuse_port": True, "gunicorn": "27.0.1"}, "reuse_port"),
+        ({"missing": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
+        ({"missing": "pre_fork"}, HOOK_LINE),
+        ({"reload": True}, "turn reload off"),
     ],
 )
 def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
@@ -43,11 +43,11 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"PRELOAD": "1"}, "without the hooks on_starting, when_ready and on_exit"),
-        ({"PRELOAD": "1", "LISTENS": "1", "REUSE_PORT": "1"}, "reuse_port"),
-        ({"PRELOAD": "1", "LISTENS": "1", "RELOAD": "1"}, "turn reload off"),
+        ({"preload": True}, "without the hooks on_starting, when_ready and on_exit"),
+        ({"preload": True, "listens": True, "reuse_port": True}, "reuse_port"),
+        ({"preload": True, "listens": True, "reload": True}, "turn reload off"),
         (
-            {"STALE": "x", "LISTENS": "1", "BINDS": "127.0.0.1:80"},
+            {"stale": "x", "listens": True},
             "listening sockets have not been handed in",
         ),
     ],
@@ -64,14 +64,14 @@ def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str],
 
 def test_reuse_port_is_fine_where_all_workers_share_one_socket() -> None:
     site = Site()
-    site.start("myapp", workers=1, REUSE_PORT="1", GUNICORN="23.0.0")
+    site.start("myapp", workers=1, reuse_port=True, gunicorn="23.0.0")
     site.settle()
     assert site.reports(site.ask("myapp"))[-1] == ("myapp", COMPLETE)
 
 
 def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
     site = Site(myapp={"health": "/_status"})
-    site.start("myapp", workers=1, UNCHECKED="1", CLASS="uvicorn_worker.UvicornWorker")
+    site.start("myapp", workers=1, unchecked=True, worker_class="uvicorn_worker.UvicornWorker")
     site.settle()
     job = site.ask("myapp")
     why = site.facts(job, Refused.kind)["why"]
@@ -152,7 +152,7 @@ def test_an_arbiter_that_has_spoken_before_its_workers_is_waited_for() -> None:
     site = Site()
     program = site.start("myapp", workers=0)
     site.table.processes[program.id.pid].command_line = "python serve.py"
-    program.say(program.id.pid, COUNTED)
+    program.say(program.id.pid, Counted)
     site.settle()
     job = site.ask("myapp", ready_timeout_secs="20", wildcard=True)
     site.pass_time(19)
@@ -235,12 +235,12 @@ def test_a_changed_number_of_processes_is_told_once_and_left() -> None:
 def test_a_worker_that_boots_when_a_rollout_is_asked_for_is_waited_for() -> None:
     site = site_with(myapp=2)
     program = site.programs["myapp"]
-    program.boots = lambda age: (BOOTING, LOADED) if age == 3 else BOOT
+    program.boots = lambda age: (Booting, Loaded) if age == 3 else BOOT
     program.exit(PIDS + 101)
     site.settle()
     job = site.ask("myapp")
     assert site.reports(job) == []
-    program.say(PIDS + 103, READY)
+    program.say(PIDS + 103, Ready)
     site.settle()
     site.pass_time(1)
     assert site.facts(job, Began.kind)["ready"] == 2
@@ -252,7 +252,7 @@ def test_an_arbiter_has_as_many_workers_as_the_process_table_shows_after_a_while
     program = site.start("myapp", workers=1)
     program._num_workers, program.changes = 3, 2
     site.settle()
-    program.say(program.id.pid, COUNTED)
+    program.say(program.id.pid, Counted)
     site.settle()
     job = site.ask("myapp", ready_timeout_secs="60")
     site.pass_time(4)
@@ -264,10 +264,10 @@ def test_an_arbiter_has_as_many_workers_as_the_process_table_shows_after_a_while
 @pytest.mark.parametrize("version", ["\u00b2", "9" * 5000])
 def test_a_program_that_tells_nonsense_of_itself_costs_the_others_nothing(version: str) -> None:
     site, program = ready_site(2)
-    program.facts["GUNICORN"] = version
+    program.facts["gunicorn"] = version
     site.start("other", 1, pid=PIDS + 500)
     site.settle()
-    program.say(next(iter(program.workers)), READY)
+    program.say(next(iter(program.workers)), Ready)
     site.settle()
     site.ask("myapp")
     job = site.ask("other")
@@ -278,5 +278,5 @@ def test_a_program_that_tells_nonsense_of_itself_costs_the_others_nothing(versio
 @pytest.mark.parametrize("count", ["1e14", "-1"])
 def test_a_count_that_no_arbiter_can_want_is_not_believed(count: str) -> None:
     site, program = ready_site(2)
-    site.hear(program.id.pid, Message(COUNTED, {"CHANGES": "9", "WORKERS": count}), answered=False)
+    site.hear(program.id.pid, Counted(changes=9, workers=count), answered=False)
     assert site.coordinator.registry.siblings("myapp")[0].count == 2

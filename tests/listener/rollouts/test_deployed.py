@@ -198,7 +198,7 @@ def test_what_cannot_be_compared_is_no_difference(deploy: Deploy) -> None:
     assert elsewhere([Place(places.ROOT, "/", "/", "1:1"), *run[1:]], program) == ""
     assert elsewhere([], program) == ""
     nonsense = "nonsense\n\t\t\t\ndirectory\ta\0b\tc\td"
-    assert elsewhere(places.decode({"KEY": nonsense}, "KEY"), program) == ""
+    assert elsewhere(places.decode(nonsense), program) == ""
 
 
 def test_a_worker_that_the_link_left_behind_is_told(deploy: Deploy) -> None:

@@ -11,11 +11,10 @@ from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.rollouts.succession import TAIL_LINES
 from supervisor_roll.rollout.reports import Arrived, Began, Broken, Promoted, Succeeded
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
-from supervisor_roll.wire import datagram as dg
-from supervisor_roll.wire.datagram import BOOTING, LOADED, STARTING, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
 )
+from supervisor_roll.wire.messages import Booting, Failed, Loaded, Starting, Unready
 from tests.fakes.arbiter_rollouts import (
     BIND,
     NEW,
@@ -71,13 +70,13 @@ def test_a_successor_that_is_gone_when_its_start_is_answered_is_told(site: Site)
 
 def test_a_traceback_says_more_than_the_end_of_the_output(site: Site) -> None:
     def cannot_boot(successor: Program) -> None:
-        successor.boots = lambda age: (BOOTING,)
+        successor.boots = lambda age: (Booting,)
         successor.output = "much else\n"
 
     site.successor = cannot_boot
     job = site.ask("myapp", strategy="arbiter")
     successor = site.programs["myapp:myapp.successor"]
-    successor.say(NEW + 1, dg.FAILED, ERROR="SyntaxError", TRACEBACK="in app.py\nline 1")
+    successor.say(NEW + 1, Failed, error="SyntaxError", traceback="in app.py\nline 1")
     site.settle()
     successor.halt("exit status 3")
     site.pass_time(10)
@@ -86,7 +85,7 @@ def test_a_traceback_says_more_than_the_end_of_the_output(site: Site) -> None:
     assert_old_one_serves(site)
 
 
-@pytest.mark.parametrize("says", [(BOOTING,), (BOOTING, LOADED), (BOOTING, LOADED, UNREADY)])
+@pytest.mark.parametrize("says", [(Booting,), (Booting, Loaded), (Booting, Loaded, Unready)])
 def test_a_successor_whose_workers_are_never_ready_is_discarded(
     site: Site, says: tuple[str, ...]
 ) -> None:
@@ -198,7 +197,7 @@ def test_a_successor_that_nobody_rolls_any_more_is_refused(site: Site) -> None:
     site.supervisord.succeed("myapp")
     successor = site.programs["myapp:myapp.successor"]
     site.settle()
-    assert answer_to(site, STARTING, NEW)["REFUSED"] == "its rollout has ended"
+    assert answer_to(site, Starting, NEW).refused == "its rollout has ended"
     assert successor.ended
     assert_old_one_serves(site)
 
@@ -231,7 +230,7 @@ def test_a_program_that_is_gone_altogether_ends_its_rollout(site: Site) -> None:
 
 def test_a_successor_with_reload_is_discarded(site: Site) -> None:
     """Its workers may be ready with an error page in place of the application."""
-    site.successor = lambda successor: successor.facts.update(RELOAD="1")
+    site.successor = lambda successor: successor.facts.update(reload=True)
     job = site.ask("myapp", strategy="arbiter")
     site.pass_time(5)
     assert kinds(site, job)[-1] == FAILED
@@ -291,7 +290,7 @@ def test_those_that_serve_although_their_check_fails_are_told_apart_from_the_mis
 ) -> None:
     """A cold start is not held: what is wrong may be the check."""
     worker = next(iter(site.programs["myapp"].workers))
-    site.programs["myapp"].say(worker, UNREADY, STATUS="404 Not Found")
+    site.programs["myapp"].say(worker, Unready, status="404 Not Found")
     site.settle()
     site.supervisord.faults["succeed"] = (Faults.SPAWN_ERROR, "myapp: no such command")
     job = site.ask("myapp", strategy="arbiter")

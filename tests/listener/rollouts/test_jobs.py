@@ -13,10 +13,10 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.reports import Began, Broken, Facts, Failed, Refused, Replaced, Skipped
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
-from supervisor_roll.wire.datagram import BOOTING, LOADED, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
 )
+from supervisor_roll.wire.messages import Booting, Loaded, Unready
 from tests.fakes.site import BOOT, PIDS, Site, site_with
 
 
@@ -137,7 +137,7 @@ def test_a_status_is_progressing_until_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "says", [(BOOTING, None), (BOOTING, LOADED, None), (BOOTING, LOADED, UNREADY, None)]
+    "says", [(Booting, None), (Booting, Loaded, None), (Booting, Loaded, Unready, None)]
 )
 def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | None]) -> None:
     site = site_with(myapp=2)
@@ -154,7 +154,7 @@ def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | Non
 def test_a_release_that_is_never_ready_is_stopped_after_its_time() -> None:
     site = site_with(myapp=2)
     site.programs["myapp"].boots = old_boots_then(  # type: ignore[assignment]
-        BOOTING, LOADED, UNREADY
+        Booting, Loaded, Unready
     )
     job = site.ask("myapp", ready_timeout_secs="30")
     site.pass_time(29)
@@ -221,7 +221,7 @@ def test_the_programs_of_a_request_are_rolled_one_after_the_other() -> None:
 def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
     site = site_with(blue=1, green=1, red=1)
     site.programs["green"].boots = old_boots_then(  # type: ignore[assignment]
-        BOOTING, None, old=1
+        Booting, None, old=1
     )
     job = site.ask("blue", "green", "red")
     assert [
@@ -239,7 +239,7 @@ def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
 
 def test_one_that_is_refused_does_not_keep_the_rest_from_being_rolled() -> None:
     site = site_with(blue=1)
-    site.start("green", workers=1, pid=PIDS + 500, PRELOAD="1")
+    site.start("green", workers=1, pid=PIDS + 500, preload=True)
     site.settle()
     job = site.ask("green", "blue")
     assert site.reports(job)[0] == ("green", Refused.kind)
@@ -302,7 +302,7 @@ def test_a_program_that_an_operator_stops_meanwhile_has_not_failed() -> None:
     """Its workers go first, while supervisord calls it STOPPING."""
     site = site_with(myapp=2)
     program = site.programs["myapp"]
-    program.boots = lambda age: (BOOTING,)
+    program.boots = lambda age: (Booting,)
     job = site.ask("myapp")
     program.stop()
     site.settle()

@@ -8,7 +8,7 @@ from supervisor_roll.listener.edges.clock import GAP_SECS, TICK_SECS, SteadyCloc
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.datagram import ACK, COUNTED, READY, Message
+from supervisor_roll.wire.messages import Ack, Counted, Ready
 from tests.fakes.site import Program, Site, ready_site, saved
 
 WORKER = "gunicorn: worker [myapp]"
@@ -61,8 +61,8 @@ def test_a_listener_that_was_stopped_fails_no_good_rollout() -> None:
     site.now += 45  # nobody looks
     site.settle()
     for pid in [pid for pid, worker in program.workers.items() if not worker.ready]:
-        program.say(pid, READY)
-    program.boots = lambda age: (READY,)
+        program.say(pid, Ready)
+    program.boots = lambda age: (Ready,)
     site.pass_time(5)
     assert site.reports(job)[-1] == ("myapp", COMPLETE)
     assert program.num_workers == 2
@@ -102,9 +102,9 @@ def test_a_new_listeners_clock_goes_on_from_the_last_ones() -> None:
 def test_a_worker_cannot_set_its_arbiters_count_to_what_is_not_to_be_seen() -> None:
     site, program = ready_site(2)
     for count, changes in ((9, 50), (1, 51), (0, 52)):
-        fields = {"AGE": "1", "WORKERS": str(count), "CHANGES": str(changes)}
-        site.hear(program.id.pid + 1, Message(READY, {**fields, "BOOT_SECS": "1"}))
-        site.hear(program.id.pid + 1, Message(COUNTED, fields))
+        fields = {"age": 1, "workers": count, "changes": changes}
+        site.hear(program.id.pid + 1, Ready(**fields, boot_secs=1))
+        site.hear(program.id.pid + 1, Counted(**fields))
     arbiter = site.coordinator.registry.arbiter(program.id)
     assert arbiter is not None and arbiter.count == 2
     job = site.ask("myapp")
@@ -117,11 +117,11 @@ def test_a_count_that_was_lost_is_said_again_by_a_worker_and_acknowledged() -> N
     program.signal("TTOU")
     site.settle()
     site.deaf = False
-    about = {"AGE": "2", "WORKERS": "2", "CHANGES": str(program.changes)}
-    answer = site.hear(program.id.pid + 2, Message(COUNTED, about))
+    about = {"age": 2, "workers": 2, "changes": program.changes}
+    answer = site.hear(program.id.pid + 2, Counted(**about))
     site.settle()
-    assert answer is not None and answer.sent is not None and answer.sent.kind == ACK
-    assert answer.sent.fields["CHANGES"] == str(program.changes)
+    assert answer is not None and answer.sent is not None and isinstance(answer.sent, Ack)
+    assert answer.sent.changes == program.changes
     job = site.ask("myapp")
     assert site.reports(job)[-1] == ("myapp", COMPLETE)
     assert program.num_workers == 2

@@ -7,8 +7,8 @@ import pytest
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.reports import ENDS, Began, Broken, Skipped, Warned
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
-from supervisor_roll.wire.datagram import BOOTING
 from supervisor_roll.wire.mailbox import ABORT, PAUSE, UPDATE
+from supervisor_roll.wire.messages import Booting
 from supervisor_roll.wire.successor import NEEDS_ARBITER, Change, Reread
 from tests.fakes.site import BOOT, PIDS, Site, save, saved, site_with
 
@@ -47,7 +47,7 @@ def test_so_many_are_rolled_at_once_and_begun_in_the_order_asked_for(parallel: i
 
 def test_the_next_begins_as_one_ends_whichever_that_is() -> None:
     site = site_of("abcd")
-    site.programs["a"].boots = lambda age: (BOOTING,)
+    site.programs["a"].boots = lambda age: (Booting,)
     job = site.ask(*"abcd", parallel=2, ready_timeout_secs="600")
     assert under_way(site) == ["a"]
     assert ends(site, job) == [(program, COMPLETE) for program in "bcd"]
@@ -90,7 +90,7 @@ def test_an_update_rolls_as_many_at_once() -> None:
 
 def test_after_the_first_failure_none_is_begun_and_the_others_are_carried_to_their_end() -> None:
     site = site_of("abcd", workers=2)
-    site.programs["b"].boots = lambda age: BOOT if age <= 2 else (BOOTING, None)
+    site.programs["b"].boots = lambda age: BOOT if age <= 2 else (Booting, None)
     job = site.ask(*"abcd", parallel=2, min_ready_secs="10")
     assert ends(site, job) == [("b", FAILED), ("c", Skipped.kind), ("d", Skipped.kind)]
     assert under_way(site) == ["a"]
@@ -106,7 +106,7 @@ def test_after_the_first_failure_none_is_begun_and_the_others_are_carried_to_the
 def test_none_is_begun_while_one_winds_down_after_its_failure() -> None:
     """It has turned, and ends only once its stuck worker is gone; another ends meanwhile."""
     site = site_of("abcd")
-    site.programs["a"].boots = lambda age: BOOT if age == 1 else (BOOTING,)
+    site.programs["a"].boots = lambda age: BOOT if age == 1 else (Booting,)
     site.programs["a"].busy = True
     job = site.ask(*"abcd", parallel=2, min_ready_secs="12", ready_timeout_secs="10")
     site.pass_time(10.5)

@@ -9,8 +9,8 @@ import pytest
 from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.rollout.reports import Began, Note, Plan, Refused
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire.datagram import BOOTING
 from supervisor_roll.wire.mailbox import ABORT, DRY_RUN
+from supervisor_roll.wire.messages import Booting
 from supervisor_roll.wire.program import Program
 from tests.fakes.site import BOOT, Site, site_with
 
@@ -75,7 +75,7 @@ def test_a_dry_run_tells_what_the_rollout_would_do() -> None:
 def beside_one_that_boots(room: int) -> Site:
     """Of four more workers that "one" may have at once, one has come, and boots."""
     site = short_of_memory(room, one=16, two=16)
-    site.programs["one"].boots = lambda age: (BOOTING,)
+    site.programs["one"].boots = lambda age: (Booting,)
     site.ask("one", max_surge="4", ready_timeout_secs="600")
     return site
 
@@ -122,7 +122,7 @@ def test_a_rollback_has_no_more_at_once_than_there_was_room_for() -> None:
     site.settle()
     site.table.worker_bytes, site.table.total_bytes = 100, 1800
     site.supervisord.spawns = Program("gunicorn", ["gunicorn"], "/", {}, 0)
-    program.boots = lambda age: (BOOTING, None) if age == 20 else BOOT
+    program.boots = lambda age: (Booting, None) if age == 20 else BOOT
     job = site.ask("myapp")
     site.pass_time(30)
     assert site.facts(job, FAILED)["rolled_back"]
@@ -141,7 +141,7 @@ def test_no_more_boot_at_once_than_there_are_cores_where_the_first_has_computed(
     site = site_with(myapp=16)
     site.table.computed_secs, site.table.number_of_cores = cpu_secs, 2
     program = site.programs["myapp"]
-    program.boots = lambda age: BOOT if age == 17 else (BOOTING,)
+    program.boots = lambda age: BOOT if age == 17 else (Booting,)
     site.ask("myapp", ready_timeout_secs="600")
     booting = [one for one in program.workers.values() if not one.ready]
     assert len(booting) == at_once

@@ -11,7 +11,7 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.edges import socket_store
 from supervisor_roll.listener.rollouts.socket_keeper import CRASHED_SECS
-from supervisor_roll.wire.datagram import STARTING, STOPPING, Message
+from supervisor_roll.wire.messages import Ack, Starting, Stopping
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
 from tests.fakes.program import Program, open_socket
 from tests.fakes.site import PIDS, Site
@@ -55,10 +55,10 @@ def test_what_it_is_not_configured_with_any_more_does_not_stand_in_its_way(site:
     assert [one.address for one in kept(site)] == [UNIX]  # before it has handed its own in
     site.settle()
     starting = next(
-        one for one in site.answers if one.message.kind == STARTING and one.pid == again.id.pid
+        one for one in site.answers if isinstance(one.message, Starting) and one.pid == again.id.pid
     )
     assert starting.sent is not None
-    assert starting.sent.fields["SOCKETS"] == f"{BIND}\n{UNIX}"
+    assert starting.sent.sockets == (BIND, UNIX)
     assert what_it_is(again.sockets[UNIX]) == before[UNIX]
     assert [one.address for one in kept(site)] == ["127.0.0.1:9000", UNIX]
     assert before[BIND] not in {what_it_is(one.fd) for one in kept(site)}
@@ -148,45 +148,45 @@ def test_when_supervisord_shuts_down_all_is_released(site: Site) -> None:
 # --- the paths of Unix sockets --------------------------------------------------------------------
 
 
-def stopping(site: Site, pid: int = OLD) -> str:
-    """What an arbiter is told of its paths, when it has stopped."""
-    answer = site.hear(pid, Message(STOPPING, {"PATHS": "/run/myapp.sock"}))
+def stopping(site: Site, pid: int = OLD) -> bool:
+    """Whether an arbiter is told to keep its paths, when it has stopped."""
+    answer = site.hear(pid, Stopping(paths=("/run/myapp.sock",)))
     site.settle()
     assert answer is not None
     assert answer.sent is not None
-    return answer.sent.fields["KEEP"]
+    return answer.sent.keep
 
 
 @pytest.mark.parametrize(
     ("state", "keep"),
     [
-        ("STOPPING", "0"),
-        ("STOPPED", "0"),
-        ("FATAL", "0"),
-        ("RUNNING", "1"),
-        ("STARTING", "1"),
-        ("BACKOFF", "1"),
-        ("EXITED", "1"),
+        ("STOPPING", False),
+        ("STOPPED", False),
+        ("FATAL", False),
+        ("RUNNING", True),
+        ("STARTING", True),
+        ("BACKOFF", True),
+        ("EXITED", True),
     ],
 )
-def test_paths_stay_for_one_that_is_started_again(site: Site, state: str, keep: str) -> None:
+def test_paths_stay_for_one_that_is_started_again(site: Site, state: str, keep: bool) -> None:
     site.supervisord.put("myapp", OLD, state)
-    assert stopping(site) == keep
+    assert stopping(site) is keep
 
 
 def test_paths_stay_where_supervisord_does_not_say(site: Site) -> None:
     site.supervisord.faults["processes"] = (Faults.FAILED, "not now")
-    answer = site.hear(OLD, Message(STOPPING, {"PATHS": "/run/myapp.sock"}))
+    answer = site.hear(OLD, Stopping(paths=("/run/myapp.sock",)))
     del site.supervisord.faults["processes"]
     site.pass_time(RETRY_SECS)
     assert answer is not None
     assert answer.sent is not None
-    assert answer.sent.fields["KEEP"] == "1"
+    assert answer.sent.keep
 
 
 def test_paths_go_when_supervisord_shuts_down(site: Site) -> None:
     site.supervisord.faults["processes"] = (Faults.SHUTDOWN_STATE, "")
-    assert stopping(site) == "0"
+    assert not stopping(site)
 
 
 def test_paths_stay_for_the_other_arbiter(site: Site) -> None:
@@ -206,22 +206,22 @@ def test_paths_go_where_both_arbiters_are_stopped_at_once(site: Site) -> None:
     successor = site.programs["myapp:myapp.successor"]
     site.supervisord.put("myapp", OLD, "STOPPING")
     # Neither has ended when the other says that it has stopped.
-    paths = Message(STOPPING, {"PATHS": "/run/myapp.sock"})
+    paths = Stopping(paths=("/run/myapp.sock",))
     answers = [site.hear(pid, paths) for pid in (OLD, successor.id.pid)]
     site.settle()
     sent = [one.sent for one in answers if one is not None]
-    assert [one and one.fields["KEEP"] for one in sent] == ["1", "0"]
+    assert [one and one.keep for one in sent] == [True, False]
 
 
 def test_beside_another_arbiter_only_those_paths_go_that_it_is_not_configured_with(
     site: Site,
 ) -> None:
     site.ask("myapp", strategy="arbiter", min_ready_secs="10")
-    answer = site.hear(OLD, Message(STOPPING, {"PATHS": "/run/myapp.sock\n/run/dropped.sock"}))
+    answer = site.hear(OLD, Stopping(paths=("/run/myapp.sock", "/run/dropped.sock")))
     site.settle()
     assert answer is not None
     assert answer.sent is not None
-    assert answer.sent.fields == {"KEEP": "1", "REMOVE": "/run/dropped.sock"}
+    assert answer.sent == Ack(keep=True, remove=("/run/dropped.sock",))
 
 
 def test_a_path_may_be_written_in_several_ways(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ from supervisor_roll.rollout.reports import (
 )
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import COMPLETE
-from supervisor_roll.wire.datagram import READY, Message
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 from supervisor_roll.wire.mailbox import (
     DRY_RUN,
 )
+from supervisor_roll.wire.messages import Ready
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread
 from tests.fakes.arbiter_rollouts import BIND, NEW, kinds, why
 from tests.fakes.site import Site
@@ -40,7 +40,7 @@ UPDATE_ONLY = {"socket": NEEDS_UPDATE, "command": NEEDS_ARBITER}
 
 
 def arbiter(**facts: str) -> Arbiter:
-    return Arbiter(InstanceId(1, 1), "myapp", facts=GunicornFacts.told(Message(READY, facts)))
+    return Arbiter(InstanceId(1, 1), "myapp", facts=GunicornFacts.told(Ready(**facts)))
 
 
 def change(keys: dict[str, str], why: str = "") -> Change:
@@ -67,18 +67,18 @@ def settings(strategy: str) -> Settings:
             "arbiter",
             ["its configuration has changed: command, user"],
         ),
-        ("auto", {"PRELOAD": "1"}, {}, "arbiter", ["it has preload_app"]),
-        ("auto", {"PRELOAD": "1", "STALE": "myapp"}, {}, "arbiter", ["it has preload_app"]),
+        ("auto", {"preload": True}, {}, "arbiter", ["it has preload_app"]),
+        ("auto", {"preload": True, "stale": "myapp"}, {}, "arbiter", ["it has preload_app"]),
         (
             "auto",
-            {"STALE": "myapp.settings"},
+            {"stale": "myapp.settings"},
             {},
             "arbiter",
             ["its arbiter has imported modules of the application: myapp.settings"],
         ),
         (
             "auto",
-            {"PRELOAD": "1"},
+            {"preload": True},
             ENVIRONMENT,
             "arbiter",
             ["its configuration has changed: environment", "it has preload_app"],
@@ -89,7 +89,7 @@ def settings(strategy: str) -> Settings:
         ("workers", {}, {}, "workers", []),
         ("workers", {}, {"stopwaitsecs": LIVE}, "workers", []),
         ("workers", {}, ENVIRONMENT, "workers", []),
-        ("workers", {"PRELOAD": "1"}, {}, "workers", []),
+        ("workers", {"preload": True}, {}, "workers", []),
         ("workers", {}, UPDATE_ONLY, "workers", []),
     ],
 )
@@ -104,7 +104,7 @@ def test_the_strategy_follows_from_what_must_be_renewed(
 
 @pytest.mark.parametrize("asked", ["auto", "arbiter"])
 def test_what_only_an_update_applies_is_refused_with_what_to_run(asked: str) -> None:
-    choice = choose(arbiter(PRELOAD="1"), settings(asked), change(UPDATE_ONLY, "run this"))
+    choice = choose(arbiter(preload=True), settings(asked), change(UPDATE_ONLY, "run this"))
     assert choice.refused == "its configuration has changed: socket; run this"
     choice = choose(arbiter(), settings(asked), change(UPDATE_ONLY))
     assert "only supervisorctl update can apply that" in choice.refused
@@ -150,7 +150,7 @@ def test_it_says_whether_all_that_has_changed_can_be_heeded_at_once(
 def test_a_gunicorn_configuration_file_that_has_changed_takes_an_arbiter(tmp_path: Path) -> None:
     file = tmp_path / "gunicorn.conf.py"
     file.write_text("workers = 2\n")
-    facts = {"CONF": str(file), "CONF_DIGEST": hashlib.sha256(file.read_bytes()).hexdigest()}
+    facts = {"conf": str(file), "conf_digest": hashlib.sha256(file.read_bytes()).hexdigest()}
     assert choose(arbiter(**facts), settings("auto"), None).strategy == "workers"
 
     file.write_text("workers = 3\n")
@@ -166,10 +166,10 @@ def test_a_gunicorn_configuration_file_that_has_changed_takes_an_arbiter(tmp_pat
     "facts",
     [
         {},
-        {"CONF": "", "CONF_DIGEST": ""},
-        {"CONF": "/nonexistent", "CONF_DIGEST": "1" * 64},
-        {"CONF": "/", "CONF_DIGEST": "1" * 64},
-        {"CONF": "/etc/hostname", "CONF_DIGEST": ""},
+        {"conf": "", "conf_digest": ""},
+        {"conf": "/nonexistent", "conf_digest": "1" * 64},
+        {"conf": "/", "conf_digest": "1" * 64},
+        {"conf": "/etc/hostname", "conf_digest": ""},
     ],
 )
 def test_a_gunicorn_configuration_file_that_cannot_be_read_has_not_changed(
@@ -182,12 +182,12 @@ def test_a_gunicorn_configuration_file_that_cannot_be_read_has_not_changed(
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"LISTENS": "1"}, ""),
+        ({"listens": True}, ""),
         ({}, "without the hooks on_starting, when_ready and on_exit"),
-        ({"LISTENS": "0"}, "restart it once; or use --strategy workers"),
-        ({"LISTENS": "1", "REUSE_PORT": "1"}, "turn reuse_port off"),
+        ({"listens": False}, "restart it once; or use --strategy workers"),
+        ({"listens": True, "reuse_port": True}, "turn reuse_port off"),
         (
-            {"LISTENS": "1", "UNCHECKED": "1", "CLASS": "uvicorn"},
+            {"listens": True, "unchecked": True, "worker_class": "uvicorn"},
             "cannot be checked inside a worker",
         ),
     ],
@@ -259,7 +259,7 @@ def test_where_only_workers_are_asked_for_a_change_is_warned_of(site: Site) -> N
 
 
 def test_preload_takes_an_arbiter(site: Site) -> None:
-    site.start("other", 1, binds=[BIND], PRELOAD="1", pid=NEW - 500)
+    site.start("other", 1, binds=[BIND], preload=True, pid=NEW - 500)
     site.settle()
     job = site.ask("other")
     assert site.facts(job, Began.kind)["reasons"] == ["it has preload_app"]

@@ -6,10 +6,10 @@ import pytest
 
 from supervisor_roll.rollout.reports import Arrived, Began, Broken, Note, Promoted, Succeeded
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire.datagram import BOOTING, LOADED, STARTING, UNREADY
 from supervisor_roll.wire.mailbox import (
     ABORT,
 )
+from supervisor_roll.wire.messages import Booting, Loaded, Starting, Unready
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, answer_to, kinds, what_it_is, why
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site
 
@@ -127,7 +127,8 @@ def test_it_is_to_have_as_many_workers_as_there_were(site: Site) -> None:
     site.programs["myapp"].signal("TTIN")
     site.settle()
     job = site.ask("myapp", strategy="arbiter")
-    assert answer_to(site, STARTING, NEW).items() >= {"SUCCESSOR": "1", "WORKERS": "3"}.items()
+    answer = answer_to(site, Starting, NEW)
+    assert (answer.successor, answer.workers) == (True, 3)
     assert site.facts(job, COMPLETE)["workers"] == 3
 
 
@@ -135,7 +136,7 @@ def test_it_is_to_have_as_many_workers_as_there_were(site: Site) -> None:
 def test_another_number_of_workers_in_its_configuration_is_heeded(site: Site, number: int) -> None:
     site.configured["myapp"] = number
     job = site.ask("myapp", strategy="arbiter")
-    assert answer_to(site, STARTING, NEW)["WORKERS"] == str(number)
+    assert answer_to(site, Starting, NEW).workers == number
     assert f"another number of workers: {number}" in site.facts(job, Note.kind)["text"]
     assert site.facts(job, COMPLETE)["workers"] == number
     assert site.programs["myapp"].num_workers == number
@@ -145,7 +146,7 @@ def test_sockets_that_were_given_to_gunicorn_are_for_it_to_find_again() -> None:
     site, _ = ready_site(2, ["fd://0"])
     job = site.ask("myapp", strategy="arbiter")
     assert kinds(site, job)[-1] == COMPLETE
-    assert answer_to(site, STARTING, NEW)["SOCKETS"] == ""
+    assert answer_to(site, Starting, NEW).sockets == ()
     site.close()
 
 
@@ -200,7 +201,7 @@ def test_with_a_surge_that_was_asked_for_it_grows_as_the_old_one_shrinks() -> No
         "TTIN myapp:myapp.successor",
         "promote myapp",
     ]
-    assert answer_to(site, STARTING, NEW)["WORKERS"] == "1"
+    assert answer_to(site, Starting, NEW).workers == 1
     assert kinds(site, job)[-1] == COMPLETE
     assert site.facts(job, Began.kind)["max_surge"] == 1
     assert site.facts(job, COMPLETE).items() >= {"arbiter": NEW, "workers": 3, "count": 3}.items()
@@ -226,7 +227,7 @@ def test_in_place_the_old_one_shrinks_first() -> None:
 
 def test_what_has_shrunk_grows_back_before_a_bad_successor_goes(site: Site) -> None:
     def second_fails(successor: Program) -> None:
-        successor.boots = lambda age: BOOT if age == 1 else (BOOTING, LOADED, UNREADY)
+        successor.boots = lambda age: BOOT if age == 1 else (Booting, Loaded, Unready)
 
     site.successor = second_fails
     job = site.ask("myapp", strategy="arbiter", max_surge="1", ready_timeout_secs="30")
