@@ -58,7 +58,7 @@ class Loaded:
 class BecameReady:
     """An instance said that it can serve. ``health`` is its check's status line, if it made one.
 
-    ``cpu_secs``: how much of its boot it computed, as far as that was measured.
+    ``cpu_secs``: for how much of its boot it computed, or waited for a core to, if measured.
     """
 
     instance: InstanceId

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -63,6 +64,20 @@ def test_a_percentage_of_surge_boots_that_many_at_once_after_the_first(make_site
         site.open_gate("v2")
         roll.ends()
     assert seen.max_booting <= 2
+
+
+@pytest.mark.parametrize(
+    ("boot", "boot_secs", "at_once"), [("compute", 0.0, {1}), ("ok", 1.0, {2, 3})]
+)
+def test_no_more_boot_at_once_than_there_are_cores_where_boots_compute(
+    make_site: MakeSite, boot: str, boot_secs: float, at_once: set[int]
+) -> None:
+    site = make_site(Program(workers=WORKERS, roll={"max_surge": "100%"}))
+    site.deploy("v2", boot=boot, boot_secs=boot_secs)
+    os.sched_setaffinity(site.pid("web"), [min(os.sched_getaffinity(0))])
+    with site.unharmed(replaced=WORKERS) as (_, seen, _):
+        site.roll("web")
+    assert seen.max_booting in at_once
 
 
 def test_a_percentage_of_unavailability_lets_that_many_be_missing(make_site: MakeSite) -> None:

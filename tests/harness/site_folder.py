@@ -52,8 +52,8 @@ class SiteFolder:
         """Make the release ``name``, which is not deployed yet; its folder.
 
         ``boot`` is what its import does after its seconds: "ok", "hang" (for ever), "gate" (it
-        waits for ``open_gate``), "once" (it fails from the second time on), or one of the
-        ways to fail that apps/release.py knows.
+        waits for ``open_gate``), "compute" (for 0.5 s), "once" (it fails from the second time on),
+        or one of the ways to fail that apps/release.py knows.
         ``status`` is what its health check answers.
         """
         folder = self.folder / "releases" / name

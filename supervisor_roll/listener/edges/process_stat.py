@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,20 @@ def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
         )
     except (OSError, ValueError, IndexError):
         return None
+
+
+def cpu_secs(instance: InstanceId, proc: Path = PROC) -> float:
+    """For how long the process has computed, or waited for a core to do so; 0 if it has gone.
+
+    On a busy machine most of it is the wait, which the kernel tells of the first thread alone.
+    """
+    waited: list[str] = []
+    with suppress(OSError):
+        waited = (proc / str(instance.pid) / "schedstat").read_text().split()[:2]
+    found = stat_of(instance.pid, proc)
+    if found is None or found.id != instance:
+        return 0.0
+    return max(found.cpu_secs, sum(map(int, waited)) / 1e9)
 
 
 def all_stats(proc: Path = PROC) -> Iterator[ProcessStat]:

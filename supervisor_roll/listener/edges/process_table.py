@@ -17,7 +17,13 @@ from supervisor_roll.listener.edges import executed, memory, process_limits, soc
 from supervisor_roll.listener.edges.executed import Executed
 from supervisor_roll.listener.edges.memory import Room
 from supervisor_roll.listener.edges.process_limits import Left
-from supervisor_roll.listener.edges.process_stat import PROC, age_secs, all_stats, stat_of
+from supervisor_roll.listener.edges.process_stat import (
+    PROC,
+    age_secs,
+    all_stats,
+    cpu_secs,
+    stat_of,
+)
 from supervisor_roll.listener.edges.process_user import NOBODY, Credentials, looking_as
 from supervisor_roll.listener.edges.socket_store import StoredSocket
 from supervisor_roll.rollout.events import InstanceId
@@ -67,9 +73,8 @@ class ProcessTable:
         return age_secs(instance)
 
     def cpu_secs(self, instance: InstanceId) -> float:
-        """For how long the process has computed; 0 if it has gone."""
-        found = stat_of(instance.pid, self._proc)
-        return found.cpu_secs if found is not None and found.id == instance else 0.0
+        """For how long the process has computed, or waited for a core to; 0 if it has gone."""
+        return cpu_secs(instance, self._proc)
 
     def cores(self, pid: int) -> int:
         """How many cores the process may use."""

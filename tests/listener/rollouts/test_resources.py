@@ -116,8 +116,9 @@ def test_programs_that_have_no_room_at_once_are_rolled_one_after_the_other() -> 
     assert sorted(ended) == ["a", "b", "c"]
 
 
-def test_a_rollback_has_no_more_at_once_than_there_was_room_for() -> None:
-    site = Site(myapp={"on_failure": "true"})
+@pytest.mark.parametrize("canary", ["", "1"])
+def test_a_rollback_has_no_more_at_once_than_there_was_room_for(canary: str) -> None:
+    site = Site(myapp={"on_failure": "true", "canary": canary})
     program = site.start("myapp", 16)
     site.settle()
     site.table.worker_bytes, site.table.total_bytes = 100, 1800
