@@ -16,7 +16,7 @@ class Trace:
     """The XML-RPC methods ``trace.*``."""
 
     def __init__(self) -> None:
-        tracemalloc.start(8)
+        tracemalloc.start(4)
         self._first: tracemalloc.Snapshot | None = None
 
     def start(self) -> bool:

@@ -21,7 +21,7 @@ MAX_JOBS = 100
 # supervisord does nothing else while it answers with the names of the jobs under way (status).
 MAX_NAMES_CHARS = 256 * 1024
 # Of the reports of jobs that are done; the last ones are read by who has followed those jobs.
-MAX_DONE_CHARS = 256 * 1024
+MAX_DONE_CHARS = 64 * 1024
 FOLLOWED_SECS = 30.0
 # A rollout that begins long after it was asked for would surprise.
 PENDING_SECS = 60.0
