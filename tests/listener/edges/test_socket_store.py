@@ -407,6 +407,17 @@ def test_what_is_being_closed_counts_among_what_a_program_may_have(slow: SocketS
     assert not slow.is_full("myapp")
 
 
+def test_it_is_known_that_some_are_being_closed(slow: SocketStore) -> None:
+    assert slow.closing
+    store = SocketStore()
+    assert not store.closing
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        store.put(FIRST, "myapp", [StoredSocket("b", os.dup(server.fileno()))])
+        assert not store.closing
+        store.drop(FIRST)
+        assert not store.closing
+
+
 def test_sockets_are_not_taken_of_a_program_that_has_too_many(site: Site) -> None:
     before, program = kept(site), site.programs["myapp"]
     descriptors = store_of(site)._descriptors["myapp"]

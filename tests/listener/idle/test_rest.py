@@ -50,6 +50,15 @@ def test_it_rests_only_when_nothing_is_under_way() -> None:
     assert not rests()
 
 
+def test_it_does_not_rest_while_a_command_runs_beside() -> None:
+    site, _ = ready_site()
+    site.pass_time(5)
+    site.sides.running = True
+    assert site.coordinator.watched_at_rest() is None
+    site.sides.running = False
+    assert site.coordinator.watched_at_rest() is not None
+
+
 def test_all_is_saved_before_it_rests() -> None:
     site, _ = ready_site()
     site.pass_time(5)
