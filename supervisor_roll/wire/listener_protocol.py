@@ -52,4 +52,4 @@ class EventReader:
     @property
     def partial(self) -> bool:
         """Part of an event has been read, and the rest has not."""
-        return bool(self._text or self._decoder.getstate()[0])
+        return bool(self._text)

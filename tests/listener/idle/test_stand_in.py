@@ -64,6 +64,11 @@ class StandIn:
         return any(b"stand_in" in one for one in command_line(self.process.pid))
 
     @property
+    def state(self) -> str:
+        time.sleep(0.005)
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    @property
     def path(self) -> Path:
         return self.folder / "sockets" / "0"
 
@@ -253,6 +258,7 @@ def test_it_waits_for_a_python_that_has_gone(start: Callable[..., StandIn], fold
     for _ in range(3):
         stand_in.write(TICK)
         stand_in.answered()
+    wait_until(lambda: {stand_in.state for _ in range(20)} == {"S"}, 30, "it waits, and not busily")
     assert stand_in.stands_in
     python.symlink_to(Path(sys.executable).resolve())
     assert stand_in.woken()["received"] == "said"
