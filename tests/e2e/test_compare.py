@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "_bench"
-
-
-def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, "compare", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+from tests.harness.command import run_script
 
 
 def test_two_peers_deploy_a_broken_release() -> None:
     peers = ("--only", "rollrestart, arbiter", "--only", "Gunicorn HUP")
-    ran = compare("--only", "broken release", *peers)
+    ran = run_script("_bench", "compare", "--only", "broken release", *peers)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rows = dict(re.findall(r"^(rollrestart, arbiter|Gunicorn HUP)  +(.+)$", ran.stdout, re.M))
     ours, hup = (re.split("  +", rows[one]) for one in ("rollrestart, arbiter", "Gunicorn HUP"))
@@ -32,7 +19,7 @@ def test_two_peers_deploy_a_broken_release() -> None:
 
 
 def test_what_is_not_there_is_an_error_and_so_is_to_document_a_part() -> None:
-    ran = compare("--only", "no such peer")
+    ran = run_script("_bench", "compare", "--only", "no such peer")
     assert (ran.returncode, "uvicorn HUP" in ran.stderr) == (1, True)
-    ran = compare("--only", "broken release", "--write")
+    ran = run_script("_bench", "compare", "--only", "broken release", "--write")
     assert (ran.returncode, "--write without --only" in ran.stderr) == (1, True)

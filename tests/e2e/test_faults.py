@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "_faults"
-
-
-def _faults(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+from tests.harness.command import run_script
 
 
 def test_a_few_faults_hold() -> None:
     chosen = ("--only", "boot: exit 3", "--only", "fresh worker killed")
-    ran = _faults(*chosen, "--strategy", "workers", "--jobs", "2")
+    ran = run_script("_faults", *chosen, "--strategy", "workers", "--jobs", "2")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.count("  HELD\n") == 2
     assert "2 tried, 0 BROKEN" in ran.stdout
 
 
 def test_the_faults_are_listed_and_an_unknown_one_is_an_error() -> None:
-    ran = _faults("--list", "--only", "boot: raise")
+    ran = run_script("_faults", "--list", "--only", "boot: raise")
     assert [line.split()[-1] for line in ran.stdout.splitlines()] == ["workers", "arbiter"]
-    ran = _faults("--only", "no such fault")
+    ran = run_script("_faults", "--only", "no such fault")
     assert ran.returncode == 2
     assert "see --list" in ran.stderr

@@ -6,15 +6,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.harness import Observer, Program, Ran, Site, patience, wait_until
+from tests.harness import MakeSite, Program, Site, patience, wait_until
 from tests.harness.other_user import nobody_runs
 from tests.harness.processes import stamped
 
@@ -46,48 +44,37 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("boot", FAILURES)
-def test_a_release_that_cannot_be_loaded_touches_no_worker(
-    make_site: Callable[..., Site], boot: str
-) -> None:
+def test_a_release_that_cannot_be_loaded_touches_no_worker(make_site: MakeSite, boot: str) -> None:
     site = _site(make_site, IN_PLACE)
-    site.add_release("bad", boot=boot)
-    site.deploy("bad")
-    ran = _untouched(site)
+    site.deploy("bad", boot=boot)
+    output = _untouched(site)
     for text in ("FAILING: preflight: ", "2 outdated, 0 fresh", *FAILURES[boot]):
-        assert text in ran.output, ran.output
+        assert text in output, output
 
 
 @pytest.mark.parametrize("roll", [IN_PLACE, SURGE], ids=["in place", "surge"])
 def test_a_good_release_is_loaded_and_then_rolled(
-    make_site: Callable[..., Site], roll: dict[str, str]
+    make_site: MakeSite, roll: dict[str, str]
 ) -> None:
     site = _site(make_site, roll)
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
-    before, beside = site.workers("web"), _processes(site)
-    with site.load("web") as load, site.observe("web") as seen:
+    site.deploy("v2", boot="gate")
+    beside, least = _processes(site), WORKERS - int(roll.get("max_unavailable", "0"))
+    with site.unharmed(least_ready=least, replaced=WORKERS) as (_, _, before):
         rolling = site.ctl_start("rollrestart", "web")
         wait_until(lambda: _preflights(site), 30, "the preflight runs")
         assert site.workers("web").ready == before.ready
         site.open_gate("v2")
-        ran = rolling.wait()
-        summary = load.stop()
-    assert ran.status == 0, ran.output
-    assert "preflight: the application loads (" in ran.output
-    assert f"complete: {WORKERS} workers replaced" in ran.output
-    assert not summary.failed, summary
-    assert seen.min_ready >= WORKERS - int(roll.get("max_unavailable", "0"))
-    after = site.wait_ready("web", WORKERS)
-    assert not after.children & before.children
-    _wait_processes(site, beside - before.children | after.children)
+        rolling.ends(
+            0, "preflight: the application loads (", f"complete: {WORKERS} workers replaced"
+        )
+    _wait_processes(site, beside - before.children | site.workers("web").children)
 
 
 def test_with_a_surge_nothing_is_retired_before_it_has_been_loaded(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     site = _site(make_site, SURGE)
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     before = site.workers("web")
     rolling = site.ctl_start("rollrestart", "web")
     (preflight,) = wait_until(lambda: _preflights(site), 30, "the preflight runs")
@@ -97,12 +84,11 @@ def test_with_a_surge_nothing_is_retired_before_it_has_been_loaded(
     wait_until(lambda: site.rollout("web")["ready"] == WORKERS + 1, 15, "the listener knows")
     assert before.children <= site.workers("web").ready
     preflight.resume()
-    ran = rolling.wait()
-    assert ran.status == 0, ran.output
+    rolling.ends()
     assert not site.wait_ready("web", WORKERS).children & before.children
 
 
-def test_it_is_loaded_as_the_program_loads_it(make_site: Callable[..., Site]) -> None:
+def test_it_is_loaded_as_the_program_loads_it(make_site: MakeSite) -> None:
     user = "nobody" if nobody_runs(sys.executable) else ""
     section = {"directory": "%(here)s/../releases"} | ({"user": user} if user else {})
     site = make_site(
@@ -122,8 +108,7 @@ def test_it_is_loaded_as_the_program_loads_it(make_site: Callable[..., Site]) ->
     plain = site.folder / "releases" / "v2" / "plain.py"
     plain.write_text(plain.read_text() + _WITNESS)
     site.deploy("v2")
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")
     written = (site.folder / "tmp" / "witness").read_text().splitlines()
     preflight, *workers = (json.loads(line) for line in written)
     assert preflight.pop("preflight") == "1"
@@ -139,129 +124,103 @@ def test_it_is_loaded_as_the_program_loads_it(make_site: Callable[..., Site]) ->
     assert preflight["uids"] == [pwd.getpwnam(user).pw_uid if user else os.getuid()] * 3
 
 
-def test_it_has_what_gunicorn_puts_into_the_environment(make_site: Callable[..., Site]) -> None:
+def test_it_has_what_gunicorn_puts_into_the_environment(make_site: MakeSite) -> None:
     site = _site(make_site, IN_PLACE, conf="raw_env = ['FLAVOUR=mint']")
     plain = site.add_release("v2") / "plain.py"
     plain.write_text(plain.read_text() + "\nimport os\nFLAVOUR = os.environ['FLAVOUR']\n")
     site.deploy("v2")
     before = site.workers("web")
-    ran = site.ctl("rollrestart", "web")
-    assert ran.status == 0, ran.output
+    site.roll("web")
     assert not site.wait_ready("web", WORKERS).children & before.children
 
 
 def test_one_that_hangs_is_ended_at_its_time_and_shows_where(
-    make_site: Callable[..., Site],
+    make_site: MakeSite,
 ) -> None:
     secs = f"{1.5 * patience():.0f}"  # in time to boot, on a busy machine too
     site = _site(make_site, IN_PLACE | {"ready_timeout_secs": secs})
-    site.add_release("hangs", boot="hang")
-    site.deploy("hangs")
-    ran = _untouched(site)
-    assert f"not loaded within {secs} s" in ran.output
-    assert "in _boot" in ran.output
+    site.deploy("hangs", boot="hang")
+    output = _untouched(site)
+    assert f"not loaded within {secs} s" in output
+    assert "in _boot" in output
 
 
-def test_one_that_is_under_way_is_ended_by_an_abort(make_site: Callable[..., Site]) -> None:
+def test_one_that_is_under_way_is_ended_by_an_abort(make_site: MakeSite) -> None:
     site = _site(make_site, IN_PLACE)
-    site.add_release("hangs", boot="hang")
-    site.deploy("hangs")
+    site.deploy("hangs", boot="hang")
     before, beside = site.workers("web"), _processes(site)
     rolling = site.ctl_start("rollrestart", "web")
     wait_until(lambda: _preflights(site), 30, "the preflight runs")
     assert site.ctl("rollabort", "web").status == 0
-    ran = rolling.wait()
-    assert ran.status == 1, ran.output
-    assert "aborted" in ran.output
+    rolling.ends(1, "aborted")
     _wait_processes(site, beside)
     assert site.workers("web").ready == before.ready
 
 
 @pytest.mark.parametrize("asked", [(), ("--dry-run",)], ids=["rollout", "dry run"])
 def test_it_ends_with_a_program_that_is_stopped(
-    make_site: Callable[..., Site], asked: tuple[str, ...]
+    make_site: MakeSite, asked: tuple[str, ...]
 ) -> None:
     site = _site(make_site, IN_PLACE | {"ready_timeout_secs": f"{5 * patience():.0f}"})
-    site.add_release("hangs", boot="hang")
-    site.deploy("hangs")
+    site.deploy("hangs", boot="hang")
     gone = site.workers("web").children | {site.pid("web")}
     beside = _processes(site)
     rolling = site.ctl_start("rollrestart", *asked, "web")
     wait_until(lambda: _preflights(site), 30, "the preflight runs")
     assert site.ctl("stop", "web").status == 0
-    ran = rolling.wait()
-    assert ran.status == 1, ran.output
+    rolling.ends(1)
     _wait_processes(site, beside - gone)
     wait_until(lambda: site.names("web") == ["web"], 15, "it is not shown any more")
 
 
 @pytest.mark.parametrize("asked", [(), ("--dry-run",)], ids=["rollout", "dry run"])
 def test_a_second_request_that_is_refused_does_not_end_it(
-    make_site: Callable[..., Site], asked: tuple[str, ...]
+    make_site: MakeSite, asked: tuple[str, ...]
 ) -> None:
     site = _site(make_site, IN_PLACE)
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     before = site.workers("web")
     rolling = site.ctl_start("rollrestart", "web")
     wait_until(lambda: _preflights(site), 30, "the preflight runs")
-    again = site.ctl("rollrestart", *asked, "web")
-    assert again.status == 1, again.output
-    assert "it is being rolled already" in again.output
+    assert "it is being rolled already" in site.roll("web", *asked, status=1)
     site.open_gate("v2")
-    ran = rolling.wait()
-    assert ran.status == 0, ran.output
+    rolling.ends()
     assert not site.wait_ready("web", WORKERS).children & before.children
 
 
-def test_it_is_made_again_by_the_next_listener(make_site: Callable[..., Site]) -> None:
+def test_it_is_made_again_by_the_next_listener(make_site: MakeSite) -> None:
     site = _site(make_site, IN_PLACE)
-    site.add_release("v2", boot="gate")
-    site.deploy("v2")
+    site.deploy("v2", boot="gate")
     before, beside = site.workers("web"), _processes(site)
     rolling = site.ctl_start("rollrestart", "web")
     (preflight,) = wait_until(lambda: _preflights(site), 30, "the preflight runs")
     listener = site.listener_pid
-    os.kill(listener, signal.SIGKILL)
-    replacement = site.wait_listener(other_than=listener)
+    replacement = site.restart_listener()
     # It begins by stopping the one that the last listener left.
     wait_until(lambda: preflight not in _preflights(site), 30, "the first preflight has ended")
     wait_until(lambda: _preflights(site), 30, "another preflight runs")
     assert site.workers("web").ready == before.ready
     site.open_gate("v2")
-    ran = rolling.wait()
-    assert ran.status == 0, ran.output
-    assert ran.output.count("preflight: the application loads (") == 1
+    assert rolling.ends().count("preflight: the application loads (") == 1
     after = site.wait_ready("web", WORKERS)
     assert not after.children & before.children
     gone = before.children | {listener}
     _wait_processes(site, beside - gone | after.children | {replacement})
 
 
-def _site(make_site: Callable[..., Site], roll: dict[str, str], **values: Any) -> Site:
+def _site(make_site: MakeSite, roll: dict[str, str], **values: Any) -> Site:
     return make_site(Program(workers=WORKERS, boot_secs=0.3, roll=roll, **values))
 
 
-def _untouched(site: Site) -> Ran:
+def _untouched(site: Site) -> str:
     """Roll what is not to be rolled; no worker, and no process at all, is another afterwards."""
-    before, arbiter, forks = site.workers("web"), site.pid("web"), site.boots("web")
-    beside = _processes(site)
-    with site.load("web") as load, site.observe("web") as seen:
-        ran = site.ctl("rollrestart", "web")
-        _assert_constant(seen, before.children)
-        summary = load.stop()
-    assert ran.status == 1, ran.output
-    assert "preflight: " in ran.output
-    assert not summary.failed, summary
+    forks, beside = site.boots("web"), _processes(site)
+    with site.untouched():
+        output = site.roll("web", status=1)
+    assert "preflight: " in output
     assert site.boots("web") == forks
-    assert site.pid("web") == arbiter
     _wait_processes(site, beside)
-    return ran
-
-
-def _assert_constant(seen: Observer, children: frozenset[int]) -> None:
-    assert {sample.children for sample in seen.samples} == {children}
-    assert {sample.ready for sample in seen.samples} == {children}
+    return output
 
 
 def _processes(site: Site) -> frozenset[int]:

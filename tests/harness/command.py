@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tests.harness.venvs import CHECKOUT
 from tests.harness.waiting import patience, wait_until
 
 
@@ -16,6 +18,17 @@ class Ran(NamedTuple):
 
     status: int
     output: str
+
+
+def run_script(name: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run ``scripts/NAME`` of the checkout, in the tests' own environment, to its end."""
+    return subprocess.run(
+        [sys.executable, CHECKOUT / "scripts" / name, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
 
 class Command:
