@@ -128,8 +128,10 @@ class KeepingListener:
 class Gunicorn:
     """One arbiter with its workers."""
 
-    def __init__(self, site: Site, name: str, process: subprocess.Popen[bytes]) -> None:
-        self._site, self._name = site, name
+    def __init__(
+        self, site: Site, name: str, version: str, process: subprocess.Popen[bytes]
+    ) -> None:
+        self._site, self._name, self.version = site, name, version
         self.process = process
         self.pid = process.pid
 
@@ -230,7 +232,7 @@ class Site:
                 stdout=log,
                 stderr=log,
             )
-        self.gunicorns.append(Gunicorn(self, name, process))
+        self.gunicorns.append(Gunicorn(self, name, version, process))
         return self.gunicorns[-1]
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,18 @@ def serving(site: Site, version: str) -> Gunicorn:
     ).wait_ready()
 
 
+@pytest.fixture
+def inode(site: Site, serving: Gunicorn) -> int:
+    """That of the path where it serves."""
+    return (site.folder / "http").stat().st_ino
+
+
+def beside(site: Site, serving: Gunicorn, more: str = HOOKS, **options: Any) -> Gunicorn:
+    """A successor of the one that serves, configured as that is, with ``more``."""
+    conf = f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{more}"
+    return site.start(serving.version, conf, successor_of=serving.pid, **options)
+
+
 def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
     assert answering(f"unix:{site.folder}/http") == serving.pid
     assert (site.folder / "http").stat().st_ino == inode
@@ -63,16 +76,13 @@ def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
 
 @ALL
 def test_why_it_ends_is_said_and_nothing_is_touched(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
     binds = [f"unix:{site.folder}/http", f"127.0.0.1:{free_port()}"]
     for why, bring_about in WHYS.items():
         site.listener.starting.clear()
         bring_about(site)
-        successor = site.start(
-            version, f"bind = {binds!r}\npidfile = 'pid'\n{HOOKS}", successor_of=serving.pid
-        )
+        successor = beside(site, serving, f"bind = {binds!r}\n{HOOKS}")
         assert successor.exit_status() == 1
         assert "cannot start beside the arbiter that serves" in successor.log
         assert why in successor.log
@@ -82,16 +92,10 @@ def test_why_it_ends_is_said_and_nothing_is_touched(
 
 @ALL
 def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_be_shared(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
     for configuration, environment, why in WRONG:
-        successor = site.start(
-            version,
-            f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{configuration}{HOOKS}",
-            successor_of=serving.pid,
-            environment=environment,
-        )
+        successor = beside(site, serving, configuration + HOOKS, environment=environment)
         assert successor.exit_status() == 1
         assert why in successor.log
         assert "Traceback" not in successor.log
@@ -101,17 +105,11 @@ def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_b
 @pytest.mark.parametrize("version", VERSIONS[-1:])
 @pytest.mark.parametrize("state", ["gone", "mute"])
 def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ever(
-    site: Site, version: str, serving: Gunicorn, state: str
+    site: Site, version: str, serving: Gunicorn, inode: int, state: str
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
     site.listener.mute = state == "mute"
     environment = {SOCKET_VARIABLE: "/nonexistent/s"} if state == "gone" else {}
-    successor = site.start(
-        version,
-        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-        successor_of=serving.pid,
-        environment=environment,
-    )
+    successor = beside(site, serving, environment=environment)
     assert successor.exit_status() == 1
     assert "the listener gave no answer" in successor.log
     assert "Traceback" not in successor.log
@@ -122,15 +120,10 @@ def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ev
 
 @ALL
 def test_one_that_is_being_restarted_is_waited_for(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
     site.listener.mute = True
-    successor = site.start(
-        version,
-        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-        successor_of=serving.pid,
-    )
+    successor = beside(site, serving)
     wait_until(lambda: site.listener.said(Starting, successor.pid), DEADLINE_SECS, "it asks")
     site.listener.mute = False
     successor.wait_ready()
@@ -141,19 +134,14 @@ def test_one_that_is_being_restarted_is_waited_for(
 
 @ALL
 def test_a_path_where_somebody_serves_is_never_opened_anew(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
     """The listener keeps something else of it: that path would be taken from the old arbiter."""
-    inode = (site.folder / "http").stat().st_ino
     with socket.create_server(("127.0.0.1", 0)) as other:
         site.listener.forget()
         port = other.getsockname()[1]
         site.listener.kept = [(f"127.0.0.1:{port}", os.dup(other.fileno()))]
-        successor = site.start(
-            version,
-            f"bind = ['127.0.0.1:{port}', 'unix:{site.folder}/http']\npidfile = 'pid'\n{HOOKS}",
-            successor_of=serving.pid,
-        )
+        successor = beside(site, serving, f"bind = ['127.0.0.1:{port}', bind]\n{HOOKS}")
         assert successor.exit_status() == 1
     assert f"somebody serves on {site.folder}/http" in successor.log
     assert_untouched(site, serving, inode)
@@ -161,12 +149,9 @@ def test_a_path_where_somebody_serves_is_never_opened_anew(
 
 @ALL
 def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
-    successor = site.start(
-        version, f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n", successor_of=serving.pid
-    )
+    successor = beside(site, serving, "")
     assert successor.exit_status() == 1
     assert "KeyError: 'GUNICORN_FD'" in successor.log
     assert not site.listener.said(Starting, successor.pid)
@@ -177,15 +162,10 @@ def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
 
 @ALL
 def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_all(
-    site: Site, version: str, serving: Gunicorn
+    site: Site, version: str, serving: Gunicorn, inode: int
 ) -> None:
-    inode = (site.folder / "http").stat().st_ino
     (site.folder / "app.py").write_text("import nosuch\n")
-    successor = site.start(
-        version,
-        f"bind = 'unix:{site.folder}/http'\npidfile = 'pid'\n{HOOKS}",
-        successor_of=serving.pid,
-    )
+    successor = beside(site, serving)
     assert successor.exit_status() == 3
     assert_untouched(site, serving, inode)
 
