@@ -51,7 +51,7 @@ class FakeTable:
         self.worker_bytes = 0
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
-        self.room_bytes = self.total_bytes = 0
+        self.room_bytes = self.total_bytes = self.looks_for_room = 0
         self.computed_secs, self.number_of_cores = 0.0, 64
         self.left: Left | None = None
 
@@ -132,6 +132,7 @@ class FakeTable:
         return self.left
 
     def room(self, pid: int) -> Room:
+        self.looks_for_room += 1
         workers = sum(len(one.workers) for one in self._site.programs.values())
         taken = self.worker_bytes * workers if self.total_bytes else 0
         return Room(max(self.room_bytes, self.total_bytes - taken), "this site")

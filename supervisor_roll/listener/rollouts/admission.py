@@ -18,6 +18,9 @@ from supervisor_roll.rollout.settings import Budget, Settings
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire.program import Program
 
+# How often memory and processes are measured while others take them: that reads many files.
+MEASURE_SECS = 1.0
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -30,9 +33,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Look again soon. ``what`` is waited for."""
+    """Look again soon, but not within ``secs``. ``what`` is waited for."""
 
     what: str
+    secs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -159,5 +163,6 @@ def _affordable(
     if dry_run:
         return one
     if owed.by:  # their ends give back what their own surges take
-        return Waiting(f"the end of what {', '.join(owed.by)} takes: beside that, {short}")
+        text = f"the end of what {', '.join(owed.by)} takes: beside that, {short}"
+        return Waiting(text, MEASURE_SECS)
     return Refusal(f"{short}, or roll in place with --max-surge 0 --max-unavailable 1")

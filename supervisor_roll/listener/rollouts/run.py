@@ -76,7 +76,7 @@ class Run:
     job: Job
     namespec: str
     since: float  # epoch seconds, for people
-    gathers_since: float  # on the clock
+    gathers_since: float  # on the clock, as is look_at
     phase: str = ADMISSION
     arbiter: InstanceId | None = None
     rollout: Rollout | None = None
@@ -87,6 +87,7 @@ class Run:
     reasons: list[str] = field(default_factory=list)  # why this strategy
     worker_bytes: int = 0  # what the largest of its workers took as it began
     worker_threads: int = 1
+    look_at: float = 0.0  # not before is it to be looked whether it may begin
 
     @property
     def fails(self) -> bool:

@@ -91,7 +91,7 @@ class RolloutStarter:
         ``checked`` is how a dry run's preflight has ended.
         """
         settings, now = self._settings_of(run), self._active.clock()
-        if settings is None:
+        if settings is None or now < run.look_at:
             return
         found = admit(run, settings, self._active.registry, self._active.runs.values(), now)
         if isinstance(found, Admission) and found.choice.strategy == ARBITER:
@@ -102,6 +102,7 @@ class RolloutStarter:
         if isinstance(found, Refusal):
             self._refuse(run, found)
         elif isinstance(found, Waiting):
+            run.look_at = now + found.secs
             if now - run.gathers_since > QUIET_SECS:
                 # Once: how many have reported may change each second.
                 text = f"waiting for {found.what}"

@@ -10,7 +10,7 @@ from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.rollout.reports import Began, Note, Plan, Refused
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import ABORT, DRY_RUN
-from supervisor_roll.wire.messages import Booting
+from supervisor_roll.wire.messages import Booting, Ready
 from supervisor_roll.wire.program import Program
 from tests.fakes.site import BOOT, Site, site_with
 
@@ -101,6 +101,18 @@ def test_one_that_has_room_only_without_the_others_waits_for_these(
     site.ask("one", kind=ABORT)
     site.pass_time(1)
     assert site.reports(job)[-1] == ("two", COMPLETE)
+
+
+def test_while_one_waits_for_room_the_messages_of_others_cost_no_measuring() -> None:
+    site = beside_one_that_boots(499)
+    site.ask("two")
+    before = site.table.looks_for_room
+    for _ in range(20):
+        site.programs["one"].say(next(iter(site.programs["one"].workers)), Ready)
+        site.settle()
+    assert site.table.looks_for_room == before
+    site.pass_time(10)
+    assert 9 <= site.table.looks_for_room - before <= 11
 
 
 def test_programs_that_have_no_room_at_once_are_rolled_one_after_the_other() -> None:
