@@ -159,6 +159,12 @@ class _Soak:
         }
         print("\nKiB a rollout in the second half:", end=" ")
         print(", ".join(f"{who} {kib:+.2f}" for who, kib in slopes.items()))
+        computed = {
+            who: seen[-1][1][who].cpu_secs - seen[0][1][who].cpu_secs
+            for who in ("listener", "supervisord")
+        }
+        print("CPU ms a rollout:", end=" ")
+        print(", ".join(f"{who} {1e3 * s / self.rollouts:.1f}" for who, s in computed.items()))
         print(
             f"requests: {len(load.requests)}, {len(load.failed)} failed; longest wait "
             f"{1000 * load.longest_wait_secs:.0f} ms\n"

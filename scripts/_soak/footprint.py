@@ -12,13 +12,17 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Footprint:
-    """``uss`` and ``pss`` are in MiB: memory of its own alone, and with its share of the rest."""
+    """``uss`` and ``pss`` are in MiB: memory of its own alone, and with its share of the rest.
+
+    ``cpu_secs`` is what it has computed since its start.
+    """
 
     uss: float
     pss: float
     fds: int
     threads: int
     zombies: int
+    cpu_secs: float
 
     def __str__(self) -> str:
         return f"{self.uss:>8.2f}{self.pss:>8.2f}{self.fds:>6}{self.threads:>9}{self.zombies:>9}"
@@ -37,6 +41,7 @@ def footprint(pid: int) -> Footprint:
         process.num_fds(),
         process.num_threads(),
         sum(_is_zombie(child) for child in process.children()),
+        sum(process.cpu_times()[:2]),
     )
 
 
