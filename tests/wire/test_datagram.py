@@ -122,8 +122,16 @@ def test_garbage_is_a_bad_message(data: bytes):
         decode(data)
 
 
+KEYS = sorted({name.upper() for kind in KINDS.values() for name in kind.fields})
+ODD = st.sampled_from(["", "1", "-1", "1.9", "1e14", "nan", "\\", "\\n"])
+LINES = st.lists(st.tuples(st.sampled_from(KEYS), ODD | TRICKY).map("=".join), max_size=6)
+KNOWN = st.tuples(st.sampled_from(sorted(KINDS)), LINES).map(
+    lambda of: "\n".join([f"{of[0]}=1", *of[1]]).encode()
+)
+
+
 @BRIEF
-@given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda rest: b"READY=1\n" + rest))
+@given(st.binary(max_size=200) | KNOWN)
 def test_any_bytes_are_a_message_or_a_bad_message(data: bytes):
     try:
         message = decode(data)
