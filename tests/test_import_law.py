@@ -33,6 +33,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"exchanges"},
         {"saved_state"},
         {"messages", "actions", "reconcile"},
+        {"recycling"},
         {"rollouts"},
         {"arbiters"},
         {"side_processes", "outbox", "told"},

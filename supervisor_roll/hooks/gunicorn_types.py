@@ -74,6 +74,8 @@ class Worker(Protocol):
     alive: bool
     app: Application
     cfg: Config
+    max_requests: int
+    nr: int
     pid: int
     ppid: int
     sockets: list[Any]

@@ -99,6 +99,8 @@ class WorkerPage(_Page):
     ready = _Field[bool](0, "?")
     # The worker was born of TTIN and no older one has left for it: it is not replaced.
     surplus = _Field[bool](1, "?")
+    # By which age the arbiter is to retire it: below 0 if it is due to be replaced, else 0.
+    retire_age = _Field[int](4, "i")
 
 
 def mark() -> mmap.mmap:

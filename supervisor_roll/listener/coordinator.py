@@ -27,6 +27,7 @@ from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
 from supervisor_roll.listener.reconcile.reconciler import Watched
+from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.preflight import Preflights
@@ -94,6 +95,7 @@ class Coordinator:
         )
         self._actions = Actions(active, self._successors, supervisord)
         self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
+        self._recycler = Recycler(self.jobs, active)
         self._messages = MessageHandler(
             self.outbox,
             self.registry,
@@ -101,13 +103,16 @@ class Coordinator:
             active,
             self.keeper,
             releases,
+            self._recycler,
             configuration.lately,
             serve,
         )
         self._saved = SavedState(
-            active, self.jobs, self._updates.reconciler, configuration, self.clock
+            active, self.jobs, self._updates.reconciler, self._recycler, configuration, self.clock
         )
-        self._exchanges = Exchanges(pid, supervisord, self._saved, active, self.jobs)
+        self._exchanges = Exchanges(
+            pid, supervisord, self._saved, active, self.jobs, self._recycler
+        )
         self._unusable = Seldom()
         self._sides = sides
         self._rung = True
@@ -123,7 +128,8 @@ class Coordinator:
         delivery = self._exchanges.hello()
         runs = self._saved.restore(delivery.state)
         # A job that the saved state does not tell of will never go on: let go who waits for it.
-        self.outbox.done += set(delivery.jobs) - {run.job.id for run in runs}
+        known = {*(run.job.id for run in runs), *self.jobs.waiting}
+        self.outbox.done += set(delivery.jobs) - known
         for run in runs:
             log.info("%s: carrying on the rollout that %s asked for", run.namespec, run.job.by)
             self.active.adopt(run)
@@ -252,6 +258,7 @@ class Coordinator:
             self._look_at_states()
             self.keeper.tick()
             self.jobs.tick()
+            self._recycler.tick()
             self._updates.tick()
             while self._rung or self.outbox.full:
                 self._actions.leave_signals()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
+from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.status import overview
@@ -35,10 +36,12 @@ class Exchanges:
         saved: SavedState,
         active: ActiveRollouts,
         jobs: Jobs,
+        recycler: Recycler,
     ) -> None:
         self.trouble = ""  # what is wrong with the listener itself
         self._pid, self._supervisord, self._saved = pid, supervisord, saved
         self._active, self._jobs, self._outbox = active, jobs, active.outbox
+        self._recycler = recycler
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
 
     def hello(self) -> Delivery:
@@ -89,6 +92,7 @@ class Exchanges:
             {name: statuses[name] for name in programs if name in statuses},
             {name: runs[name] for name in programs if name in runs},
             [one for name in programs for one in self._active.registry.siblings(name)],
+            self._recycler.told(),
             self._outbox.wall(),
         )
         parts = {name: {"": shown[name]} if name in shown else {} for name in programs}

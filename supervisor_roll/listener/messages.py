@@ -13,6 +13,7 @@ from supervisor_roll.listener.configuration.sections import BadConfiguration, Co
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts import deployed
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.eligibility import RELOADS
@@ -29,6 +30,7 @@ from supervisor_roll.wire.messages import (
     Counting,
     Describing,
     Draining,
+    Due,
     Failed,
     ForkFailed,
     FromWorker,
@@ -63,11 +65,13 @@ class MessageHandler:
         active: ActiveRollouts,
         keeper: SocketKeeper,
         releases: Releases,
+        recycler: Recycler,
         configuration: Callable[[], Configuration],
         serve: Callable[[list[int]], None],
     ) -> None:
         self._outbox, self._registry, self._table = outbox, registry, table
         self._active, self._keeper, self._releases = active, keeper, releases
+        self._recycler = recycler
         self._configuration, self._serve = configuration, serve
 
     def receive(self, datagram: Datagram, message: Message) -> tuple[Ack | None, list[int]]:
@@ -149,7 +153,7 @@ class MessageHandler:
         """Tell the registry and the rollout what a worker says; the answer to it."""
         self._outbox.unsaved.add(arbiter.namespec)
         # What a worker that serves says each second needs no settings: they take a look at files.
-        brief = not isinstance(message, Describing)
+        brief = not isinstance(message, (Describing, Due))
         settings = Settings() if brief else self._settings(arbiter.namespec)
         if (
             isinstance(message, Ready)
@@ -169,7 +173,8 @@ class MessageHandler:
         if isinstance(message, Describing) and message.reload and self._active.succeeds(arbiter):
             self._active.feed(arbiter, ev.BootFailed(worker, RELOADS))
         fresh = self._active.fresh(arbiter, worker)
-        if fresh is not None and isinstance(message, (Loaded, Ready)):
+        verifies = fresh is not None and not self._active.recycles(arbiter)
+        if verifies and isinstance(message, (Loaded, Ready)):
             self._verify(arbiter, worker, message)
         answer = self._answer(arbiter, known, fresh, message, settings)
         self._tell_rollout(arbiter, known, fresh, message)
@@ -222,10 +227,13 @@ class MessageHandler:
             fields.update(_check_fields(settings))
         if isinstance(message, Ready):
             fields["drain_secs"] = settings.drain_timeout_secs
+            fields.update(self._recycler.told_ready(arbiter, settings))
             if fresh is not None:
                 fields["watch_secs"] = self._active.watch_secs(arbiter.namespec)
         if isinstance(message, (Loaded, Ready)):
             fields["want_sockets"] = self._keeper.wants_sockets(arbiter)
+        if isinstance(message, Due):
+            fields.update(self._recycler.told_due(arbiter, known, settings, message))
         return Ack(surplus=surplus, changes=arbiter.changes, hold=holds, **fields)
 
     def _settings(self, namespec: str) -> Settings:

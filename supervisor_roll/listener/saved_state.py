@@ -12,9 +12,11 @@ from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.clock import SteadyClock
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
+from supervisor_roll.listener.recycling.back_off import BackOff
+from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
-from supervisor_roll.listener.rollouts.run import Run, Watched
+from supervisor_roll.listener.rollouts.run import Job, Run, Watched
 from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
@@ -37,11 +39,12 @@ class SavedState:
         active: ActiveRollouts,
         jobs: Jobs,
         reconciler: Reconciler,
+        recycler: Recycler,
         configuration: Callable[[], Configuration],
         clock: SteadyClock,
     ) -> None:
         self._active, self._jobs, self._reconciler = active, jobs, reconciler
-        self._configuration, self._clock = configuration, clock
+        self._recycler, self._configuration, self._clock = recycler, configuration, clock
         self.forget()
 
     def forget(self) -> None:
@@ -60,18 +63,21 @@ class SavedState:
     def programs(self) -> set[str]:
         """Of which there is something to save."""
         arbiters = {one.namespec for one in self._active.registry.arbiters.values()}
-        return {"", *arbiters, *self._active.runs, *self._jobs.statuses}
+        others = (*self._active.runs, *self._jobs.statuses, *self._recycler.back_offs)
+        return {"", *arbiters, *others}
 
     def _common(self) -> dict[str, object]:
         automatic = self._reconciler.saved()
         tried = {f"tried {name}": one for name, one in automatic.tried.items()}
-        jobs = {run.job.id: run.job for run in self._active.runs.values()}
+        waiting = self._jobs.waiting
+        jobs = waiting | {run.job.id: run.job for run in self._active.runs.values()}
         return {
             "resized": automatic.resized,
             "groups": automatic.groups,
             **tried,
             **{f"job {id}": {**vars(job), "programs": []} for id, job in jobs.items()},
             **{f"programs {id}": job.programs for id, job in jobs.items()},
+            **{f"waiting {id}": True for id, job in waiting.items() if not job.running},
         }
 
     def _parts(self, namespec: str) -> dict[str, object]:
@@ -92,6 +98,8 @@ class SavedState:
                 parts |= {f"instance {_text(one.id)}": one for one in rollout.instances.members}
         if verdict := self._jobs.statuses.get(namespec):
             parts["verdict"] = verdict
+        if back_off := self._recycler.back_offs.get(namespec):
+            parts["back_off"] = back_off
         return parts
 
     def restore(self, state: dict[str, dict[str, str]]) -> list[Run]:
@@ -109,14 +117,15 @@ class SavedState:
             runs += _usable(name, parts, "run", partial(self._run, common))
             for verdict in _usable(name, parts, "verdict", _verdict):
                 self._jobs.statuses[name] = verdict
-        self._jobs.take_up(runs)
+            for back_off in _usable(name, parts, "back_off", _back_off):
+                self._recycler.back_offs[name] = back_off
+        self._jobs.take_up(runs, _usable("", common, "waiting", _job))
         return runs
 
     def _run(self, common: dict[str, Any], parts: dict[str, Any], _: str) -> Run:
         """Return a run as it was saved, with its settings as they are configured now."""
         saved = {**parts["run"], "watched": list(_under(parts, "watched ").values())}
-        id = saved["job"]
-        saved["job"] = {**common[f"job {id}"], "programs": common[f"programs {id}"]}
+        saved["job"] = _job_data(common, saved["job"])
         if "rollout" in parts:
             instances = parts["rollout"]["instances"]
             members = list(_under(parts, "instance ").values())
@@ -143,6 +152,18 @@ def _under(parts: dict[str, Any], prefix: str) -> dict[str, Any]:
 def _arbiter(parts: dict[str, Any], own: str) -> Arbiter:
     workers = list(_under(parts, f"worker {own} ").values())
     return Arbiter.from_data({**parts[f"arbiter {own}"], "workers": workers})
+
+
+def _job_data(common: dict[str, Any], id: str) -> dict[str, Any]:
+    return {**common[f"job {id}"], "programs": common[f"programs {id}"]}
+
+
+def _job(common: dict[str, Any], id: str) -> Job:
+    return Job.from_data(_job_data(common, id))
+
+
+def _back_off(parts: dict[str, Any], _: str) -> BackOff:
+    return from_data(BackOff, parts["back_off"])
 
 
 def _verdict(parts: dict[str, Any], _: str) -> Status:

@@ -22,7 +22,8 @@ MAX_GONE = 1000
 class Instance:
     """One instance: observed are all fields down to ``health``, wanted are the others.
 
-    ``kept`` is one that ran before but is not to be replaced: it counts as fresh. One that is not
+    ``kept`` is one that ran before but is not to be replaced: it counts as fresh, and nothing that
+    becomes of it tells of the release. One that is not
     ``heard`` was seen in the process table, and has said nothing yet. An outdated one ``hangs`` if
     it has not loaded its application in time: it serves nobody, and finishes nothing.
     """
@@ -47,6 +48,11 @@ class Instance:
     @property
     def ready(self) -> bool:
         return self.ready_since is not None
+
+    def keep(self, kept: bool) -> None:
+        """Say, before the rollout begins, whether it is to stay."""
+        self.kept = self.fresh = kept
+        self.available = kept and self.ready
 
     @property
     def can_go(self) -> bool:

@@ -268,6 +268,8 @@ class Rollout(ABC):
         instance.loaded = True
         instance.health = event.why
         was_ready, instance.ready_since = instance.ready, None
+        if was_ready and instance.kept:
+            instance.since = self.now  # so long it has to recover: others cannot go meanwhile
         if was_ready and instance.fresh and not instance.kept and not instance.wanted_gone:
             text = "was ready, and then failed its health check"
             return self._instance_failed(instance, f"{text}: {event.why}")
@@ -276,7 +278,7 @@ class Rollout(ABC):
     def _boot_failed(self, event: ev.BootFailed) -> list[Action]:
         instance = self.instances.known(event.instance, self.now)
         instance.loaded = True  # it waits to leave, and hears signals
-        if instance.fresh and not instance.wanted_gone:
+        if instance.fresh and not instance.kept and not instance.wanted_gone:
             return self._instance_failed(instance, f"failed to boot: {event.why}")
         return []
 
@@ -286,7 +288,7 @@ class Rollout(ABC):
             return []
         if not instance.fresh:
             return self._outdated_exited(instance, event.why)
-        if instance.available:
+        if instance.available or instance.kept:
             return []
         stage = "while it booted"
         if instance.loaded:
@@ -382,6 +384,8 @@ class Rollout(ABC):
             if one.ready_since is None or one.available or not self._due(one.ready_since + baked):
                 continue
             one.available = True
+            if one.kept:
+                continue
             self.became_available += 1
             actions += self._arrived(one)
         return actions
@@ -420,6 +424,8 @@ class Rollout(ABC):
         for one in members:
             if not one.fresh:
                 one.hangs = not one.loaded and self._due(one.since + limit)
+            elif one.kept and not one.available:
+                pass  # it did not serve as the rollout began
             elif not one.ready and self._due(one.since + limit):
                 last = f"; its last health check: {one.health}" if one.health else ""
                 stage = "" if one.loaded else ": it had not loaded its application"

@@ -90,6 +90,19 @@ SETTINGS = {
     "settle_secs": SettingHelp(
         "SECS", "With auto=true: how long all of these must stay unchanged first."
     ),
+    "recycle": SettingHelp(
+        "true|false",
+        "Replace a worker that has reached its max_requests before it leaves: it serves on until "
+        "a new one is ready. false: Gunicorn's own way, where it leaves first.",
+    ),
+    "recycle_grace_secs": SettingHelp(
+        "SECS",
+        "How long such a worker waits for its replacement before it leaves as it would without "
+        "one.",
+    ),
+    "max_worker_lifetime_secs": SettingHelp(
+        "SECS", "With recycle=true: replace a worker that is older than that. Empty: never."
+    ),
     "on_failure": SettingHelp(
         "COMMAND",
         "A shell command to run after a failed rollout, which puts the old release back. If it "

@@ -78,6 +78,9 @@ class Settings:
     auto: bool = False
     settle_secs: float = 2.0
     watch: tuple[str, ...] = ()
+    recycle: bool = True
+    recycle_grace_secs: float = 300.0
+    max_worker_lifetime_secs: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -127,6 +130,23 @@ class Settings:
             before = self.health or Health(path="")
             changes["health"] = dataclasses.replace(before, **health)  # type: ignore[arg-type]
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def for_recycling(self) -> Settings:
+        """Return what holds where only workers past a limit are replaced.
+
+        Never in place, so that never fewer are ready; and a replacement that fails is no reason to
+        put another release back.
+        """
+        surge = self.max_surge if self.surge_given and self.max_surge.number else Amount(1)
+        return dataclasses.replace(
+            self,
+            strategy=WORKERS,
+            max_surge=surge,
+            max_unavailable=Amount(0),
+            canary=None,
+            preflight=False,
+            on_failure="",
+        )
 
     def asked(self, values: Mapping[str, str]) -> Settings:
         """Return these settings with the ``values`` of a request. Raises BadSetting.
@@ -224,6 +244,12 @@ def _some_secs(key: str, value: str) -> float:
     return secs
 
 
+def _lifetime(key: str, value: str) -> float | None:
+    if value and not (re.fullmatch(r"\d{1,8}(\.\d+)?", value) and float(value) >= 1):
+        raise BadSetting(key, value, "must be a number of seconds from 1 on, or empty for no limit")
+    return float(value) if value else None
+
+
 def _path(key: str, value: str) -> str:
     if value and not re.fullmatch(r"/[!-~]*", value):
         raise BadSetting(key, value, "must be a path such as /_status, or empty for no check")
@@ -262,6 +288,9 @@ _RULES = {
     "auto": _Rule("auto", _flag),
     "settle_secs": _Rule("settle_secs", _secs),
     "watch": _Rule("watch", _paths),
+    "recycle": _Rule("recycle", _flag),
+    "recycle_grace_secs": _Rule("recycle_grace_secs", _some_secs),
+    "max_worker_lifetime_secs": _Rule("max_worker_lifetime_secs", _lifetime),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

@@ -135,6 +135,7 @@ class Status:
     fresh: list[int] = field(default_factory=list)
     releases: dict[str, str] = field(default_factory=dict)  # pid -> release
     backing_off: str = ""
+    recycling: str = ""  # why workers are replaced that are past a limit, or why that has failed
     strategy: str = WORKERS
     arbiter: int = 0  # the pids of the arbiter that has the program's name, of its successor,
     successor: int = 0  # and of the one that drains after it; 0: there is none

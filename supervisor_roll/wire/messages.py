@@ -120,6 +120,13 @@ class Aborting(FromWorker):
     """It was sent ABRT, as Gunicorn does at ``timeout``. No answer."""
 
 
+class Due(FromWorker):
+    """It is past a limit, and serves on until it is replaced. Said again until then."""
+
+    why: str = ""
+    over: float = 1.0
+
+
 class Draining(Message):
     """It was told to stop: how long may it take?"""
 
@@ -184,9 +191,15 @@ class Ack(Message):
     refused: str = ""
     keep: bool = True
     remove: tuple[str, ...] = ()
+    recycle: bool = False
+    grace_secs: float = 0.0
+    lifetime_secs: float = 0.0
+    more_grace: bool = False
+    unasked: bool = False
+    retire_age: int = 0
 
 
-FROM_WORKERS = (Booting, Loaded, Ready, Unready, Failed, BackingOff, Measured, Aborting)
+FROM_WORKERS = (Booting, Loaded, Ready, Unready, Failed, BackingOff, Measured, Aborting, Due)
 FROM_BOTH = (Draining, Listening, Counted)
 FROM_ARBITERS = (Starting, Stopping, Reloaded, ForkFailed)
 KINDS = {one.kind: one for one in (*FROM_WORKERS, *FROM_BOTH, *FROM_ARBITERS, Ack)}

@@ -20,9 +20,16 @@ class FakeWorker:
     """``draining``: it has been asked to leave."""
 
     def __init__(self, age: int) -> None:
-        self.age = age
+        self.age = self.born = age  # the latter is its name, however the arbiter sorts it
         self.pid = 0
         self.draining = False
+        self.due: dict[str, Any] = {}  # what it says of the limit that it is past
+
+    @property
+    def said_age(self) -> int:
+        """The age that it says it has."""
+        page = page_of(self)
+        return (page.retire_age if page is not None else 0) or self.age
 
     @property
     def surplus(self) -> bool:
@@ -95,7 +102,7 @@ class FakeArbiter:
 
     @property
     def ages(self) -> list[int]:
-        return [one.age for one in self.by_age]
+        return [one.born for one in self.by_age]
 
     @property
     def by_age(self) -> list[Any]:
@@ -136,7 +143,7 @@ class FakeArbiter:
 
     def aged(self, age: int) -> Any:
         """The living worker of that age."""
-        return next(one for one in self.WORKERS.values() if one.age == age)
+        return next(one for one in self.WORKERS.values() if one.born == age)
 
     def reap(self, worker: Any) -> None:
         """The worker is gone, and is replaced if the arbiter wants it so."""
@@ -146,13 +153,13 @@ class FakeArbiter:
 
     def retire(self, worker: Any) -> None:
         """TERM it."""
-        if worker.age not in self.termed:
-            self.termed.append(worker.age)
+        if worker.born not in self.termed:
+            self.termed.append(worker.born)
         worker.draining = True
 
     def surplus(self) -> list[int]:
         """The ages of those that would not be replaced."""
-        return [one.age for one in self.by_age if one.surplus]
+        return [one.born for one in self.by_age if one.surplus]
 
     def _manage(self) -> None:
         while len(self.WORKERS) < self.num_workers:

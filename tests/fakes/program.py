@@ -8,10 +8,12 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from supervisor_roll.hooks.shared_memory import page_of
 from supervisor_roll.wire.messages import (
     Ack,
     Booting,
     Counted,
+    Due,
     ForkFailed,
     Listening,
     Loaded,
@@ -72,6 +74,7 @@ class Program(FakeArbiter):
         self.is_successor = self.is_broken = self.stopping = self.ended = False
         self.has_handlers = self.is_stopped = False  # before those, a TTIN or TTOU stops it (T)
         self.busy = False
+        self.deaf_to_due = False  # whether what its workers that are due are answered is lost
         self.no_forks = ""  # why no worker can be started, if so
         self.keeps_paths: bool | None = None  # what it was told about its Unix sockets at its end
         self.output = ""
@@ -112,6 +115,10 @@ class Program(FakeArbiter):
                 self._manage()
         elif said.want_sockets:
             self.hand_in(pid)
+        elif kind is Due and said.retire_age and not self.deaf_to_due:
+            worker = self.workers[pid]
+            page_of(worker).retire_age = said.retire_age
+            self.say(pid, Due, **worker.due)
         if kind is Ready and answer is not None and not answer.surplus and (pid in self.workers):
             self.workers[pid].surplus = False
 
@@ -219,7 +226,7 @@ class Program(FakeArbiter):
         about = (
             {"binds": tuple(self.binds)}
             if worker is None
-            else {**self.facts, "age": worker.age, "surplus": worker.surplus}
+            else {**self.facts, "age": worker.said_age, "surplus": worker.surplus}
         )
         about |= {"boot_secs": 1.5} if kind is Ready else {}
         message = kind(**{**about, "changes": self.changes, "workers": self.num_workers, **fields})
@@ -267,6 +274,12 @@ class Program(FakeArbiter):
             if not self.busy:
                 self._site.inbox.append(lambda: self.exit(worker.pid))
 
+    def due(self, age: int, why: str, over: float = 1.0) -> None:
+        """A worker says, as it does every few seconds, that it is past a limit."""
+        worker = self.aged(age)
+        worker.due = {"why": why, "over": over}
+        self.say(worker.pid, Due, **worker.due)
+
     def drained(self) -> None:
         """The workers that were asked to leave have answered their last request."""
         for worker in list(self.workers.values()):
@@ -286,7 +299,7 @@ class Program(FakeArbiter):
     @property
     def serving(self) -> list[int]:
         """The ages of the workers that are ready and stay."""
-        return sorted(one.age for one in self.workers.values() if one.ready and not one.draining)
+        return sorted(one.born for one in self.workers.values() if one.ready and not one.draining)
 
 
 def open_socket() -> int:

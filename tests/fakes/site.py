@@ -83,6 +83,7 @@ class Site:
         self.configured: dict[str, int] = {}  # how many workers a successor is to have
         self.killed_at = self.killed_again_after = -1
         self.points = 0
+        self.exits: list[int] = []  # the pids of all that has gone
         self.deaf = False  # whether what processes say is lost
         self.least_serving: dict[str, int] = {}
         self.most_staying: dict[str, int] = {}
@@ -277,6 +278,7 @@ class Site:
 
     def die(self, pid: int) -> None:
         process = self.table.processes.pop(pid, None)  # it may be a zombie already
+        self.exits.append(pid)
         if process is not None and process.id in self.table.watched:
             self.table.watched.discard(process.id)
             self.coordinator.exited(process.id)

@@ -54,6 +54,8 @@ class KeepingListener:
         self.keep_paths = True
         self.unused_paths: list[str] = []  # those that do not stay all the same
         self.wants_sockets_after: set[type[Message]] = set()
+        # More fields of the answers, by the sender and what it said.
+        self.more: Callable[[int, Message], dict[str, Any]] = lambda pid, message: {}
         self.mute = False  # takes what comes, and answers nothing
         self.hand_ins_lost = 0  # so many of the next are neither kept nor answered
         self._readiness = ReadinessSocket(str(self.path))
@@ -118,6 +120,7 @@ class KeepingListener:
             fields = {"keep": self.keep_paths, "remove": tuple(self.unused_paths)}
         elif type(message) in self.wants_sockets_after:
             fields = {"want_sockets": True}
+        fields |= self.more(datagram.sender.pid, message)
         datagram.answer.send(Ack(**fields), fds)
 
     def _forget(self) -> None:

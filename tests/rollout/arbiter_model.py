@@ -8,7 +8,9 @@ or dies, when the arbiter gets to its signals, and when a message arrives.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
+from supervisor_roll.hooks.shared_memory import page_of
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import Action, Event, InstanceId
 from supervisor_roll.rollout.instances import Instance
@@ -62,12 +64,20 @@ class Arbiter(FakeArbiter):
     def workers(self) -> dict[InstanceId, Worker]:
         return {one.id: one for one in self.by_age}
 
-    def snapshot(self) -> list[Instance]:
-        """The workers as a rollout that begins at time 0 sees them."""
-        return [
+    def snapshot(self, recycled: Collection[int] = ()) -> list[Instance]:
+        """The workers as a rollout that begins at time 0 sees them.
+
+        ``recycled`` are the ages of those that are to be replaced, if not all are.
+        """
+        for age in recycled:
+            page = page_of(self.aged(age))
+            assert page is not None
+            page.retire_age = age - 1_000_000
+        kept = [bool(recycled) and one.born not in recycled for one in self.staying]
+        found = [
             Instance(
                 one.id,
-                one.age,
+                one.said_age,
                 fresh=False,
                 since=0.0,
                 loaded=one.stage != BOOTING,
@@ -75,6 +85,9 @@ class Arbiter(FakeArbiter):
             )
             for one in self.staying
         ]
+        for one, is_kept in zip(found, kept, strict=True):
+            one.keep(is_kept)
+        return found
 
     @property
     def serving(self) -> list[Worker]:
@@ -148,7 +161,7 @@ class Arbiter(FakeArbiter):
     def spawn_worker(self) -> None:
         super().spawn_worker()
         worker = self.by_age[-1]
-        self.inbox.append(ev.Started(worker.id, worker.age, worker.surplus))
+        self.inbox.append(ev.Started(worker.id, worker.said_age, worker.surplus))
 
     def counted(self) -> None:
         self.inbox.append(ev.Counted(self.num_workers))

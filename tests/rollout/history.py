@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
@@ -19,7 +19,8 @@ MAX_ROUNDS = 400
 
 
 class History:
-    """One rollout of one arbiter. Workers are named by their ages: 1, 2, ... are outdated.
+    """One rollout of one arbiter. Workers are named by their ages: 1, 2, ... are outdated, or of
+    these the ``recycled``, if it is a recycling.
 
     The arbiter gets to its signals and the machine to its messages at once, unless
     ``at_once`` is False: then a test says when, by ``handle_signal`` and ``deliver``.
@@ -32,14 +33,16 @@ class History:
         at_once: bool = True,
         cores: int = 0,
         cpu_secs: float = 0.0,
+        recycled: Collection[int] = (),
         **values: str,
     ) -> None:
         self.arbiter = Arbiter(workers, cpu_secs)
         for age, stage in (stages or {}).items():
             self.arbiter.aged(age).stage = stage
-        self.rollout = WorkerRollout.of(
-            Settings.parsed(values), self.arbiter.snapshot(), workers, 0.0, cores=cores
-        )
+        settings = Settings.parsed(values)
+        settings = settings.for_recycling() if recycled else settings
+        snapshot = self.arbiter.snapshot(recycled)
+        self.rollout = WorkerRollout.of(settings, snapshot, workers, 0.0, cores=cores)
         self.now = 0.0
         self.at_once = at_once
         self.surprised = False  # whether a worker that served has died or fallen ill by itself
@@ -51,8 +54,9 @@ class History:
         self.deaf = False  # whether all that is said is lost: only ends are seen
         self._guarded: set[InstanceId] = set()
         self._pressed: set[InstanceId] = set()
-        self._ages = {one.id: one.age for one in self.arbiter.workers.values()}
+        self._ages = {one.id: one.born for one in self.arbiter.workers.values()}
         self._initial = dict(self._ages)
+        self._to_go = {one.id for one in snapshot if not one.kept}
         self._lost_outdated: set[InstanceId] = set()
 
     # --- what a script says: each answers with what the machine did about it, in words ------
@@ -131,7 +135,7 @@ class History:
         if self.arbiter.inbox:
             event = self.arbiter.inbox.popleft()
             if isinstance(event, ev.Look):
-                self._ages.update({one.id: one.age for one in self.arbiter.workers.values()})
+                self._ages.update({one.id: one.born for one in self.arbiter.workers.values()})
                 self.tell(self.arbiter.shown())
             elif not self.deaf or isinstance(event, ev.Exited):
                 self.tell(event)
@@ -141,7 +145,7 @@ class History:
         if self.rollout.state in FINAL:
             return
         if isinstance(event, ev.Started):
-            self._ages[event.instance] = event.age
+            self._ages.setdefault(event.instance, event.age)
         twin = self._twin() if self.at_once or self.steps % 4 == 0 else None
         asked = {one.id for one in self.rollout.instances.leaving}
         actions = self.rollout.handle(event, self.now)
@@ -185,7 +189,7 @@ class History:
                 return True
             if worker.stage == BOOTING and self._is_fresh(worker):
                 self.now += 2.0  # the hooks park a worker that failed for a moment
-                if worker.age % 2 and worker.id not in self._guarded:
+                if worker.born % 2 and worker.id not in self._guarded:
                     self._guarded.add(worker.id)
                     self.arbiter.fail_to_boot(worker, "ImportError")
                 else:
@@ -275,7 +279,7 @@ class History:
         rollout, arbiter = self.rollout, self.arbiter
         outdated = [one for one in arbiter.staying if not self._is_fresh(one)]
         if rollout.state == COMPLETE:
-            assert not [one for one in arbiter.workers.values() if not self._is_fresh(one)]
+            assert not self._to_go & arbiter.workers.keys()
         else:
             assert rollout.state in (FAILED, ABORTED) and rollout.why
         if rollout.state != COMPLETE and rollout.budget.surge and not deaths:

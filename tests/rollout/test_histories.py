@@ -5,7 +5,7 @@ History asserts after each step; here are the histories, and what must hold at t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +29,9 @@ BUDGETS = st.tuples(
 ).filter(lambda one: one[0] + one[1] > 0)
 
 
-def _history(workers: int, budget: Budget, stages: dict[int, str]) -> History:
+def _history(
+    workers: int, budget: Budget, stages: dict[int, str], recycled: Collection[int] = ()
+) -> History:
     surge, unavailable, min_ready, cores = budget
     history = History(
         workers,
@@ -37,6 +39,7 @@ def _history(workers: int, budget: Budget, stages: dict[int, str]) -> History:
         at_once=False,
         cores=cores,
         cpu_secs=1.5,
+        recycled=recycled,
         max_surge=str(surge),
         max_unavailable=str(unavailable),
         min_ready_secs=str(min_ready),
@@ -120,12 +123,12 @@ def _stale_pid(history: History, pick: int) -> None:
 
 def _die(history: History, pick: int) -> None:
     worker = history.arbiter.by_age[pick % len(history.arbiter.workers)]
-    history.exit(worker.age, "signal 9")
+    history.exit(worker.born, "signal 9")
 
 
 def _fall_ill(history: History, pick: int) -> None:
     worker = history.arbiter.by_age[pick % len(history.arbiter.workers)]
-    history.unready(worker.age)
+    history.unready(worker.born)
 
 
 def _death_is_seen_late(history: History, pick: int) -> None:
@@ -216,6 +219,46 @@ def test_a_good_release_is_rolled_completely_in_any_order_of_events(
         assert history.rollout.state == COMPLETE, history.rollout.why
         assert not any(worker.surplus for worker in history.arbiter.workers.values())
     history.check_end()
+
+
+RECYCLED = st.sets(st.integers(1, 5), min_size=1)
+
+
+@BRIEF
+@given(st.integers(1, 5), BUDGETS, steps(ORDINARY), STAGES, RECYCLED)
+def test_only_what_is_past_a_limit_is_replaced_in_any_order_of_events(
+    workers: int,
+    budget: Budget,
+    plan: list[tuple[Step, int]],
+    stages: dict[int, str],
+    recycled: set[int],
+) -> None:
+    recycled = {1 + age % workers for age in recycled}
+    history = _history(workers, budget, stages, recycled)
+    _play(history, plan)
+    history.finish()
+    if not _ran_out_of_time(history):
+        assert history.rollout.state == COMPLETE, history.rollout.why
+        there = {one.born for one in history.arbiter.workers.values()}
+        assert there >= set(range(1, workers + 1)) - recycled, "others were replaced too"
+    history.check_end()
+
+
+@BRIEF
+@given(st.integers(1, 5), BUDGETS, steps(WILD), STAGES, st.booleans(), RECYCLED)
+def test_whatever_happens_a_recycling_ends(
+    workers: int,
+    budget: Budget,
+    plan: list[tuple[Step, int]],
+    stages: dict[int, str],
+    good: bool,
+    recycled: set[int],
+) -> None:
+    recycled = {1 + age % workers for age in recycled}
+    history = _history(workers, budget, stages, recycled)
+    _play(history, plan)
+    history.finish(good=good)
+    history.check_end(count=False, deaths=True)
 
 
 @BRIEF

@@ -56,7 +56,7 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
                 f"{_ago(now - since)} ago",
                 f"{_replaced(one)}/{one.total}",
                 f"{one.ready}/{one.desired}",
-                first_line(one.why or one.backing_off),
+                first_line(one.recycling or one.why or one.backing_off),
             )
         )
         below[len(rows)] = arbiters_line(one)
@@ -92,6 +92,8 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
         lines.append(f"fresh     {_workers(one.fresh, one.releases)}")
     if one.backing_off:
         lines += with_why("backing off", one.backing_off)
+    if one.recycling:
+        lines += with_why("recycling", one.recycling)
     if one.why:
         lines += with_why("why      ", one.why)
     return [clean(lines[0]), *(clean("  " + line) for line in lines[1:])]

@@ -39,12 +39,15 @@ ABORT_SECS = 1.0
 
 def prepare(server: Arbiter) -> None:
     """Let the arbiter react to RETIRE, from ``when_ready`` on."""
-    page = ArbiterState.of(server).page
+    state = ArbiterState.of(server)
+    page = state.page
     stop, kill_workers = server.stop, server.kill_workers
 
     def retire(_signum: int, _frame: Any) -> None:
-        if os.getpid() == server.pid:  # a worker inherits this handler
+        if os.getpid() == server.pid:
             page.retiring = True
+        else:  # a worker inherits this handler: it is to be replaced
+            state.asked_to_retire = True
 
     def stopping(graceful: bool = True) -> None:
         if graceful and page.retiring and not page.drained_by:

@@ -44,6 +44,7 @@ class ArbiterState:
         self.owns_paths = False  # Unix sockets are removed by our on_exit, not by Gunicorn
         self.handed_in: list[Listener] = []  # Gunicorn's sockets, as the listener last had them
         self.takeover: Takeover | None = None
+        self.asked_to_retire = False  # in a worker's copy: it is to say that it is due
         self.guards_forks = False  # fork_guard covers the arbiter's spawn_worker
 
     def lower(self, server: Arbiter) -> None:

@@ -60,6 +60,8 @@ def count_changed(server: Arbiter, new: int, old: int | None) -> None:
     state = ArbiterState.of(server)
     state.hears_counts = True
     state.page.set_count(new)
+    if old is not None and new < old:
+        _put_due_first(server)
     by = state.count_changes_by
     if old is None or new == old or by == START:
         return
@@ -110,6 +112,14 @@ def worker_exited(server: Arbiter, worker: Worker) -> None:
         state.page.boot_failed()
     if surplus:
         state.lower(server)
+
+
+def _put_due_first(server: Arbiter) -> None:
+    """Let the arbiter retire first what is due to be replaced: it retires its oldest."""
+    for worker in list(server.WORKERS.values()):
+        page = page_of(worker)
+        if page is not None and page.retire_age:
+            worker.age = page.retire_age
 
 
 def _settle(server: Arbiter, state: ArbiterState) -> None:

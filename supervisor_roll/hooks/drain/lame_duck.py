@@ -131,6 +131,7 @@ class LameDuck:
             self.over = True
             self.resume()
         elif self._course is None:
+            self._course = iter(())  # it may be repeated while we ask
             self._begin(self._allowed.until() - time.monotonic())
             self._course = self._drain()
             self.run()

@@ -3,7 +3,7 @@
 While the fresh workers of a rollout bake, all of an arbiter's workers tell at their heartbeats
 what they have answered, and a fresh one repeats its health check. That there is something to
 watch they know from the page that they share with their arbiter: the fresh worker that is
-told so by the listener writes it there.
+told so by the listener writes it there. And ``recycling`` looks whether the worker is past a limit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.health.request_counts import RequestCounter
 from supervisor_roll.hooks.safely import safely
+from supervisor_roll.hooks.worker.recycling import Recycling
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.wire.messages import Counted, Measured, Unready
 
@@ -28,10 +29,16 @@ class BakeWatch:
     """What is left of us in a worker once its ready is acknowledged."""
 
     def __init__(
-        self, reporter: WorkerReporter, checker: Checker | None, check: Check | None, secs: float
+        self,
+        reporter: WorkerReporter,
+        checker: Checker | None,
+        check: Check | None,
+        recycling: Recycling,
+        secs: float,
     ) -> None:
         now = time.monotonic()
         self._reporter, self._checker, self._check = reporter, checker, check
+        self._recycling = recycling
         self._next_at = now + EVERY_SECS
         self._checked_until = now + secs
         self._failed = 0
@@ -58,6 +65,8 @@ class BakeWatch:
         reporter, checker, check = self._reporter, self._checker, self._check
         if self._asked or reporter.arbiter.count_is_due(now):
             self._say_count()
+        if not reporter.leaving:
+            safely(self._recycling.look, now)
         if now >= reporter.arbiter.watched_until or reporter.leaving:
             if checker is not None and self._counts:
                 checker.count(None)

@@ -28,7 +28,9 @@ from supervisor_roll.hooks.safely import log, safely
 from supervisor_roll.hooks.shared_memory import mark
 from supervisor_roll.hooks.worker import boot_guard
 from supervisor_roll.hooks.worker.bake_watch import BakeWatch
+from supervisor_roll.hooks.worker.recycling import Recycling
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
+from supervisor_roll.hooks.worker.request_limit import RequestLimit
 from supervisor_roll.wire.messages import Aborting, Ack, Booting, Listening, Loaded, Ready, Unready
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ class Readiness:
 
     def __init__(self, server: Arbiter, reporter: WorkerReporter) -> None:
         self.reporter = reporter
+        self._state = ArbiterState.of(server)
+        self._limit: RequestLimit | None = None
         self._worker = reporter.worker
         self._check: Check | None = None
         self._checker: Checker | None = None
@@ -109,7 +113,7 @@ class Readiness:
         self._next_try = 0.0
         self._acknowledged = False
         self._boot_secs = 0.0
-        self._sockets = ArbiterState.of(server).sockets
+        self._sockets = self._state.sockets
         self._hand_ins_left = HAND_INS
 
     def prepare_drain(self) -> None:
@@ -151,19 +155,23 @@ class Readiness:
             reporter.keep_alive()
             self._checker.before_accept(self._check, self)
         original = worker.notify
+        armed = False
 
         def notify() -> None:
+            nonlocal armed
             original()
-            safely(self._arm_drain)
+            if not armed:
+                armed = True
+                safely(self._arm)
             safely(self._beat)
 
         worker.notify = notify
 
-    def _arm_drain(self) -> None:
+    def _arm(self) -> None:
         """At the first heartbeat: only then has every class installed its handler of SIGTERM."""
-        drain, self._drain = self._drain, None
-        if drain is not None:
-            drain.arm()
+        self._limit = RequestLimit.of(self._worker)
+        if self._drain is not None:
+            self._drain.arm()
 
     def _hand_in_sockets(self, answer: Ack) -> bool:
         """Hand in what the arbiter listens on, where the listener wants it: it has restarted, say.
@@ -268,5 +276,6 @@ class Readiness:
         self._acknowledged = True
         self._worker.__dict__.pop("notify", None)
         reporter.channel.close()
-        watch = BakeWatch(reporter, self._checker, self._check, answer.watch_secs)
+        recycling = Recycling(reporter, self._state, self._limit, answer)
+        watch = BakeWatch(reporter, self._checker, self._check, recycling, answer.watch_secs)
         self._worker.notify = watch.wrapped(self._worker.notify)

@@ -58,7 +58,7 @@ class WorkerReporter:
         """Return a message of this kind, with what every one of it says of the worker."""
         changes, count = self.arbiter.count()
         return kind(
-            age=self.worker.age,
+            age=self.page.retire_age or self.worker.age,
             **(self.facts if issubclass(kind, Describing) else {}),
             changes=changes,
             workers=count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ from supervisor_roll.wire.messages import (
 
 # Of each worker it is saved each time, and a line as a rule.
 MAX_TEXT = 300
+# A worker takes an age to be retired by within 5 s, or never, and says it back.
+OFFERED_SECS = 10.0
 # What is known of so many has room to be saved; no Gunicorn that means well has more.
 MAX_WORKERS = 2000
 
@@ -54,6 +56,19 @@ class Worker:
     heard: bool = True  # False: only the process table shows it
     leaving: str = ""  # why it is about to leave, as far as it said
     uid: int = -1  # whom it said that as; -1: not known
+    due: str = ""  # why it is to be replaced, as far as it is past a limit
+    over: float = 0.0  # how many times its limit it has reached
+    offered: int = 0  # the age that it was given to be retired by, and when on the clock
+    offered_at: float = 0.0
+
+    @property
+    def is_next(self) -> bool:
+        """It is among the next that its arbiter retires: it says the age that it was given."""
+        return self.offered != 0 and self.age == self.offered
+
+    def is_undecided(self, now: float) -> bool:
+        """Whether it may become so at any moment."""
+        return self.offered not in (0, self.age) and now < self.offered_at + OFFERED_SECS
 
     @property
     def serves_unhealthy(self) -> bool:
@@ -142,6 +157,14 @@ class Arbiter:
             for one in self.workers.values()
             if one.heard
         ]
+
+    def next_of(self, workers: Collection[InstanceId]) -> list[Worker]:
+        """Return those of these workers that it retires next, and those it would retire before."""
+        order = sorted(
+            (one for one in self.workers.values() if one.is_next), key=lambda one: one.age
+        )
+        last = max((at for at, one in enumerate(order) if one.id in workers), default=-1)
+        return order[: last + 1]
 
     @property
     def heard(self) -> int:

@@ -52,7 +52,7 @@ class OperationExecutor:
     ) -> None:
         self._jobs, self._active, self._supervisord = jobs, active, supervisord
         self._outbox, self._clock = active.outbox, active.clock
-        self.reconciler = Reconciler(configuration, supervisord.reread, self._state, self._is_busy)
+        self.reconciler = Reconciler(configuration, supervisord.reread, self._state, jobs.is_busy)
         self._operations: list[Operation] = []  # handed out, and not yet begun with
         self._removing: dict[str, float] = {}  # group -> when to look again
 
@@ -161,10 +161,6 @@ class OperationExecutor:
         except SupervisordError:
             self._removing[group] = self._clock() + REMOVE_SECS
             raise
-
-    def _is_busy(self, namespec: str) -> bool:
-        """Whether it is being rolled, or is yet to be by a job under way."""
-        return any(namespec in (run.namespec, *run.job.left) for run in self._active.runs.values())
 
     def _state(self, namespec: str) -> str:
         info = self._active.registry.info(namespec)

@@ -41,7 +41,7 @@ class ActiveRollouts:
 
     ``attempts`` has what began and how it ended, by namespec and kind of report and in order, with
     the digest of the change that is to come into force (empty: there is none, or it has ended), for
-    whoever keeps track of what was tried.
+    whoever keeps track of what was tried. ``ends`` has all that has ended, for the recycler.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class ActiveRollouts:
         self.runs: dict[str, Run] = {}
         self.ended: deque[Ended] = deque()
         self.attempts: list[tuple[str, str, str]] = []
+        self.ends: list[Ended] = []
         self._looks: deque[tuple[str, ev.Whose]] = deque()
 
     # --- what happens to them -------------------------------------------------------------------
@@ -204,7 +205,12 @@ class ActiveRollouts:
         """Return the worker as a fresh one of a rollout under way; None if it is not one."""
         run = self.runs.get(arbiter.namespec)
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
-        return instance if instance and instance.fresh else None
+        return instance if instance and instance.fresh and not instance.kept else None
+
+    def recycles(self, arbiter: Arbiter) -> bool:
+        """Whether only workers past a limit are replaced, by others that run the same."""
+        run = self.runs.get(arbiter.namespec)
+        return run is not None and bool(run.job.recycles)
 
     def leaving(self, arbiter: Arbiter) -> int:
         """How many of its workers a rollout under way has asked to go."""

@@ -15,7 +15,7 @@ from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.listener.rollouts.silence import silence
 from supervisor_roll.listener.rollouts.strategy import Choice
 from supervisor_roll.rollout.settings import Budget, Settings
-from supervisor_roll.rollout.words import ARBITER
+from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.wire.program import Program
 
 # How often memory and processes are measured while others take them: that reads many files.
@@ -84,19 +84,8 @@ def admit(
             return Waiting(heard_of.awaits)
         skips = run.job.wildcard and not heard_of.gunicorn
         return Refusal(heard_of.why, skips=True) if skips else Refusal(heard_of.why + heard_of.rule)
-    program = registry.program(run.namespec)
-    with registry.looking_as(arbiter):
-        elsewhere = deployed.elsewhere(arbiter.facts.places, program)
-    # What the operator's command names, its workers' user may not be allowed to read.
-    named = program is not None and _names(program, arbiter.facts.conf)
-    with nullcontext() if named else registry.looking_as(arbiter):
-        choice = strategy.choose(arbiter, settings, run.change, elsewhere)
-    whole = choice.strategy == ARBITER
-    why_not = eligibility.why_not_arbiter if whole else eligibility.why_not_workers
-    why = choice.refused or why_not(arbiter, settings)
-    renewed = whole and choice.changes
-    if not why and arbiter.facts.reload and not renewed:
-        why = eligibility.RELOADS  # what has changed may turn it off: a successor will say
+    choice = Choice(WORKERS) if run.job.recycles else _chosen(arbiter, run, settings, registry)
+    why = choice.refused or _why_not(arbiter, choice, settings, run)
     if why:
         return Refusal(why, choice=choice)
     heard = arbiter.heard
@@ -120,10 +109,36 @@ def admit(
             f"{settings.ready_timeout_secs:g} s: its arbiter (pid {identity.pid}) does not "
             "have as many as it wants, or they have been idle since this listener started"
         )
-    budget = settings.budget(max(arbiter.count, 1))
+    undecided = [one.id.pid for one in arbiter.workers.values() if one.is_undecided(now)]
+    if undecided:
+        return Waiting(f"worker {undecided[0]} to say whether it is the next to go")
+    if run.job.recycles and not arbiter.next_of(run.job.recycles):
+        return Refusal("the workers to be replaced have left, or do not say that they would")
+    budget, whole = settings.budget(max(arbiter.count, 1)), choice.strategy == ARBITER
     found = Admission(arbiter, choice, budget, Resources.of(arbiter, registry.table, whole))
     owed = Owed() if run.job.dry_run else resources.owed(others, registry.table)
     return _affordable(found, settings, owed, run.job.dry_run)
+
+
+def _chosen(arbiter: Arbiter, run: Run, settings: Settings, registry: ArbiterRegistry) -> Choice:
+    program = registry.program(run.namespec)
+    with registry.looking_as(arbiter):
+        elsewhere = deployed.elsewhere(arbiter.facts.places, program)
+    # What the operator's command names, its workers' user may not be allowed to read.
+    named = program is not None and _names(program, arbiter.facts.conf)
+    with nullcontext() if named else registry.looking_as(arbiter):
+        return strategy.choose(arbiter, settings, run.change, elsewhere)
+
+
+def _why_not(arbiter: Arbiter, choice: Choice, settings: Settings, run: Run) -> str:
+    if run.job.recycles:
+        return eligibility.why_not_recycle(arbiter)
+    whole = choice.strategy == ARBITER
+    why_not = eligibility.why_not_arbiter if whole else eligibility.why_not_workers
+    why = why_not(arbiter, settings)
+    if not why and arbiter.facts.reload and not (whole and choice.changes):
+        return eligibility.RELOADS  # what has changed may turn it off: a successor will say
+    return why
 
 
 def _names(program: Program, path: str) -> bool:

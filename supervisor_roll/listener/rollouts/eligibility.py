@@ -18,12 +18,9 @@ RELOADS = (
 def why_not_workers(arbiter: Arbiter, settings: Settings) -> str:
     """Why this arbiter's workers cannot be rolled; empty if they can."""
     facts = arbiter.facts
-    version = facts.gunicorn or "?"
-    if facts.missing:
-        return (
-            f"its Gunicorn runs without the hooks {facts.missing}; "
-            f"end its gunicorn.conf.py with: {HOOK_LINE}"
-        )
+    why = why_not_recycle(arbiter)
+    if why:
+        return why
     if facts.preload:
         return (
             "it has preload_app: each worker that its arbiter forks runs the code that the "
@@ -35,13 +32,25 @@ def why_not_workers(arbiter: Arbiter, settings: Settings) -> str:
             "each worker that it forks runs them as they were then, so replacing workers "
             "would not change them; use --strategy arbiter"
         )
+    return _why_not_checked(arbiter, settings)
+
+
+def why_not_recycle(arbiter: Arbiter) -> str:
+    """Why no worker of this arbiter can be replaced by one that runs the same; empty if it can."""
+    facts = arbiter.facts
+    version = facts.gunicorn or "?"
+    if facts.missing:
+        return (
+            f"its Gunicorn runs without the hooks {facts.missing}; "
+            f"end its gunicorn.conf.py with: {HOOK_LINE}"
+        )
     if facts.reuse_port and arbiter.facts.version >= (24, 0):
         return (
             f"it has reuse_port on Gunicorn {version}: since 24.0 each worker listens on a "
             "socket of its own, and the connections waiting there are lost with it; "
             "turn reuse_port off"
         )
-    return _why_not_checked(arbiter, settings)
+    return ""
 
 
 def why_not_arbiter(arbiter: Arbiter, settings: Settings) -> str:

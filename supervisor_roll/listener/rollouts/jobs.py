@@ -46,7 +46,10 @@ _EVENTS: dict[str, Callable[[str], ev.Event]] = {
 
 
 class Jobs:
-    """Takes each job from program to program. ``statuses`` has the last end of each program."""
+    """Takes each job from program to program. ``statuses`` has the last end of each program.
+
+    ``waiting`` are jobs whose next program's workers are being recycled, which gives way to them.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,15 @@ class Jobs:
         self._sides, self._releases = sides, releases
         self._outbox: Outbox = active.outbox
         self.statuses: dict[str, Status] = {}
+        self.waiting: dict[str, Job] = {}
+
+    def is_busy(self, namespec: str) -> bool:
+        """Whether it is being rolled, or is yet to be by a job under way, but for a recycling."""
+        runs = [run for run in self._active.runs.values() if not run.job.recycles]
+        jobs = [*self.waiting.values(), *(run.job for run in runs)]
+        return any(run.namespec == namespec for run in runs) or any(
+            namespec in job.left for job in jobs
+        )
 
     def accept(self, request: Request) -> None:
         """Begin with a request, but for a ROLLUPDATE."""
@@ -106,6 +118,8 @@ class Jobs:
             if final is not None:
                 self._finish(final)
                 self._go_on(final.run.job)
+                for job in list(self.waiting.values()):
+                    self._go_on(job)
 
     def tick(self) -> None:
         """Let time pass. Raises SupervisordError."""
@@ -123,8 +137,12 @@ class Jobs:
         self._active.pass_time()
         self.settle()
 
-    def take_up(self, runs: list[Run]) -> None:
-        """Take up the runs of an earlier listener, each of which was saved with its job."""
+    def take_up(self, runs: list[Run], waiting: list[Job]) -> None:
+        """Take up the runs of an earlier listener, each of which was saved with its job.
+
+        ``waiting`` are the jobs of which nothing runs.
+        """
+        self.waiting = {job.id: job for job in waiting if job.left}
         self._active.runs.update({run.namespec: run for run in runs})
         jobs: dict[tuple[str, ...], Job] = {}
         for run in self._active.runs.values():
@@ -172,7 +190,12 @@ class Jobs:
 
     def _go_on(self, job: Job) -> None:
         """Begin with the job's next programs, unless one of them fails."""
+        self.waiting.pop(job.id, None)
         while job.left and job.running < job.parallel and not self._is_held(job):
+            if self._is_recycled(job):
+                self.waiting[job.id] = job
+                self._outbox.unsaved.add("")
+                break
             self._begin_next(job)
         if job.is_over:
             self._outbox.done.append(job.id)
@@ -181,6 +204,20 @@ class Jobs:
         """Whether the end of one of its programs is to be waited for, or yet to be settled."""
         ended = any(one.run.job is job for one in self._active.ended)
         return ended or any(run.job is job and run.fails for run in self._active.runs.values())
+
+    def _is_recycled(self, job: Job) -> bool:
+        """Whether a recycling of its next program is to end first: it is given up for the job."""
+        other = self._active.runs.get(job.left[0])
+        if other is None or not other.job.recycles or job.recycles or job.unserved:
+            return False
+        by = f"{job.by}, who wants all of its workers replaced"
+        if other.rollout is None:
+            self._active.finish(other, reports.Aborted(why=f"aborted by {by}"))
+        elif not other.fails and not job.dry_run:
+            text = "a recycling of its workers is under way, and ends first"
+            self._outbox.report(job.id, job.left[0], reports.Note(text))
+            self._active.handle(other, ev.Aborted(by))
+        return True
 
     def _begin_next(self, job: Job) -> None:
         """Begin with the job's next program."""
@@ -211,14 +248,15 @@ class Jobs:
             del self._active.runs[run.namespec]
             self._preflights.drop(run.namespec)
             self._sides.drop(run.namespec)
-        if isinstance(facts, reports.Outcome):
+        if isinstance(facts, reports.Outcome) and not run.job.recycles:
             self.statuses[run.namespec] = replace(
                 run.status(), state=facts.kind, why=facts.why, ended=self._outbox.wall()
             )
             if not isinstance(facts, reports.Complete):
                 why = f"not rolled, since {run.namespec} {facts.kind} before it"
                 run.job.unserved = run.job.unserved or why
-        if not run.job.dry_run and current in (run, None):
+        self._active.ends.append(ended)
+        if not (run.job.dry_run or run.job.recycles) and current in (run, None):
             self._active.attempts.append((run.namespec, facts.kind, ""))
         self._outbox.report(run.job.id, run.namespec, facts)
         self._outbox.unsaved.add("")

@@ -79,7 +79,7 @@ class Rollback:
         for one in members:
             before = run.rollout.instances.get(one.id)
             # What we never heard of was forked after the failure: it may run either release.
-            one.kept = one.fresh = one.available = before is not None and not before.fresh
+            one.keep(before is not None and not before.fresh)
         if all(one.kept for one in members):
             self._end(run, "on_failure has run; no fresh worker was left to roll back")
             return

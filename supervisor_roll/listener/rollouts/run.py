@@ -48,6 +48,7 @@ class Job:
     begun: int = 0
     running: int = 0
     unserved: str = ""  # why the programs that are left will not be rolled
+    recycles: list[InstanceId] = field(default_factory=list)  # if only these are to be replaced
 
     @property
     def left(self) -> list[str]:
@@ -57,6 +58,13 @@ class Job:
     @property
     def is_over(self) -> bool:
         return not self.left and not self.running
+
+    @classmethod
+    def from_data(cls, saved: dict[str, Any]) -> Job:
+        """Return the job that was saved. Raises BadMessage and BadSetting."""
+        job = from_data(cls, saved)
+        check_asked(job.values)
+        return job
 
 
 @dataclass
@@ -107,7 +115,8 @@ class Run:
 
     def settings_by(self, configuration: Configuration) -> Settings:
         """Return its program's settings, with those of its request. Raises BadSetting."""
-        return configuration.settings_for(self.namespec).asked(self.job.values)
+        settings = configuration.settings_for(self.namespec).asked(self.job.values)
+        return settings.for_recycling() if self.job.recycles else settings
 
     def is_successor(self, arbiter: InstanceId) -> bool:
         """Whether the arbiter is the successor in this run, promoted or not."""

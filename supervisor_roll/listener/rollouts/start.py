@@ -5,6 +5,7 @@ Or it is refused; or it was only asked what would be done.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from supervisor.xmlrpc import Faults
@@ -32,6 +33,8 @@ from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import ARBITER, WORKERS
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from supervisor_roll.wire.successor import Reread
+
+log = logging.getLogger("supervisor_roll")
 
 # A program whose admission takes longer than that says so.
 QUIET_SECS = 2.0
@@ -67,6 +70,8 @@ class RolloutStarter:
         settings = self._settings_of(run)
         if settings is None:
             return False
+        if run.job.recycles:
+            return True  # what runs is what is to run
         try:
             found = self._reread(run.job)
             run.change = next((one for one in found.changes if one.namespec == run.namespec), None)
@@ -166,6 +171,12 @@ class RolloutStarter:
         arbiter, choice, now = found.arbiter, found.choice, self._active.clock()
         table = self._active.registry.table
         outdated = arbiter.outdated(now, table.age_secs)
+        if run.job.recycles:
+            recycled = arbiter.next_of(run.job.recycles)
+            for one in outdated:
+                one.keep(one.id not in {due.id for due in recycled})
+            run.reasons = [f"worker {one.id.pid} is recycled: {one.due}" for one in recycled]
+            log.info("%s: %s", run.namespec, "; ".join(run.reasons))
         checks = settings.preflight and choice.strategy != ARBITER
         if checks:
             try:
@@ -174,7 +185,7 @@ class RolloutStarter:
                 why = f"preflight: {error}; or set preflight=false"
                 self._active.finish(run, reports.Refused(why))
                 return
-        run.arbiter, run.reasons = arbiter.id, choice.reasons
+        run.arbiter, run.reasons = arbiter.id, run.reasons or choice.reasons
         strategy: type[Rollout] = ArbiterRollout if choice.strategy == ARBITER else WorkerRollout
         run.rollout = strategy.of(
             settings,
@@ -188,7 +199,7 @@ class RolloutStarter:
         run.worker_bytes = max(found.resources.sizes, default=0)
         run.worker_threads = max(found.resources.threads, default=1)
         run.enter(RunEvent.CHECKING if checks else RunEvent.BEGUN)
-        if not choice.warning:  # what it leaves undone is still to be done
+        if not choice.warning and not run.job.recycles:  # what it leaves undone is still to be done
             digest = run.change.digest if run.change else ""
             self._active.attempts.append((run.namespec, reports.Began.kind, digest))
         self._active.apply(run, run.rollout.begin())

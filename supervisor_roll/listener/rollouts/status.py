@@ -26,11 +26,13 @@ def overview(
     statuses: Mapping[str, Status],
     runs: Mapping[str, Run],
     arbiters: Iterable[Arbiter],
+    recycling: Mapping[str, str],
     wall: float,
 ) -> dict[str, Status]:
-    """Return a status for each program that was rolled or backs off, as of its workers now.
+    """Return a status for each program there is something to say of, as of its workers now.
 
-    ``statuses`` are the last verdicts, ``wall`` is in seconds since the epoch.
+    ``statuses`` are the last verdicts, ``recycling`` is said of programs beside them, ``wall`` is
+    in seconds since the epoch.
     """
     shown = dict(statuses)
     shown.update({name: run.status() for name, run in runs.items() if not run.job.dry_run})
@@ -40,9 +42,9 @@ def overview(
         name, workers = arbiter.namespec, arbiter.workers.values()
         pids = [one.id.pid for one in workers]
         status = shown.get(name)
-        if status is None and not arbiter.boot_failure:
+        if status is None and not arbiter.boot_failure and name not in recycling:
             continue
-        status = status or Status(IDLE, wall)
+        status = replace(status or Status(IDLE, wall), recycling=recycling.get(name, ""))
         if name in runs and status.strategy == ARBITER:
             shown[name] = replace(
                 status, backing_off=arbiter.boot_failure

@@ -339,3 +339,15 @@ def test_a_gevent_worker_waits_as_long_as_it_hears_only_while_it_waits() -> None
         assert 80 < one.cfg.graceful_timeout <= 90
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_term_that_is_repeated_while_it_asks_for_its_time_begins_no_second_drain() -> None:
+    class Asking(Allowed):
+        def until(self, *, waits: bool = True) -> float:
+            duck.termed()
+            return super().until(waits=waits)
+
+    duck = Duck(worker())
+    duck._allowed = Asking(30)
+    duck.termed()
+    assert duck.done == ["run"]

@@ -1,0 +1,1 @@
+"""Workers that are past a limit, each replaced before it leaves."""

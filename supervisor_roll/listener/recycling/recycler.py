@@ -1,0 +1,140 @@
+"""Recycling: a worker that is past a limit is replaced, and then leaves.
+
+It is a rollout of which only such workers are outdated, so that all that holds for a rollout
+holds for it: a fresh worker is ready first, and one that fails leaves the old ones serving. What is
+more: it is nothing that anybody waits for. So it gives way to what an operator asks for, and after
+a failure it takes its time.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
+from supervisor_roll.listener.recycling.back_off import BackOff
+from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
+from supervisor_roll.listener.rollouts.eligibility import why_not_recycle
+from supervisor_roll.listener.rollouts.jobs import Jobs
+from supervisor_roll.listener.rollouts.run import Job
+from supervisor_roll.rollout import reports
+from supervisor_roll.rollout.settings import Settings
+from supervisor_roll.rollout.words import PAUSED
+from supervisor_roll.wire.messages import Due
+
+log = logging.getLogger("supervisor_roll")
+
+BY = "the listener"
+# The age by which a worker is retired is so often how many times its limit it has reached: below
+# that of any worker that is not due, and the lower the further over.
+_OVER = 1_000_000
+_MOST_OVER = 1000.0
+
+
+class Recycler:
+    """Keeps which workers are due, and has them replaced, program by program.
+
+    ``back_offs`` are to be saved.
+    """
+
+    def __init__(self, jobs: Jobs, active: ActiveRollouts) -> None:
+        self._jobs, self._active = jobs, active
+        self.back_offs: dict[str, BackOff] = {}
+
+    # --- what is answered to workers ------------------------------------------------------------
+
+    def told_ready(self, arbiter: Arbiter, settings: Settings) -> dict[str, Any]:
+        """Return what a worker that is ready must know of its limits."""
+        if not settings.recycle or arbiter.facts.reload or why_not_recycle(arbiter):
+            return {}
+        return {
+            "recycle": True,
+            "grace_secs": settings.recycle_grace_secs,
+            "lifetime_secs": settings.max_worker_lifetime_secs or 0.0,
+        }
+
+    def told_due(
+        self, arbiter: Arbiter, worker: Worker, settings: Settings, message: Due
+    ) -> dict[str, Any]:
+        """Take note that a worker is due, and return the answer."""
+        if not settings.recycle:
+            worker.due = ""
+            return {"unasked": True}
+        if message.why:
+            worker.due, worker.over = cut(message.why), message.over
+        if not worker.due:
+            return {"recycle": True, "unasked": True}
+        run = self._active.runs.get(arbiter.namespec)
+        fields: dict[str, Any] = {"recycle": True}
+        # While a rollout is under way it is settled already in which order workers go.
+        if (run is None or (run.rollout is None and run.job.recycles)) and not worker.is_next:
+            worker.offered, worker.offered_at = self._order(arbiter, worker), self._active.clock()
+            fields["retire_age"] = worker.offered
+        back_off = self.back_offs.get(arbiter.namespec)
+        paused = run is not None and run.rollout is not None and run.rollout.state == PAUSED
+        if (run is not None and not paused) or (back_off is not None and back_off.broken):
+            fields["more_grace"] = True
+        return fields
+
+    def _order(self, arbiter: Arbiter, worker: Worker) -> int:
+        taken = {one.offered for one in arbiter.workers.values() if one is not worker}
+        age = -int(_OVER * min(max(worker.over, 1.0), _MOST_OVER))
+        while age in taken:
+            age -= 1
+        return age
+
+    # --- what is done ---------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Begin with what is due. Raises SupervisordError."""
+        self._note()
+        now = self._active.clock()
+        for arbiter in list(self._active.registry.arbiters.values()):
+            due = [one for one in arbiter.workers.values() if one.due and one.is_next]
+            back_off = self.back_offs.get(arbiter.namespec)
+            waits = back_off is not None and now < back_off.until
+            busy = arbiter.namespec in self._active.runs or self._jobs.is_busy(arbiter.namespec)
+            if due and not waits and not busy:
+                self._begin(arbiter, due)
+        self._note()
+
+    def _begin(self, arbiter: Arbiter, due: list[Worker]) -> None:
+        job = f"recycle-{uuid.uuid4().hex[:12]}"
+        wall = self._active.outbox.wall()
+        recycles = [one.id for one in due]
+        self._jobs.begin(Job(job, [arbiter.namespec], {}, BY, wall, recycles=recycles), parallel=1)
+
+    def _note(self) -> None:
+        """Note how what was begun has ended."""
+        ends, self._active.ends = self._active.ends, []
+        for one in ends:
+            if isinstance(one.facts, reports.Complete):
+                # Whatever was replaced: the release can serve.
+                self.back_offs.pop(one.run.namespec, None)
+                self._active.outbox.unsaved.add(one.run.namespec)
+            elif one.run.job.recycles:
+                self._note_failure(one)
+
+    def _note_failure(self, ended: Ended) -> None:
+        namespec, facts = ended.run.namespec, ended.facts
+        back_off = self.back_offs.setdefault(namespec, BackOff())
+        why = getattr(facts, "why", "") or facts.kind
+        now = self._active.clock()
+        back_off.failed(cut(why), isinstance(facts, reports.Failed), now)
+        self._active.outbox.unsaved.add(namespec)
+        log.log(
+            logging.INFO if isinstance(facts, reports.Aborted) else logging.ERROR,
+            "%s: no worker was recycled, and none less serves; trying again in %.0f s: %s",
+            namespec,
+            back_off.until - now,
+            why,
+        )
+
+    def told(self) -> dict[str, str]:
+        """Return what rollstatus shows of each program's recycling, where there is something."""
+        found = {name: f"recycling failed: {one.why}" for name, one in self.back_offs.items()}
+        for name, run in self._active.runs.items():
+            if run.job.recycles:
+                found[name] = "; ".join(run.reasons)
+        return found
