@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import compare
 import footprint
 import keepalive
+import latency
 import messages
 import overhead
 import parallel
@@ -21,7 +22,7 @@ import update
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (keepalive, overhead, update, messages, compare, footprint, parallel):
+    for one in (keepalive, overhead, update, messages, latency, compare, footprint, parallel):
         one.add_to(commands)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
