@@ -28,6 +28,7 @@ from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.rpc.supervisor_types import Process, Supervisor
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.program import Processes, ProcessInfo
 
 DOORBELL = "supervisor_roll"
 
@@ -55,9 +56,7 @@ class RollRPCInterface:
         @param string text    JSON: kind, names, values, by, parallel
         @return string result JSON: id, programs, skipped
         """
-        mood = self._supervisord.options.mood
-        if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
-            raise RPCError(Faults.SHUTDOWN_STATE)
+        self._check_mood()
         try:
             ask = wire.decode_command(text)
             check_asked(ask.values)
@@ -116,6 +115,23 @@ class RollRPCInterface:
         everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         self._mailbox.forget_others(everyone)
         return to_json(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
+
+    @for_the_listener
+    def getProcesses(self) -> str:
+        """Get all processes, in brief: getAllProcessInfo takes twenty times as long
+
+        @param string token   The listener's own, from its SUPERVISOR_ROLL_TOKEN
+        @return string result JSON: processes, each a list of namespec, pid, state, log
+        """
+        self._check_mood()
+        found = []
+        for namespec, process in program_names.all_processes(self._supervisord.process_groups):
+            config = process.config
+            # With redirect_stderr it is in the other one.
+            log = "stderr" if config.stderr_logfile else "stdout" if config.stdout_logfile else ""
+            state = program_names.state_name(process)
+            found.append(ProcessInfo(namespec, process.pid, state, log))
+        return to_json(Processes(found))
 
     @for_the_listener
     def program(self, name: str, changed: bool = False) -> str:
@@ -265,6 +281,12 @@ class RollRPCInterface:
         except BadMessage as error:
             raise _bad_arguments(error) from None
         return to_json(answer)
+
+    def _check_mood(self) -> None:
+        """Raise RPCError where supervisord stops all that it runs, as its own methods do."""
+        mood = self._supervisord.options.mood
+        if isinstance(mood, int) and mood < SupervisorStates.RUNNING:
+            raise RPCError(Faults.SHUTDOWN_STATE)
 
     def _send(self, namespec: str, name: str) -> str:
         """Send a signal as supervisorctl does; say why not."""

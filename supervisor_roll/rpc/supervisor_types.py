@@ -36,6 +36,8 @@ class ProcessConfig(Protocol):
     serverurl: Any
     startretries: int
     startsecs: int
+    stderr_logfile: Any
+    stdout_logfile: Any
     stopasgroup: bool
     stopsignal: int
     stopwaitsecs: float

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.listener.edges.supervisord import ProcessInfo, Refused, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.program import Program as Spawned
 from supervisor_roll.wire.successor import (
     RETIRING_SUFFIX,

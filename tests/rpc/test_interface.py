@@ -6,6 +6,7 @@ import json
 from xmlrpc.client import Fault
 
 import pytest
+from supervisor.options import make_namespec
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.rollout.reports import Began, Warned
@@ -13,6 +14,7 @@ from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import Report, Status
+from supervisor_roll.wire.program import Processes, ProcessInfo
 from tests.rpc.supervised import Supervised, wait_for
 
 IDLE = ("idle", "not running: it is STOPPED")
@@ -203,8 +205,27 @@ def test_the_methods_describe_themselves(site: Supervised) -> None:
         for name in site.server.system.listMethods()
         if name.startswith("roll.")
     ]
-    assert len(methods) == 15
+    assert len(methods) == 16
     for method in methods:
         signature = site.server.system.methodSignature(f"roll.{method}")
         assert signature[0] == "string"
         assert json.dumps(site.server.system.methodHelp(f"roll.{method}"))
+
+
+def test_processes_in_brief_are_what_supervisor_says_at_length(site: Supervised) -> None:
+    def at_length() -> set[ProcessInfo]:
+        return {
+            ProcessInfo(
+                make_namespec(one["group"], one["name"]),
+                one["pid"],
+                one["statename"],
+                "stderr" if one["stderr_logfile"] else "stdout" if one["stdout_logfile"] else "",
+            )
+            for one in site.server.supervisor.getAllProcessInfo()
+        }
+
+    def in_brief() -> set[ProcessInfo]:
+        return set(from_json(Processes, site.listener.getProcesses()).processes)
+
+    assert len(in_brief()) > 3
+    wait_for(lambda: at_length() == in_brief())

@@ -34,6 +34,7 @@ OURS = f"[eventlistener:second]\ncommand={DEAF_LISTENER}\nevents=TICK_5\nstartse
 ALONE = {
     "exchange": [to_json(Exchange(1, hello=True))],
     "reread": [],
+    "getProcesses": [],
     "program": ["myapp"],
     **{
         name: ["myapp"]

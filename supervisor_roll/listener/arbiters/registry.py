@@ -16,13 +16,12 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.listener.arbiters.arbiter import MAX_WORKERS, Arbiter, Worker
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.supervisord import (
-    ProcessInfo,
     Refused,
     Supervisord,
     SupervisordError,
 )
 from supervisor_roll.rollout.events import InstanceId
-from supervisor_roll.wire.program import Program
+from supervisor_roll.wire.program import ProcessInfo, Program
 from supervisor_roll.wire.successor import PREFLIGHT_SUFFIX, SUCCESSOR_SUFFIX, program_of
 
 log = logging.getLogger("supervisor_roll")

@@ -6,18 +6,16 @@ import os
 import socket
 import struct
 import xmlrpc.client
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from supervisor.options import make_namespec
 from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.wire.codec import from_json
-from supervisor_roll.wire.program import Program
+from supervisor_roll.wire.program import Processes, ProcessInfo, Program
 from supervisor_roll.wire.successor import Preflight, Reread, Succession
 
 _T = TypeVar("_T")
@@ -42,19 +40,6 @@ class Refused(SupervisordError):
         self.code = fault.faultCode
         self.text = fault.faultString.partition(": ")[2] or fault.faultString
         super().__init__(f"supervisord refused {method}: {fault.faultString}")
-
-
-@dataclass(frozen=True)
-class ProcessInfo:
-    """One of supervisord's processes: its namespec, pid (0 if it has none) and state's name.
-
-    ``log``: which of its logs has its standard error, as ``supervisorctl tail`` names it.
-    """
-
-    namespec: str
-    pid: int
-    state: str
-    log: str = ""
 
 
 class _Connection(HTTPConnection):
@@ -181,17 +166,8 @@ class Supervisord:
         self._call("supervisor.signalProcess", namespec, name)
 
     def processes(self) -> list[ProcessInfo]:
-        infos: Any = self._call("supervisor.getAllProcessInfo")
-        return [
-            ProcessInfo(
-                make_namespec(info["group"], info["name"]),
-                info["pid"],
-                info["statename"],
-                # With redirect_stderr it is in the other one.
-                next((one for one in ("stderr", "stdout") if info.get(f"{one}_logfile")), ""),
-            )
-            for info in infos
-        ]
+        """Return all of supervisord's processes."""
+        return self._decoded(Processes, "roll.getProcesses").processes
 
     def _decoded(self, shape: type[_T], method: str, *arguments: str | float) -> _T:
         try:

@@ -8,7 +8,6 @@ import pytest
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
-from supervisor_roll.listener.edges.supervisord import ProcessInfo
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.codec import to_json
@@ -23,6 +22,7 @@ from supervisor_roll.wire.messages import (
     Ready,
     Unready,
 )
+from supervisor_roll.wire.program import ProcessInfo
 from tests.fakes.site import LISTENER_PID, PIDS, Site
 
 ARBITER, FIRST, SECOND = InstanceId(10, 1), InstanceId(11, 2), InstanceId(12, 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_roll.listener.edges.supervisord import ProcessInfo
 from supervisor_roll.listener.rollouts.silence import HOOK_LINE
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Warned
@@ -13,6 +12,7 @@ from supervisor_roll.wire.mailbox import (
     DRY_RUN,
 )
 from supervisor_roll.wire.messages import Booting, Counted, Loaded, Ready
+from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.successor import Reread, Resize
 from tests.fakes.site import BOOT, PIDS, Site, ready_site, site_with
 

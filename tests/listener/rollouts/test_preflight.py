@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.listener.edges.supervisord import ProcessInfo, Refused, Unreachable
+from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.listener.rollouts.preflight import LAST_WORDS_SECS, Preflights
 from supervisor_roll.listener.rollouts.preflight_output import explained
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
+from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.successor import Preflight
 
 BESIDE = "web:web.preflight"
