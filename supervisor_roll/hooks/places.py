@@ -75,8 +75,13 @@ def follow(worker: Worker, started: list[Place]) -> Place:
             os.chdir(own.text)
         except OSError:
             pass  # it is gone: Gunicorn would stay here, too
-    here = _here(str(worker.cfg.chdir))
-    return here if here.node == _node(here.text) else replace(here, kind=places.CWD)
+    return here(str(worker.cfg.chdir))
+
+
+def here(chdir: str) -> Place:
+    """Return the working directory: of the kind CHDIR, if that is where ``chdir`` leads now."""
+    found = _here(chdir)
+    return found if found.node == _node(chdir) else replace(found, kind=places.CWD)
 
 
 def _of_arbiter(server: Arbiter) -> Iterator[Place]:

@@ -40,6 +40,14 @@ def test_a_worker_follows_a_link_in_chdir(current: Path) -> None:
     assert Path.cwd() == current.parent / "r2"
 
 
+def test_a_worker_has_somewhere_to_go_only_where_the_link_has_moved(current: Path) -> None:
+    here = places.here(str(current))
+    assert (here.kind, here.real) == (CHDIR, f"{current.parent}/r1")
+    link(current, "r2")
+    here = places.here(str(current))
+    assert (here.kind, here.real) == (CWD, f"{current.parent}/r1")
+
+
 def test_it_follows_again_after_a_reload(current: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = places.of_arbiter(server(current))
     link(current, "r2")

@@ -16,7 +16,7 @@ from supervisor_roll.hooks.arbiter.stale_code import stale_modules
 from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.shared_memory import page_of
-from supervisor_roll.wire.places import encode
+from supervisor_roll.wire.places import CHDIR, encode
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -28,6 +28,8 @@ def prepare(server: Arbiter, worker: Worker) -> None:
     seen = len(sys.modules), server.cfg  # HUP makes another configuration
     if seen != state.facts_are_of:
         state.facts, state.facts_are_of = _facts(server, worker, state), seen
+    here = places.here(str(server.cfg.chdir))
+    state.here = here if here.kind == CHDIR else None
     state.import_path = places.import_path()
     # They may change at a HUP.
     ours = state.listening and not inherits(server.cfg)

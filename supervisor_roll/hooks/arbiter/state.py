@@ -37,6 +37,7 @@ class ArbiterState:
         self.facts: dict[str, Any] = {}  # what its workers say of it (heritage)
         self.facts_are_of: tuple[int, object] | None = None
         # As of the last fork.
+        self.here: Place | None = None  # where ``chdir`` leads; None if it leads elsewhere now
         self.import_path: dict[str, str] = {}
         self.sockets: list[tuple[str, int]] = []  # that the listener keeps
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others

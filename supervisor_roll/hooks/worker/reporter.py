@@ -47,7 +47,8 @@ class WorkerReporter:
         safely(self.note_places)
 
     def _follow(self, state: ArbiterState) -> None:
-        self._at_fork = places.follow(self.worker, state.places), state.import_path
+        here = state.here or places.follow(self.worker, state.places)
+        self._at_fork = here, state.import_path
 
     def note_places(self) -> None:
         """Have the next messages say where the worker runs from, as far as it has loaded."""
