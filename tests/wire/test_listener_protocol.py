@@ -54,7 +54,9 @@ def test_an_event_is_named_once_it_is_complete() -> None:
     data = written(RemoteCommunicationEvent, "type:supervisor_roll\nabc")
     reader = EventReader()
     assert reader.feed(data[:-1]) == []
+    assert reader.partial
     assert reader.feed(data[-1:]) == ["REMOTE_COMMUNICATION"]
+    assert not reader.partial
 
 
 @settings(max_examples=50, deadline=None)
