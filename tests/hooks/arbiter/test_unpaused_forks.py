@@ -46,7 +46,7 @@ def test_each_ttin_forks_one_worker_at_once(site: Site, version: str) -> None:
         gunicorn.send(signal.SIGTTIN)
         wait_until(
             lambda count=count: (  # type: ignore[misc]
-                [one.workers for one in site.listener.said(Counted)][-1:] == [count]
+                [one.workers for one in site.listener.said(Counted, gunicorn.pid)][-1:] == [count]
             ),
             DEADLINE_SECS,
             f"a count of {count}",
