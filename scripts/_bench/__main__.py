@@ -16,13 +16,15 @@ import latency
 import messages
 import overhead
 import parallel
+import recycle
 import update
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for one in (keepalive, overhead, update, messages, latency, compare, footprint, parallel):
+    all_of_them = (keepalive, overhead, update, messages, latency, compare, footprint, parallel)
+    for one in (*all_of_them, recycle):
         one.add_to(commands)
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):

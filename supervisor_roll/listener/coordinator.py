@@ -95,7 +95,7 @@ class Coordinator:
         )
         self._actions = Actions(active, self._successors, supervisord)
         self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
-        self._recycler = Recycler(self.jobs, active)
+        self._recycler = Recycler(self.jobs, active, configuration.lately)
         self._messages = MessageHandler(
             self.outbox,
             self.registry,
@@ -216,6 +216,7 @@ class Coordinator:
             self.jobs.next_deadline(),
             self.keeper.next_deadline(),
             self._updates.next_deadline(),
+            self._recycler.next_deadline(),
         ]
         if self._retry_at is not None:
             deadlines = [self._retry_at]
@@ -244,6 +245,7 @@ class Coordinator:
             or self._sides.running
             or self.jobs.next_deadline() is not None
             or self.keeper.next_deadline() is not None
+            or self._recycler.next_deadline() is not None
             or self.keeper.store.closing
         )
 

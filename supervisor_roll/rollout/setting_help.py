@@ -103,6 +103,11 @@ SETTINGS = {
     "max_worker_lifetime_secs": SettingHelp(
         "SECS", "With recycle=true: replace a worker that is older than that. Empty: never."
     ),
+    "max_worker_rss_mib": SettingHelp(
+        "MIB",
+        "With recycle=true: replace a worker before it has more memory of its own than that "
+        "(USS: what it shares with its arbiter does not count). Empty: no limit.",
+    ),
     "on_failure": SettingHelp(
         "COMMAND",
         "A shell command to run after a failed rollout, which puts the old release back. If it "

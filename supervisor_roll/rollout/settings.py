@@ -81,6 +81,7 @@ class Settings:
     recycle: bool = True
     recycle_grace_secs: float = 300.0
     max_worker_lifetime_secs: float | None = None
+    max_worker_rss_mib: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -250,6 +251,12 @@ def _lifetime(key: str, value: str) -> float | None:
     return float(value) if value else None
 
 
+def _mib(key: str, value: str) -> int | None:
+    if value and not (re.fullmatch(r"\d{1,7}", value) and int(value)):
+        raise BadSetting(key, value, "must be a whole number of MiB from 1 on, or empty for none")
+    return int(value) if value else None
+
+
 def _path(key: str, value: str) -> str:
     if value and not re.fullmatch(r"/[!-~]*", value):
         raise BadSetting(key, value, "must be a path such as /_status, or empty for no check")
@@ -291,6 +298,7 @@ _RULES = {
     "recycle": _Rule("recycle", _flag),
     "recycle_grace_secs": _Rule("recycle_grace_secs", _some_secs),
     "max_worker_lifetime_secs": _Rule("max_worker_lifetime_secs", _lifetime),
+    "max_worker_rss_mib": _Rule("max_worker_rss_mib", _mib),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

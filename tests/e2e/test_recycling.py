@@ -102,3 +102,19 @@ def test_a_rollout_that_is_asked_for_goes_first(make_site: MakeSite) -> None:
         roll.wait_says("a recycling of its workers is under way, and ends first")
         site.open_gate("slow")
         roll.ends(0, "complete: 3 workers replaced")
+
+
+def test_one_that_leaks_is_replaced_before_it_is_at_its_limit(make_site: MakeSite) -> None:
+    site = make_site(
+        Program(
+            app="leaky:app",
+            workers=2,
+            environment={"LEAK_MIB": "4"},
+            roll={"max_worker_rss_mib": "256"},
+        )
+    )
+    with site.unharmed(rate=2) as meanwhile:
+        wait_until(lambda: len(recycled(site)) >= 2, 100, "two are recycled")
+    assert len({pid for one in meanwhile.seen.samples for pid in one.children}) <= 5
+    sizes = [int(size) for size in re.findall(r"is recycled: (\d+) MiB, limit 256", said(site))]
+    assert all(128 < size < 256 for size in sizes), sizes

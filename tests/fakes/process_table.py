@@ -49,6 +49,7 @@ class FakeTable:
         self.forbidden = self.untraceable = False
         self.uids: dict[int, int] = {}
         self.worker_bytes = 0
+        self.own: dict[int, int] = {}  # by pid
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
         self.room_bytes = self.total_bytes = self.looks_for_room = 0
@@ -124,6 +125,9 @@ class FakeTable:
 
     def measured(self, pids: Iterable[int]) -> list[int]:
         return [self.worker_bytes for _ in pids if self.worker_bytes]
+
+    def own_bytes(self, pid: int) -> int:
+        return self.own.get(pid, 0)
 
     def threads(self, pid: int) -> int:
         return 2

@@ -317,6 +317,8 @@ class Site:
         program = next(one for one in self.programs.values() if pid in one.workers)
         if signum == Signals.SIGTERM:
             program.drain(program.workers[pid])
+        elif signum == Signals.SIGURG:
+            program.due(program.workers[pid].born, "")
         else:
             self.inbox.append(lambda: program.exit(pid))
 

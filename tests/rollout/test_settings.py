@@ -19,6 +19,7 @@ from supervisor_roll.rollout.settings import (
 COUNT = "must be a count such as 1, or a percentage such as 25%"
 SECS = "must be a number of seconds from 0 to 86400"
 SOME = "must be more than 0 seconds"
+MIB = "must be a whole number of MiB from 1 on, or empty for none"
 LIFETIME = "must be a number of seconds from 1 on, or empty for no limit"
 
 BAD = {
@@ -64,6 +65,7 @@ BAD = {
     "settle_secs": [("soon", SECS), ("-1", SECS), ("86401", SECS)],
     "recycle": [("sometimes", "must be true or false")],
     "recycle_grace_secs": [("0", SOME)],
+    "max_worker_rss_mib": [("0", MIB), ("1g", MIB), ("-5", MIB)],
     "max_worker_lifetime_secs": [("0", LIFETIME), ("1d", LIFETIME), ("-5", LIFETIME)],
 }
 

@@ -102,7 +102,7 @@ def measured(pids: Iterable[int], proc: Path = PROC) -> list[int]:
     Where we may not read that (another's process, and we are not root) it is all that is
     resident, which counts what is shared too.
     """
-    sizes = (_own(proc / str(pid)) or _resident(proc / str(pid)) for pid in pids)
+    sizes = (own(pid, proc) or _resident(proc / str(pid)) for pid in pids)
     return [size for size in sizes if size]
 
 
@@ -115,8 +115,9 @@ def room(pid: int, proc: Path = PROC, cgroup: Path = CGROUP) -> Room:
     return min(rooms, key=lambda one: one.available_bytes)
 
 
-def _own(process: Path) -> int:
-    sizes = _sizes(process / "smaps_rollup")
+def own(pid: int, proc: Path = PROC) -> int:
+    """Return the bytes that would be free if the process left; 0 where we may not read that."""
+    sizes = _sizes(proc / str(pid) / "smaps_rollup")
     return sum(sizes.get(key, 0) for key in ("Private_Clean", "Private_Dirty", "Private_Hugetlb"))
 
 

@@ -174,6 +174,10 @@ class ProcessTable:
         """Return the bytes of memory that each process takes, as far as that can be told."""
         return memory.measured(pids)
 
+    def own_bytes(self, pid: int) -> int:
+        """Return the bytes of memory that would be free if it left; 0 if that is not shown."""
+        return memory.own(pid, self._proc)
+
     def room(self, pid: int) -> Room:
         """Return the memory that is left to the process."""
         return memory.room(pid)

@@ -9,11 +9,16 @@ a failure it takes its time.
 from __future__ import annotations
 
 import logging
+import signal
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
+from supervisor_roll.listener.configuration.sections import Configuration
+from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.recycling.back_off import BackOff
+from supervisor_roll.listener.recycling.memory_watch import MemoryWatch
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
 from supervisor_roll.listener.rollouts.eligibility import why_not_recycle
 from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -22,6 +27,7 @@ from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import PAUSED
 from supervisor_roll.wire.messages import Due
+from supervisor_roll.wire.successor import RETIRE
 
 log = logging.getLogger("supervisor_roll")
 
@@ -38,8 +44,12 @@ class Recycler:
     ``back_offs`` are to be saved.
     """
 
-    def __init__(self, jobs: Jobs, active: ActiveRollouts) -> None:
+    def __init__(
+        self, jobs: Jobs, active: ActiveRollouts, configuration: Callable[[], Configuration]
+    ) -> None:
         self._jobs, self._active = jobs, active
+        self._memory = MemoryWatch(active.registry.table, configuration)
+        self._forbidden = Seldom()
         self.back_offs: dict[str, BackOff] = {}
 
     # --- what is answered to workers ------------------------------------------------------------
@@ -48,6 +58,8 @@ class Recycler:
         """Return what a worker that is ready must know of its limits."""
         if not settings.recycle or arbiter.facts.reload or why_not_recycle(arbiter):
             return {}
+        if settings.max_worker_rss_mib is not None:
+            self._memory.begin()
         return {
             "recycle": True,
             "grace_secs": settings.recycle_grace_secs,
@@ -90,6 +102,11 @@ class Recycler:
         """Begin with what is due. Raises SupervisordError."""
         self._note()
         now = self._active.clock()
+        refused = dict(self._memory.refused)
+        self._ask(self._memory.look(self._recycled_arbiters(), now))
+        self._active.outbox.unsaved |= {
+            one for one, _ in self._memory.refused.items() ^ refused.items()
+        }
         for arbiter in list(self._active.registry.arbiters.values()):
             due = [one for one in arbiter.workers.values() if one.due and one.is_next]
             back_off = self.back_offs.get(arbiter.namespec)
@@ -98,6 +115,26 @@ class Recycler:
             if due and not waits and not busy:
                 self._begin(arbiter, due)
         self._note()
+
+    def next_deadline(self) -> float | None:
+        return self._memory.next_deadline()
+
+    def _recycled_arbiters(self) -> list[Arbiter]:
+        arbiters = self._active.registry.arbiters.values()
+        return [one for one in arbiters if not (one.successor or why_not_recycle(one))]
+
+    def _ask(self, workers: list[Worker]) -> None:
+        """Ask workers to say that they are due: they have to take their place in the order."""
+        for worker in workers:
+            try:
+                self._active.registry.table.send(worker.id, signal.Signals[f"SIG{RETIRE}"])
+            except PermissionError:
+                worker.due = ""
+                self._forbidden.warn(
+                    "the listener may not signal worker %d, which is past its limit: run it as "
+                    "root or as the worker's user",
+                    worker.id.pid,
+                )
 
     def _begin(self, arbiter: Arbiter, due: list[Worker]) -> None:
         job = f"recycle-{uuid.uuid4().hex[:12]}"
@@ -133,7 +170,8 @@ class Recycler:
 
     def told(self) -> dict[str, str]:
         """Return what rollstatus shows of each program's recycling, where there is something."""
-        found = {name: f"recycling failed: {one.why}" for name, one in self.back_offs.items()}
+        found = dict(self._memory.refused)
+        found |= {name: f"recycling failed: {one.why}" for name, one in self.back_offs.items()}
         for name, run in self._active.runs.items():
             if run.job.recycles:
                 found[name] = "; ".join(run.reasons)
