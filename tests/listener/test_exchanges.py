@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,12 @@ from tests.fakes.site import BOOT, PIDS, Site, ready_site, saved, site_with
 def rolled(programs: int) -> Site:
     """So many programs, each of which has been rolled."""
     site = site_with(**{f"p{number}": 2 for number in range(programs)})
-    for name in list(site.programs):
-        site.ask(name)
+    site.ask("p0")
+    coordinator = site.coordinator
+    coordinator.jobs.statuses |= dict.fromkeys(site.programs, coordinator.jobs.statuses["p0"])
+    coordinator.outbox.unsaved |= set(site.programs)
+    site.settle()
+    assert len(site.supervisord.mailbox.statuses) == programs
     site.supervisord.received.clear()
     return site
 
@@ -38,6 +44,25 @@ def test_what_is_told_is_as_large_as_what_has_changed() -> None:
         sizes["a rollout"].append(chars(site.supervisord.received))
     for few, many in sizes.values():
         assert 0 < many <= 1.5 * few
+
+
+class Unlooked(dict[Any, Any]):
+    """Of which one may be asked for, and nobody goes through all."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError("somebody looks at all of them")
+
+    values = items = keys = __iter__  # type: ignore[assignment]
+
+
+def test_nobody_looks_at_the_workers_of_other_programs() -> None:
+    site = site_with(a=2, b=2)
+    site.coordinator.pump()
+    [other] = [one for one in site.coordinator.registry.arbiters.values() if one.namespec == "b"]
+    other.workers = Unlooked(other.workers)
+    job = site.ask("a")
+    assert site.is_done(job)
+    assert site.programs["a"].serving == [3, 4]
 
 
 def test_of_many_workers_only_the_one_that_spoke_is_told() -> None:

@@ -62,9 +62,12 @@ class MemoryWatch:
         """When ``look`` is due; None if nothing is limited."""
         return self._look_at if self._limited else None
 
+    def is_due(self, now: float) -> bool:
+        return now >= self._look_at
+
     def look(self, arbiters: list[Arbiter], now: float) -> list[Worker]:
         """Return the workers that are due, each with why; none before the next look is due."""
-        if now < self._look_at:
+        if not self.is_due(now):
             return []
         self._look_at = now + EVERY_SECS
         self._limited = False

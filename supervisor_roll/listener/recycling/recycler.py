@@ -24,6 +24,7 @@ from supervisor_roll.listener.rollouts.eligibility import why_not_recycle
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.run import Job
 from supervisor_roll.rollout import reports
+from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import PAUSED
 from supervisor_roll.wire.messages import Due
@@ -51,6 +52,7 @@ class Recycler:
         self._memory = MemoryWatch(active.registry.table, configuration)
         self._forbidden = Seldom()
         self.back_offs: dict[str, BackOff] = {}
+        self._due: set[InstanceId] | None = None  # arbiters with workers that are; None: look
 
     # --- what is answered to workers ------------------------------------------------------------
 
@@ -77,6 +79,8 @@ class Recycler:
             worker.due, worker.over = cut(message.why), message.over
         if not worker.due:
             return {"recycle": True, "unasked": True}
+        if self._due is not None:
+            self._due.add(arbiter.id)
         run = self._active.runs.get(arbiter.namespec)
         fields: dict[str, Any] = {"recycle": True}
         # While a rollout is under way it is settled already in which order workers go.
@@ -102,12 +106,9 @@ class Recycler:
         """Begin with what is due. Raises SupervisordError."""
         self._note()
         now = self._active.clock()
-        refused = dict(self._memory.refused)
-        self._ask(self._memory.look(self._recycled_arbiters(), now))
-        self._active.outbox.unsaved |= {
-            one for one, _ in self._memory.refused.items() ^ refused.items()
-        }
-        for arbiter in list(self._active.registry.arbiters.values()):
+        if self._memory.is_due(now):
+            self._look_at_memory(now)
+        for arbiter in self._with_due():
             due = [one for one in arbiter.workers.values() if one.due and one.is_next]
             back_off = self.back_offs.get(arbiter.namespec)
             waits = back_off is not None and now < back_off.until
@@ -119,9 +120,13 @@ class Recycler:
     def next_deadline(self) -> float | None:
         return self._memory.next_deadline()
 
-    def _recycled_arbiters(self) -> list[Arbiter]:
+    def _look_at_memory(self, now: float) -> None:
+        refused = dict(self._memory.refused)
         arbiters = self._active.registry.arbiters.values()
-        return [one for one in arbiters if not (one.successor or why_not_recycle(one))]
+        recycled = [one for one in arbiters if not (one.successor or why_not_recycle(one))]
+        self._ask(self._memory.look(recycled, now))
+        changed = self._memory.refused.items() ^ refused.items()
+        self._active.outbox.unsaved |= {one for one, _ in changed}
 
     def _ask(self, workers: list[Worker]) -> None:
         """Ask workers to say that they are due: they have to take their place in the order."""
@@ -135,6 +140,15 @@ class Recycler:
                     "root or as the worker's user",
                     worker.id.pid,
                 )
+
+    def _with_due(self) -> list[Arbiter]:
+        """Return the arbiters with workers that are due: only these are looked at each time."""
+        arbiters = self._active.registry.arbiters
+        known = arbiters if self._due is None else self._due & arbiters.keys()
+        found = [arbiters[id] for id in known]
+        found = [one for one in found if any(worker.due for worker in one.workers.values())]
+        self._due = {one.id for one in found}
+        return found
 
     def _begin(self, arbiter: Arbiter, due: list[Worker]) -> None:
         job = f"recycle-{uuid.uuid4().hex[:12]}"
