@@ -61,6 +61,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(of[0]), max_size=3)
     if origin is dict:
         return st.dictionaries(TEXT, values(of[1]), max_size=3)
+    if origin is None:  # a NamedTuple
+        return st.tuples(*map(values, get_type_hints(hint).values())).map(hint._make)
     assert origin is tuple
     return st.tuples(*map(values, of))
 
