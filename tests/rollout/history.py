@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
@@ -58,6 +59,12 @@ class History:
         self._initial = dict(self._ages)
         self._to_go = {one.id for one in snapshot if not one.kept}
         self._lost_outdated: set[InstanceId] = set()
+
+    @classmethod
+    def begun(cls, *arguments: Any, **values: Any) -> History:
+        history = cls(*arguments, **values)
+        history.begin()
+        return history
 
     # --- what a script says: each answers with what the machine did about it, in words ------
 
@@ -274,9 +281,11 @@ class History:
         if rollout.budget.surge and rollout.wanted == COMPLETE and not self.arbiter.lost:
             assert len(booting) <= (rollout.most_boots if rollout.proved else 1), "too many boot"
 
-    def check_end(self, count: bool = True, deaths: bool = False) -> None:
-        """What must hold of the arbiter once the rollout has ended, and all messages are in."""
+    def check_end(self, state: str = "", count: bool = True, deaths: bool = False) -> None:
+        """What must hold of the arbiter once the rollout has ended (in ``state``, where a test
+        knows that), and all messages are in."""
         rollout, arbiter = self.rollout, self.arbiter
+        assert state in ("", rollout.state), rollout.why
         outdated = [one for one in arbiter.staying if not self._is_fresh(one)]
         if rollout.state == COMPLETE:
             assert not self._to_go & arbiter.workers.keys()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
 from supervisor_roll.rollout import events as ev
@@ -51,6 +52,12 @@ class Pair:
             budget = Budget(max(workers, 1), budget.unavailable)
         self.rollout = ArbiterRollout.of(self.settings, members, workers, 0.0, budget)
         self.floor = workers - self.rollout.budget.unavailable
+
+    @classmethod
+    def begun(cls, *arguments: Any, **values: Any) -> Pair:
+        pair = cls(*arguments, **values)
+        pair.begin()
+        return pair
 
     def begin(self) -> list[str]:
         return self._after(self.rollout.begin())

@@ -71,8 +71,7 @@ def test_what_it_is_configured_with_is_heard_once_and_before_the_promotion() -> 
 
 
 def test_one_that_hangs_in_its_boot_is_killed_once_its_arbiter_is_to_end() -> None:
-    pair = Pair(2, ready_timeout_secs="10")
-    pair.begin()
+    pair = Pair.begun(2, ready_timeout_secs="10")
     pair.ready(201)
     pair.obey = False
     assert pair.wait(10) == ["discard"]
@@ -112,7 +111,6 @@ def test_one_that_was_added_as_it_turned_does_not_cost_the_others_that_serve() -
 
 
 def test_what_it_says_after_its_start_was_seen_counts_too() -> None:
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     pair.tell(ev.Configured(3))
     assert (pair.rollout.goal, pair.rollout.successor_count) == (3, 3)

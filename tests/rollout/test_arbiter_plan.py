@@ -106,11 +106,7 @@ FAILING = {"wanted": FAILED}
 LATE = {**SHRUNK, "turned_at": NOW - 120.0}
 BACK = {
     "discard what the old one needs not": ((old(1), old(2), fresh(1)), FAILING, just(DISCARD)),
-    "wait for its end": (
-        (old(1), old(2), fresh(1)),
-        {**FAILING, "requested": DISCARD},
-        just(WAIT),
-    ),
+    "wait for its end": ((old(1), old(2), fresh(1)), {**FAILING, "requested": DISCARD}, just(WAIT)),
     "wait for an answer to a start": (
         (old(1), old(2)),
         {**FAILING, "requested": START},
@@ -155,16 +151,8 @@ BACK = {
         SHRUNK,
         just(WAIT),
     ),
-    "make room by one that serves": (
-        (old(2), fresh(1), fresh(2)),
-        SHRUNK,
-        (REMOVE, NEW, 1),
-    ),
-    "one after the other": (
-        (old(2), fresh(1), fresh(2, wanted_gone=STOPPED)),
-        SHRUNK,
-        just(WAIT),
-    ),
+    "make room by one that serves": ((old(2), fresh(1), fresh(2)), SHRUNK, (REMOVE, NEW, 1)),
+    "one after the other": ((old(2), fresh(1), fresh(2, wanted_gone=STOPPED)), SHRUNK, just(WAIT)),
     "once what was asked for serves": (
         (booting(3, fresh=False), old(2), fresh(1), fresh(2)),
         {**SHRUNK, "desired": 3},

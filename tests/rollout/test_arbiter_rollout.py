@@ -63,8 +63,7 @@ def test_a_successor_that_grows_begins_with_one_so_that_a_bad_release_costs_no_m
 
 
 def test_what_is_to_come_is_never_more_than_there_is_room_and_need_for():
-    pair = Pair(4, full=False, max_surge="2")
-    pair.begin()
+    pair = Pair.begun(4, full=False, max_surge="2")
     assert pair.rollout.to_come == 1  # one of the two boots
     pair.ready(201)
     assert pair.rollout.to_come == 0
@@ -100,16 +99,14 @@ def test_canaries_are_held_for_their_time_and_the_others_are_not():
 
 
 def test_each_worker_must_have_been_ready_for_long_enough():
-    pair = Pair(2, min_ready_secs="5")
-    pair.begin()
+    pair = Pair.begun(2, min_ready_secs="5")
     assert pair.all_ready() == []
     assert pair.wait(4.9) == []
     assert pair.wait(0.2) == ["promote"]
 
 
 def test_a_worker_of_the_old_arbiter_that_dies_meanwhile_is_its_arbiters_affair():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     pair.floor = 1
     assert pair.die(101) == []
     pair.old[103] = False
@@ -122,8 +119,7 @@ def test_a_worker_of_the_old_arbiter_that_dies_meanwhile_is_its_arbiters_affair(
 
 
 def test_a_successor_that_ends_has_touched_nothing():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     assert pair.end(successor=True, why="exited with status 3") == []
     assert pair.rollout.state == FAILED
     assert pair.tells[-1].why == "exited with status 3"
@@ -132,16 +128,14 @@ def test_a_successor_that_ends_has_touched_nothing():
 
 
 def test_a_lost_first_worker_waits_for_what_its_arbiters_end_says():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     assert pair.die(201) == []
     assert pair.end(successor=True, why="halted: no module named app") == []
     assert pair.tells[-1].why == "halted: no module named app"
 
 
 def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     pair.ready(202)
     assert pair.die(201) == []
     assert pair.wait(3) == ["discard"]
@@ -158,23 +152,20 @@ def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
     ],
 )
 def test_what_fails_a_rollout_discards_the_successor(event: ev.Event, why: str):
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     assert pair.tell(event) == ["discard"]
     assert pair.rollout.state == FAILED
     assert why in pair.rollout.why
 
 
 def test_a_check_that_fails_after_it_has_passed_discards_the_successor():
-    pair = Pair(2, min_ready_secs="9")
-    pair.begin()
+    pair = Pair.begun(2, min_ready_secs="9")
     pair.ready(201)
     assert pair.tell(ev.BecameUnready(InstanceId(201, 201), "503")) == ["discard"]
 
 
 def test_a_worker_that_is_not_ready_in_time_discards_the_successor():
-    pair = Pair(2, ready_timeout_secs="30")
-    pair.begin()
+    pair = Pair.begun(2, ready_timeout_secs="30")
     pair.ready(201)
     assert pair.wait(29) == []
     assert pair.wait(2) == ["discard"]
@@ -199,8 +190,7 @@ def test_a_start_that_supervisord_refuses_ends_it_at_once():
 
 
 def test_a_promotion_that_is_refused_discards_the_successor():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.obey = False
     assert pair.ready(201) == ["promote"]
     assert pair.tell(ev.PrerequisiteFailed("no")) == ["discard"]
@@ -210,15 +200,13 @@ def test_a_promotion_that_is_refused_discards_the_successor():
 
 
 def test_an_old_arbiter_that_is_stopped_meanwhile_takes_the_successor_with_it():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     assert pair.end(successor=False, why="it was stopped") == ["discard"]
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "it was stopped")
 
 
 def test_an_abort_discards_the_successor():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     assert pair.tell(ev.Aborted("me")) == ["discard"]
     assert pair.rollout.state == ABORTED
 
@@ -234,16 +222,14 @@ def test_a_worker_that_is_heard_of_only_after_its_arbiter_was_discarded_is_not_w
 
 
 def test_an_old_arbiter_that_was_not_asked_for_anything_is_not_waited_for():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     pair.floor = 1
     pair.tell(ev.BecameUnready(InstanceId(101, 101), "503"))
     assert pair.tell(ev.Aborted("me")) == ["discard"]
 
 
 def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.ready(201)
     assert pair.tell(ev.Aborted("me")) == []
     assert "too late" in str(pair.tells[-1].text)
@@ -252,16 +238,14 @@ def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
 
 
 def test_an_arbiter_that_dies_right_after_its_promotion_is_told():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.ready(201)
     pair.end(successor=True, why="the arbiter (pid 200) exited")
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "the arbiter (pid 200) exited")
 
 
 def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_successor_goes():
-    pair = Pair(4, full=False)
-    pair.begin()
+    pair = Pair.begun(4, full=False)
     pair.ready(201)
     pair.ready(202)
     assert (len(pair.old), sorted(pair.new)) == (2, [201, 202, 203])
@@ -274,8 +258,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_succes
 
 
 def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_again():
-    pair = Pair(3, full=False)
-    pair.begin()
+    pair = Pair.begun(3, full=False)
     pair.ready(201)
     assert sorted(pair.old) == [102, 103]
     pair.tell(ev.Aborted("me"))
@@ -286,8 +269,7 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
     pair.wanted[False] -= 1
     pair.old.pop(booting)
     pair.tell(
-        ev.BootFailed(InstanceId(booting, booting), "SyntaxError"),
-        ev.Counted(pair.wanted[False]),
+        ev.BootFailed(InstanceId(booting, booting), "SyntaxError"), ev.Counted(pair.wanted[False])
     )
     assert pair.rollout.state == PROGRESSING
     assert "failed to boot: SyntaxError" in str(pair.tells[-1].text)
@@ -303,8 +285,7 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
 
 
 def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
-    pair = Pair(3, full=False)
-    pair.begin()
+    pair = Pair.begun(3, full=False)
     pair.ready(201)
     assert sorted(pair.old) == [102, 103]
     pair.tell(ev.Aborted("me"))
@@ -318,15 +299,13 @@ def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
 
 
 def test_a_successor_that_can_start_no_worker_fails_the_rollout():
-    pair = Pair(3, full=False)
-    pair.begin()
+    pair = Pair.begun(3, full=False)
     assert pair.tell(ev.ForkFailed("no room", ev.Whose.SUCCESSOR)) == ["discard"]
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "no room")
 
 
 def test_a_successor_whose_workers_serve_is_kept_while_the_old_arbiter_lacks_its_own():
-    pair = Pair(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
-    pair.begin()
+    pair = Pair.begun(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
     pair.ready(201)
     pair.tell(ev.Aborted("me"))
     pair.wait(31)
@@ -342,8 +321,7 @@ def test_a_successor_whose_workers_serve_is_kept_while_the_old_arbiter_lacks_its
 
 
 def test_a_kept_successor_goes_where_the_rollout_is_aborted_once_more():
-    pair = Pair(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
-    pair.begin()
+    pair = Pair.begun(2, False, max_surge="1", max_unavailable="0", ready_timeout_secs="30")
     pair.ready(201)
     pair.tell(ev.PrerequisiteFailed("it failed"))
     assert pair.wait(62) == []
@@ -354,8 +332,7 @@ def test_a_kept_successor_goes_where_the_rollout_is_aborted_once_more():
 
 
 def test_a_signal_that_has_no_effect_however_often_it_is_repeated_fails_the_rollout():
-    pair = Pair(3, full=False, drain_timeout_secs="20")
-    pair.begin()
+    pair = Pair.begun(3, full=False, drain_timeout_secs="20")
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     assert pair.wait(CONFIRM_SECS - 1) == []
@@ -367,8 +344,7 @@ def test_a_signal_that_has_no_effect_however_often_it_is_repeated_fails_the_roll
 
 def test_a_signal_that_was_lost_is_made_up_for():
     """As it is with a listener that was killed right before it sent one."""
-    pair = Pair(2, full=False)
-    pair.begin()
+    pair = Pair.begun(2, full=False)
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     pair.obey = True
@@ -379,8 +355,7 @@ def test_a_signal_that_was_lost_is_made_up_for():
 
 
 def test_an_addition_that_was_lost_is_asked_for_again():
-    pair = Pair(2, full=False)
-    pair.begin()
+    pair = Pair.begun(2, full=False)
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     pair.old.pop(101)
@@ -392,8 +367,7 @@ def test_an_addition_that_was_lost_is_asked_for_again():
 
 
 def test_a_signal_whose_effect_was_told_to_nobody_is_seen_in_the_workers():
-    pair = Pair(2, full=False)
-    pair.begin()
+    pair = Pair.begun(2, full=False)
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     pair.wanted[False] = 1
@@ -420,8 +394,7 @@ def test_a_successor_is_sent_no_signal_before_it_has_workers():
 
 
 def test_a_pause_holds_the_promotion():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.tell(ev.Paused("me"))
     assert pair.ready(201) == []
     assert pair.rollout.state == PAUSED
@@ -445,8 +418,7 @@ def test_what_was_asked_of_supervisord_can_be_asked_again_and_means_the_same():
 
 
 def test_an_event_after_the_end_is_illegal():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.ready(201)
     pair.end(successor=False)
     with pytest.raises(IllegalEvent):
@@ -517,8 +489,7 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
 
 
 def test_what_the_old_arbiter_counts_after_the_promotion_is_nobodys_count():
-    pair = Pair(1)
-    pair.begin()
+    pair = Pair.begun(1)
     pair.ready(201)
     pair.tell(ev.Counted(0))
     pair.end(successor=False)
@@ -526,8 +497,7 @@ def test_what_the_old_arbiter_counts_after_the_promotion_is_nobodys_count():
 
 
 def test_a_look_at_workers_without_a_signal_under_way_means_nothing_but_who_is_there():
-    pair = Pair(2)
-    pair.begin()
+    pair = Pair.begun(2)
     helper = InstanceId(150, 150)
     assert pair.tell(ev.Observed((*map(_id, pair.old), helper))) == []
     assert pair.rollout.count == 2
@@ -535,8 +505,7 @@ def test_a_look_at_workers_without_a_signal_under_way_means_nothing_but_who_is_t
 
 
 def test_an_addition_to_the_successor_that_never_shows_fails_the_rollout():
-    pair = Pair(2, full=False)
-    pair.begin()
+    pair = Pair.begun(2, full=False)
     pair.obey = False
     assert pair.ready(201) == ["shrink"]
     pair.old.pop(101)
@@ -554,8 +523,7 @@ class _Deaf(Pair):
 
 
 def test_an_old_arbiter_that_hears_no_signal_gets_its_workers_back_no_more():
-    pair = _Deaf(3, full=False, ready_timeout_secs="600")
-    pair.begin()
+    pair = _Deaf.begun(3, full=False, ready_timeout_secs="600")
     pair.ready(201)
     pair.floor = 2
     pair.tell(ev.Aborted("me"))
@@ -566,8 +534,7 @@ def test_an_old_arbiter_that_hears_no_signal_gets_its_workers_back_no_more():
 
 
 def test_a_worker_of_the_old_arbiter_that_exits_while_it_boots_is_not_asked_for_again_and_again():
-    pair = Pair(3, full=False)
-    pair.begin()
+    pair = Pair.begun(3, full=False)
     pair.ready(201)
     pair.tell(ev.Aborted("me"))
     pair.floor = 0

@@ -16,10 +16,7 @@ from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
 from tests.rollout.history import History
 
 BRIEF = settings(
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    database=None,
+    deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
 
 # max_surge, max_unavailable, min_ready_secs, and how many cores limit the boots (0: none do)
@@ -29,11 +26,11 @@ BUDGETS = st.tuples(
 ).filter(lambda one: one[0] + one[1] > 0)
 
 
-def _history(
+def _begun(
     workers: int, budget: Budget, stages: dict[int, str], recycled: Collection[int] = ()
 ) -> History:
     surge, unavailable, min_ready, cores = budget
-    history = History(
+    return History.begun(
         workers,
         {age: stage for age, stage in stages.items() if age <= workers},
         at_once=False,
@@ -44,8 +41,6 @@ def _history(
         max_unavailable=str(unavailable),
         min_ready_secs=str(min_ready),
     )
-    history.begin()
-    return history
 
 
 # --- what may happen. ``pick`` chooses the worker, or how much --------------------------------
@@ -196,12 +191,13 @@ def steps(of: list[Step]) -> st.SearchStrategy[list[tuple[Step, int]]]:
     return st.lists(st.tuples(st.sampled_from(of), st.integers(0, 11)), max_size=60)
 
 
-def _play(history: History, plan: list[tuple[Step, int]]) -> None:
+def _played(plan: list[tuple[Step, int]], history: History) -> History:
     for step, pick in plan:
         if history.rollout.state in FINAL:
             break
         step(history, pick)
     history.arbiter.lose_next_signal = False
+    return history
 
 
 STAGES = st.dictionaries(st.integers(1, 5), st.sampled_from([READY, UNREADY, BOOTING]), max_size=3)
@@ -212,8 +208,7 @@ STAGES = st.dictionaries(st.integers(1, 5), st.sampled_from([READY, UNREADY, BOO
 def test_a_good_release_is_rolled_completely_in_any_order_of_events(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str]
 ) -> None:
-    history = _history(workers, budget, stages)
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, stages))
     history.finish()
     if not _ran_out_of_time(history):
         assert history.rollout.state == COMPLETE, history.rollout.why
@@ -234,8 +229,7 @@ def test_only_what_is_past_a_limit_is_replaced_in_any_order_of_events(
     recycled: set[int],
 ) -> None:
     recycled = {1 + age % workers for age in recycled}
-    history = _history(workers, budget, stages, recycled)
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, stages, recycled))
     history.finish()
     if not _ran_out_of_time(history):
         assert history.rollout.state == COMPLETE, history.rollout.why
@@ -255,8 +249,7 @@ def test_whatever_happens_a_recycling_ends(
     recycled: set[int],
 ) -> None:
     recycled = {1 + age % workers for age in recycled}
-    history = _history(workers, budget, stages, recycled)
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, stages, recycled))
     history.finish(good=good)
     history.check_end(count=False, deaths=True)
 
@@ -266,8 +259,7 @@ def test_whatever_happens_a_recycling_ends(
 def test_a_bad_release_ends_failed_with_what_served_still_there(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str]
 ) -> None:
-    history = _history(workers, budget, stages)
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, stages))
     history.finish(good=False)
     # Which of several surplus workers a TTOU settles hangs on their readiness: where news of
     # that crosses the signal, the machine may later stop another one than the hook would.
@@ -280,8 +272,7 @@ def test_a_bad_release_ends_failed_with_what_served_still_there(
 def test_a_lost_signal_costs_time_only(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
 ) -> None:
-    history = _history(workers, budget, {})
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, {}))
     history.finish(good=good)
     # A TTOU that is lost has not settled its surplus worker, so that the count is one too many
     # until the next one that is heard. A rollout that turns in between ends like that, and says so.
@@ -299,8 +290,7 @@ def test_a_lost_signal_costs_time_only(
 def test_a_lost_count_costs_time_only(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
 ) -> None:
-    history = _history(workers, budget, {})
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, {}))
     history.finish(good=good)
     if good and not _ran_out_of_time(history):
         assert history.rollout.state == COMPLETE, history.rollout.why
@@ -312,8 +302,7 @@ def test_a_lost_count_costs_time_only(
 def test_where_nothing_is_heard_any_more_the_count_comes_back(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], good: bool
 ) -> None:
-    history = _history(workers, budget, {})
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, {}))
     history.deaf = True
     history.finish(good=good)
     history.check_end(count=history.settled_alike, deaths=True)
@@ -324,8 +313,7 @@ def test_where_nothing_is_heard_any_more_the_count_comes_back(
 def test_whatever_happens_the_rollout_ends(
     workers: int, budget: Budget, plan: list[tuple[Step, int]], stages: dict[int, str], good: bool
 ) -> None:
-    history = _history(workers, budget, stages)
-    _play(history, plan)
+    history = _played(plan, _begun(workers, budget, stages))
     history.finish(good=good)
     history.check_end(count=False, deaths=True)
 

@@ -10,9 +10,7 @@ import pytest
 
 from supervisor_roll.rollout.reports import Began, Complete, Facts, Replaced
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.timing import (
-    STOP_GRACE_SECS,
-)
+from supervisor_roll.rollout.timing import STOP_GRACE_SECS
 from supervisor_roll.rollout.words import COMPLETE, FAILED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.arbiter_model import BOOTING, READY, UNREADY
@@ -35,13 +33,11 @@ def test_a_surge_adds_one_before_it_retires_one_and_the_next_boot_does_not_wait_
     assert history.exit(1) == []
     assert history.rollout.state == PROGRESSING
     assert history.exit(2) == []
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_what_a_complete_rollout_tells():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.now = 3.0
     history.ready(3)
     history.exit(1)
@@ -64,14 +60,12 @@ def test_in_place_stops_one_and_waits_for_what_replaces_it():
     assert history.ready(3) == ["stop 2"]
     assert history.exit(2) == []
     assert history.ready(4) == []
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 1
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_fresh_instance_counts_only_once_it_has_been_ready_for_min_ready_secs():
-    history = History(1, min_ready_secs="10")
-    history.begin()
+    history = History.begun(1, min_ready_secs="10")
     assert history.ready(2) == []
     assert history.wait(9.9) == []
     assert history.wait_until(10.0) == ["remove oldest"]
@@ -87,18 +81,16 @@ def test_a_surge_of_two_adds_two_and_retires_two():
     assert history.ready(7, 8) == ["remove oldest", "remove oldest"]
     for age in (1, 2, 3, 4):
         history.exit(age)
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 4
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_bad_release_costs_one_boot_however_large_the_surge_is():
     history = History(64)
     assert history.begin() == ["add"]
     history.finish(good=False)
-    assert history.rollout.state == FAILED
     assert history.arbiter.worker_age == 65
-    history.check_end()
+    history.check_end(FAILED)
 
 
 def test_by_default_a_quarter_boots_at_once_after_the_first():
@@ -129,8 +121,7 @@ def test_no_more_boot_at_once_than_there_are_cores_once_the_first_has_computed()
 
 
 def test_where_the_first_boot_waits_for_others_the_cores_are_no_limit():
-    history = History(8, cores=2, cpu_secs=0.7, max_surge="100%")
-    history.begin()
+    history = History.begun(8, cores=2, cpu_secs=0.7, max_surge="100%")
     assert history.ready(9).count("add") == 7
     history.finish()
     history.check_end()
@@ -158,9 +149,8 @@ def test_surge_and_unavailable_together_retire_one_at_once_and_keep_the_count():
     assert history.ready(5) == ["add", "remove oldest", "add"]
     assert history.arbiter.num_workers == 5
     history.finish()
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 3
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 @pytest.mark.parametrize(
@@ -178,13 +168,11 @@ def test_surge_and_unavailable_together_retire_one_at_once_and_keep_the_count():
 def test_percentages_round_as_in_kubernetes(
     workers: int, surge: str, unavailable: str, counts: tuple[int, int]
 ):
-    history = History(workers, max_surge=surge, max_unavailable=unavailable)
-    history.begin()
+    history = History.begun(workers, max_surge=surge, max_unavailable=unavailable)
     facts = history.last("began")
     assert (facts["max_surge"], facts["max_unavailable"]) == counts
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_nothing_to_roll_is_complete_at_once():
@@ -203,9 +191,8 @@ def test_outdated_instances_that_were_never_ready_are_replaced_too():
     assert history.begin() == ["add"]  # the release must prove itself before even a sick one goes
     assert history.last("began")["ready"] == 1
     history.finish()
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] >= 1
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_in_place_a_sick_one_goes_first():
@@ -216,15 +203,13 @@ def test_in_place_a_sick_one_goes_first():
 
 
 def test_a_sick_one_that_holds_the_oldest_up_is_replaced_in_place():
-    history = History(3)
-    history.begin()
+    history = History.begun(3)
     history.unready(2)
     assert history.ready(4) == ["stop 2"]  # without 1 there would be too few
     history.exit(2)
     assert history.ready(5) == ["remove oldest", "add"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_sick_one_is_not_replaced_before_the_release_has_proved_itself():
@@ -240,8 +225,7 @@ def test_an_outdated_instance_that_still_boots_is_retired_only_once_it_has_loade
     assert history.ready(3) == []
     assert history.load(1)[0] == "remove oldest"
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_in_place_an_outdated_instance_that_still_boots_waits_its_turn():
@@ -251,15 +235,13 @@ def test_in_place_an_outdated_instance_that_still_boots_waits_its_turn():
 
 
 def test_an_outdated_instance_that_never_loads_is_replaced_once_its_time_is_up():
-    history = History(2, {1: BOOTING}, ready_timeout_secs="30")
-    history.begin()
+    history = History.begun(2, {1: BOOTING}, ready_timeout_secs="30")
     assert history.ready(3) == []
     assert history.wait(30.0) == ["remove oldest", "add"]
     # It finishes nothing, so that it is not given the time of those that serve.
     assert "kill 1" in history.wait(STOP_GRACE_SECS)
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_in_place_an_outdated_instance_that_never_loads_goes_first_once_its_time_is_up():
@@ -267,5 +249,4 @@ def test_in_place_an_outdated_instance_that_never_loads_goes_first_once_its_time
     assert history.begin() == []
     assert history.wait_until(30.0) == ["stop 1"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)

@@ -5,11 +5,7 @@ from __future__ import annotations
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.timing import (
-    CONFIRM_SECS,
-    SETTLE_SECS,
-    STOP_GRACE_SECS,
-)
+from supervisor_roll.rollout.timing import CONFIRM_SECS, SETTLE_SECS, STOP_GRACE_SECS
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, PROGRESSING
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.history import History
@@ -18,42 +14,36 @@ from tests.rollout.history import History
 
 
 def test_an_outdated_instance_that_dies_by_itself_is_one_less_to_replace():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     assert history.exit(1, "signal 9") == []
     assert history.last("left") == {"pid": 1001, "why": "signal 9"}
     assert history.ready(3) == []
     assert history.ready(4) == ["remove oldest"]  # 4 is what the arbiter put in place of 1
     history.exit(2)
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["replaced"] == 2
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_an_available_instance_that_is_recycled_fails_nothing():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     assert history.ready(3) == ["remove oldest", "add"]
     assert history.exit(3, "max_requests") == []
     assert history.ready(4) == []
     assert history.exit(1) == []
     assert history.ready(5) == ["remove oldest"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_rollout_ends_when_its_arbiter_does():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.tell(ev.ArbiterExited("the arbiter exited (signal 9)"))
     assert history.rollout.state == FAILED
     assert history.rollout.why == "the arbiter exited (signal 9)"
 
 
 def test_an_aborted_rollout_whose_arbiter_exits_is_aborted():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.abort("alice")
     history.tell(ev.ArbiterExited("the arbiter exited"))
     assert (history.rollout.state, history.rollout.why) == (
@@ -63,8 +53,7 @@ def test_an_aborted_rollout_whose_arbiter_exits_is_aborted():
 
 
 def test_hup_when_all_fresh_ones_are_available_completes_the_rollout():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.ready(3)
     history.ready(4)
     assert history.hup() == []
@@ -73,18 +62,15 @@ def test_hup_when_all_fresh_ones_are_available_completes_the_rollout():
         history.exit(age)
     assert history.rollout.state == PROGRESSING
     history.ready(5, 6)
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_hup_that_takes_a_booting_fresh_one_fails_the_rollout_with_the_count_back():
-    history = History(3)
-    history.begin()
+    history = History.begun(3)
     history.hup()
     assert [worker.age for worker in history.arbiter.by_age if worker.draining] == [1, 2, 3, 4]
     history.finish()
-    assert history.rollout.state == FAILED
-    history.check_end(deaths=True)
+    history.check_end(FAILED, deaths=True)
     assert all(worker.age > 3 for worker in history.arbiter.workers.values())
 
 
@@ -98,25 +84,21 @@ def test_an_add_that_has_no_effect_is_sent_again():
     assert history.wait(CONFIRM_SECS - 1) == []
     assert history.wait_until(CONFIRM_SECS) == ["add"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_where_a_remove_has_no_effect_the_very_instance_is_asked_instead():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.arbiter.lose_next_signal = True
     assert history.ready(3) == ["remove oldest"]
     assert history.wait(CONFIRM_SECS) == ["stop 1"]
     history.finish()
-    assert history.rollout.state == COMPLETE
     assert history.last("complete")["min_ready"] == 2
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_remove_that_was_heard_though_nobody_said_so_retires_only_one():
-    history = History(2, at_once=False)
-    history.begin()
+    history = History.begun(2, at_once=False)
     history.at_once = True
     history.wait(0.0)
     history.at_once = False
@@ -132,8 +114,7 @@ def test_a_remove_that_was_heard_though_nobody_said_so_retires_only_one():
 
 
 def test_only_one_signal_is_under_way_though_its_effect_is_told_twice():
-    history = History(4, max_surge="3", at_once=False)
-    history.begin()
+    history = History.begun(4, max_surge="3", at_once=False)
     history.handle_signal()
     history.ready(5)
     while history.arbiter.inbox:
@@ -150,8 +131,7 @@ def test_only_one_signal_is_under_way_though_its_effect_is_told_twice():
 
 
 def test_late_and_repeated_messages_mean_nothing():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.ready(3)
     gone = history.arbiter.aged(1).id
     history.exit(1)
@@ -174,8 +154,7 @@ def test_late_and_repeated_messages_mean_nothing():
     assert [one.id for one in history.rollout.instances] == known
     assert history.moves == []
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
@@ -190,8 +169,7 @@ def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
 
 
 def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
-    history = History(1, drain_timeout_secs="40")
-    history.begin()
+    history = History.begun(1, drain_timeout_secs="40")
     history.ready(2)
     history.arbiter.aged(1).stubborn = True
     assert history.wait_until(40.0) == ["dump 1"]
@@ -207,20 +185,16 @@ def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
 
 
 def test_a_retired_instance_that_is_dumped_and_leaves_completes_the_rollout():
-    history = History(1, drain_timeout_secs="40")
-    history.begin()
+    history = History.begun(1, drain_timeout_secs="40")
     history.ready(2)
     assert history.wait(40.0) == ["dump 1"]
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_ready_surplus_instance_drains_like_a_retired_one_when_the_rollout_is_aborted():
-    history = History(1, drain_timeout_secs="40", min_ready_secs="5")
-    history.begin()
+    history = History.begun(1, drain_timeout_secs="40", min_ready_secs="5")
     history.ready(2)
     assert history.abort() == ["stop 2"]
     assert history.wait(39.0) == []
     assert history.wait_until(40.0) == ["dump 2"]
-    assert history.rollout.state == ABORTED
-    history.check_end()
+    history.check_end(ABORTED)

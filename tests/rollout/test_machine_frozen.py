@@ -12,9 +12,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import BadMessage, IllegalEvent
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.rollout.timing import (
-    LOOK_SECS,
-)
+from supervisor_roll.rollout.timing import LOOK_SECS
 from supervisor_roll.rollout.words import FAILED
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from tests.rollout.history import History
@@ -32,8 +30,7 @@ from tests.rollout.history import History
     ],
 )
 def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float):
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.wait(5.0)
     before = json.dumps(to_json(history.rollout), default=vars)
     with pytest.raises(IllegalEvent):
@@ -58,8 +55,7 @@ def test_an_illegal_event_raises_and_changes_nothing(event: ev.Event, now: float
     ids=lambda event: type(event).__name__,
 )
 def test_a_rollout_that_has_ended_takes_no_event(event: ev.Event):
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.exit(3)
     assert history.rollout.state == FAILED
     before = json.dumps(to_json(history.rollout), default=vars)

@@ -11,8 +11,7 @@ from tests.rollout.history import History
 
 
 def test_nothing_moves_while_it_is_paused_and_all_goes_on_when_it_is_resumed():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.tell(ev.Paused("me"))
     assert history.rollout.state == PAUSED
     assert history.ready(3) == []
@@ -20,28 +19,23 @@ def test_nothing_moves_while_it_is_paused_and_all_goes_on_when_it_is_resumed():
     history.tell(ev.Resumed("me"))
     assert history._settled() == ["remove oldest", "add"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_a_paused_rollout_still_fails_and_still_can_be_aborted():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.tell(ev.Paused("me"))
     history.exit(3, "signal 9")
     assert history.rollout.state == FAILED
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.tell(ev.Paused("me"))
     assert history.abort() == ["stop 3"]
     history.exit(3)
-    assert history.rollout.state == ABORTED
-    history.check_end()
+    history.check_end(ABORTED)
 
 
 def test_pausing_twice_and_resuming_what_runs_change_nothing():
-    history = History(2)
-    history.begin()
+    history = History.begun(2)
     history.tell(ev.Resumed("me"))
     history.tell(ev.Paused("me"))
     history.tell(ev.Paused("you"))
@@ -57,8 +51,7 @@ def test_a_canary_is_held_and_the_others_follow_without():
     assert history.wait(1.0) == ["remove oldest", "add", "add"]
     assert history.ready(5) == ["remove oldest"]
     history.finish()
-    assert history.rollout.state == COMPLETE
-    history.check_end()
+    history.check_end(COMPLETE)
 
 
 def test_in_place_a_canary_is_held_too():
@@ -72,8 +65,7 @@ def test_in_place_a_canary_is_held_too():
 
 
 def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
-    history = History(2, canary="1", min_ready_secs="30")
-    history.begin()
+    history = History.begun(2, canary="1", min_ready_secs="30")
     history.ready(3)
     history.tell(
         ev.Measured(ev.RequestCounts(100, 2), ev.RequestCounts(200, 0))
@@ -85,15 +77,13 @@ def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
     history.tell(ev.Measured(ev.RequestCounts(100, 30), ev.RequestCounts(200, 20)))
     assert history._settled() == ["stop 3"]
     history.exit(3)
-    assert history.rollout.state == FAILED
     assert "30 of 100 requests failed (30%)" in history.rollout.why
-    history.check_end()
+    history.check_end(FAILED)
 
 
 @pytest.mark.parametrize(("increase", "fails"), [("", False), ("40%", False), ("0%", True)])
 def test_how_much_worse_is_too_much_is_a_setting(increase: str, fails: bool) -> None:
-    history = History(2, canary="1", min_ready_secs="30", max_error_rate_increase=increase)
-    history.begin()
+    history = History.begun(2, canary="1", min_ready_secs="30", max_error_rate_increase=increase)
     history.ready(3)
     history.tell(ev.Measured(ev.RequestCounts(100, 50), ev.RequestCounts(100, 10)))
     assert (history.rollout.wanted == FAILED) is fails

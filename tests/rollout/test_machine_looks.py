@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.timing import (
-    CONFIRM_SECS,
-    LOOK_SECS,
-    REPEATS,
-)
+from supervisor_roll.rollout.timing import CONFIRM_SECS, LOOK_SECS, REPEATS
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
 from tests.rollout.history import History
 
@@ -42,8 +38,7 @@ def test_an_abort_where_nothing_is_heard_takes_back_what_was_added():
 
 
 def test_the_count_comes_back_also_where_the_arbiter_would_replace_what_was_added():
-    history = History(3, ready_timeout_secs="20", min_ready_secs="60")
-    history.begin()
+    history = History.begun(3, ready_timeout_secs="20", min_ready_secs="60")
     history.ready(4)
     fresh = history.arbiter.aged(4)
     fresh.surplus = False  # it has waited for an answer for too long
@@ -55,8 +50,7 @@ def test_the_count_comes_back_also_where_the_arbiter_would_replace_what_was_adde
 
 
 def test_an_arbiter_that_heeds_no_signal_is_asked_some_times_and_no_more():
-    history = History(2, at_once=False)
-    history.begin()
+    history = History.begun(2, at_once=False)
     sent = 0
     while history.rollout.state not in (FAILED, COMPLETE) and history.now < 500:
         sent += history.arbiter.signals.count("TTIN")
@@ -74,8 +68,7 @@ def test_an_arbiter_that_heeds_no_signal_is_asked_some_times_and_no_more():
 
 
 def test_a_count_that_is_not_told_costs_less_than_a_second():
-    history = History(2, at_once=False)
-    history.begin()
+    history = History.begun(2, at_once=False)
     history.handle_signal()
     history.arbiter.inbox = type(history.arbiter.inbox)(
         one for one in history.arbiter.inbox if not isinstance(one, ev.Counted)
@@ -91,8 +84,7 @@ def test_a_count_that_is_not_told_costs_less_than_a_second():
 
 
 def test_a_process_that_has_said_nothing_and_ends_fails_nothing():
-    history = History(2, at_once=False)
-    history.begin()
+    history = History.begun(2, at_once=False)
     history.arbiter.signals.clear()
     helper = ev.InstanceId(77, 77)
     history.tell(ev.Observed((*history.arbiter.workers, helper)))
@@ -122,8 +114,7 @@ def test_more_silent_workers_than_may_run_fail_the_rollout_at_once():
 
 
 def test_one_that_was_asked_in_a_lost_signals_place_is_let_drain():
-    history = History(2, drain_timeout_secs="300")
-    history.begin()
+    history = History.begun(2, drain_timeout_secs="300")
     history.arbiter.lose_next_signal = True
     history.ready(3)
     assert history.wait(CONFIRM_SECS) == ["stop 1"]
@@ -133,8 +124,7 @@ def test_one_that_was_asked_in_a_lost_signals_place_is_let_drain():
 
 
 def test_more_workers_than_are_wanted_are_believed_once_none_of_them_can_be_draining():
-    history = History(2, drain_timeout_secs="20", ready_timeout_secs="600")
-    history.begin()
+    history = History.begun(2, drain_timeout_secs="20", ready_timeout_secs="600")
     history.tell(ev.Paused("me"))
     history.ready(3)
     history.rollout.handle(ev.Started(ev.InstanceId(71, 71), 4), 100.0)

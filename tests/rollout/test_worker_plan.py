@@ -69,27 +69,15 @@ GONE = {"wanted_gone": STOPPED, "asked_at": NOW}
 FORWARD = {
     "one more while fewer than desired are fresh": ((old(1), old(2)), {}, (ADD, None)),
     "no more than the surge": ((old(1), old(2), booting(3)), {}, (WAIT, None)),
-    "no more than the canaries": (
-        (old(1), old(2)),
-        {"count": 2, "trial": 0},
-        (WAIT, None),
-    ),
+    "no more than the canaries": ((old(1), old(2)), {"count": 2, "trial": 0}, (WAIT, None)),
     "one more beside one that boots": ((old(1), old(2), booting(3)), {"surge": 2}, (ADD, None)),
     "no more than may boot at once": (
         (old(1), old(2), booting(3)),
         {"surge": 2, "most_boots": 1},
         (WAIT, None),
     ),
-    "one that is kept is no canary": (
-        (fresh(1, kept=True), old(2)),
-        {"trial": 1},
-        (ADD, None),
-    ),
-    "the oldest, once another can be counted on": (
-        (old(1), old(2), fresh(3)),
-        {},
-        (REMOVE, 1),
-    ),
+    "one that is kept is no canary": ((fresh(1, kept=True), old(2)), {"trial": 1}, (ADD, None)),
+    "the oldest, once another can be counted on": ((old(1), old(2), fresh(3)), {}, (REMOVE, 1)),
     "none before the preflight has passed": (
         (old(1), old(2), fresh(3)),
         {"cleared": False},
@@ -115,18 +103,10 @@ FORWARD = {
         {"count": 2},
         (WAIT, None),
     ),
-    "nothing while a signal is under way": (
-        (old(1), old(2)),
-        {"signalled": True},
-        (WAIT, None),
-    ),
+    "nothing while a signal is under way": ((old(1), old(2)), {"signalled": True}, (WAIT, None)),
     "nothing while it is paused": ((old(1), old(2)), {"paused": True}, (WAIT, None)),
     "in place one at a time": ((old(1), old(2)), {"surge": 0}, (RETIRE, 1)),
-    "in place none while one is missing": (
-        (old(1), booting(2)),
-        {"surge": 0},
-        (WAIT, None),
-    ),
+    "in place none while one is missing": ((old(1), booting(2)), {"surge": 0}, (WAIT, None)),
     "in place an unhealthy one first": (
         (old(1), old(2, ready_since=None)),
         {"surge": 0},
