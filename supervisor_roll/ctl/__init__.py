@@ -7,7 +7,15 @@ from typing import Any
 from supervisor_roll.ctl.completion import make_known
 from supervisor_roll.ctl.plugin import RollPlugin
 
-COMMANDS = ("rollrestart", "rollupdate", "rollstatus", "rollabort", "rollpause", "rollresume")
+COMMANDS = (
+    "rollrestart",
+    "rollupdate",
+    "rollrecycle",
+    "rollstatus",
+    "rollabort",
+    "rollpause",
+    "rollresume",
+)
 
 
 def make_plugin(controller: Any, **unknown: str) -> RollPlugin:

@@ -37,6 +37,15 @@ class RollUpdate:
 
 
 @dataclass(frozen=True)
+class RollRecycle:
+    """No ``pids`` means the worker with the most memory."""
+
+    name: str
+    pids: list[int]
+    wait: bool = True
+
+
+@dataclass(frozen=True)
 class RollStatus:
     names: list[str]
     follow: bool = False
@@ -49,6 +58,8 @@ class RollControl:
     names: list[str]
 
 
+# No pid has more.
+_MOST_DIGITS = 10
 _SETTINGS = {  # option: key
     "--strategy": "strategy",
     "--max-surge": "max_surge",
@@ -81,6 +92,7 @@ def parser(command: str) -> argparse.ArgumentParser:
         made.add_argument(
             "--parallel", metavar=PARALLEL.form, help=f"{PARALLEL.text} ([roll] parallel=, or 1)"
         )
+    if command in (texts.ROLLRESTART, texts.ROLLUPDATE, texts.ROLLRECYCLE):
         made.add_argument(
             "--no-wait", action="store_true", help="Return as soon as the request is made."
         )
@@ -110,6 +122,16 @@ def rollupdate(text: str) -> RollUpdate:
     """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLUPDATE, text)
     return RollUpdate(found.names, not found.no_wait, _parallel(found))
+
+
+def rollrecycle(text: str) -> RollRecycle:
+    """Parse what follows the command. Raises Usage."""
+    found = _parsed(texts.ROLLRECYCLE, text, needs_names=True)
+    name, *pids = found.names
+    for pid in pids:
+        if not (pid.isascii() and pid.isdecimal() and len(pid) <= _MOST_DIGITS):
+            raise Usage(f"{pid} is no pid")
+    return RollRecycle(name, [int(pid) for pid in pids], not found.no_wait)
 
 
 def rollstatus(text: str) -> RollStatus:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 ROLLRESTART, ROLLUPDATE, ROLLSTATUS = "rollrestart", "rollupdate", "rollstatus"
+ROLLRECYCLE = "rollrecycle"
 ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 
 USAGES = {
     ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
     ROLLUPDATE: "rollupdate [options] [<name> ...]",
+    ROLLRECYCLE: "rollrecycle [--no-wait] <name> [<pid> ...]",
     ROLLSTATUS: "rollstatus [--follow] [<name> ...]",
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
@@ -29,6 +31,9 @@ Does without downtime what `update` does with it: has supervisord read its confi
 again, and rolls the programs whose sections have changed. Changes that need no new
 process take effect at once. Only programs with a [roll:<name>] section are rolled; for
 the others it says what is left to `supervisorctl update`. Without a name: all programs.""",
+    ROLLRECYCLE: """\
+Replaces single workers of a program: those of these pids, or without one the worker with
+the most memory. Each leaves once a new one is ready, which runs what is deployed now.""",
     ROLLSTATUS: """\
 Shows the rollouts under way and each program's last one: without names as a table of all
 programs that have been rolled since supervisord started, with names in detail.""",
@@ -57,7 +62,7 @@ Ctrl-C detaches: the rollout goes on. `rollstatus --follow <name>` follows it ag
     ROLLUPDATE: "Ctrl-C detaches: the update goes on; `rollstatus --follow` follows it again.",
 }
 
-_ROLLS = (ROLLRESTART, ROLLUPDATE)
+_ROLLS = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE)
 _CONTROLS = (ROLLABORT, ROLLPAUSE, ROLLRESUME)
 _REQUESTS = (*_ROLLS, *_CONTROLS)
 _ALL = (*_REQUESTS, ROLLSTATUS)
@@ -68,6 +73,7 @@ STATUSES = (
     (0, (ROLLRESTART,), "with --no-wait: requested; with --dry-run: nothing would stop it"),
     (0, (ROLLUPDATE,), "every program that was rolled is complete, or nothing had to be done"),
     (0, (ROLLUPDATE,), "with --no-wait: requested"),
+    (0, (ROLLRECYCLE,), "the workers are replaced; with --no-wait: requested"),
     (0, (ROLLSTATUS,), "shown; with --follow: all are complete"),
     (0, _CONTROLS, "the request was accepted"),
     (1, _ROLLS, "a rollout failed, was aborted or refused; the configuration is invalid"),
@@ -78,7 +84,7 @@ STATUSES = (
     (3, _ALL, "supervisord has no [rpcinterface:roll]"),
     (4, _REQUESTS, "supervisord refuses the connection"),
     (4, (ROLLSTATUS,), "no such program; supervisord cannot be reached"),
-    (7, (ROLLRESTART,), "the program, or supervisord, is not running"),
+    (7, (ROLLRESTART, ROLLRECYCLE), "the program, or supervisord, is not running"),
     (7, (ROLLUPDATE, *_CONTROLS), "supervisord is not running"),
     (130, (*_ROLLS, ROLLSTATUS), "Ctrl-C: detached; the rollout goes on"),
     (141, _ALL, "nobody reads the output any more (| head)"),

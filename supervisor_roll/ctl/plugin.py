@@ -1,4 +1,4 @@
-"""The commands: rollrestart, rollupdate, rollstatus, rollabort, rollpause and rollresume.
+"""The commands: rollrestart, rollupdate, rollrecycle, rollstatus, and what controls rollouts.
 
 Each sets ``ctl.exitstatus`` and returns; none ends the process, since it may run in
 supervisorctl's shell. What is not handled here supervisorctl prints and counts as an error.
@@ -30,6 +30,7 @@ from supervisor_roll.ctl.follower import Follower, Lost
 from supervisor_roll.ctl.help import (
     ROLLABORT,
     ROLLPAUSE,
+    ROLLRECYCLE,
     ROLLRESTART,
     ROLLRESUME,
     ROLLSTATUS,
@@ -97,6 +98,16 @@ class RollPlugin(ControllerPluginBase):
 
     def help_rollupdate(self) -> None:
         self._help(ROLLUPDATE)
+
+    @_until_the_reader_leaves
+    def do_rollrecycle(self, text: str) -> None:
+        given = self._parsed(arguments.rollrecycle, text, ROLLRECYCLE)
+        if given is not None and self.ctl.upcheck():
+            ask = wire.Command(wire.RECYCLE, [given.name], by=_by(ROLLRECYCLE), pids=given.pids)
+            self._roll(ask, given.wait)
+
+    def help_rollrecycle(self) -> None:
+        self._help(ROLLRECYCLE)
 
     @_until_the_reader_leaves
     def do_rollstatus(self, text: str) -> None:

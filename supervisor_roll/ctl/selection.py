@@ -39,14 +39,15 @@ def jobs_of(jobs: Iterable[wire.Job], names: list[str] | None) -> list[wire.Job]
             programs = [_ALL] if names is None else names  # it may be about any of them
         else:
             programs = [name for name in known if names is None or name in names]
-        if job.kind in (wire.ROLLOUT, wire.DRY_RUN, wire.UPDATE) and programs:
+        if job.kind in (wire.ROLLOUT, wire.DRY_RUN, wire.UPDATE, wire.RECYCLE) and programs:
             chosen.append(wire.Job(job.id, job.kind, programs, job.by))
     return chosen
 
 
 def being_rolled(found: wire.Overview) -> set[str]:
     """Return the programs whose rollouts are under way, or are to come."""
-    active = {name for job in found.jobs if job.kind == wire.ROLLOUT for name in job.programs}
+    kinds = (wire.ROLLOUT, wire.RECYCLE)
+    active = {name for job in found.jobs if job.kind in kinds for name in job.programs}
     # An update may have been asked for all programs, and roll only one of them.
     updates = {job.id for job in found.jobs if job.kind == wire.UPDATE}
     return active | {

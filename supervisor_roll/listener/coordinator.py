@@ -42,7 +42,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import decode
-from supervisor_roll.wire.mailbox import UPDATE, Request
+from supervisor_roll.wire.mailbox import RECYCLE, UPDATE, Request
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -293,6 +293,8 @@ class Coordinator:
         """Begin with a request. Raises SupervisordError; it stays in the mailbox then."""
         if request.kind == UPDATE:
             self._updates.update(request)
+        elif request.kind == RECYCLE:
+            self._recycler.accept(request)
         else:
             self.jobs.accept(request)
         self.outbox.fetched.append(request.id)

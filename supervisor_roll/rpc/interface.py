@@ -53,7 +53,7 @@ class RollRPCInterface:
     def request(self, text: str) -> str:
         """Ask the listener to roll programs, or to abort their rollouts
 
-        @param string text    JSON: kind, names, values, by, parallel
+        @param string text    JSON: kind, names, values, by, parallel, pids
         @return string result JSON: id, programs, skipped
         """
         self._check_mood()
@@ -71,7 +71,7 @@ class RollRPCInterface:
             expansion = program_names.expand(
                 self._supervisord.process_groups,
                 ask.names,
-                must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN),
+                must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN, wire.RECYCLE),
             )
         if expansion.programs:
             self._check_listener()

@@ -61,6 +61,7 @@ class Mailbox:
             at,
             wildcard,
             ask.parallel,
+            ask.pids,
         )
         kept = self._keep(Job(request.id, ask.kind, programs, ask.by), now)
         if programs:

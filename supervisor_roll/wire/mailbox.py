@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import KINDS, Facts
 from supervisor_roll.rollout.words import MAX_PARALLEL, WORKERS
-from supervisor_roll.wire.codec import fitting, from_json, to_json
+from supervisor_roll.wire.codec import Count, fitting, from_json, to_json
 
 # How many programs of a job are rolled at once.
 Parallel = Annotated[int, range(1, MAX_PARALLEL + 1)]
@@ -26,7 +26,8 @@ Parallel = Annotated[int, range(1, MAX_PARALLEL + 1)]
 ROLLOUT, DRY_RUN = "rollout", "dry-run"
 UPDATE = "update"  # roll what the configuration has changed; names are programs or "all"
 ABORT, PAUSE, RESUME = "abort", "pause", "resume"
-ASKED = (ROLLOUT, DRY_RUN, UPDATE, ABORT, PAUSE, RESUME)
+RECYCLE = "recycle"  # replace some of a program's workers: those of these pids, or the largest
+ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, ABORT, PAUSE, RESUME)
 
 IDLE = "idle"  # a status' state beside those of a rollout: never rolled
 
@@ -57,7 +58,8 @@ MAX_PORTION_CHARS = 1024 * 1024
 class Command:
     """What an operator asks: ``names`` are as given, ``values`` only the settings given.
 
-    ``parallel``: how many programs are rolled at once; None: as configured.
+    ``parallel``: how many programs are rolled at once; None: as configured. ``pids``: which workers
+    of the one program are recycled; none: the one with the most memory.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Command:
     values: dict[str, str] = field(default_factory=dict)
     by: str = ""
     parallel: Parallel | None = None
+    pids: list[Count] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Request:
     at: float = 0.0
     wildcard: bool = False
     parallel: Parallel | None = None
+    pids: list[Count] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -244,6 +248,10 @@ def decode_command(text: object) -> Command:
         raise BadMessage(f"values: settings are for a rollout; {ask.kind} takes none")
     if ask.parallel and ask.kind not in (ROLLOUT, DRY_RUN, UPDATE):
         raise BadMessage(f"parallel: it is for a rollout; {ask.kind} takes none")
+    if ask.pids and (ask.kind != RECYCLE or len(names) > 1):
+        raise BadMessage("pids: they are for the recycling of one program's workers")
+    if len(ask.pids) > MAX_NAMES:
+        raise BadMessage(f"pids: there are more than {MAX_NAMES}")
     return dataclasses.replace(ask, names=names, by=one_line(ask.by))
 
 

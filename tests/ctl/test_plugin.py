@@ -12,6 +12,7 @@ import pytest
 from supervisor.options import ClientOptions
 from supervisor.supervisorctl import Controller
 
+from supervisor_roll.ctl import COMMANDS
 from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, ENDED, complete
 from tests.rpc.supervised import PASSWORD, USER, Supervised, wait_for
 
@@ -182,9 +183,18 @@ def test_help_tells_of_every_option_and_of_ctrl_c_and_is_not_denied_by_another_p
     assert "No help" not in site.ctl("help", "start")[1]
     assert "No help" in site.ctl("help", "nosuch")[1]
     shown = site.ctl("help")[1].split()
-    assert {"rollabort", "rollpause", "rollrestart", "rollresume", "rollstatus", "rollupdate"} <= (
-        set(shown)
-    )
+    assert set(COMMANDS) <= set(shown)
+
+
+def test_rollrecycle_asks_for_workers_of_one_program(site: Supervised) -> None:
+    status, output = site.ctl("rollrecycle", "myapp", "12x")
+    assert (status, "Error: 12x is no pid" in output) == (2, True)
+    assert site.ctl("rollrecycle")[0] == 2
+    site.script(["done"])
+    assert site.ctl("rollrecycle", "--no-wait", "myapp", "123", "456")[0] == 0
+    [request] = wait_for(lambda: site.requests)
+    assert (request["kind"], request["pids"]) == ("recycle", [123, 456])
+    assert request["programs"] == ["myapp"]
 
 
 def test_no_wait_only_requests_and_rollstatus_follows_to_the_end(site: Supervised) -> None:
@@ -377,7 +387,8 @@ def test_the_shell_completes_the_names_of_programs(site: Supervised) -> None:
     assert controller.complete("my", 0, "rollrestart my") == "myapp "
     assert controller.complete("web:", 1, "rollabort web:") == "web:* "
     assert controller.complete("my", 1, "rollstatus my") is None
-    assert controller.complete("rollr", 0, "rollr") == "rollrestart "
+    assert controller.complete("rollr", 0, "rollr") == "rollrecycle "
+    assert controller.complete("rollr", 1, "rollr") == "rollrestart "
     assert controller.complete("my", 0, "rollupdate my") == "myapp "
     assert controller.complete("rollu", 0, "help rollu") == "rollupdate "
     assert controller.complete("my", 0, "start my") == "myapp "

@@ -118,3 +118,21 @@ def test_one_that_leaks_is_replaced_before_it_is_at_its_limit(make_site: MakeSit
     assert len({pid for one in meanwhile.seen.samples for pid in one.children}) <= 5
     sizes = [int(size) for size in re.findall(r"is recycled: (\d+) MiB, limit 256", said(site))]
     assert all(128 < size < 256 for size in sizes), sizes
+
+
+def test_single_workers_are_replaced_by_hand(make_site: MakeSite) -> None:
+    site = make_site(Program(workers=WORKERS, boot_secs=0.3))
+    site.add_release("v2")
+    with site.unharmed() as meanwhile:
+        youngest = max(meanwhile.before.children)
+        output = site.ctl("rollrecycle", "web", str(youngest))
+        assert output.status == 0, output
+        assert f"worker {youngest} is recycled: as asked for" in output.output
+        site.wait_ready("web", WORKERS)
+        assert youngest not in site.workers("web").children
+        site.deploy("v2")
+        assert site.ctl("rollrecycle", "web").status == 0
+    assert len(recycled(site)) == site.boots("web") - WORKERS == 2
+    strange = site.ctl("rollrecycle", "web", str(site.pid("web")))
+    assert strange.status == 1
+    assert f"no worker of it: {site.pid('web')}" in strange.output

@@ -145,11 +145,12 @@ class Site:
         kind: str = wire.ROLLOUT,
         wildcard: bool = False,
         parallel: int | None = None,
+        pids: Sequence[int] = (),
         **values: str,
     ) -> str:
         """Put a request into the mailbox, ring, and let all happen that follows; its id."""
         request = self.supervisord.mailbox.put(
-            wire.Command(kind, list(programs), values, "the operator", parallel),
+            wire.Command(kind, list(programs), values, "the operator", parallel, list(pids)),
             list(programs),
             wildcard,
             self.now,

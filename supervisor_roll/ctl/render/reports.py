@@ -55,9 +55,10 @@ def _began(facts: reports.Began, told: str) -> list[str]:
     if facts.strategy == ARBITER:
         reasons = f" ({'; '.join(facts.reasons)})" if facts.reasons else ""
         return [f"replacing the arbiter and its {count(workers, 'worker')}{reasons}{canary}{sick}"]
+    why = f": {'; '.join(facts.reasons)}" if facts.reasons else ""
     return [
         f"rolling {count(workers, 'worker')} (surge {facts.max_surge},"
-        f" unavailable {facts.max_unavailable}{canary}){sick}"
+        f" unavailable {facts.max_unavailable}{canary}){why}{sick}"
     ]
 
 

@@ -27,6 +27,7 @@ from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import PAUSED
+from supervisor_roll.wire.mailbox import Request
 from supervisor_roll.wire.messages import Due
 from supervisor_roll.wire.successor import RETIRE
 
@@ -100,6 +101,53 @@ class Recycler:
             age -= 1
         return age
 
+    # --- what is asked for by hand --------------------------------------------------------------
+
+    def accept(self, request: Request) -> None:
+        """Have the workers replaced that a request names, or of each program the largest."""
+        recycles: list[InstanceId] = []
+        for namespec in request.programs:
+            found = self._named(namespec, request)
+            why = found if isinstance(found, str) else self._ask(found)
+            if why:
+                self._active.outbox.report(request.id, namespec, reports.Refused(why))
+            elif not isinstance(found, str):
+                recycles += [one.id for one in found]
+        programs = [
+            name
+            for name in request.programs
+            if any(set(recycles) & {*one.workers} for one in self._active.registry.siblings(name))
+        ]
+        if not programs:
+            self._active.outbox.done.append(request.id)
+            return
+        job = Job(request.id, programs, {}, request.by, request.at, recycles=recycles)
+        self._jobs.begin(job, parallel=1)
+
+    def _named(self, namespec: str, request: Request) -> list[Worker] | str:
+        """Return these workers, which are due by that; or why they cannot be."""
+        if self._jobs.is_busy(namespec) or namespec in self._active.runs:
+            return f"it is being rolled already; to follow that: rollstatus --follow {namespec}"
+        arbiters = [one for one in self._active.registry.siblings(namespec) if not one.successor]
+        workers = [one for at in arbiters for one in at.workers.values() if one.heard]
+        if not workers:
+            return "nothing was heard of its workers: do they run, with the hooks?"
+        why_not = why_not_recycle(arbiters[0])
+        if why_not:
+            return why_not
+        pids = {one.id.pid: one for one in workers}
+        strangers = [str(pid) for pid in request.pids if pid not in pids]
+        if strangers:
+            known = ", ".join(map(str, sorted(pids)))
+            return f"no worker of it: {', '.join(strangers[:10])}; its workers are {known}"
+        found = [pids[pid] for pid in dict.fromkeys(request.pids)]
+        if not found:
+            sizes = self._active.registry.table.own_bytes
+            found = [max(workers, key=lambda one: (sizes(one.id.pid), -one.age))]
+        for one in found:
+            one.due, one.over = "as asked for", _MOST_OVER
+        return found
+
     # --- what is done ---------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -128,18 +176,23 @@ class Recycler:
         changed = self._memory.refused.items() ^ refused.items()
         self._active.outbox.unsaved |= {one for one, _ in changed}
 
-    def _ask(self, workers: list[Worker]) -> None:
-        """Ask workers to say that they are due: they have to take their place in the order."""
+    def _ask(self, workers: list[Worker]) -> str:
+        """Ask workers to say that they are due, so that they take their place in the order.
+
+        Returns why that is not possible, if so.
+        """
         for worker in workers:
             try:
                 self._active.registry.table.send(worker.id, signal.Signals[f"SIG{RETIRE}"])
             except PermissionError:
                 worker.due = ""
-                self._forbidden.warn(
-                    "the listener may not signal worker %d, which is past its limit: run it as "
-                    "root or as the worker's user",
-                    worker.id.pid,
+                why = (
+                    f"the listener may not signal worker {worker.id.pid}: run it as root or as the "
+                    "worker's user"
                 )
+                self._forbidden.warn("%s", why)
+                return why
+        return ""
 
     def _with_due(self) -> list[Arbiter]:
         """Return the arbiters with workers that are due: only these are looked at each time."""
@@ -169,6 +222,12 @@ class Recycler:
 
     def _note_failure(self, ended: Ended) -> None:
         namespec, facts = ended.run.namespec, ended.facts
+        if ended.run.job.by != BY:  # whoever asked for it knows, and may ask again
+            for arbiter in self._active.registry.siblings(namespec):
+                for worker in arbiter.workers.values():
+                    if worker.id in ended.run.job.recycles:
+                        worker.due = ""
+            return
         back_off = self.back_offs.setdefault(namespec, BackOff())
         why = getattr(facts, "why", "") or facts.kind
         now = self._active.clock()

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from supervisor_roll.listener.arbiters.arbiter import Arbiter
+from supervisor_roll.listener.arbiters.arbiter import OFFERED_SECS, Arbiter
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.rollouts import deployed, eligibility, resources, strategy
 from supervisor_roll.listener.rollouts.resources import Owed, Resources
@@ -112,6 +112,10 @@ def admit(
     undecided = [one.id.pid for one in arbiter.workers.values() if one.is_undecided(now)]
     if undecided:
         return Waiting(f"worker {undecided[0]} to say whether it is the next to go")
+    asked = [one for one in arbiter.workers.values() if one.id in run.job.recycles]
+    silent = [one.id.pid for one in asked if not one.is_next]
+    if silent and now < run.gathers_since + OFFERED_SECS:
+        return Waiting(f"worker {silent[0]} to say that it is to go")
     if run.job.recycles and not arbiter.next_of(run.job.recycles):
         return Refusal("the workers to be replaced have left, or do not say that they would")
     budget, whole = settings.budget(max(arbiter.count, 1)), choice.strategy == ARBITER

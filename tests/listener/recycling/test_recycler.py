@@ -9,10 +9,10 @@ import pytest
 
 from supervisor_roll.listener.recycling.back_off import FIRST_SECS, MOST_SECS, BackOff
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.wire.mailbox import ABORT, DRY_RUN, IDLE, PAUSE
+from supervisor_roll.wire.mailbox import ABORT, DRY_RUN, IDLE, PAUSE, RECYCLE
 from supervisor_roll.wire.messages import Ack, Booting, Due, Failed, Loaded, Message, Ready
 from tests.fakes.program import BOOT, Program
-from tests.fakes.site import Site, ready_site, site_with
+from tests.fakes.site import LISTENER_PID, Site, ready_site, site_with
 
 WHY = "612 requests, limit 600"
 
@@ -271,3 +271,85 @@ def test_it_does_not_begin_with_a_program_that_a_job_is_yet_to_come_to() -> None
     site.settle()
     assert site.is_done(job)
     assert second.serving == [3, 4]
+
+
+# --- by hand ----------------------------------------------------------------------------------
+
+
+def pids_of(program: Program, *ages: int) -> list[int]:
+    return [program.aged(age).pid for age in ages]
+
+
+def test_these_workers_are_replaced_by_hand_each_by_one_boot() -> None:
+    site, program = ready_site(4)
+    job = site.ask("myapp", kind=RECYCLE, pids=pids_of(program, 3, 2))
+    site.pass_time(2)
+    assert site.is_done(job)
+    assert [kind for _, kind in site.reports(job)][-1] == "complete"
+    assert program.serving == [1, 4, 5, 6]
+    assert [one for one in site.signals if "TT" in one] == ["TTIN myapp", "TTOU myapp"] * 2
+    assert site.least_serving["myapp"] == 4
+    assert "as asked for" in str(site.facts(job, "began")["reasons"])
+
+
+def test_without_pids_it_is_the_one_with_the_most_memory() -> None:
+    site, program = ready_site(3)
+    site.table.own = dict(zip(pids_of(program, 1, 2, 3), (100, 300, 200), strict=True))
+    job = site.ask("myapp", kind=RECYCLE)
+    site.pass_time(2)
+    assert site.is_done(job)
+    assert program.serving == [1, 3, 4]
+
+
+def test_what_is_no_worker_of_the_program_is_refused_with_its_workers() -> None:
+    site = site_with(first=1, second=1)
+    [other] = pids_of(site.programs["second"], 1)
+    job = site.ask("first", kind=RECYCLE, pids=[other, LISTENER_PID])
+    assert site.is_done(job)
+    own = pids_of(site.programs["first"], 1)[0]
+    assert site.facts(job, "refused")["why"] == (
+        f"no worker of it: {other}, {LISTENER_PID}; its workers are {own}"
+    )
+    assert site.signals == []
+
+
+def test_by_hand_it_is_refused_while_the_program_is_rolled() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: BOOT[:2]
+    site.ask("myapp")
+    job = site.ask("myapp", kind=RECYCLE)
+    assert "is being rolled already" in site.facts(job, "refused")["why"]
+
+
+def test_one_that_does_not_say_that_it_is_due_is_not_replaced() -> None:
+    site, program = ready_site(2)
+    program.deaf_to_due = True
+    job = site.ask("myapp", kind=RECYCLE, pids=pids_of(program, 1))
+    site.pass_time(5)
+    assert not site.is_done(job)
+    site.pass_time(10)
+    assert site.is_done(job)
+    assert "do not say that they would" in site.facts(job, "refused")["why"]
+    program.deaf_to_due = False
+    program.due(1, "")
+    site.settle()
+    assert answers(site, Due)[-1].unasked, "nobody wants it any more"
+
+
+def test_one_that_fails_by_hand_is_not_tried_again() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: (Booting, Loaded, Failed, None)
+    job = site.ask("myapp", kind=RECYCLE, pids=pids_of(program, 1))
+    site.pass_time(2)
+    assert site.reports(job)[-1] == ("myapp", "failed")
+    wait(site, program, 2 * FIRST_SECS, 3)
+    assert site.signals.count("TTIN myapp") == 1
+    assert program.serving == [1, 2]
+
+
+def test_a_listener_that_may_not_signal_the_worker_refuses_it() -> None:
+    site, _ = ready_site(2)
+    site.table.forbidden = True
+    job = site.ask("myapp", kind=RECYCLE)
+    assert "may not signal worker" in site.facts(job, "refused")["why"]
+    assert site.is_done(job)
