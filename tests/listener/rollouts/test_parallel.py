@@ -176,6 +176,25 @@ def test_wherever_a_listener_is_killed_the_job_ends_as_it_would() -> None:
         assert site.least_serving == dict.fromkeys("abc", 1), at
 
 
+def test_wherever_a_listener_is_killed_none_begins_after_the_first_failure() -> None:
+    def rolled(killed_at: int) -> tuple[Site, str]:
+        site = site_of("abcd")
+        site.programs["b"].boots = lambda age: (Booting, None)
+        site.points, site.killed_at = 0, killed_at
+        job = site.ask(*"abcd", parallel=2, min_ready_secs="10")
+        site.pass_time(100)
+        return site, job
+
+    whole, _ = rolled(-1)
+    assert whole.points > 20
+    for at in range(whole.points):
+        site, job = rolled(at)
+        reports = site.reports(job)
+        failed = reports.index(("b", FAILED))
+        assert Began.kind not in [kind for _, kind in reports[failed:]], at
+        assert site.is_done(job), at
+
+
 def test_what_an_earlier_release_saved_of_a_job_is_gone_on_with() -> None:
     """It counted in ``index`` the programs before the only one that it rolled."""
     site = site_of("abc")
