@@ -179,12 +179,13 @@ class _Soak:
 
     def _broken(self) -> Iterator[str]:
         yield from (f"a rollout was not complete:\n{one}" for one in self._not_complete)
-        first, middle, last = (self._seen[at][1] for at in (0, len(self._seen) // 2, -1))
+        first, middle = (self._seen[at][1] for at in (0, len(self._seen) // 2))
         for who, since in (("supervisord", first), ("listener", middle)):
-            grown = last[who].uss - since[who].uss
+            # What it has kept: what it gives back by the next look was for the moment alone.
+            grown = min(found[who].uss for _, found in self._seen[-3:]) - since[who].uss
             if grown > MOST_GROWTH:
                 yield f"{who} has grown by {grown:.2f} MiB, more than {MOST_GROWTH:g}"
-        yield from self._more(last)
+        yield from self._more(self._seen[-1][1])
 
 
 def _milliseconds(prober: Prober, since: int, until: int | None = None) -> str:
