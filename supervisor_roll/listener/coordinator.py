@@ -242,6 +242,8 @@ class Coordinator:
             or self.outbox.full
             or self.outbox.answers
             or self.active.runs
+            or self.jobs.waiting
+            or self._recycler.has_due
             or self._sides.running
             or self.jobs.next_deadline() is not None
             or self.keeper.next_deadline() is not None

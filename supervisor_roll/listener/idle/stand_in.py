@@ -57,7 +57,7 @@ def main(memory: int) -> int:
                 return 1
             if names is None:
                 return 0
-            due = due or any(not name.startswith("TICK_") for name in names)
+            due = due or events.lost or any(not name.startswith("TICK_") for name in names)
         due = due or bool(ready - {0}) or _differs(told)
         # What was read of an event would be missing to the listener.
         if due and not events.partial:

@@ -165,6 +165,11 @@ class Recycler:
                 self._begin(arbiter, due)
         self._note()
 
+    @property
+    def has_due(self) -> bool:
+        """Whether workers are due, be it that they have to wait."""
+        return bool(self._with_due())
+
     def next_deadline(self) -> float | None:
         return self._memory.next_deadline()
 

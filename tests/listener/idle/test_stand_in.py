@@ -155,6 +155,12 @@ def said(stand_in: StandIn) -> None:
     stand_in.send()
 
 
+def lost_events(stand_in: StandIn) -> None:
+    for serial in (7, 9):
+        stand_in.write(f"ver:3.0 poolserial:{serial} eventname:TICK_5 len:0\n".encode())
+    stand_in.answered(2)
+
+
 def another_event(stand_in: StandIn) -> None:
     stand_in.write(TICK + event("PROCESS_STATE_EXITED", "processname:wéb") + TICK)
     stand_in.answered(3)
@@ -196,6 +202,7 @@ def another_folder(stand_in: StandIn) -> None:
     [
         said,
         another_event,
+        lost_events,
         a_request,
         a_changed_file,
         a_new_file,

@@ -183,6 +183,22 @@ def test_what_is_due_and_what_has_failed_survives_the_listener() -> None:
     assert 1 not in program.serving
 
 
+def test_the_listener_does_not_rest_while_one_that_is_due_has_to_wait() -> None:
+    site, program = ready_site(2)
+    program.boots = lambda age: BOOT if age <= 2 else (Booting, Loaded, Failed, None)
+    site.pass_time(20)
+    assert site.coordinator.watched_at_rest() is not None
+    due(site, program, 1)
+    site.pass_time(20)
+    assert not site.coordinator.active.runs
+    assert site.coordinator.watched_at_rest() is None
+    program.boots = lambda age: BOOT
+    wait(site, program, FIRST_SECS, 1)
+    site.pass_time(20)
+    assert 1 not in program.serving
+    assert site.coordinator.watched_at_rest() is not None
+
+
 @pytest.mark.parametrize("point", range(0, 24))
 def test_a_listener_that_is_killed_at_any_point_takes_it_up(point: int) -> None:
     site, program = ready_site(3)
