@@ -16,11 +16,13 @@ from docutils.utils import Reporter
 from supervisor_roll.ctl import arguments
 from supervisor_roll.ctl import help as texts
 from supervisor_roll.ctl.plugin import RollPlugin
+from supervisor_roll.ctl.render import objects
 from supervisor_roll.hooks import _HOOKS
 from supervisor_roll.listener.configuration.sections import Configuration
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
+from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire import messages
 
 ROOT = Path(__file__).parents[1]
@@ -223,6 +225,22 @@ def test_the_protocol_tells_of_every_kind_of_report_and_its_facts() -> None:
         ]
         for kind, shape in shapes.items()
     }
+
+
+def test_the_reference_has_every_object_of_json_and_its_keys() -> None:
+    told = {
+        kind: {*re.findall(r"\w+", keys)}
+        for kind, (keys, _) in table_under("JSON", REFERENCE).items()
+    }
+    status = wire.Status("complete", 1.0)
+    found = wire.Overview({"web": status}, None, [wire.Job("1", wire.ROLLOUT, ["web"])])
+    shown = [
+        objects.requested(wire.ROLLOUT, wire.Receipt("1", ["web"])),
+        objects.report(wire.Report("1", "web", "note")),
+        objects.ended({"web": "complete"}, True),
+        *objects.overview(found, None),
+    ]
+    assert {one["type"]: one.keys() - {"version", "type"} for one in shown} == told
 
 
 def test_the_package_shows_the_readme() -> None:

@@ -60,6 +60,8 @@ class RollControl:
 
 # No pid has more.
 _MOST_DIGITS = 10
+JSON = "--json"
+
 _SETTINGS = {  # option: key
     "--strategy": "strategy",
     "--max-surge": "max_surge",
@@ -101,6 +103,10 @@ def parser(command: str) -> argparse.ArgumentParser:
             "--follow",
             action="store_true",
             help="Follow what is under way until it has ended, as rollrestart does.",
+        )
+    if command in texts.WITH_JSON:
+        made.add_argument(
+            JSON, action="store_true", help="Print objects, one a line, in place of text."
         )
     made.add_argument("names", nargs="*", help=argparse.SUPPRESS)
     return made

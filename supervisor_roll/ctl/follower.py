@@ -9,6 +9,7 @@ from xmlrpc.client import Fault
 from supervisor.xmlrpc import Faults
 
 from supervisor_roll.ctl.client import POLL_SECS, RollClient, Unreachable
+from supervisor_roll.ctl.render import objects
 from supervisor_roll.ctl.render.dry_run import plan_objects
 from supervisor_roll.ctl.render.reports import report_lines
 from supervisor_roll.ctl.screen import Screen
@@ -130,8 +131,8 @@ class Follower:
     def _take(self, report: Report) -> None:
         if report.kind in ENDS:
             self._screen.follow(report)
-        for line in report_lines(report, self._told.get(report.program, "")):
-            self._screen.say(line)
+        lines = report_lines(report, self._told.get(report.program, ""))
+        self._screen.tell(lines, objects.report(report))
         facts = report.content
         if isinstance(facts, Plan) and plan_objects(facts):
             self.objected.add(report.program)

@@ -9,12 +9,14 @@ ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 USAGES = {
     ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
     ROLLUPDATE: "rollupdate [options] [<name> ...]",
-    ROLLRECYCLE: "rollrecycle [--no-wait] <name> [<pid> ...]",
-    ROLLSTATUS: "rollstatus [--follow] [<name> ...]",
+    ROLLRECYCLE: "rollrecycle [--no-wait] [--json] <name> [<pid> ...]",
+    ROLLSTATUS: "rollstatus [--follow] [--json] [<name> ...]",
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
     ROLLRESUME: "rollresume <name> [<name> ...]",
 }
+
+WITH_JSON = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS)
 
 DESCRIPTIONS = {
     ROLLRESTART: """\

@@ -9,10 +9,11 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import TypeVar
+from typing import TextIO, TypeVar
 from xmlrpc.client import Fault
 
 from supervisor.options import split_namespec
@@ -36,7 +37,7 @@ from supervisor_roll.ctl.help import (
     ROLLSTATUS,
     ROLLUPDATE,
 )
-from supervisor_roll.ctl.render import reports, status
+from supervisor_roll.ctl.render import objects, reports, status
 from supervisor_roll.ctl.screen import ReaderLeft, Screen
 from supervisor_roll.ctl.selection import being_rolled, following, jobs_of, programs_of
 from supervisor_roll.rollout.words import COMPLETE
@@ -49,20 +50,29 @@ READER_LEFT = 141  # as a shell counts one that SIGPIPE ended
 _Arguments = TypeVar("_Arguments")
 
 
-def _until_the_reader_leaves(
-    command: Callable[..., None],
-) -> Callable[..., None]:
+def _command(command: Callable[[RollPlugin, str], None]) -> Callable[[RollPlugin, str], None]:
     """End the command, as SIGPIPE would, once nobody reads it (``| head``).
 
-    A rollout goes on without its command, as after Ctrl-C.
+    A rollout goes on without its command, as after Ctrl-C. With ``--json`` what is no object goes
+    to standard error, also what supervisorctl itself says.
     """
 
     @wraps(command)
-    def guarded(self: RollPlugin, *given: str) -> None:
+    def guarded(self: RollPlugin, text: str) -> None:
+        stdout = self.ctl.stdout
+        if arguments.JSON in text.split():
+            self.objects, self.ctl.stdout = stdout, sys.stderr
         try:
-            command(self, *given)
+            command(self, text)
         except ReaderLeft:
             self.ctl.exitstatus = READER_LEFT
+        except Exception as error:
+            if self.objects is None or self.ctl.options.interactive:
+                raise  # supervisorctl says it, or asks for the password
+            self.ctl.output(f"error: {error}")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+        finally:
+            self.objects, self.ctl.stdout = None, stdout
 
     return guarded
 
@@ -71,13 +81,14 @@ class RollPlugin(ControllerPluginBase):
     """supervisorctl finds its commands by the prefix ``do_``, and their help by ``help_``."""
 
     name = "roll"
+    objects: TextIO | None = None  # where objects go, while a command with --json runs
 
     def do_help(self, topic: str) -> None:
         # supervisorctl asks every plugin for every topic.
         if not topic or topic.startswith("roll"):
             super().do_help(topic)
 
-    @_until_the_reader_leaves
+    @_command
     def do_rollrestart(self, text: str) -> None:
         given = self._parsed(arguments.rollrestart, text, ROLLRESTART)
         if given is not None and self.ctl.upcheck():
@@ -89,7 +100,7 @@ class RollPlugin(ControllerPluginBase):
     def help_rollrestart(self) -> None:
         self._help(ROLLRESTART)
 
-    @_until_the_reader_leaves
+    @_command
     def do_rollupdate(self, text: str) -> None:
         given = self._parsed(arguments.rollupdate, text, ROLLUPDATE)
         if given is not None and self.ctl.upcheck():
@@ -99,7 +110,7 @@ class RollPlugin(ControllerPluginBase):
     def help_rollupdate(self) -> None:
         self._help(ROLLUPDATE)
 
-    @_until_the_reader_leaves
+    @_command
     def do_rollrecycle(self, text: str) -> None:
         given = self._parsed(arguments.rollrecycle, text, ROLLRECYCLE)
         if given is not None and self.ctl.upcheck():
@@ -109,7 +120,7 @@ class RollPlugin(ControllerPluginBase):
     def help_rollrecycle(self) -> None:
         self._help(ROLLRECYCLE)
 
-    @_until_the_reader_leaves
+    @_command
     def do_rollstatus(self, text: str) -> None:
         given = self._parsed(arguments.rollstatus, text, ROLLSTATUS)
         if given is None:
@@ -117,7 +128,7 @@ class RollPlugin(ControllerPluginBase):
         if not self.ctl.upcheck():
             self.ctl.exitstatus = LSBStatusExitStatuses.UNKNOWN  # as `status` has it
             return
-        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         followed: list[str] = []
         try:
             found = client.overview()
@@ -129,8 +140,7 @@ class RollPlugin(ControllerPluginBase):
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
             shown = status.overview_lines(found, names if given.names else None, time.time())
-            for line in shown:
-                screen.say(line)
+            screen.tell(shown, *objects.overview(found, names if given.names else None))
             states = {found.programs[name].state for name in names if name in found.programs}
             if given.follow and names and states != {COMPLETE}:
                 self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
@@ -148,18 +158,21 @@ class RollPlugin(ControllerPluginBase):
     def help_rollstatus(self) -> None:
         self._help(ROLLSTATUS)
 
+    @_command
     def do_rollabort(self, text: str) -> None:
         self._control(wire.ABORT, "aborting", text, ROLLABORT)
 
     def help_rollabort(self) -> None:
         self._help(ROLLABORT)
 
+    @_command
     def do_rollpause(self, text: str) -> None:
         self._control(wire.PAUSE, "pausing", text, ROLLPAUSE)
 
     def help_rollpause(self) -> None:
         self._help(ROLLPAUSE)
 
+    @_command
     def do_rollresume(self, text: str) -> None:
         self._control(wire.RESUME, "resuming", text, ROLLRESUME)
 
@@ -170,15 +183,15 @@ class RollPlugin(ControllerPluginBase):
 
     def _roll(self, ask: wire.Command, wait: bool) -> None:
         """Ask for a rollout or an update, and follow it to its end if one is to ``wait``."""
-        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         update = ask.kind == wire.UPDATE
         receipt = None
         try:
             receipt = self._requested(client, screen, ask)
             if receipt is None:
                 return
-            for program, why in receipt.skipped:
-                screen.say(f"{program}: skipped: {why}")
+            skipped = [f"{program}: skipped: {why}" for program, why in receipt.skipped]
+            screen.tell(skipped, objects.requested(ask.kind, receipt))
             # Which programs an update rolls is found out later, if there are any.
             programs = ask.names if update else receipt.programs
             if not programs:
@@ -187,9 +200,9 @@ class RollPlugin(ControllerPluginBase):
             elif wait:
                 self._follow(client, screen, [wire.Job(receipt.id, ask.kind, programs)])
             else:
-                for program in programs:
-                    screen.say(f"{program}: {'update ' if update else ''}requested")
-                screen.say(f"Follow with `{following(programs)}`.")
+                what = "update requested" if update else "requested"
+                lines = [f"{program}: {what}" for program in programs]
+                screen.tell([*lines, f"Follow with `{following(programs)}`."])
         except KeyboardInterrupt:
             screen.close()
             self.ctl.exitstatus = INTERRUPTED
@@ -204,13 +217,12 @@ class RollPlugin(ControllerPluginBase):
         finally:
             screen.close()
 
-    @_until_the_reader_leaves
     def _control(self, kind: str, doing: str, text: str, command: str) -> None:
         """Ask something of rollouts under way, and do not wait for what comes of it."""
         given = self._parsed(partial(arguments.control, command), text, command)
         if given is None or not self.ctl.upcheck():
             return
-        screen, client = Screen(self.ctl.stdout), RollClient(self.ctl)
+        screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         try:
             found = client.overview()
         except Fault as fault:
@@ -269,9 +281,9 @@ class RollPlugin(ControllerPluginBase):
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
             return
         outcomes = {program: kind for program, kind in follower.outcomes.items() if program}
-        if len(outcomes) > 1:
-            line = reports.outcome_line(outcomes, len(follower.objected), follower.interleaved)
-            screen.say(line)
+        line = reports.outcome_line(outcomes, len(follower.objected), follower.interleaved)
+        ended = objects.ended(outcomes, follower.succeeded)
+        screen.tell([line] if len(outcomes) > 1 else [], ended)
         if not follower.succeeded:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from supervisor_roll.ctl.render.objects import Object
 from supervisor_roll.ctl.render.text import clean
 from supervisor_roll.rollout.reports import ENDS, Arrived, Began, Replaced
 from supervisor_roll.rollout.words import ARBITER
+from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Report
 
 if TYPE_CHECKING:
@@ -20,36 +23,42 @@ class ReaderLeft(Exception):
 
 
 class Screen:
-    """Lines, each flushed so that a pipe's reader sees it at once; below them one bar."""
+    """Lines, each flushed so that a pipe's reader sees it at once; below them one bar.
 
-    def __init__(self, stdout: TextIO) -> None:
-        self._stdout = stdout
+    What there is an object of goes to ``objects`` as that, if these are asked for.
+    """
+
+    def __init__(self, stdout: TextIO, objects: TextIO | None = None) -> None:
+        self._stdout, self._objects = stdout, objects
         self._bar: Bar | None = None
         self._progress: dict[str, tuple[int, int]] = {}  # of what is under way: done, total
-        self._terminal = stdout.isatty()
+        self._terminal = stdout.isatty() and objects is None
 
     def say(self, line: str) -> None:
         """Print one line, above the bar if there is one. Raises ReaderLeft."""
         encoding = getattr(self._stdout, "encoding", None) or "utf-8"
         line = clean(line).encode(encoding, "backslashreplace").decode(encoding)
+        self._write(self._stdout, line)
+
+    def tell(self, lines: Iterable[str], *objects: Object) -> None:
+        """Print the objects if these are asked for, and else the lines. Raises ReaderLeft."""
+        if self._objects is None:
+            for line in lines:
+                self.say(line)
+        else:
+            for one in objects:
+                self._write(self._objects, to_json(one))
+
+    def _write(self, stream: TextIO, line: str) -> None:
         try:
             if self._bar is not None:
-                self._bar.write(line, file=self._stdout)
+                self._bar.write(line, file=stream)
             else:
-                self._stdout.write(line + "\n")
-            self._stdout.flush()
+                stream.write(line + "\n")
+            stream.flush()
         except BrokenPipeError:
-            self._swallow()
+            _swallow(stream)
             raise ReaderLeft from None
-
-    def _swallow(self) -> None:
-        """Let what is written from now on go nowhere: Python flushes once more at its exit."""
-        with suppress(OSError, ValueError):  # not each stream has a descriptor
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            try:
-                os.dup2(nowhere, self._stdout.fileno())
-            finally:
-                os.close(nowhere)
 
     def follow(self, report: Report) -> None:
         """Let the bar show what ``report`` says of its program's progress."""
@@ -104,3 +113,13 @@ class Screen:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _swallow(stream: TextIO) -> None:
+    """Let what is written from now on go nowhere: Python flushes once more at its exit."""
+    with suppress(OSError, ValueError):  # not each stream has a descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
