@@ -246,7 +246,7 @@ class MessageHandler:
 
     def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Describing) -> None:
         """End the rollout if a fresh worker does not run what is deployed now."""
-        program = self._registry.program(arbiter.namespec, self._active.succeeds(arbiter))
+        program = self._registry.program_lately(arbiter.namespec, self._active.succeeds(arbiter))
         run, own = arbiter.facts.places, decode(message.runs)
         with self._registry.looking_as(arbiter):
             why = deployed.strays(run, own) or deployed.elsewhere(run, program)

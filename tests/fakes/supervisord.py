@@ -60,7 +60,7 @@ class FakeSupervisord:
         self.deaf_to: set[str] = set()
         self.received: list[wire.Exchange] = []
         self.found = Reread()  # what has changed in its configuration
-        self.rereads = 0
+        self.rereads = self.specs = 0  # how often it was asked for them
         self.spawns: Spawned | None = None
         self._entries: dict[str, Entry] = {}
 
@@ -92,6 +92,7 @@ class FakeSupervisord:
         return list(self.infos)
 
     def program(self, namespec: str, changed: bool = False) -> Spawned:
+        self.specs += 1
         if self.spawns is None:
             raise Unreachable("this fake does not know what it would spawn")
         return self.spawns

@@ -51,11 +51,13 @@ class ArbiterRegistry:
         self._fetched_at = -REFETCH_SECS
         self.arbiters: dict[InstanceId, Arbiter] = {}
         self._infos: list[ProcessInfo] | None = None
+        self._programs: dict[tuple[str, bool], tuple[float, Program | None]] = {}
         self._few_since: dict[InstanceId, float] = {}
 
     def stale(self) -> None:
         """supervisord's processes have changed."""
         self._infos = None
+        self._programs.clear()
 
     def processes(self) -> list[ProcessInfo]:
         """supervisord's processes, as of their last change. Raises SupervisordError."""
@@ -84,6 +86,13 @@ class ArbiterRegistry:
         except SupervisordError as error:
             log.info("%s: %s", namespec, error)
             return None
+
+    def program_lately(self, namespec: str, changed: bool) -> Program | None:
+        """Return it as it was a moment ago at most: what waits for the answer is not to wait."""
+        now, key = self._clock(), (namespec, changed)
+        if key not in self._programs or now >= self._programs[key][0] + REFETCH_SECS:
+            self._programs[key] = now, self.program(namespec, changed)
+        return self._programs[key][1]
 
     def looking_as(self, arbiter: Arbiter) -> AbstractContextManager[None]:
         """Look at the paths that its workers tell with no more rights than they have."""

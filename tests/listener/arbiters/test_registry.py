@@ -7,7 +7,7 @@ import json
 import pytest
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
-from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
+from supervisor_roll.listener.arbiters.registry import REFETCH_SECS, ArbiterRegistry
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.codec import to_json
@@ -237,3 +237,18 @@ def test_what_runs_beside_the_rollouts_is_no_worker_of_the_listener() -> None:
     site.hear(PIDS + 900, Loaded(age=1))
     assert not registry(site).arbiters
     site.close()
+
+
+def test_what_supervisord_would_spawn_is_asked_for_once_a_moment_and_when_it_has_changed() -> None:
+    site = Site()
+    one = registry(site)
+    for _ in range(3):
+        one.program_lately("myapp", False)
+    assert site.supervisord.specs == 1
+    one.program_lately("myapp", True)
+    assert site.supervisord.specs == 2
+    one.stale()
+    one.program_lately("myapp", False)
+    site.now += REFETCH_SECS
+    one.program_lately("myapp", False)
+    assert site.supervisord.specs == 4
