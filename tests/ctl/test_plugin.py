@@ -258,10 +258,7 @@ myapp: aborted: 1 of 2 workers replaced in 12.4 s; still serving: 2 workers (1 o
     [_, request] = wait_for(lambda: len(site.requests) == 2 and site.requests)
     assert (request["kind"], request["programs"]) == ("abort", ["myapp"])
     status, output = site.ctl("rollabort", "myapp")
-    assert (status, output) == (
-        1,
-        "myapp: it is not being rolled\n",
-    )
+    assert (status, output) == (1, "myapp: it is not being rolled\n")
 
 
 def test_a_reader_that_leaves_ends_the_command_without_a_traceback(site: Supervised) -> None:

@@ -11,14 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import (
-    Command,
-    MakeSite,
-    Program,
-    Site,
-    WorkerTable,
-    wait_until,
-)
+from tests.harness import Command, MakeSite, Program, Site, WorkerTable, wait_until
 from tests.harness.processes import stamped
 
 #: A worker that hangs in its boot is not waited for.

@@ -10,16 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.harness import (
-    Command,
-    MakeSite,
-    Program,
-    Sample,
-    Site,
-    WorkerTable,
-    steady,
-    wait_until,
-)
+from tests.harness import Command, MakeSite, Program, Sample, Site, WorkerTable, steady, wait_until
 
 WORKERS = 4
 PROGRAM = Program(workers=WORKERS, conf="graceful_timeout = 5")

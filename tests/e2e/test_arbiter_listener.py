@@ -11,15 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.harness import (
-    MakeSite,
-    Program,
-    Site,
-    WorkerTable,
-    free_port,
-    steady,
-    wait_until,
-)
+from tests.harness import MakeSite, Program, Site, WorkerTable, free_port, steady, wait_until
 
 CHANGED = {"COLOUR": "green"}
 #: In Gunicorn's configuration file: an arbiter waits there before it asks for any socket.
@@ -102,8 +94,7 @@ def right_when_it_is_ready(site: Site) -> None:
 def test_a_listener_that_is_killed_in_the_middle_of_a_rollout(
     make_site: MakeSite, kill: Callable[[Site], None]
 ) -> None:
-    site = make_site(PROGRAM)
-    site.deploy("v2", boot="gate")
+    site = make_site(PROGRAM).deploy("v2", boot="gate")
     (site.folder / "hold").touch()
     site.write(replace(PROGRAM, environment=CHANGED))
     with site.unharmed(replaced=2, same_arbiter=False):
@@ -120,10 +111,7 @@ def test_a_listener_that_is_killed_while_the_old_arbiter_drains(make_site: MakeS
     site = make_site(PROGRAM)
     old = site.pid("web")
     slow = site.load("web", path="/slow?secs=60", rate=0.001, timeout_secs=60)
-    with (
-        site.unharmed(replaced=2, same_arbiter=False),
-        steady(slow, before=1, after=0),
-    ):
+    with site.unharmed(replaced=2, same_arbiter=False), steady(slow, before=1, after=0):
         wait_until(lambda: "v1 takes 60 s" in site.log("web"), 15, "a slow request is served")
         rolling = site.ctl_start("rollrestart", "--strategy", "arbiter", "web")
         rolling.wait_says("took over")

@@ -225,8 +225,7 @@ def test_with_preload_app_it_costs_one_boot_whatever_the_number_of_workers(
 ) -> None:
     """Only as many processes get through the new release's gate as it has tickets: one."""
     workers = 5
-    site = make_site(Program(workers=workers, conf="preload_app = True"))
-    site.deploy("v2", boot="gate")
+    site = make_site(Program(workers=workers, conf="preload_app = True")).deploy("v2", boot="gate")
     site.open_gate("v2", boots=1)
     with site.unharmed(replaced=workers, same_arbiter=False) as meanwhile:
         assert "it has preload_app" in site.roll("web")

@@ -39,8 +39,7 @@ def test_errors_that_the_outdated_ones_make_as_well_are_not_the_release(
 
 def test_a_check_that_fails_later_ends_the_rollout(make_site: MakeSite) -> None:
     settings = {"health": "/_status", "min_ready_secs": "600"}
-    site = make_site(Program(workers=WORKERS, roll=settings))
-    site.deploy("v2")
+    site = make_site(Program(workers=WORKERS, roll=settings)).deploy("v2")
     before = site.workers("web")
     roll = site.ctl_start("rollrestart", "web")
     wait_until(

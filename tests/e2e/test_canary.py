@@ -17,8 +17,7 @@ HELD_SECS = 4.0
 
 def test_the_first_is_held_and_the_others_follow(make_site: MakeSite) -> None:
     roll = {"canary": "1", "min_ready_secs": f"{HELD_SECS:g}"}
-    site = make_site(Program(workers=WORKERS, boot_secs=0.3, roll=roll))
-    site.deploy("v2")
+    site = make_site(Program(workers=WORKERS, boot_secs=0.3, roll=roll)).deploy("v2")
     with site.unharmed(replaced=WORKERS) as (_, seen, before):
         assert f"canary 1 for {HELD_SECS:g} s" in site.roll("web")
     ready = _first(seen, lambda sample: bool(sample.ready - before.children))
@@ -38,8 +37,7 @@ def test_the_first_is_held_and_the_others_follow(make_site: MakeSite) -> None:
 
 
 def test_a_canary_of_a_share_in_place(make_site: MakeSite) -> None:
-    site = make_site(Program(workers=WORKERS, boot_secs=0.3))
-    site.deploy("v2")
+    site = make_site(Program(workers=WORKERS, boot_secs=0.3)).deploy("v2")
     options = ("--max-surge=0", "--max-unavailable=1", "--canary=25%", f"--min-ready={HELD_SECS:g}")
     with site.unharmed(least_ready=WORKERS - 1, replaced=WORKERS) as (_, seen, before):
         site.roll("web", *options)
@@ -51,8 +49,7 @@ def test_a_canary_of_a_share_in_place(make_site: MakeSite) -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
 def test_a_canary_that_is_killed_fails_the_rollout(make_site: MakeSite, late: bool) -> None:
-    site = make_site(Program(workers=2, roll={"canary": "1", "min_ready_secs": "600"}))
-    site.deploy("v2")
+    site = make_site(Program(workers=2, roll={"canary": "1", "min_ready_secs": "600"})).deploy("v2")
     before, arbiter = site.workers("web"), site.pid("web")
     with site.observe("web") as seen:  # without load: the canary's own request would fail
         roll = site.ctl_start("rollrestart", "web")

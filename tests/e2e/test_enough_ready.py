@@ -17,9 +17,7 @@ IN_PLACE = ("--max-surge", "0", "--max-unavailable", "1")
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    site = make_site(Program(workers=WORKERS, boot_secs=0.4))
-    site.deploy("v2")
-    return site
+    return make_site(Program(workers=WORKERS, boot_secs=0.4)).deploy("v2")
 
 
 def test_with_a_surge_all_stay_ready_and_one_boots_at_a_time(site: Site) -> None:
@@ -51,8 +49,7 @@ def test_in_place_the_oldest_goes_first_and_waits_for_its_replacement(site: Site
 
 
 def test_a_percentage_of_surge_boots_that_many_at_once_after_the_first(make_site: MakeSite) -> None:
-    site = make_site(Program(workers=WORKERS, roll={"max_surge": "50%"}))
-    site.deploy("v2", boot="gate")
+    site = make_site(Program(workers=WORKERS, roll={"max_surge": "50%"})).deploy("v2", boot="gate")
     with site.unharmed(replaced=WORKERS) as (_, seen, _):
         roll = site.ctl_start("rollrestart", "web")
         assert "surge 2" in roll.wait_says("rolling 4 workers")
@@ -81,8 +78,7 @@ def test_no_more_boot_at_once_than_there_are_cores_where_boots_compute(
 
 
 def test_a_percentage_of_unavailability_lets_that_many_be_missing(make_site: MakeSite) -> None:
-    site = make_site(Program(workers=WORKERS))
-    site.deploy("v2", boot="gate")
+    site = make_site(Program(workers=WORKERS)).deploy("v2", boot="gate")
     with site.unharmed(least_ready=WORKERS // 2, replaced=WORKERS) as (_, seen, _):
         roll = site.ctl_start("rollrestart", "--max-surge=0", "--max-unavailable=50%", "web")
         assert len(site.wait_booting("web", 2).ready) == WORKERS / 2

@@ -9,8 +9,7 @@ FIRST, SECOND = "web:web_00", "web:web_01"
 
 
 def test_a_group_is_rolled_one_process_after_the_other(make_site: MakeSite) -> None:
-    site = make_site(Program(numprocs=2))
-    site.deploy("v2", boot="gate")
+    site = make_site(Program(numprocs=2)).deploy("v2", boot="gate")
     before = {name: site.workers(name) for name in (FIRST, SECOND)}
     roll = site.ctl_start("rollrestart", "web:*")
     site.wait_booting(FIRST, 1)

@@ -34,8 +34,7 @@ def test_a_sick_release_fails_the_rollout_and_answers_nobody(site: Site) -> None
 
 
 def test_a_check_that_becomes_good_in_time_lets_the_rollout_go_on(make_site: MakeSite) -> None:
-    site = make_site(Program(workers=WORKERS, roll={"health": "/_status"}))
-    site.deploy("v2", status=503)
+    site = make_site(Program(workers=WORKERS, roll={"health": "/_status"})).deploy("v2", status=503)
     with site.unharmed(replaced=WORKERS) as (load, _, _):
         roll = site.ctl_start("rollrestart", "web")
         wait_until(

@@ -12,9 +12,7 @@ WORKERS = 4
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    site = make_site(Program(workers=WORKERS))
-    site.deploy("v2", boot="gate")
-    return site
+    return make_site(Program(workers=WORKERS)).deploy("v2", boot="gate")
 
 
 @pytest.mark.parametrize("replaced", [0, 1])

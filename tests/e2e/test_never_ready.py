@@ -14,9 +14,7 @@ IN_PLACE = ("--max-surge=0", "--max-unavailable=1")
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    site = make_site(Program(workers=WORKERS))
-    site.deploy("hanging", boot="hang")
-    return site
+    return make_site(Program(workers=WORKERS)).deploy("hanging", boot="hang")
 
 
 def test_a_hanging_import_times_out_and_is_killed_and_the_mended_release_rolls(site: Site) -> None:

@@ -12,11 +12,7 @@ from tests.harness import MakeSite, Program, wait_until
 
 @pytest.mark.parametrize(
     ("worker_class", "keep_alive", "version"),
-    [
-        ("sync", False, None),
-        ("gthread", True, None),
-        ("sync", False, "20.1.0"),
-    ],
+    [("sync", False, None), ("gthread", True, None), ("sync", False, "20.1.0")],
 )
 def test_a_roll_under_load_loses_no_request(
     make_site: MakeSite, worker_class: str, keep_alive: bool, version: str | None

@@ -12,9 +12,7 @@ WORKERS = 3
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    site = make_site(Program(workers=WORKERS))
-    site.deploy("v2", boot="gate")
-    return site
+    return make_site(Program(workers=WORKERS)).deploy("v2", boot="gate")
 
 
 def test_paused_it_adds_and_retires_none_until_it_is_resumed(site: Site) -> None:

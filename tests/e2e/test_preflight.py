@@ -70,9 +70,7 @@ def test_a_good_release_is_loaded_and_then_rolled(
     _wait_processes(site, beside - before.children | site.workers("web").children)
 
 
-def test_with_a_surge_nothing_is_retired_before_it_has_been_loaded(
-    make_site: MakeSite,
-) -> None:
+def test_with_a_surge_nothing_is_retired_before_it_has_been_loaded(make_site: MakeSite) -> None:
     site = _site(make_site, SURGE)
     site.deploy("v2", boot="gate")
     before = site.workers("web")
@@ -134,9 +132,7 @@ def test_it_has_what_gunicorn_puts_into_the_environment(make_site: MakeSite) -> 
     assert not site.wait_ready("web", WORKERS).children & before.children
 
 
-def test_one_that_hangs_is_ended_at_its_time_and_shows_where(
-    make_site: MakeSite,
-) -> None:
+def test_one_that_hangs_is_ended_at_its_time_and_shows_where(make_site: MakeSite) -> None:
     secs = f"{1.5 * patience():.0f}"  # in time to boot, on a busy machine too
     site = _site(make_site, IN_PLACE | {"ready_timeout_secs": secs})
     site.deploy("hangs", boot="hang")

@@ -82,8 +82,7 @@ def test_what_does_not_run_or_does_not_exist(make_site: MakeSite) -> None:
 
 
 def test_a_bad_section_stops_only_its_own_program(make_site: MakeSite) -> None:
-    site = make_site(Program("web", roll={"max_surge": "many"}), Program("api"))
-    site.deploy("v2")
+    site = make_site(Program("web", roll={"max_surge": "many"}), Program("api")).deploy("v2")
     with site.untouched():
         output = site.roll("web", status=1)
     for said in (f"{site.folder}/conf.d/web.conf", "[roll:web]", "max_surge=many"):

@@ -22,10 +22,7 @@ WEBSOCKETS = {
     "uvicorn": ("uvicorn_worker.UvicornWorker", "asgi_app:app"),
     "native": ("tornado", "tornado_app:app"),
 }
-CLASSES = WEBSOCKETS | {
-    "gevent": ("gevent", "plain:app"),
-    "gthread": ("gthread", "plain:app"),
-}
+CLASSES = WEBSOCKETS | {"gevent": ("gevent", "plain:app"), "gthread": ("gthread", "plain:app")}
 
 
 class Stream(threading.Thread):

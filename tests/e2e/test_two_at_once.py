@@ -9,8 +9,7 @@ from tests.harness import MakeSite, Program
 
 
 def test_the_second_rollout_of_a_program_is_refused(make_site: MakeSite) -> None:
-    site = make_site(Program())
-    site.deploy("v2", boot="gate")
+    site = make_site(Program()).deploy("v2", boot="gate")
     with site.unharmed(replaced=2):
         first = site.ctl_start("rollrestart", "web")
         held = site.wait_booting("web", 1)
@@ -24,8 +23,7 @@ def test_the_second_rollout_of_a_program_is_refused(make_site: MakeSite) -> None
 
 
 def test_two_programs_are_rolled_at_once(make_site: MakeSite) -> None:
-    site = make_site(Program("web"), Program("api"))
-    site.deploy("v2", boot="gate")
+    site = make_site(Program("web"), Program("api")).deploy("v2", boot="gate")
     before = {name: site.workers(name) for name in ("web", "api")}
     rolls = {name: site.ctl_start("rollrestart", name) for name in before}
     for name in rolls:

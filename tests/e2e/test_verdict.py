@@ -17,9 +17,7 @@ WORKERS = 3
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    site = make_site(Program(workers=WORKERS, boot_secs=0.3))
-    site.deploy("v2", boot="once")
-    return site
+    return make_site(Program(workers=WORKERS, boot_secs=0.3)).deploy("v2", boot="once")
 
 
 def test_it_is_told_until_a_rollout_completes(site: Site) -> None:

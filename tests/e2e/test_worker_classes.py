@@ -34,10 +34,7 @@ ASGI = {
 }
 # Up to 20.1 Gunicorn wraps a native Tornado application as if it were WSGI: each request fails.
 # Its own asgi worker came with 24. uvicorn-worker's version for 20.1 needs an older uvicorn.
-EXISTING = {
-    "20.1.0": [*WSGI, "uvicorns"],
-    "27.0.1": [*WSGI, *NATIVE, "asgi", "uvicorn"],
-}
+EXISTING = {"20.1.0": [*WSGI, "uvicorns"], "27.0.1": [*WSGI, *NATIVE, "asgi", "uvicorn"]}
 
 
 def programs(version: str, names: list[str]) -> list[Program]:

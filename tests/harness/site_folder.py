@@ -6,13 +6,14 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.harness.configuration import Inet, Program, main_conf
 from tests.harness.connections import Address
 from tests.harness.folders import new_folder
 from tests.harness.venvs import CHECKOUT
 
+_Site = TypeVar("_Site", bound="SiteFolder")
 APPS = Path(__file__).resolve().parents[1] / "e2e" / "apps"
 
 
@@ -85,7 +86,7 @@ class SiteFolder:
         written.write_text(str(status))
         written.replace(written.with_suffix(""))
 
-    def deploy(self, name: str, **release: Any) -> None:
+    def deploy(self: _Site, name: str, **release: Any) -> _Site:
         """Point the symlink ``current`` to release ``name``, at one stroke; no process is told.
 
         It is made first if it is not there; ``release`` are the options of ``add_release``.
@@ -95,6 +96,7 @@ class SiteFolder:
         link = self.folder / "current.new"
         link.symlink_to(self.folder / "releases" / name)
         link.replace(self.current)
+        return self
 
     def log(self, name: str) -> str:
         """The text of ``logs/NAME.log``: "supervisord", or a process name."""

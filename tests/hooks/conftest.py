@@ -8,13 +8,13 @@ import pytest
 
 from tests.harness.made import made
 from tests.hooks.fake_listener import Site
-from tests.hooks.running_gunicorn import RunningGunicorn
+from tests.hooks.noting_site import NotingSite
 
 
 @pytest.fixture
-def make_gunicorn() -> Iterator[Callable[..., RunningGunicorn]]:
+def make_site() -> Iterator[Callable[..., NotingSite]]:
     """Make one; it is not started."""
-    yield from made(RunningGunicorn, RunningGunicorn.close)
+    yield from made(NotingSite, NotingSite.close)
 
 
 @pytest.fixture

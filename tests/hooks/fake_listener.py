@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,8 @@ from tests.harness.processes import kill_tree
 from tests.harness.waiting import patience, wait_until
 
 _Kind = TypeVar("_Kind", bound=Message)
+# What a process of that pid is answered that says this; None: it gets no answer.
+Answers = Callable[[int, Message], Message | None]
 DEADLINE_SECS = 40.0
 HOOKS = "from supervisor_roll.hooks import install; install(globals())\n"
 VERSIONS = ("20.1.0", "27.0.1")
@@ -54,8 +57,9 @@ class KeepingListener:
         self.keep_paths = True
         self.unused_paths: list[str] = []  # those that do not stay all the same
         self.wants_sockets_after: set[type[Message]] = set()
-        # More fields of the answers, by the sender and what it said.
+        # More fields of the answers, by the sender and what it said; or the whole answers.
         self.more: Callable[[int, Message], dict[str, Any]] = lambda pid, message: {}
+        self.answers: Answers | None = None
         self.mute = False  # takes what comes, and answers nothing
         self.hand_ins_lost = 0  # so many of the next are neither kept nor answered
         self._readiness = ReadinessSocket(str(self.path))
@@ -110,6 +114,10 @@ class KeepingListener:
             return
         if self.mute:
             datagram.answer.drop()
+            return
+        if self.answers is not None:
+            answer = self.answers(datagram.sender.pid, message)
+            datagram.answer.drop() if answer is None else datagram.answer.send(answer)
             return
         fields: dict[str, Any] = {}
         fds: list[int] = []
@@ -202,12 +210,7 @@ class Site:
             more |= {"GUNICORN_PID": str(successor_of), SUCCESSOR_VARIABLE: str(successor_of)}
             self.listener.starting.setdefault("successor", True)
         return self.start_with(
-            version,
-            "-c",
-            f"{name}.py",
-            name=name,
-            stdin=stdin,
-            environment=more,
+            version, "-c", f"{name}.py", name=name, stdin=stdin, environment=more
         )
 
     def start_with(
@@ -218,7 +221,7 @@ class Site:
         stdin: int = subprocess.DEVNULL,
         environment: dict[str, str] | None = None,
     ) -> Gunicorn:
-        """A Gunicorn of this version with these arguments."""
+        """A Gunicorn of this version, "" for the tests' own, with these arguments."""
         env = {
             **os.environ,
             SOCKET_VARIABLE: str(self.listener.path),
@@ -226,9 +229,10 @@ class Site:
             "PWD": str(self.folder),
         }
         env.pop("GUNICORN_CMD_ARGS", None)
+        command = [str(gunicorn_venv(version))] if version else [sys.executable, "-m", "gunicorn"]
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [str(gunicorn_venv(version)), *arguments, "app:application"],
+                [*command, *arguments, "app:application"],
                 cwd=self.folder,
                 env=env | (environment or {}),
                 stdin=stdin,

@@ -40,11 +40,5 @@ class Echo(websocket.WebSocketHandler):
 
 
 app = web.Application(
-    [
-        ("/", Index),
-        ("/_status", Status),
-        ("/slow", Slow),
-        ("/stream", Stream),
-        ("/websocket", Echo),
-    ]
+    [("/", Index), ("/_status", Status), ("/slow", Slow), ("/stream", Stream), ("/websocket", Echo)]
 )

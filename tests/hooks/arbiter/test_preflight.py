@@ -15,11 +15,7 @@ import pytest
 
 from supervisor_roll.listener.rollouts.preflight_output import explained
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.successor import (
-    PREFLIGHT_SOCKET,
-    PREFLIGHT_VARIABLE,
-    SUCCESSOR_VARIABLE,
-)
+from supervisor_roll.wire.successor import PREFLIGHT_SOCKET, PREFLIGHT_VARIABLE, SUCCESSOR_VARIABLE
 from tests.harness.folders import new_folder
 from tests.harness.venvs import gunicorn_venv
 from tests.hooks.fake_listener import VERSIONS

@@ -21,14 +21,7 @@ from supervisor_roll.wire.messages import (
 )
 from tests.harness.configuration import free_port
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import (
-    DEADLINE_SECS,
-    HOOKS,
-    VERSIONS,
-    Gunicorn,
-    Site,
-    answering,
-)
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering
 
 ALL = pytest.mark.parametrize("version", VERSIONS)
 CLASSES = pytest.mark.parametrize("worker_class", ["sync", "gthread"])
@@ -91,8 +84,7 @@ def test_a_gevent_worker_hands_in_what_it_was_forked_with(site: Site, version: s
     site.listener.wants_sockets_after = {Ready}
     bind = f"127.0.0.1:{free_port()}"
     gunicorn = site.start(
-        version,
-        f"bind = ['unix:http', {bind!r}]\nworker_class = 'gevent'\n{HOOKS}",
+        version, f"bind = ['unix:http', {bind!r}]\nworker_class = 'gevent'\n{HOOKS}"
     ).wait_ready()
     (worker,) = gunicorn.workers()
     assert len(last_said(site, Listening, worker).fds) == 2

@@ -15,14 +15,7 @@ from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 from supervisor_roll.wire.messages import Starting
 from tests.harness.configuration import free_port
 from tests.harness.waiting import patience, wait_until
-from tests.hooks.fake_listener import (
-    DEADLINE_SECS,
-    HOOKS,
-    VERSIONS,
-    Gunicorn,
-    Site,
-    answering,
-)
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering
 
 ALL = pytest.mark.parametrize("version", VERSIONS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 
@@ -11,13 +10,12 @@ import pytest
 
 from supervisor_roll.hooks.worker.readiness import RETRY_SECS
 from supervisor_roll.wire.messages import Ack, Failed, Loaded, Message, Ready, Unready
-from tests.harness import gunicorn_venv
 from tests.harness.processes import is_gone
-from tests.hooks.running_gunicorn import RunningGunicorn
+from tests.hooks.fake_listener import HOOKS
+from tests.hooks.noting_site import NotingSite
 
-INSTALLED = "from supervisor_roll.hooks import install; install(globals())\n"
 HEALTH = {"health": "/_status", "health_host": "www.example.org"}
-MakeGunicorn = Callable[..., RunningGunicorn]
+MakeSite = Callable[..., NotingSite]
 
 NOTES = """
 import asyncio, os, pathlib
@@ -99,127 +97,120 @@ class Off(UvicornWorker):
 CHECKED_FIRST = ["asgi", "uvicorn", "tornado"]
 
 
-@pytest.fixture(autouse=True)
-def python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Gunicorns be those that have these classes."""
-    gunicorn = gunicorn_venv("27.0.1")
-    monkeypatch.setattr(sys, "executable", str(gunicorn.parent / "python"))
-
-
-def made(
-    make_gunicorn: MakeGunicorn, name: str, answers: Callable, more: str = ""
-) -> RunningGunicorn:
+def made(make_site: MakeSite, name: str, answers: Callable, more: str = "") -> NotingSite:
     worker_class, application, conf = CLASSES[name]
-    gunicorn = make_gunicorn(f"worker_class = {worker_class!r}\n{conf}{more}{INSTALLED}", answers)
-    gunicorn.touch("app.py", application)
-    gunicorn.touch("tests_worker.py", OFF)
-    return gunicorn
+    site = make_site(
+        f"worker_class = {worker_class!r}\n{conf}{more}{HOOKS}", answers, version="27.0.1"
+    )
+    site.touch("app.py", application)
+    site.touch("tests_worker.py", OFF)
+    return site
 
 
-def statuses(gunicorn: RunningGunicorn, kind: str) -> list[str | None]:
-    return [message.status for _, message in gunicorn.said(kind)]
+def statuses(site: NotingSite, kind: str) -> list[str | None]:
+    return [message.status for _, message in site.said(kind)]
 
 
 @pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_a_check_that_is_wanted_late_is_made_as_the_worker_serves(
-    make_gunicorn: MakeGunicorn, name: str
+    make_site: MakeSite, name: str
 ) -> None:
     """The answer to its LOADED is lost. It is asked again until it passes, and then no more."""
 
     def answers(pid: int, message: Message) -> Message | None:
         return None if isinstance(message, Loaded) else Ack(**HEALTH)
 
-    gunicorn = made(make_gunicorn, name, answers)
-    gunicorn.touch("sick")
-    gunicorn.start()
-    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) >= 2, "two checks that fail")
-    assert statuses(gunicorn, Ready)[:1] == [None]
-    assert statuses(gunicorn, Unready)[-1] == "503 Service Unavailable"
-    client = gunicorn.connect()
+    site = made(make_site, name, answers)
+    site.touch("sick")
+    site.run()
+    site.hear_until(lambda: len(site.said(Unready)) >= 2, "two checks that fail")
+    assert statuses(site, Ready)[:1] == [None]
+    assert statuses(site, Unready)[-1] == "503 Service Unavailable"
+    client = site.connect()
     assert client is not None
-    gunicorn.hear_until(lambda: "requested" in gunicorn.notes(), "it serves meanwhile")
-    gunicorn.forget("sick")
-    gunicorn.hear_until(lambda: "200 OK" in statuses(gunicorn, Ready), "it is ready")
+    site.hear_until(lambda: "requested" in site.notes(), "it serves meanwhile")
+    site.forget("sick")
+    site.hear_until(lambda: "200 OK" in statuses(site, Ready), "it is ready")
 
 
 @pytest.mark.parametrize("name", ["asgi, no lifespan", "uvicorn, no lifespan"])
 def test_without_a_lifespan_the_check_is_made_from_the_first_heartbeat_on(
-    make_gunicorn: MakeGunicorn, name: str
+    make_site: MakeSite, name: str
 ) -> None:
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH)).start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(Ready)), "it is ready")
-    assert statuses(gunicorn, Ready) == ["200 OK"]
+    site = made(make_site, name, lambda pid, message: Ack(**HEALTH)).run()
+    site.hear_until(lambda: bool(site.said(Ready)), "it is ready")
+    assert statuses(site, Ready) == ["200 OK"]
 
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
-def test_once_it_is_heard_it_says_no_more(make_gunicorn: MakeGunicorn, name: str) -> None:
+def test_once_it_is_heard_it_says_no_more(make_site: MakeSite, name: str) -> None:
     """What these classes do by a timer, beside the heartbeat, ends as well."""
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH)).start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(Ready)), "it is ready")
+    site = made(make_site, name, lambda pid, message: Ack(**HEALTH)).run()
+    site.hear_until(lambda: bool(site.said(Ready)), "it is ready")
     # It has three times as long as it would take to say so again.
     until = time.monotonic() + 3 * RETRY_SECS
-    gunicorn.hear_until(lambda: time.monotonic() > until, "nothing more")
-    assert len(gunicorn.said(Ready)) == 1
+    site.hear_until(lambda: time.monotonic() > until, "nothing more")
+    assert len(site.said(Ready)) == 1
 
 
 @pytest.mark.parametrize("name", CHECKED_FIRST)
 def test_one_that_is_held_serves_nobody_and_leaves_when_it_is_told_to(
-    make_gunicorn: MakeGunicorn, name: str
+    make_site: MakeSite, name: str
 ) -> None:
     def answers(pid: int, message: Message) -> Message | None:
         return Ack(**HEALTH, hold=True, hold_secs=60)
 
-    gunicorn = made(make_gunicorn, name, answers)
-    gunicorn.touch("sick")
-    gunicorn.start()
-    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) >= 2, "two checks that fail")
-    assert gunicorn.connect() is not None
-    held = gunicorn.said(Unready)[0][0]
-    heard = len(gunicorn.said(Unready))
-    gunicorn.hear_until(lambda: len(gunicorn.said(Unready)) > heard, "one more")
-    gunicorn.signal(signal.SIGTERM)
-    assert gunicorn.exit_status() == 0
+    site = made(make_site, name, answers)
+    site.touch("sick")
+    site.run()
+    site.hear_until(lambda: len(site.said(Unready)) >= 2, "two checks that fail")
+    assert site.connect() is not None
+    held = site.said(Unready)[0][0]
+    heard = len(site.said(Unready))
+    site.hear_until(lambda: len(site.said(Unready)) > heard, "one more")
+    site.gunicorn.send(signal.SIGTERM)
+    assert site.gunicorn.exit_status() == 0
     assert is_gone(held)
-    assert not gunicorn.said(Ready)
-    assert "requested" not in gunicorn.notes()
+    assert not site.said(Ready)
+    assert "requested" not in site.notes()
     if name != "tornado":
-        assert gunicorn.notes(held)[-1] == "lifespan.shutdown"
+        assert site.notes(held)[-1] == "lifespan.shutdown"
 
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
-def test_a_first_start_that_fails_fails_as_ever(make_gunicorn: MakeGunicorn, name: str) -> None:
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(**HEALTH))
-    gunicorn.touch("broken")
-    gunicorn.start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(Failed)), "why")
-    assert gunicorn.exit_status() == 3
+def test_a_first_start_that_fails_fails_as_ever(make_site: MakeSite, name: str) -> None:
+    site = made(make_site, name, lambda pid, message: Ack(**HEALTH))
+    site.touch("broken")
+    site.run()
+    site.hear_until(lambda: bool(site.said(Failed)), "why")
+    assert site.gunicorn.exit_status() == 3
     # Not the status that its server leaves with.
-    assert gunicorn.said(Failed)[0][1].error.endswith("no database")
-    assert not gunicorn.said(Ready)
+    assert site.said(Failed)[0][1].error.endswith("no database")
+    assert not site.said(Ready)
 
 
-def test_what_a_start_up_raises_is_told(make_gunicorn: MakeGunicorn) -> None:
+def test_what_a_start_up_raises_is_told(make_site: MakeSite) -> None:
     """Where a lifespan is demanded; else an application that raises may just know none."""
-    gunicorn = made(make_gunicorn, "asgi", lambda pid, message: Ack(), "asgi_lifespan = 'on'\n")
-    gunicorn.touch("raises")
-    gunicorn.start()
-    gunicorn.hear_until(lambda: bool(gunicorn.said(Failed)), "why")
-    assert gunicorn.exit_status() == 3
-    said = gunicorn.said(Failed)[0][1]
+    site = made(make_site, "asgi", lambda pid, message: Ack(), "asgi_lifespan = 'on'\n")
+    site.touch("raises")
+    site.run()
+    site.hear_until(lambda: bool(site.said(Failed)), "why")
+    assert site.gunicorn.exit_status() == 3
+    said = site.said(Failed)[0][1]
     assert said.error == "LookupError: no broker"
     assert 'raise LookupError("no broker")' in said.traceback
 
 
 @pytest.mark.parametrize("name", ["asgi", "uvicorn"])
 def test_a_start_up_that_hangs_ends_when_its_worker_is_told_to_leave(
-    make_gunicorn: MakeGunicorn, name: str
+    make_site: MakeSite, name: str
 ) -> None:
     """It need not be killed."""
-    gunicorn = made(make_gunicorn, name, lambda pid, message: Ack(), "graceful_timeout = 60\n")
-    gunicorn.touch("hangs")
-    gunicorn.start()
-    gunicorn.hear_until(lambda: "hanging" in gunicorn.notes(), "the start-up")
-    gunicorn.signal(signal.SIGTERM)
-    assert gunicorn.exit_status() == 0
-    assert "cancelled" in gunicorn.notes()
-    assert not gunicorn.said(Ready)
+    site = made(make_site, name, lambda pid, message: Ack(), "graceful_timeout = 60\n")
+    site.touch("hangs")
+    site.run()
+    site.hear_until(lambda: "hanging" in site.notes(), "the start-up")
+    site.gunicorn.send(signal.SIGTERM)
+    assert site.gunicorn.exit_status() == 0
+    assert "cancelled" in site.notes()
+    assert not site.said(Ready)

@@ -102,10 +102,7 @@ def test_a_worker_that_talks_nonsense_is_not_made_known(fields: dict[str, str]) 
 
 def test_only_facts_about_the_arbiter_are_kept_as_such() -> None:
     one = arbiter()
-    one.heard_worker(
-        FIRST,
-        Booting(age=1, gunicorn="27.0.1", preload=True, runs="x"),
-    )
+    one.heard_worker(FIRST, Booting(age=1, gunicorn="27.0.1", preload=True, runs="x"))
     assert one.facts == GunicornFacts(gunicorn="27.0.1", preload=True)
     # What a worker that serves says each second does not repeat them.
     one.heard_worker(FIRST, Measured(age=1, requests=5, errors=0))

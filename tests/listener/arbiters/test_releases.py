@@ -46,10 +46,7 @@ def test_it_is_the_release_that_the_worker_is_in(
         (tmp_path / "releases" / name).mkdir(parents=True)
         (tmp_path / "releases" / name / "REVISION").write_text(f"{name}\n")
     (tmp_path / "current").symlink_to(tmp_path / "releases" / "v2")
-    runs = [
-        Place(CHDIR, "", str(tmp_path / cwd)),
-        Place(APP, "", str(tmp_path / app)),
-    ]
+    runs = [Place(CHDIR, "", str(tmp_path / cwd)), Place(APP, "", str(tmp_path / app))]
     assert release_at(str(tmp_path / "current"), runs) == shown
     assert release_at(str(tmp_path / "current" / "REVISION"), runs) == shown
 

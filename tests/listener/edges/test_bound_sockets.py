@@ -88,10 +88,7 @@ def test_it_is_not_silent_while_something_waits(readiness: ReadinessSocket, path
 def test_it_is_not_silent_while_a_descriptor_is_not_closed(
     readiness: ReadinessSocket, path: Path
 ) -> None:
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
-        tempfile.TemporaryFile() as file,
-    ):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one, tempfile.TemporaryFile() as file:
         one.connect(f"{path}/{UID}")
         socket.send_fds(one, [b"one"], [file.fileno()])
         wait_until(lambda: readiness.held_back, 30, "it has come", 0.01)

@@ -476,10 +476,7 @@ def test_a_user_who_opens_its_socket_to_others_keeps_the_same_one(
 
 
 def test_what_waits_in_a_socket_that_was_lost_is_heard_in_its_users_time(
-    readiness: ReadinessSocket,
-    sender: socket.socket,
-    path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    readiness: ReadinessSocket, sender: socket.socket, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = open_descriptors()
     for _ in range(20):

@@ -240,15 +240,7 @@ def test_numbers_that_cannot_be_are_no_reason_not_to_keep_sockets(site: Site, nu
     assert arbiter is not None
     before = arbiter.sockets
     answer = site.hear(
-        OLD,
-        Listening(
-            sockets=(
-                BIND,
-                UNIX,
-            ),
-            fds=(numbers,),
-        ),
-        fds=list(program.sockets.values()),
+        OLD, Listening(sockets=(BIND, UNIX), fds=(numbers,)), fds=list(program.sockets.values())
     )
     site.settle()
     assert answer is not None
@@ -422,16 +414,7 @@ def test_sockets_are_not_taken_of_a_program_that_has_too_many(site: Site) -> Non
     before, program = kept(site), site.programs["myapp"]
     descriptors = store_of(site)._descriptors["myapp"]
     descriptors.came(MAX_SOCKETS)
-    answer = site.hear(
-        OLD,
-        Listening(
-            sockets=(
-                BIND,
-                UNIX,
-            )
-        ),
-        fds=list(program.sockets.values()),
-    )
+    answer = site.hear(OLD, Listening(sockets=(BIND, UNIX)), fds=list(program.sockets.values()))
     assert answer is not None
     assert answer.dropped
     assert kept(site) == before

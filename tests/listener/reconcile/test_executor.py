@@ -23,9 +23,7 @@ from supervisor_roll.rollout.reports import (
     Warned,
 )
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire.mailbox import (
-    UPDATE,
-)
+from supervisor_roll.wire.mailbox import UPDATE
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread, Resize
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, kinds
 from tests.fakes.site import Program, Site, ready_site

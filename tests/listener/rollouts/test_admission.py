@@ -8,9 +8,7 @@ from supervisor_roll.listener.rollouts.silence import HOOK_LINE
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Warned
 from supervisor_roll.rollout.words import COMPLETE
-from supervisor_roll.wire.mailbox import (
-    DRY_RUN,
-)
+from supervisor_roll.wire.mailbox import DRY_RUN
 from supervisor_roll.wire.messages import Booting, Counted, Loaded, Ready
 from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.successor import Reread, Resize
@@ -46,10 +44,7 @@ def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], w
         ({"preload": True}, "without the hooks on_starting, when_ready and on_exit"),
         ({"preload": True, "listens": True, "reuse_port": True}, "reuse_port"),
         ({"preload": True, "listens": True, "reload": True}, "turn reload off"),
-        (
-            {"stale": "x", "listens": True},
-            "listening sockets have not been handed in",
-        ),
+        ({"stale": "x", "listens": True}, "listening sockets have not been handed in"),
     ],
 )
 def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str], why: str) -> None:

@@ -43,13 +43,7 @@ class Deploy:
         arguments: tuple[str, ...] = ("app:app",),
     ) -> Program:
         file = file or venv / "bin" / "gunicorn"
-        return Program(
-            str(file),
-            [str(file), *arguments],
-            str(directory),
-            {},
-            0o22,
-        )
+        return Program(str(file), [str(file), *arguments], str(directory), {}, 0o22)
 
     def began(self, directory: Path, venv: Path, *more: Place) -> list[Place]:
         """What an arbiter tells that begins now."""

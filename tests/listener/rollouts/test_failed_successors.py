@@ -11,9 +11,7 @@ from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.rollouts.succession import TAIL_LINES
 from supervisor_roll.rollout.reports import Arrived, Began, Broken, Promoted, Succeeded
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
-from supervisor_roll.wire.mailbox import (
-    ABORT,
-)
+from supervisor_roll.wire.mailbox import ABORT
 from supervisor_roll.wire.messages import Booting, Failed, Loaded, Starting, Unready
 from tests.fakes.arbiter_rollouts import (
     BIND,

@@ -13,9 +13,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.reports import Began, Broken, Facts, Failed, Refused, Replaced, Skipped
 from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED
-from supervisor_roll.wire.mailbox import (
-    ABORT,
-)
+from supervisor_roll.wire.mailbox import ABORT
 from supervisor_roll.wire.messages import Booting, Loaded, Unready
 from tests.fakes.site import BOOT, PIDS, Site, site_with
 
@@ -226,11 +224,7 @@ def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
     job = site.ask("blue", "green", "red")
     assert [
         one for one in site.reports(job) if one[1] not in (Began.kind, Replaced.kind, Broken.kind)
-    ] == [
-        ("blue", COMPLETE),
-        ("green", FAILED),
-        ("red", Skipped.kind),
-    ]
+    ] == [("blue", COMPLETE), ("green", FAILED), ("red", Skipped.kind)]
     assert "green failed" in site.facts(job, Skipped.kind)["why"]
     assert site.is_done(job)
     assert "TTIN red" not in site.log

@@ -27,9 +27,7 @@ from supervisor_roll.rollout.reports import (
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.gunicorn_facts import GunicornFacts
-from supervisor_roll.wire.mailbox import (
-    DRY_RUN,
-)
+from supervisor_roll.wire.mailbox import DRY_RUN
 from supervisor_roll.wire.messages import Ready
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread
 from tests.fakes.arbiter_rollouts import BIND, NEW, kinds, why

@@ -6,9 +6,7 @@ import pytest
 
 from supervisor_roll.rollout.reports import Arrived, Began, Broken, Note, Promoted, Succeeded
 from supervisor_roll.rollout.words import COMPLETE, FAILED
-from supervisor_roll.wire.mailbox import (
-    ABORT,
-)
+from supervisor_roll.wire.mailbox import ABORT
 from supervisor_roll.wire.messages import Booting, Loaded, Starting, Unready
 from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, answer_to, kinds, what_it_is, why
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site
