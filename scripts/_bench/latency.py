@@ -25,15 +25,17 @@ from supervisor_roll.hooks.channel import Channel as _Channel
 _ask = _Channel.ask
 
 
-def _note(what):
+def _note(what, when):
     with open("%(notes)s", "a") as notes:
-        notes.write(f"{what} {_time.monotonic()}\\n")
+        notes.write(f"{what} {when}\\n")
 
 
 def _asking(channel, message, *more):
+    now = _time.monotonic()
+    answer = _ask(channel, message, *more)
     if message.kind == "READY":
-        _note("said")
-    return _ask(channel, message, *more)
+        _note("said", now)
+    return answer
 
 
 def when_ready(server):
@@ -42,8 +44,7 @@ def when_ready(server):
             if _os.getpid() == server.pid:
                 now = _time.monotonic()
                 own(signum, frame)
-                with open("%(notes)s", "a") as notes:
-                    notes.write(f"heard {now}\\n")
+                _note("heard", now)
         _signal.signal(number, heard)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ from pathlib import Path
 PROC = Path("/proc")
 # setgroups(2): the C library's is for all threads, and waits for each.
 _SETGROUPS = {"x86_64": 116, "aarch64": 159, "riscv64": 159, "ppc64le": 81, "s390x": 206}
+
+
+# Of the lines "Uid" and "Gid": real, effective, saved and file system's. A name before them has no
+# line end: the kernel escapes it.
+_IDS = re.compile(
+    r"^Uid:\s+(\d+)\s+(\d+).*\nGid:\s+(\d+)\s+(\d+).*\n(?:.*\n)*?Groups:[ \t]*([\d ]*)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -31,27 +40,31 @@ class Credentials:
         that they load must not be loaded with more rights beforehand. A worker may execute what
         gives it another's rights (a set-user-ID file): it is none that counts then.
         """
-        found, acts_as = cls.of_process(pid, proc, real=True), cls.of_process(pid, proc)
-        if found is None or acts_as is None or found.uid != acts_as.uid:
+        found = _read(pid, proc)
+        if found is None:
             return None
-        return found if uid in (-1, found.uid) else None
+        real_uid, acts_as, real_gid, _ = found[0]
+        if real_uid != acts_as or uid not in (-1, real_uid):
+            return None
+        return cls(real_uid, real_gid, found[1])
 
     @classmethod
-    def of_process(cls, pid: int, proc: Path = PROC, *, real: bool = False) -> Credentials | None:
-        """Those that a process acts with, or its ``real`` ones; None if it has gone."""
-        try:
-            lines = (proc / str(pid) / "status").read_text().splitlines()
-            fields = dict(line.split(":", 1) for line in lines)
-            # Real, effective, saved and file system's.
-            ids = [[int(one) for one in fields[key].split()] for key in ("Uid", "Gid")]
-            column = 0 if real else 1
-            return cls(
-                ids[0][column],
-                ids[1][column],
-                tuple(int(one) for one in fields["Groups"].split()),
-            )
-        except (OSError, KeyError, IndexError, ValueError):
-            return None
+    def of_process(cls, pid: int, proc: Path = PROC) -> Credentials | None:
+        """Those that a process acts with; None if it has gone."""
+        found = _read(pid, proc)
+        return None if found is None else cls(found[0][1], found[0][3], found[1])
+
+
+def _read(pid: int, proc: Path) -> tuple[list[int], tuple[int, ...]] | None:
+    """Return a process's real and effective uid and gid, and its groups; None if it has gone."""
+    try:
+        found = _IDS.search((proc / str(pid) / "status").read_text())
+    except (OSError, ValueError):
+        return None
+    if found is None:
+        return None
+    *ids, groups = found.groups()
+    return [int(one) for one in ids], tuple(int(one) for one in groups.split())
 
 
 # Of whom nothing is known: what everybody may see.
