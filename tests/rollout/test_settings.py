@@ -137,6 +137,10 @@ def test_every_key_is_taken():
     assert Settings.parsed(
         {
             "max_surge": " 2 ",
+            "recycle": "no",
+            "recycle_grace_secs": "60",
+            "max_worker_lifetime_secs": "86400.5",
+            "max_worker_rss_mib": "512",
             "max_unavailable": "25%",
             "ready_timeout_secs": "90",
             "min_ready_secs": "0",
@@ -173,6 +177,10 @@ def test_every_key_is_taken():
         auto=True,
         settle_secs=0.0,
         watch=("/srv/current", "/etc/app.toml", "/srv/touch"),
+        recycle=False,
+        recycle_grace_secs=60.0,
+        max_worker_lifetime_secs=86400.5,
+        max_worker_rss_mib=512,
     )
 
 

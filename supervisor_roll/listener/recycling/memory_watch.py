@@ -115,10 +115,16 @@ class MemoryWatch:
                 worker.over = max(size, expected) / limit
                 waits += boot_secs
                 found.append(worker)
-            elif growth.last:
-                soon = (limit - size) / max(growth.last, 1.0) / 3
+            else:
+                # One that is new may well grow as the others do.
+                soon = (limit - size) / max(self._fastest(workers), 1.0) / 3
                 self._look_at = min(self._look_at, now + max(LEAST_SECS, soon))
         return found
+
+    def _fastest(self, workers: list[Worker]) -> float:
+        """By how many bytes a second one of these grew when it was last looked at."""
+        grown = (self._grown.get(one.id) for one in workers)
+        return max((one.last or 0.0 for one in grown if one is not None), default=0.0)
 
     def _refuse(self, namespec: str, why: str) -> None:
         if namespec not in self.refused:

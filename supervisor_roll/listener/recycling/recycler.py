@@ -22,7 +22,7 @@ from supervisor_roll.listener.recycling.memory_watch import MemoryWatch
 from supervisor_roll.listener.rollouts.active import ActiveRollouts, Ended
 from supervisor_roll.listener.rollouts.eligibility import why_not_recycle
 from supervisor_roll.listener.rollouts.jobs import Jobs
-from supervisor_roll.listener.rollouts.run import Job
+from supervisor_roll.listener.rollouts.run import Job, Run
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
@@ -222,8 +222,32 @@ class Recycler:
                 # Whatever was replaced: the release can serve.
                 self.back_offs.pop(one.run.namespec, None)
                 self._active.outbox.unsaved.add(one.run.namespec)
+                self._warn_of_release(one.run)
             elif one.run.job.recycles:
                 self._note_failure(one)
+
+    def _warn_of_release(self, run: Run) -> None:
+        """Say that fresh code has come with a recycling, as far as it is told what workers run."""
+        arbiter = self._active.registry.running(run.arbiter)
+        if arbiter is None or run.rollout is None or not run.job.recycles:
+            return
+        kept = {one.id for one in run.rollout.instances if one.kept}
+        releases = {one.release for id, one in arbiter.workers.items() if id in kept}
+        for id, worker in arbiter.workers.items():
+            if (
+                id not in kept
+                and worker.release
+                and worker.release not in releases
+                and any(releases)
+            ):
+                log.warning(
+                    "%s: worker %d runs another release (%s) than the others (%s): rollrestart %s",
+                    run.namespec,
+                    id.pid,
+                    worker.release,
+                    ", ".join(sorted(filter(None, releases))),
+                    run.namespec,
+                )
 
     def _note_failure(self, ended: Ended) -> None:
         namespec, facts = ended.run.namespec, ended.facts

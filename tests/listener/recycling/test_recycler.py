@@ -3,6 +3,7 @@ what cost."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,6 +221,21 @@ def test_it_waits_twice_as_long_each_time_and_an_hour_at_most() -> None:
         waited.append(back_off.until - 1000.0)
     assert waited[:3] == [FIRST_SECS, 2 * FIRST_SECS, 4 * FIRST_SECS]
     assert waited[-1] == MOST_SECS
+
+
+def test_fresh_code_that_comes_this_way_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(tmp_path / "v1")
+    site, program = ready_site(2, myapp={"release": str(link)})
+    due(site, program, 1)
+    assert "another release" not in caplog.text
+    link.unlink()
+    link.symlink_to(tmp_path / "v2")
+    due(site, program, 2)
+    [pid] = [pid for pid, one in program.workers.items() if one.born == 4]
+    assert f"worker {pid} runs another release (v2) than the others (v1)" in caplog.text
 
 
 # --- a rollout goes first --------------------------------------------------------------------
