@@ -17,6 +17,8 @@ from tests.harness.processes import command_line
 WORKERS = 2
 IDLE = "SUPERVISOR_ROLL_IDLE_SECS"
 MOST_MIB = 6.0
+#: After a rollout supervisord still tells of processes that are RUNNING, or have ended.
+SETTLE_SECS = 10.0
 
 
 class Size(NamedTuple):
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             site.start()
             for rollouts in (0, options.rollouts):
                 _roll(site, rollouts)
+                time.sleep(SETTLE_SECS)
                 pid = _settled(site, name)
                 wakes, spent, fds = _spent(pid, options.secs)
                 size = _size(pid)
