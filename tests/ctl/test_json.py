@@ -42,12 +42,7 @@ def test_a_rollout(site: Supervised) -> None:
     assert {one["job"] for one in told} == {requested["job"]}
     assert [one["seq"] for one in told] == [1, 2, 3, 4]
     assert told[0]["facts"] == {**vars(reports.Began()), **BEGAN}  # also what was not said
-    assert ended == {
-        "version": 1,
-        "type": "ended",
-        "programs": {"myapp": "complete"},
-        "ok": True,
-    }
+    assert ended == {"version": 1, "type": "ended", "programs": {"myapp": "complete"}, "ok": True}
 
 
 def test_what_is_skipped_or_fails_and_what_a_dry_run_finds(site: Supervised) -> None:

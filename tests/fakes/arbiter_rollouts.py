@@ -6,10 +6,14 @@ import os
 
 from supervisor_roll.listener.edges.socket_store import SocketStore, StoredSocket
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.reports import Arrived, Began, Complete, Promoted, Succeeded
 from supervisor_roll.wire.messages import Ack, Message
 from tests.fakes.site import PIDS, Site
 
 BIND, UNIX = "127.0.0.1:8000", "unix:/run/myapp.sock"
+# What is told of the rollout of an arbiter with two workers.
+_REPORTS = [Began, Succeeded, Arrived, Arrived, Promoted, Complete]
+ALL_OF_IT = [report.kind for report in _REPORTS]
 OLD, NEW = PIDS + 10, PIDS + 1000  # the arbiters' pids
 
 

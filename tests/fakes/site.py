@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from signal import Signals
 from typing import Any
 
+from supervisor_roll.listener.arbiters.arbiter import Arbiter
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.coordinator import Coordinator
 from supervisor_roll.listener.edges.received import Datagram
@@ -168,6 +169,11 @@ class Site:
         """The facts of the job's last report of that kind."""
         return [one.facts for one in self.found(job)[0] if one.kind == kind][-1]
 
+    def check_facts(self, job: str, kind: str, **expected: Any) -> None:
+        """These are among the facts of the job's last report of that kind."""
+        found = self.facts(job, kind)
+        assert {name: found[name] for name in expected} == expected
+
     def is_done(self, job: str) -> bool:
         return self.found(job)[1]
 
@@ -180,6 +186,12 @@ class Site:
             reports += [from_json(wire.Report, text) for text in found[0]]
             if not found[0] or found[1]:
                 return reports, found[1]
+
+    def arbiter(self, program: Program) -> Arbiter:
+        """What is known of it."""
+        found = self.coordinator.registry.arbiter(program.id)
+        assert found is not None
+        return found
 
     # --- time, and what happens in it ----------------------------------------------------------
 
@@ -305,6 +317,12 @@ class Site:
             Datagram(sender, encode(message), given, [os.dup(fd) for fd in fds])
         )
         return answer
+
+    def ignores(self, pid: int, message: Message, fds: Sequence[int] = ()) -> bool:
+        """Whether its message gets no answer."""
+        answer = self.hear(pid, message, fds=fds)
+        assert answer is not None
+        return answer.dropped
 
     def answered(self, answer: FakeAnswer, message: Message | None, fds: list[int]) -> None:
         """An answer has come, with these descriptors, or will never come (None)."""

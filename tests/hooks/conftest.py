@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.harness.made import made
-from tests.hooks.fake_listener import Site
+from tests.hooks.fake_listener import VERSIONS, Site
 from tests.hooks.noting_site import NotingSite
 
 
@@ -22,3 +22,9 @@ def site() -> Iterator[Site]:
     site = Site()
     yield site
     site.close()
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    """The Gunicorn of a test that names no others by ``parametrize``."""
+    return str(request.param)

@@ -51,9 +51,7 @@ def test_a_message_from_a_stranger_is_dropped() -> None:
     strangers = (PIDS + 400, PIDS + 401, PIDS + 19)
     for pid in strangers:
         for kind in (Booting, Loaded, Ready, Unready, Counted, Reloaded):
-            answer = site.hear(pid, kind(**FACTS))
-            assert answer is not None
-            assert answer.dropped
+            assert site.ignores(pid, kind(**FACTS))
     site.settle()
     assert saved(site) == before
     assert all(one.sent is None for one in site.answers if one.pid in strangers)
@@ -64,17 +62,13 @@ def test_a_worker_cannot_speak_as_its_arbiter() -> None:
     site, program = ready_site()
     site.hear(PIDS + 11, Counted(changes=99, workers=1), answered=False)
     site.settle()
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
-    assert arbiter.count == 2
+    assert site.arbiter(program).count == 2
 
 
 @pytest.mark.parametrize("fields", [{}, {"age": "x"}, {"age": 1, "changes": "x"}])
 def test_a_message_that_breaks_the_protocol_is_dropped(fields: dict[str, str]) -> None:
     site, _ = ready_site()
-    answer = site.hear(PIDS + 11, Ready(**fields))
-    assert answer is not None
-    assert answer.dropped
+    assert site.ignores(PIDS + 11, Ready(**fields))
 
 
 @pytest.mark.parametrize(
@@ -100,8 +94,7 @@ def test_the_dead_are_not_heard() -> None:
     program.say(PIDS + 11, Ready)
     site.die(PIDS + 11)
     site.settle()
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
+    arbiter = site.arbiter(program)
     assert {one.pid for one in arbiter.workers} == {PIDS + 12}
 
 
@@ -203,8 +196,7 @@ def test_a_worker_that_has_loaded_is_told_what_to_check() -> None:
 def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
     assert answer_to(site, program, PIDS + 11, Ready).health == "/_status"
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
+    arbiter = site.arbiter(program)
     assert arbiter.ready == 0
     answer_to(site, program, PIDS + 11, Ready, status="200 OK")
     assert arbiter.ready == 1
@@ -213,9 +205,7 @@ def test_ready_without_the_check_that_was_asked_for_is_not_ready() -> None:
 def test_where_no_check_can_be_made_ready_is_ready() -> None:
     site, program = ready_site(1, myapp=HEALTH)
     answer_to(site, program, PIDS + 11, Ready, unchecked=True)
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
-    assert arbiter.ready == 1
+    assert site.arbiter(program).ready == 1
 
 
 def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:

@@ -107,10 +107,7 @@ UNUSABLE = [
     ("[program:new]\ncommand=%(nope)s\n", ["nope", "program:new", "programs.conf"]),
     ("[program:new]\ncommand=x\nuser=nobody-at-all\n", ["nobody-at-all", "programs.conf"]),
     ("[program:new]\ncommand=x\nstdout_logfile=/nosuch/log\n", ["/nosuch", "programs.conf"]),
-    (
-        "[group:web]\nprograms=nosuch\n",
-        ["[group:web] names unknown program", "nosuch"],
-    ),
+    ("[group:web]\nprograms=nosuch\n", ["[group:web] names unknown program", "nosuch"]),
     ("command=x\n", ["no section headers", "programs.conf"]),
     ("[program:new]\ncommand\n", ["programs.conf"]),
     ("[program:new]\ncommand=x\npriority=high\n", ["'high'"]),

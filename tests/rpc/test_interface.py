@@ -175,10 +175,7 @@ def test_all_http_servers_share_one_mailbox(site: Supervised) -> None:
     job = site.request("myapp", server=site.inet_server).id
     assert [request.id for request in site.exchange().requests] == [job]
     site.exchange(
-        server=site.inet_server,
-        fetched=[job],
-        done=[job],
-        reports=[Report(job, "myapp", COMPLETE)],
+        server=site.inet_server, fetched=[job], done=[job], reports=[Report(job, "myapp", COMPLETE)]
     )
     assert [one.kind for one in site.reports(job).reports] == [COMPLETE]
 

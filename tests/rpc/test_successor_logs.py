@@ -32,6 +32,16 @@ def begun(site: Succeeding, count: int) -> None:
     wait_for(lambda: everything(site).count("on\n") == count)
 
 
+def both(begin: Begin, old: str, new: str) -> Succeeding:
+    """A site in which the old program and its successor, of another configuration, run."""
+    site = begin(old)
+    begun(site, 1)
+    site.change(new)
+    site.succeed()
+    begun(site, 2)
+    return site
+
+
 def everything(site: Succeeding) -> str:
     """All that has been logged, of the oldest file first."""
     files = sorted(site.folder.glob("app*"), key=lambda path: -int(path.suffix[1:] or 0))
@@ -63,11 +73,7 @@ def write(site: Succeeding, name: str, letter: str) -> None:
 def test_no_line_is_lost_and_the_newest_are_in_the_file_itself(
     begin: Begin, old: str, new: str, kept: int
 ) -> None:
-    site = begin(writer("a", old))
-    begun(site, 1)
-    site.change(writer("b", new))
-    site.succeed()
-    begun(site, 2)
+    site = both(begin, writer("a", old), writer("b", new))
     for _ in range(3):
         write(site, "myapp", "a")
         write(site, "myapp:myapp.successor", "b")
@@ -92,11 +98,11 @@ def test_no_line_is_lost_and_the_newest_are_in_the_file_itself(
 
 
 def test_the_new_limits_count_from_the_promotion_on(begin: Begin) -> None:
-    site = begin(writer("a", "stdout_logfile_maxbytes=300\nstdout_logfile_backups=1"))
-    begun(site, 1)
-    site.change(writer("b", "stdout_logfile_maxbytes=1000\nstdout_logfile_backups=2"))
-    site.succeed()
-    begun(site, 2)
+    site = both(
+        begin,
+        writer("a", "stdout_logfile_maxbytes=300\nstdout_logfile_backups=1"),
+        writer("b", "stdout_logfile_maxbytes=1000\nstdout_logfile_backups=2"),
+    )
     site.promote()
     for _ in range(8):
         write(site, "myapp", "b")
@@ -106,11 +112,7 @@ def test_the_new_limits_count_from_the_promotion_on(begin: Begin) -> None:
 def test_a_program_that_was_restarted_meanwhile_shares_again(begin: Begin) -> None:
     """Its new logger and the successor's would both rotate the file."""
     limits = "stdout_logfile_maxbytes=300\nstdout_logfile_backups=20\nautorestart=true"
-    site = begin(writer("a", limits))
-    begun(site, 1)
-    site.change(writer("b", limits))
-    site.succeed()
-    begun(site, 2)
+    site = both(begin, writer("a", limits), writer("b", limits))
     old = site.pid()
     psutil.Process(old).kill()
     wait_for(lambda: site.pid() not in (0, old))
@@ -175,11 +177,9 @@ def test_an_automatic_log_file_that_was_not_there_is_made(begin: Begin) -> None:
 
 
 def test_a_log_file_that_cannot_be_opened_any_more_stops_no_promotion_halfway(begin: Begin) -> None:
-    site = begin(writer("a", "stdout_logfile_maxbytes=0"))
-    begun(site, 1)
-    site.change(writer("b", "stdout_logfile_maxbytes=300"))
-    site.succeed()
-    begun(site, 2)
+    site = both(
+        begin, writer("a", "stdout_logfile_maxbytes=0"), writer("b", "stdout_logfile_maxbytes=300")
+    )
     before = site.processes()
     (site.folder / "app").rename(site.folder / "was")
     (site.folder / "app").mkdir()

@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from supervisor.childutils import EventListenerProtocol
 from supervisor.compat import as_bytes
-from supervisor.events import (
-    Event,
-    ProcessStateExitedEvent,
-    RemoteCommunicationEvent,
-    Tick5Event,
-)
+from supervisor.events import Event, ProcessStateExitedEvent, RemoteCommunicationEvent, Tick5Event
 from supervisor.process import EventListenerPool
 
 from supervisor_roll.rollout.errors import BadMessage

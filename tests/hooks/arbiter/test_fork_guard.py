@@ -16,9 +16,7 @@ from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.wire.messages import Counted, ForkFailed
 from tests.fakes.gunicorn import FakeArbiter, FakeWorker
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Site, answering
-
-ALL = pytest.mark.parametrize("version", VERSIONS)
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, Site, answering
 
 
 @contextmanager
@@ -50,7 +48,6 @@ def _no_forks(pid: int) -> Iterator[None]:
         group.rmdir()
 
 
-@ALL
 def test_an_arbiter_that_cannot_fork_serves_on_and_tries_again(site: Site, version: str) -> None:
     bind = f"unix:{site.folder}/http"
     gunicorn = site.start(version, f"bind = {bind!r}\nworkers = 2\n{HOOKS}").wait_ready(2)

@@ -23,8 +23,6 @@ from tests.hooks.fake_listener import (
     answering,
 )
 
-ALL = pytest.mark.parametrize("version", VERSIONS)
-
 
 def binds_of(site: Site, kinds: str) -> list[str]:
     made = {
@@ -40,7 +38,6 @@ def succeed(site: Site, version: str, old: Gunicorn, configuration: str) -> Guni
     return site.start(version, configuration, successor_of=old.pid).wait_ready()
 
 
-@ALL
 @pytest.mark.parametrize(
     "kinds",
     [
@@ -76,7 +73,6 @@ def test_a_successor_accepts_where_the_old_arbiter_does_and_goes_on_when_that_en
     assert told == ([[*map(str, paths)]] if paths else [])
 
 
-@ALL
 def test_of_paths_that_stay_those_go_that_the_other_arbiter_is_not_configured_with(
     site: Site, version: str
 ) -> None:
@@ -88,7 +84,6 @@ def test_of_paths_that_stay_those_go_that_the_other_arbiter_is_not_configured_wi
     assert not Path(dropped.removeprefix("unix:")).exists()
 
 
-@ALL
 def test_an_arbiter_of_another_gunicorn_takes_over(site: Site, version: str) -> None:
     (bind,) = binds_of(site, "unix")
     other = VERSIONS[VERSIONS.index(version) - 1]
@@ -101,7 +96,6 @@ def test_an_arbiter_of_another_gunicorn_takes_over(site: Site, version: str) -> 
     assert not load.failures
 
 
-@ALL
 def test_one_bind_is_kept_one_is_new_and_one_is_dropped(site: Site, version: str) -> None:
     new, kept, dropped = binds_of(site, "tcp unix tcp")
     old = site.start(version, f"bind = {[kept, dropped]!r}\n{HOOKS}").wait_ready()
@@ -117,7 +111,6 @@ def test_one_bind_is_kept_one_is_new_and_one_is_dropped(site: Site, version: str
         answering(dropped)
 
 
-@ALL
 def test_a_name_is_the_address_that_it_stands_for(site: Site, version: str) -> None:
     port = free_port()
     old = site.start(version, f"bind = '127.0.0.1:{port}'\n{HOOKS}").wait_ready()
@@ -126,7 +119,6 @@ def test_a_name_is_the_address_that_it_stands_for(site: Site, version: str) -> N
     assert answering(f"127.0.0.1:{port}") == successor.pid
 
 
-@ALL
 def test_tls_is_the_successors_own_on_the_same_socket(site: Site, version: str) -> None:
     (site.folder / "pem").write_text(PEM)
     (bind,) = binds_of(site, "tcp")
@@ -140,7 +132,6 @@ def test_tls_is_the_successors_own_on_the_same_socket(site: Site, version: str) 
     assert not load.failures
 
 
-@ALL
 def test_a_successors_missing_certificate_ends_it_and_nothing_else(
     site: Site, version: str
 ) -> None:
@@ -154,7 +145,6 @@ def test_a_successors_missing_certificate_ends_it_and_nothing_else(
     assert answering(bind) == old.pid
 
 
-@ALL
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_inherited_sockets_are_shared_without_us_and_their_paths_stay(
     site: Site, version: str, kind: str
@@ -186,7 +176,6 @@ def test_inherited_sockets_are_shared_without_us_and_their_paths_stay(
     assert site.listener.said(Starting)[0].binds == ("fd://0",)
 
 
-@ALL
 @pytest.mark.parametrize("kinds", ["tcp unix"])
 def test_an_arbiter_that_crashes_and_starts_again_refuses_no_connection(
     site: Site, version: str, kinds: str
@@ -208,7 +197,6 @@ def test_an_arbiter_that_crashes_and_starts_again_refuses_no_connection(
     assert not load.failures
 
 
-@ALL
 def test_an_arbiter_that_is_given_nothing_opens_its_own_over_a_dead_path(
     site: Site, version: str
 ) -> None:
@@ -221,7 +209,6 @@ def test_an_arbiter_that_is_given_nothing_opens_its_own_over_a_dead_path(
     assert [answering(bind) for bind in binds] == [again.pid, again.pid]
 
 
-@ALL
 def test_a_kept_socket_whose_path_is_gone_is_opened_anew(site: Site, version: str) -> None:
     (bind,) = binds_of(site, "unix")
     old = site.start(version, f"bind = {bind!r}\n{HOOKS}").wait_ready()

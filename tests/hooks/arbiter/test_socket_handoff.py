@@ -21,9 +21,8 @@ from supervisor_roll.wire.messages import (
 )
 from tests.harness.configuration import free_port
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, Gunicorn, Site, answering
 
-ALL = pytest.mark.parametrize("version", VERSIONS)
 CLASSES = pytest.mark.parametrize("worker_class", ["sync", "gthread"])
 
 
@@ -35,7 +34,6 @@ def last_said(site: Site, kind: str, pid: int) -> Message:
     return wait_until(lambda: site.listener.said(kind, pid)[-1:], DEADLINE_SECS, kind)[0]
 
 
-@ALL
 def test_an_arbiter_says_where_it_listens_and_hands_its_sockets_in(
     site: Site, version: str
 ) -> None:
@@ -51,7 +49,6 @@ def test_an_arbiter_says_where_it_listens_and_hands_its_sockets_in(
     assert sorted(theirs) == names(site)
 
 
-@ALL
 @CLASSES
 @pytest.mark.parametrize("kind", [Loaded, Ready])
 def test_a_worker_hands_in_its_arbiters_sockets_when_it_is_asked(
@@ -118,7 +115,6 @@ def test_a_worker_gives_it_up_to_hand_in_its_sockets(site: Site) -> None:
     assert len(site.listener.said(Listening, worker)) == 2
 
 
-@ALL
 def test_a_reload_that_changes_the_binds_hands_the_new_ones_in(site: Site, version: str) -> None:
     gunicorn = site.start(version, f"bind = 'unix:one'\n{HOOKS}", name="conf").wait_ready()
     before = names(site)
@@ -164,7 +160,6 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@ALL
 def test_a_worker_says_which_configuration_its_arbiter_has_read(site: Site, version: str) -> None:
     gunicorn = site.start(version, f"bind = 'unix:http'\n{HOOKS}", name="conf")
     conf = site.folder / "conf.py"
@@ -182,7 +177,6 @@ def test_a_worker_says_which_configuration_its_arbiter_has_read(site: Site, vers
     wait_until(lambda: facts(site, gunicorn).conf_digest == digest(conf), DEADLINE_SECS, "HUP")
 
 
-@ALL
 @pytest.mark.parametrize(
     ("arguments", "conf"),
     [
@@ -206,7 +200,6 @@ def test_a_configuration_goes_by_the_name_that_it_was_given(
     assert said.conf_digest == (digest(site.folder / conf) if conf else "")
 
 
-@ALL
 @pytest.mark.parametrize("missing", ["on_starting", "when_ready", "on_exit"])
 def test_with_a_hook_too_few_an_arbiter_says_so_and_removes_its_path_itself(
     site: Site, version: str, missing: str
@@ -218,7 +211,6 @@ def test_with_a_hook_too_few_an_arbiter_says_so_and_removes_its_path_itself(
     assert not (site.folder / "http").exists()
 
 
-@ALL
 def test_a_users_own_hooks_run_beside_ours(site: Site, version: str) -> None:
     own = "".join(
         f"def {name}(server):\n    server.log.info('the own {name}')\n"
@@ -232,7 +224,6 @@ def test_a_users_own_hooks_run_beside_ours(site: Site, version: str) -> None:
     assert site.listener.said(Stopping)
 
 
-@ALL
 @pytest.mark.parametrize("state", ["deaf", "a file there", "nothing there"])
 def test_a_path_is_removed_only_on_the_listeners_word_and_if_it_is_a_socket(
     site: Site, version: str, state: str

@@ -17,8 +17,6 @@ from tests.harness.configuration import free_port
 from tests.harness.waiting import patience, wait_until
 from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering
 
-ALL = pytest.mark.parametrize("version", VERSIONS)
-
 
 def drop_one(site: Site) -> None:
     texts = [text for text, _ in site.listener.kept]
@@ -67,9 +65,8 @@ def assert_untouched(site: Site, serving: Gunicorn, inode: int) -> None:
     assert not (site.folder / "pid.2").exists()
 
 
-@ALL
 def test_why_it_ends_is_said_and_nothing_is_touched(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     binds = [f"unix:{site.folder}/http", f"127.0.0.1:{free_port()}"]
     for why, bring_about in WHYS.items():
@@ -83,9 +80,8 @@ def test_why_it_ends_is_said_and_nothing_is_touched(
         assert_untouched(site, serving, inode)
 
 
-@ALL
 def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_be_shared(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     for configuration, environment, why in WRONG:
         successor = beside(site, serving, configuration + HOOKS, environment=environment)
@@ -98,7 +94,7 @@ def test_so_it_is_with_a_listener_that_cannot_be_asked_and_sockets_that_cannot_b
 @pytest.mark.parametrize("version", VERSIONS[-1:])
 @pytest.mark.parametrize("state", ["gone", "mute"])
 def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ever(
-    site: Site, version: str, serving: Gunicorn, inode: int, state: str
+    site: Site, serving: Gunicorn, inode: int, state: str
 ) -> None:
     site.listener.mute = state == "mute"
     environment = {SOCKET_VARIABLE: "/nonexistent/s"} if state == "gone" else {}
@@ -111,9 +107,8 @@ def test_a_listener_that_gives_no_answer_is_asked_again_and_again_but_not_for_ev
     assert_untouched(site, serving, inode)
 
 
-@ALL
 def test_one_that_is_being_restarted_is_waited_for(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     site.listener.mute = True
     successor = beside(site, serving)
@@ -125,9 +120,8 @@ def test_one_that_is_being_restarted_is_waited_for(
     assert answering(f"unix:{site.folder}/http") == successor.pid
 
 
-@ALL
 def test_a_path_where_somebody_serves_is_never_opened_anew(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     """The listener keeps something else of it: that path would be taken from the old arbiter."""
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -140,9 +134,8 @@ def test_a_path_where_somebody_serves_is_never_opened_anew(
     assert_untouched(site, serving, inode)
 
 
-@ALL
 def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     successor = beside(site, serving, "")
     assert successor.exit_status() == 1
@@ -153,9 +146,8 @@ def test_without_our_hooks_a_successor_ends_before_it_opens_a_socket(
     assert (site.folder / "pid").read_text().strip() == str(serving.pid)
 
 
-@ALL
 def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_all(
-    site: Site, version: str, serving: Gunicorn, inode: int
+    site: Site, serving: Gunicorn, inode: int
 ) -> None:
     (site.folder / "app.py").write_text("import nosuch\n")
     successor = beside(site, serving)
@@ -163,7 +155,6 @@ def test_a_successor_whose_workers_cannot_boot_ends_as_any_gunicorn_and_leaves_a
     assert_untouched(site, serving, inode)
 
 
-@ALL
 @pytest.mark.parametrize("state", ["hung", "none", "without the new fields"])
 def test_any_other_start_goes_on_whatever_the_listener_says_and_waits_for_it_once(
     site: Site, version: str, state: str

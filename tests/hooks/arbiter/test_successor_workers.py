@@ -10,16 +10,13 @@ import pytest
 
 from supervisor_roll.wire.messages import Booting, Counted, Ready
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Site, answering, ask
-
-ALL = pytest.mark.parametrize("version", VERSIONS)
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, Site, answering, ask
 
 
 def configured(site: Site, extra: str = "") -> str:
     return f"bind = 'unix:{site.folder}/http'\nworkers = 2\n{extra}{HOOKS}"
 
 
-@ALL
 def test_it_begins_with_one_worker_and_grows_by_ttin(site: Site, version: str) -> None:
     """One more than the one is not taken for an operator's surplus, and its count is the truth."""
     old = site.start(version, configured(site)).wait_ready(2)
@@ -45,7 +42,6 @@ def test_it_begins_with_one_worker_and_grows_by_ttin(site: Site, version: str) -
         )
 
 
-@ALL
 @pytest.mark.parametrize(("told", "begins"), [(3, 3), (0, 2), (-1, 2), (2, 2)])
 def test_without_a_number_that_is_one_it_begins_as_configured(
     site: Site, version: str, told: int, begins: int
@@ -60,7 +56,6 @@ def test_without_a_number_that_is_one_it_begins_as_configured(
     assert {one.surplus for one in ready} == {False}
 
 
-@ALL
 def test_a_preloaded_application_is_the_successors_own(site: Site, version: str) -> None:
     old = site.start(version, configured(site, "preload_app = True\n")).wait_ready(2)
     app = site.folder / "app.py"
@@ -73,7 +68,6 @@ def test_a_preloaded_application_is_the_successors_own(site: Site, version: str)
     assert successor.end() == 0
 
 
-@ALL
 def test_a_new_environment_is_the_successors_own(site: Site, version: str) -> None:
     old = site.start(version, configured(site), environment={"COLOUR": "red"}).wait_ready(2)
     site.start(
@@ -83,7 +77,6 @@ def test_a_new_environment_is_the_successors_own(site: Site, version: str) -> No
     assert json.loads(ask(f"unix:{site.folder}/http", "/environment"))["COLOUR"] == "blue"
 
 
-@ALL
 def test_no_successor_has_more_open_than_the_arbiter_before(site: Site, version: str) -> None:
     """Kept sockets that no address is for are closed, and nothing adds up."""
     alone = configured(site, "control_socket_disable = True\n")

@@ -15,9 +15,8 @@ from supervisor_roll.hooks.arbiter.takeover import RESTART_SECS
 from supervisor_roll.wire.messages import Reloaded, Starting, Stopping
 from supervisor_roll.wire.successor import SUCCESSOR_VARIABLE
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site, answering, ask
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, Gunicorn, Site, answering, ask
 
-ALL = pytest.mark.parametrize("version", VERSIONS)
 WITH_CONTROL_SOCKET = pytest.mark.parametrize("version", ["25.3.0", "27.0.1"])
 DIRTY = """
 from gunicorn.dirty import DirtyApp
@@ -47,7 +46,6 @@ def wait_for_pidfile(site: Site, gunicorn: Gunicorn) -> None:
 # --- the pidfile -----------------------------------------------------------------------------
 
 
-@ALL
 def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one(
     site: Site, version: str
 ) -> None:
@@ -81,7 +79,6 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
     assert not (site.folder / "pid").exists()
 
 
-@ALL
 def test_a_successor_that_is_given_up_leaves_the_old_ones_pidfile(site: Site, version: str) -> None:
     old = site.start(version, configured(site)).wait_ready()
     for signum in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
@@ -94,7 +91,6 @@ def test_a_successor_that_is_given_up_leaves_the_old_ones_pidfile(site: Site, ve
     wait_until(lambda: answering(f"unix:{site.folder}/http") == old.pid, DEADLINE_SECS, "the old")
 
 
-@ALL
 def test_another_pidfile_is_taken_at_once(site: Site, version: str) -> None:
     old = site.start(version, configured(site)).wait_ready()
     successor = site.start(
@@ -115,7 +111,6 @@ def test_an_old_arbiter_that_crashes_can_be_started_again_before_its_pidfile_is_
     assert time.monotonic() > crashed + RESTART_SECS * 0.9
 
 
-@ALL
 def test_nobody_after_a_successor_sees_how_it_began(site: Site, version: str) -> None:
     """Neither its workers nor what USR2 makes of it, which has its sockets from Gunicorn."""
     extra = "_open = open('/dev/null')\n"  # where systemd's sockets would be

@@ -8,9 +8,7 @@ import pytest
 
 from supervisor_roll.wire.messages import Booting, Counted
 from tests.harness.waiting import wait_until
-from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, VERSIONS, Gunicorn, Site
-
-ALL = pytest.mark.parametrize("version", VERSIONS)
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS, Gunicorn, Site
 
 # Gunicorn's pauses are noted in the file that is formatted in.
 NOTING = """
@@ -38,7 +36,6 @@ def pauses(site: Site, name: str) -> int:
     return len((site.folder / name).read_text().splitlines())
 
 
-@ALL
 def test_each_ttin_forks_one_worker_at_once(site: Site, version: str) -> None:
     gunicorn = start(site, version, "first", 2)
     assert pauses(site, "first") == 2  # as at any start
@@ -58,7 +55,6 @@ def test_each_ttin_forks_one_worker_at_once(site: Site, version: str) -> None:
     assert gunicorn.end() == 0
 
 
-@ALL
 def test_hup_that_raises_the_count_forks_no_more_than_configured(site: Site, version: str) -> None:
     gunicorn = start(site, version, "first", 2)
     before = gunicorn.workers()
@@ -75,7 +71,6 @@ def test_hup_that_raises_the_count_forks_no_more_than_configured(site: Site, ver
     assert gunicorn.end() == 0
 
 
-@ALL
 @pytest.mark.parametrize("preload", [False, True])
 def test_a_successor_forks_all_its_workers_at_once(site: Site, version: str, preload: bool) -> None:
     extra = f"preload_app = {preload}\n"

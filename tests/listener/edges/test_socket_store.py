@@ -19,7 +19,7 @@ from supervisor_roll.listener.edges.socket_store import MAX_SOCKETS, SocketStore
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.messages import Listening, Loaded, Ready, Starting
 from tests.fakes.arbiter_rollouts import BIND, OLD, UNIX, kept, store_of, what_it_is
-from tests.fakes.program import SUPERVISORD_PID, open_socket
+from tests.fakes.program import SUPERVISORD_PID, Program, open_socket
 from tests.fakes.site import PIDS, Site
 from tests.harness.descriptors import assert_none_left_open, open_descriptors
 from tests.harness.hostile import lingering
@@ -196,15 +196,16 @@ def site(unix_site: Site) -> Site:
     return unix_site
 
 
+def assert_kept(site: Site, program: Program) -> None:
+    theirs = [what_it_is(fd) for fd in program.sockets.values()]
+    assert [what_it_is(one.fd) for one in kept(site)] == theirs
+
+
 def test_an_arbiters_sockets_are_kept_with_their_numbers(site: Site) -> None:
     program = site.programs["myapp"]
     assert [one.address for one in kept(site)] == [BIND, UNIX]
-    assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()
-    ]
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
-    assert arbiter.sockets == list(program.sockets.items())
+    assert_kept(site, program)
+    assert site.arbiter(program).sockets == list(program.sockets.items())
 
 
 @pytest.mark.parametrize(
@@ -214,9 +215,7 @@ def test_sockets_that_do_not_match_their_addresses_are_not_taken(
     site: Site, fields: dict[str, Any]
 ) -> None:
     before, program = kept(site), site.programs["myapp"]
-    answer = site.hear(OLD, Listening(**fields), fds=list(program.sockets.values()))
-    assert answer is not None
-    assert answer.dropped
+    assert site.ignores(OLD, Listening(**fields), fds=list(program.sockets.values()))
     assert kept(site) == before
 
 
@@ -224,20 +223,15 @@ def test_what_is_no_listening_socket_is_not_taken(site: Site) -> None:
     before = kept(site)
     with Path(__file__).open() as file, socket.socket() as mute:
         for fd in (file.fileno(), mute.fileno()):
-            answer = site.hear(OLD, Listening(sockets=(BIND,)), fds=[fd])
-            assert answer is not None
-            assert answer.dropped
-    answer = site.hear(OLD, Listening(sockets=(BIND,)))
-    assert answer is not None
-    assert answer.dropped
+            assert site.ignores(OLD, Listening(sockets=(BIND,)), fds=[fd])
+    assert site.ignores(OLD, Listening(sockets=(BIND,)))
     assert kept(site) == before
 
 
 @pytest.mark.parametrize("numbers", ["", "7", "x\ny", "1\n2\n3"])
 def test_numbers_that_cannot_be_are_no_reason_not_to_keep_sockets(site: Site, numbers: str) -> None:
     program = site.programs["myapp"]
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None
+    arbiter = site.arbiter(program)
     before = arbiter.sockets
     answer = site.hear(
         OLD, Listening(sockets=(BIND, UNIX), fds=(numbers,)), fds=list(program.sockets.values())
@@ -272,9 +266,7 @@ def test_nobody_is_left_with_what_was_meant_for_one_that_wants_no_answer(site: S
 def test_a_listener_that_has_lost_them_takes_them_from_the_arbiter(site: Site) -> None:
     program = site.programs["myapp"]
     site.restart()
-    assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()
-    ]
+    assert_kept(site, program)
 
 
 def test_where_it_may_not_a_worker_hands_them_in(site: Site) -> None:
@@ -285,9 +277,7 @@ def test_where_it_may_not_a_worker_hands_them_in(site: Site) -> None:
     program.say(OLD + 1, Ready)
     site.settle()
     assert isinstance(site.answers[-1].message, Listening)
-    assert [what_it_is(one.fd) for one in kept(site)] == [
-        what_it_is(fd) for fd in program.sockets.values()
-    ]
+    assert_kept(site, program)
     program.say(OLD + 1, Loaded)
     site.settle()
     assert site.answers[-1].sent is not None
@@ -414,7 +404,5 @@ def test_sockets_are_not_taken_of_a_program_that_has_too_many(site: Site) -> Non
     before, program = kept(site), site.programs["myapp"]
     descriptors = store_of(site)._descriptors["myapp"]
     descriptors.came(MAX_SOCKETS)
-    answer = site.hear(OLD, Listening(sockets=(BIND, UNIX)), fds=list(program.sockets.values()))
-    assert answer is not None
-    assert answer.dropped
+    assert site.ignores(OLD, Listening(sockets=(BIND, UNIX)), fds=list(program.sockets.values()))
     assert kept(site) == before

@@ -12,11 +12,9 @@ from supervisor_roll.listener.configuration.sections import BadConfiguration
 from supervisor_roll.listener.coordinator import RETRY_SECS
 from supervisor_roll.listener.reconcile.executor import REMOVE_SECS
 from supervisor_roll.rollout.reports import (
-    Arrived,
     Began,
     Broken,
     Note,
-    Promoted,
     Refused,
     Replaced,
     Succeeded,
@@ -25,7 +23,7 @@ from supervisor_roll.rollout.reports import (
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import UPDATE
 from supervisor_roll.wire.successor import LIVE, NEEDS_ARBITER, NEEDS_UPDATE, Change, Reread, Resize
-from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, kinds
+from tests.fakes.arbiter_rollouts import ALL_OF_IT, BIND, NEW, OLD, kinds
 from tests.fakes.site import Program, Site, ready_site
 
 ENVIRONMENT = Change("myapp", {"environment": NEEDS_ARBITER}, "digest 1")
@@ -92,14 +90,7 @@ def test_what_has_changed_is_rolled_by_itself_and_once(site: Site) -> None:
     change(site, ENVIRONMENT)
     site.pass_time(SETTLED_SECS)
     [job] = jobs(site)
-    assert kinds(site, job) == [
-        Began.kind,
-        Succeeded.kind,
-        Arrived.kind,
-        Arrived.kind,
-        Promoted.kind,
-        COMPLETE,
-    ]
+    assert kinds(site, job) == ALL_OF_IT
     assert site.is_done(job)
     status = site.supervisord.mailbox.statuses["myapp"]
     assert (status.by, status.arbiter) == (
@@ -219,14 +210,7 @@ def test_a_program_that_is_not_to_be_rolled_by_itself_is_not(manual_site: Site) 
 def test_an_update_rolls_what_has_changed(manual_site: Site) -> None:
     change(manual_site, ENVIRONMENT)
     job = update(manual_site)
-    assert kinds(manual_site, job) == [
-        Began.kind,
-        Succeeded.kind,
-        Arrived.kind,
-        Arrived.kind,
-        Promoted.kind,
-        COMPLETE,
-    ]
+    assert kinds(manual_site, job) == ALL_OF_IT
     assert manual_site.is_done(job)
     assert manual_site.supervisord.mailbox.statuses["myapp"].by == "the operator"
 

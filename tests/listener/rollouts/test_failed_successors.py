@@ -125,7 +125,7 @@ def test_an_abort_discards_the_successor(site: Site) -> None:
     assert site.is_done(job)
     assert kinds(site, job) == [Began.kind, Succeeded.kind, ABORTED]
     assert why(site, job) == "aborted by the operator"
-    assert site.facts(job, ABORTED).items() >= {"arbiter": OLD, "workers": 2}.items()
+    site.check_facts(job, ABORTED, arbiter=OLD, workers=2)
     assert site.signals == ["succeed myapp", "discard myapp"]
     assert_old_one_serves(site)
 
@@ -176,7 +176,7 @@ def test_an_old_arbiter_that_crashes_meanwhile_is_started_again_on_its_sockets(
     site.programs["myapp:myapp.successor"].drained()
     site.pass_time(30)
     assert kinds(site, job)[-1] == FAILED
-    assert site.facts(job, FAILED).items() >= {"arbiter": PIDS + 50, "workers": 2}.items()
+    site.check_facts(job, FAILED, arbiter=PIDS + 50, workers=2)
     assert what_it_is(site.coordinator.keeper.store.for_another(old.id, "myapp")[0].fd) == socket
 
 
@@ -187,7 +187,7 @@ def test_a_successor_that_dies_right_after_its_promotion_is_told(site: Site) -> 
     site.pass_time(10)
     assert kinds(site, job)[-2:] == [Promoted.kind, FAILED]
     assert f"the arbiter (pid {NEW}) exited" in why(site, job)
-    assert site.facts(job, FAILED).items() >= {"arbiter": 0, "workers": 0}.items()
+    site.check_facts(job, FAILED, arbiter=0, workers=0)
 
 
 def test_a_successor_that_nobody_rolls_any_more_is_refused(site: Site) -> None:

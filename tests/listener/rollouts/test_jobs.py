@@ -70,28 +70,26 @@ def test_each_worker_is_replaced_without_one_fewer_ready(workers: int) -> None:
 def test_the_reports_say_what_happened() -> None:
     site = site_with(myapp=2)
     job = site.ask("myapp")
-    assert (
-        site.facts(job, Began.kind).items()
-        >= {
-            "workers": 2,
-            "desired": 2,
-            "ready": 2,
-            "max_surge": 1,
-            "max_unavailable": 0,
-            "arbiter": PIDS + 100,
-            "strategy": "workers",
-        }.items()
+    site.check_facts(
+        job,
+        Began.kind,
+        workers=2,
+        desired=2,
+        ready=2,
+        max_surge=1,
+        max_unavailable=0,
+        arbiter=PIDS + 100,
+        strategy="workers",
     )
-    assert (
-        site.facts(job, Replaced.kind).items()
-        >= {
-            "old": PIDS + 102,
-            "new": PIDS + 104,
-            "boot_secs": 1.5,
-            "health": "",
-            "done": 2,
-            "total": 2,
-        }.items()
+    site.check_facts(
+        job,
+        Replaced.kind,
+        old=PIDS + 102,
+        new=PIDS + 104,
+        boot_secs=1.5,
+        health="",
+        done=2,
+        total=2,
     )
     complete = site.facts(job, COMPLETE)
     assert (complete["replaced"], complete["total"], complete["min_ready"]) == (2, 2, 2)

@@ -105,8 +105,7 @@ def test_a_worker_cannot_set_its_arbiters_count_to_what_is_not_to_be_seen() -> N
         fields = {"age": 1, "workers": count, "changes": changes}
         site.hear(program.id.pid + 1, Ready(**fields, boot_secs=1))
         site.hear(program.id.pid + 1, Counted(**fields))
-    arbiter = site.coordinator.registry.arbiter(program.id)
-    assert arbiter is not None and arbiter.count == 2
+    assert site.arbiter(program).count == 2
     job = site.ask("myapp")
     assert site.reports(job)[-1] == ("myapp", COMPLETE)
 
@@ -199,8 +198,7 @@ def test_where_the_kernel_does_not_say_what_it_is_it_may_be_counted_but_is_not_s
 def test_one_that_is_older_than_the_workers_is_not_counted_where_the_kernel_does_not_say() -> None:
     site, program = ready_site(2)
     table, registry = site.table, site.coordinator.registry
-    arbiter = registry.arbiter(program.id)
-    assert arbiter is not None
+    arbiter = site.arbiter(program)
     other = helper(site, program)
     process = table.processes[other]
     process.marked = None

@@ -8,7 +8,16 @@ from supervisor_roll.rollout.reports import Arrived, Began, Broken, Note, Promot
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import ABORT
 from supervisor_roll.wire.messages import Booting, Loaded, Starting, Unready
-from tests.fakes.arbiter_rollouts import BIND, NEW, OLD, answer_to, kinds, what_it_is, why
+from tests.fakes.arbiter_rollouts import (
+    ALL_OF_IT,
+    BIND,
+    NEW,
+    OLD,
+    answer_to,
+    kinds,
+    what_it_is,
+    why,
+)
 from tests.fakes.site import BOOT, PIDS, Program, Site, ready_site
 
 # --- complete ---------------------------------------------------------------------------------
@@ -19,14 +28,7 @@ def test_a_successor_takes_the_place_of_what_serves(site: Site) -> None:
     job = site.ask("myapp", strategy="arbiter")
     assert site.is_done(job)
     assert site.signals == ["succeed myapp", "promote myapp"]
-    assert kinds(site, job) == [
-        Began.kind,
-        Succeeded.kind,
-        Arrived.kind,
-        Arrived.kind,
-        Promoted.kind,
-        COMPLETE,
-    ]
+    assert kinds(site, job) == ALL_OF_IT
     program = site.programs["myapp"]
     assert program.id.pid == NEW
     assert program.serving == [1, 2]
@@ -56,19 +58,18 @@ def test_it_is_started_once_that_is_saved_and_promoted_once_all_have_arrived(sit
 
 def test_the_reports_say_what_happened(site: Site) -> None:
     job = site.ask("myapp", strategy="arbiter")
-    assert (
-        site.facts(job, Began.kind).items()
-        >= {
-            "strategy": "arbiter",
-            "arbiter": OLD,
-            "workers": 2,
-            "desired": 2,
-            "ready": 2,
-            "max_surge": 2,
-            "max_unavailable": 0,
-            "reasons": ["as asked for"],
-            "changes": {},
-        }.items()
+    site.check_facts(
+        job,
+        Began.kind,
+        strategy="arbiter",
+        arbiter=OLD,
+        workers=2,
+        desired=2,
+        ready=2,
+        max_surge=2,
+        max_unavailable=0,
+        reasons=["as asked for"],
+        changes={},
     )
     assert site.facts(job, Succeeded.kind) == {"old": OLD, "new": NEW}
     assert site.facts(job, Arrived.kind) == {
@@ -79,21 +80,20 @@ def test_the_reports_say_what_happened(site: Site) -> None:
         "total": 2,
     }
     assert site.facts(job, Promoted.kind) == {"old": OLD, "new": NEW}
-    assert (
-        site.facts(job, COMPLETE).items()
-        >= {
-            "strategy": "arbiter",
-            "why": "",
-            "replaced": 2,
-            "total": 2,
-            "min_ready": 2,
-            "desired": 2,
-            "count": 2,
-            "outdated": [],
-            "fresh": [NEW + 1, NEW + 2],
-            "arbiter": NEW,
-            "workers": 2,
-        }.items()
+    site.check_facts(
+        job,
+        COMPLETE,
+        strategy="arbiter",
+        why="",
+        replaced=2,
+        total=2,
+        min_ready=2,
+        desired=2,
+        count=2,
+        outdated=[],
+        fresh=[NEW + 1, NEW + 2],
+        arbiter=NEW,
+        workers=2,
     )
 
 
@@ -202,7 +202,7 @@ def test_with_a_surge_that_was_asked_for_it_grows_as_the_old_one_shrinks() -> No
     assert answer_to(site, Starting, NEW).workers == 1
     assert kinds(site, job)[-1] == COMPLETE
     assert site.facts(job, Began.kind)["max_surge"] == 1
-    assert site.facts(job, COMPLETE).items() >= {"arbiter": NEW, "workers": 3, "count": 3}.items()
+    site.check_facts(job, COMPLETE, arbiter=NEW, workers=3, count=3)
     assert site.programs["myapp"].num_workers == 3
     assert site.least_serving["myapp"] == 3
     assert site.most_staying["myapp"] == 4
@@ -232,10 +232,7 @@ def test_what_has_shrunk_grows_back_before_a_bad_successor_goes(site: Site) -> N
     site.pass_time(300)
     assert kinds(site, job) == [Began.kind, Succeeded.kind, Arrived.kind, Broken.kind, FAILED]
     assert f"worker {NEW + 2} was not ready within 30 s" in why(site, job)
-    assert (
-        site.facts(job, FAILED).items()
-        >= {"arbiter": OLD, "workers": 2, "count": 2, "fresh": []}.items()
-    )
+    site.check_facts(job, FAILED, arbiter=OLD, workers=2, count=2, fresh=[])
     program = site.programs["myapp"]
     assert program.serving == [2, 3]
     assert not any(one.surplus for one in program.workers.values())
