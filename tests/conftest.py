@@ -20,7 +20,7 @@ from tests.harness.folders import FAILED, keep, temporary_root
 QUICK = "not processes"
 _TMPDIR = pytest.StashKey[Path]()
 #: Fixtures that run supervisord or Gunicorn, in the folders where they do.
-_REAL_FIXTURES = {"site", "make_site", "make_gunicorn", "begin"}
+_REAL_FIXTURES = {"site", "make_site", "begin"}
 _REAL_FOLDERS = {"ctl", "hooks", "rpc"}
 #: They come first, so that in the end nothing waits for one of them.
 _LONGEST = {"test_keepalive", "test_streams", "test_worker_classes"}

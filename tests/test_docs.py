@@ -175,7 +175,6 @@ def test_the_reference_has_every_exit_status_with_what_it_means() -> None:
 
 def test_the_hooks_to_import_one_by_one_are_all_of_them() -> None:
     block = re.search(r"from supervisor_roll\.hooks import \(([^)]*)\)", REFERENCE.read_text())
-    assert block is not None
     assert sorted(block[1].replace(",", " ").split()) == sorted(_HOOKS)
 
 

@@ -51,7 +51,7 @@ def follow(
     update: bool = False,
 ) -> tuple[Follower, str]:
     out = io.StringIO()
-    follower = Follower(client, Screen(out), patience_secs)  # type: ignore[arg-type]
+    follower = Follower(client, Screen(out), patience_secs)
     follower.follow("1", programs, only, update)
     return follower, out.getvalue()
 
@@ -163,7 +163,7 @@ def test_an_update_owes_an_outcome_only_to_what_it_begins(
 def test_an_update_without_changes_excuses_no_rollout_followed_with_it() -> None:
     out = io.StringIO()
     client = Client(some(Skipped.kind, program="a", done=True), some(done=True))
-    follower = Follower(client, Screen(out), 1.0)  # type: ignore[arg-type]
+    follower = Follower(client, Screen(out), 1.0)
     follower.follow("1", ["a"])
     follower.follow("2", ["all"], update=True)
     assert not follower.succeeded

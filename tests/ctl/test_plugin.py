@@ -347,7 +347,6 @@ def test_a_supervisord_that_answers_slowly_is_waited_for(site: Supervised) -> No
     )
     roll = site.ctl_start("rollrestart", "myapp")
     roll.wait_says("rolling 2 workers")
-    assert site.process is not None
     site.process.send_signal(signal.SIGSTOP)
     # While supervisord stands still, a connection to it is a poll that waits for its answer.
     poll = psutil.Process(roll.pid)

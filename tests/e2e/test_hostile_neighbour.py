@@ -30,7 +30,6 @@ def neighbour(site: Site, what: str, uid: int | None = None) -> Iterator[str]:
         text=True,
     ) as process:
         try:
-            assert process.stdout is not None
             yield process.stdout.readline().strip()
         finally:
             process.kill()

@@ -39,7 +39,6 @@ class FakeWorker:
     @surplus.setter
     def surplus(self, value: bool) -> None:
         page = page_of(self)
-        assert page is not None
         page.surplus = value
 
     @property

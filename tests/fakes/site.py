@@ -182,7 +182,6 @@ class Site:
         reports: list[wire.Report] = []
         while True:
             found = self.supervisord.mailbox.reports(job, reports[-1].seq if reports else 0)
-            assert found is not None
             reports += [from_json(wire.Report, text) for text in found[0]]
             if not found[0] or found[1]:
                 return reports, found[1]
@@ -321,7 +320,6 @@ class Site:
     def ignores(self, pid: int, message: Message, fds: Sequence[int] = ()) -> bool:
         """Whether its message gets no answer."""
         answer = self.hear(pid, message, fds=fds)
-        assert answer is not None
         return answer.dropped
 
     def answered(self, answer: FakeAnswer, message: Message | None, fds: list[int]) -> None:

@@ -212,7 +212,6 @@ class Site(SiteFolder):
         return [one["name"] for one in infos if one["group"] == group]
 
     def _answers(self) -> bool:
-        assert self._daemon is not None
         if self._daemon.poll() is not None:
             raise AssertionError(f"supervisord left:\n{self.log_tails()}")
         try:

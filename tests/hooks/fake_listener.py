@@ -259,7 +259,7 @@ def ask(bind: str, path: str = "/", *, tls: bool = False) -> str:
         host, _, port = bind.rpartition(":")
         host = host.strip("[]")
         client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        address = (host, int(port))  # type: ignore[assignment]
+        address = (host, int(port))
     client.settimeout(DEADLINE_SECS * patience())
     with client:
         client.connect(address)

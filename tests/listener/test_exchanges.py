@@ -52,7 +52,7 @@ class Unlooked(dict[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         raise AssertionError("somebody looks at all of them")
 
-    values = items = keys = __iter__  # type: ignore[assignment]
+    values = items = keys = __iter__
 
 
 def test_nobody_looks_at_the_workers_of_other_programs() -> None:

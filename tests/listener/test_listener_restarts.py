@@ -30,12 +30,9 @@ def rolled(
 
 def rolled_from_every_point(**named: object) -> dict[int, Rolled]:
     """Such a rollout for each of the points at which its listener can be killed."""
-    site, _, job = rolled(-1, **named)  # type: ignore[arg-type]
+    site, _, job = rolled(-1, **named)
     assert site.is_done(job)
-    return {
-        killed_at: rolled(killed_at, **named)  # type: ignore[arg-type]
-        for killed_at in range(site.points)
-    }
+    return {killed_at: rolled(killed_at, **named) for killed_at in range(site.points)}
 
 
 @pytest.fixture(scope="module")

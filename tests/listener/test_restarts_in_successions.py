@@ -72,11 +72,8 @@ def succeeded_from_every_point(
     values: dict[str, str], **named: object
 ) -> tuple[Succeeded, list[Succeeded]]:
     """Such a rollout without a kill, and one for each of the points at which there may be one."""
-    whole = succeeded(values, **named)  # type: ignore[arg-type]
-    return whole, [
-        succeeded(values, killed_at, **named)  # type: ignore[arg-type]
-        for killed_at in range(whole.site.points)
-    ]
+    whole = succeeded(values, **named)
+    return whole, [succeeded(values, killed_at, **named) for killed_at in range(whole.site.points)]
 
 
 def assert_all_is_well(one: Succeeded, values: dict[str, str]) -> None:

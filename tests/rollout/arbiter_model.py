@@ -71,7 +71,6 @@ class Arbiter(FakeArbiter):
         """
         for age in recycled:
             page = page_of(self.aged(age))
-            assert page is not None
             page.retire_age = age - 1_000_000
         kept = [bool(recycled) and one.born not in recycled for one in self.staying]
         found = [

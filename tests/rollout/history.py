@@ -61,9 +61,10 @@ class History:
         self._lost_outdated: set[InstanceId] = set()
 
     @classmethod
-    def begun(cls, *arguments: Any, **values: Any) -> History:
+    def begun(cls, *arguments: Any, ready: Iterable[int] = (), **values: Any) -> History:
         history = cls(*arguments, **values)
         history.begin()
+        history.ready(*ready)
         return history
 
     # --- what a script says: each answers with what the machine did about it, in words ------

@@ -7,7 +7,7 @@ events that the listener would give. After each step it asserts the invariant.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from supervisor_roll.listener.rollouts.saved_rollout import from_json, to_json
@@ -54,9 +54,10 @@ class Pair:
         self.floor = workers - self.rollout.budget.unavailable
 
     @classmethod
-    def begun(cls, *arguments: Any, **values: Any) -> Pair:
+    def begun(cls, *arguments: Any, ready: Iterable[int] = (), **values: Any) -> Pair:
         pair = cls(*arguments, **values)
         pair.begin()
+        pair.ready(*ready)
         return pair
 
     def begin(self) -> list[str]:

@@ -71,8 +71,7 @@ def test_what_it_is_configured_with_is_heard_once_and_before_the_promotion() -> 
 
 
 def test_one_that_hangs_in_its_boot_is_killed_once_its_arbiter_is_to_end() -> None:
-    pair = Pair.begun(2, ready_timeout_secs="10")
-    pair.ready(201)
+    pair = Pair.begun(2, ready_timeout_secs="10", ready=[201])
     pair.obey = False
     assert pair.wait(10) == ["discard"]
     assert pair.wait(STOP_GRACE_SECS - 0.1) == []

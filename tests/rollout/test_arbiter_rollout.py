@@ -135,8 +135,7 @@ def test_a_lost_first_worker_waits_for_what_its_arbiters_end_says():
 
 
 def test_a_lost_worker_whose_arbiter_stays_fails_the_rollout():
-    pair = Pair.begun(2)
-    pair.ready(202)
+    pair = Pair.begun(2, ready=[202])
     assert pair.die(201) == []
     assert pair.wait(3) == ["discard"]
     assert pair.rollout.state == FAILED
@@ -159,14 +158,12 @@ def test_what_fails_a_rollout_discards_the_successor(event: ev.Event, why: str):
 
 
 def test_a_check_that_fails_after_it_has_passed_discards_the_successor():
-    pair = Pair.begun(2, min_ready_secs="9")
-    pair.ready(201)
+    pair = Pair.begun(2, min_ready_secs="9", ready=[201])
     assert pair.tell(ev.BecameUnready(InstanceId(201, 201), "503")) == ["discard"]
 
 
 def test_a_worker_that_is_not_ready_in_time_discards_the_successor():
-    pair = Pair.begun(2, ready_timeout_secs="30")
-    pair.ready(201)
+    pair = Pair.begun(2, ready_timeout_secs="30", ready=[201])
     assert pair.wait(29) == []
     assert pair.wait(2) == ["discard"]
     assert "worker 202 was not ready within 30 s" in pair.rollout.why
@@ -229,8 +226,7 @@ def test_an_old_arbiter_that_was_not_asked_for_anything_is_not_waited_for():
 
 
 def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
-    pair = Pair.begun(1)
-    pair.ready(201)
+    pair = Pair.begun(1, ready=[201])
     assert pair.tell(ev.Aborted("me")) == []
     assert "too late" in str(pair.tells[-1].text)
     pair.end(successor=False)
@@ -238,15 +234,13 @@ def test_after_the_promotion_an_abort_comes_too_late_and_is_told_so():
 
 
 def test_an_arbiter_that_dies_right_after_its_promotion_is_told():
-    pair = Pair.begun(1)
-    pair.ready(201)
+    pair = Pair.begun(1, ready=[201])
     pair.end(successor=True, why="the arbiter (pid 200) exited")
     assert (pair.rollout.state, pair.rollout.why) == (FAILED, "the arbiter (pid 200) exited")
 
 
 def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_successor_goes():
-    pair = Pair.begun(4, full=False)
-    pair.ready(201)
+    pair = Pair.begun(4, full=False, ready=[201])
     pair.ready(202)
     assert (len(pair.old), sorted(pair.new)) == (2, [201, 202, 203])
     moves = pair.tell(ev.BootFailed(InstanceId(203, 203), "x"))
@@ -258,8 +252,7 @@ def test_a_late_failure_gives_the_old_arbiter_its_workers_back_before_the_succes
 
 
 def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_again():
-    pair = Pair.begun(3, full=False)
-    pair.ready(201)
+    pair = Pair.begun(3, full=False, ready=[201])
     assert sorted(pair.old) == [102, 103]
     pair.tell(ev.Aborted("me"))
     while not pair.booting or pair.booting[0] > 200:
@@ -285,8 +278,7 @@ def test_an_old_arbiter_whose_new_workers_cannot_boot_is_not_asked_again_and_aga
 
 
 def test_an_old_arbiter_that_can_start_no_worker_is_not_asked_again_and_again():
-    pair = Pair.begun(3, full=False)
-    pair.ready(201)
+    pair = Pair.begun(3, full=False, ready=[201])
     assert sorted(pair.old) == [102, 103]
     pair.tell(ev.Aborted("me"))
     pair.floor = 0
@@ -418,8 +410,7 @@ def test_what_was_asked_of_supervisord_can_be_asked_again_and_means_the_same():
 
 
 def test_an_event_after_the_end_is_illegal():
-    pair = Pair.begun(1)
-    pair.ready(201)
+    pair = Pair.begun(1, ready=[201])
     pair.end(successor=False)
     with pytest.raises(IllegalEvent):
         pair.rollout.handle(ev.TimePassed(), 99.0)
@@ -489,8 +480,7 @@ def test_whatever_happens_what_serves_keeps_serving_and_it_ends(data: st.DataObj
 
 
 def test_what_the_old_arbiter_counts_after_the_promotion_is_nobodys_count():
-    pair = Pair.begun(1)
-    pair.ready(201)
+    pair = Pair.begun(1, ready=[201])
     pair.tell(ev.Counted(0))
     pair.end(successor=False)
     assert (pair.rollout.state, pair.rollout.count) == (COMPLETE, 1)
@@ -523,8 +513,7 @@ class _Deaf(Pair):
 
 
 def test_an_old_arbiter_that_hears_no_signal_gets_its_workers_back_no_more():
-    pair = _Deaf.begun(3, full=False, ready_timeout_secs="600")
-    pair.ready(201)
+    pair = _Deaf.begun(3, full=False, ready_timeout_secs="600", ready=[201])
     pair.floor = 2
     pair.tell(ev.Aborted("me"))
     pair.wait(4 * CONFIRM_SECS)
@@ -534,8 +523,7 @@ def test_an_old_arbiter_that_hears_no_signal_gets_its_workers_back_no_more():
 
 
 def test_a_worker_of_the_old_arbiter_that_exits_while_it_boots_is_not_asked_for_again_and_again():
-    pair = Pair.begun(3, full=False)
-    pair.ready(201)
+    pair = Pair.begun(3, full=False, ready=[201])
     pair.tell(ev.Aborted("me"))
     pair.floor = 0
     while not pair.booting or pair.booting[0] > 200:

@@ -53,8 +53,7 @@ def test_an_aborted_rollout_whose_arbiter_exits_is_aborted():
 
 
 def test_hup_when_all_fresh_ones_are_available_completes_the_rollout():
-    history = History.begun(2)
-    history.ready(3)
+    history = History.begun(2, ready=[3])
     history.ready(4)
     assert history.hup() == []
     assert [worker.age for worker in history.arbiter.staying] == [5, 6]
@@ -131,8 +130,7 @@ def test_only_one_signal_is_under_way_though_its_effect_is_told_twice():
 
 
 def test_late_and_repeated_messages_mean_nothing():
-    history = History.begun(2)
-    history.ready(3)
+    history = History.begun(2, ready=[3])
     gone = history.arbiter.aged(1).id
     history.exit(1)
     known = [one.id for one in history.rollout.instances]
@@ -169,8 +167,7 @@ def test_an_instance_whose_birth_was_not_told_is_met_by_its_first_message():
 
 
 def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
-    history = History.begun(1, drain_timeout_secs="40")
-    history.ready(2)
+    history = History.begun(1, drain_timeout_secs="40", ready=[2])
     history.arbiter.aged(1).stubborn = True
     assert history.wait_until(40.0) == ["dump 1"]
     assert history.last("stuck") == {"pid": 1001, "secs": 40.0, "signal": "ABRT"}
@@ -185,15 +182,13 @@ def test_a_drain_that_takes_too_long_is_dumped_and_then_killed():
 
 
 def test_a_retired_instance_that_is_dumped_and_leaves_completes_the_rollout():
-    history = History.begun(1, drain_timeout_secs="40")
-    history.ready(2)
+    history = History.begun(1, drain_timeout_secs="40", ready=[2])
     assert history.wait(40.0) == ["dump 1"]
     history.check_end(COMPLETE)
 
 
 def test_a_ready_surplus_instance_drains_like_a_retired_one_when_the_rollout_is_aborted():
-    history = History.begun(1, drain_timeout_secs="40", min_ready_secs="5")
-    history.ready(2)
+    history = History.begun(1, drain_timeout_secs="40", min_ready_secs="5", ready=[2])
     assert history.abort() == ["stop 2"]
     assert history.wait(39.0) == []
     assert history.wait_until(40.0) == ["dump 2"]

@@ -87,7 +87,7 @@ def test_what_only_the_configuration_may_say_is_neither_saved_nor_believed():
 @pytest.mark.parametrize("frozen", [{}, [], None, {"instances": 3}, {"instances": [{"id": 3}]}])
 def test_what_is_no_frozen_rollout_is_a_bad_message(frozen: object):
     with pytest.raises(BadMessage, match="not a saved rollout"):
-        from_json(frozen)  # type: ignore[arg-type]
+        from_json(frozen)
 
 
 def test_a_saved_rollout_in_a_phase_that_there_is_not_is_a_bad_message():

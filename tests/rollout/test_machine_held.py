@@ -65,8 +65,7 @@ def test_in_place_a_canary_is_held_too():
 
 
 def test_a_canary_that_answers_worse_than_the_outdated_ones_fails_the_rollout():
-    history = History.begun(2, canary="1", min_ready_secs="30")
-    history.ready(3)
+    history = History.begun(2, canary="1", min_ready_secs="30", ready=[3])
     history.tell(
         ev.Measured(ev.RequestCounts(100, 2), ev.RequestCounts(200, 0))
     )  # too few errors to say

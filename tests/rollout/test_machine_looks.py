@@ -38,8 +38,7 @@ def test_an_abort_where_nothing_is_heard_takes_back_what_was_added():
 
 
 def test_the_count_comes_back_also_where_the_arbiter_would_replace_what_was_added():
-    history = History.begun(3, ready_timeout_secs="20", min_ready_secs="60")
-    history.ready(4)
+    history = History.begun(3, ready_timeout_secs="20", min_ready_secs="60", ready=[4])
     fresh = history.arbiter.aged(4)
     fresh.surplus = False  # it has waited for an answer for too long
     history.tell(ev.Started(fresh.id, 4, surplus=False))

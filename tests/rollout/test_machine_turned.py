@@ -45,8 +45,7 @@ def test_in_place_one_that_cannot_boot_is_left_to_the_arbiter():
 
 
 def test_after_some_were_replaced_a_failure_keeps_both_the_fresh_and_the_outdated():
-    history = History.begun(3)
-    history.ready(4)
+    history = History.begun(3, ready=[4])
     history.exit(1)
     assert history.exit(5) == []
     assert history.last("failed")["outdated"] == [1002, 1003]
@@ -94,8 +93,7 @@ def test_the_last_health_check_is_in_the_reason():
 
 
 def test_a_death_before_min_ready_secs_are_over_fails_the_rollout():
-    history = History.begun(2, min_ready_secs="10")
-    history.ready(3)
+    history = History.begun(2, min_ready_secs="10", ready=[3])
     history.wait(4.0)
     history.exit(3, "signal 9")
     assert history.rollout.why == "worker 1003 exited before it was available (signal 9)"
@@ -103,8 +101,7 @@ def test_a_death_before_min_ready_secs_are_over_fails_the_rollout():
 
 
 def test_a_fresh_one_that_falls_ill_while_it_bakes_fails_the_rollout():
-    history = History.begun(1, min_ready_secs="10")
-    history.ready(2)
+    history = History.begun(1, min_ready_secs="10", ready=[2])
     history.wait(6.0)
     assert history.unready(2, "503") == ["stop 2"]
     history.exit(2)
@@ -156,8 +153,7 @@ def test_an_abort_stops_the_surplus_instance_that_still_boots():
 
 
 def test_an_abort_stops_the_surplus_instance_that_is_ready_but_not_available():
-    history = History.begun(2, min_ready_secs="10")
-    history.ready(3)
+    history = History.begun(2, min_ready_secs="10", ready=[3])
     assert history.abort() == ["stop 3"]
     assert history.exit(3) == []
     assert history.last("aborted")["outdated"] == [1001, 1002]
@@ -221,8 +217,7 @@ def test_the_first_reason_to_end_stays():
 
 
 def test_one_too_many_that_would_be_replaced_goes_with_the_count_though_it_is_fresh():
-    history = History.begun(1, min_ready_secs="60")
-    history.ready(2)
+    history = History.begun(1, min_ready_secs="60", ready=[2])
     history.arbiter.aged(2).surplus = False
     history.tell(ev.Started(history.arbiter.aged(2).id, 0, surplus=False))  # now it is the oldest
     assert history.abort() == ["remove oldest"]

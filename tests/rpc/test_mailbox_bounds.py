@@ -23,7 +23,7 @@ def put(mailbox: Mailbox, now: float = 0.0) -> Request:
 
 
 def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
-    exchange = Exchange(1, **said)  # type: ignore[arg-type]
+    exchange = Exchange(1, **said)
     return [
         request.id
         for request in mailbox.exchange(exchange, now, 1e9, lambda namespec, name: "").requests

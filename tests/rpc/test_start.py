@@ -80,6 +80,5 @@ def test_supervisord_does_not_start_with_a_bad_key_and_says_why(
 ) -> None:
     site = make_site("", rpcinterface=line)
     site.launch()
-    assert site.process is not None
     assert site.process.wait(90) == 2
     assert f"Error: [rpcinterface:roll]: {says}" in site.output

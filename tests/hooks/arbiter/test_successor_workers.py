@@ -35,11 +35,7 @@ def test_it_begins_with_one_worker_and_grows_by_ttin(site: Site, version: str) -
     # Acknowledged, they are workers to be replaced as any others.
     for pid in (first, second):
         Path(f"/proc/{pid}").stat()
-        wait_until(
-            lambda pid=pid: site.listener.said(Ready, pid),  # type: ignore[misc]
-            DEADLINE_SECS,
-            "ready",
-        )
+        wait_until(lambda pid=pid: site.listener.said(Ready, pid), DEADLINE_SECS, "ready")
 
 
 @pytest.mark.parametrize(("told", "begins"), [(3, 3), (0, 2), (-1, 2), (2, 2)])

@@ -56,15 +56,13 @@ def test_the_pidfile_names_the_old_arbiter_until_it_is_gone_and_then_the_new_one
         # Its loop has turned since it has a ready worker: it is handled at a turn.
         successor.send(signal.SIGHUP)
         wait_until(
-            lambda pid=successor.pid: site.listener.said(Reloaded, pid),  # type: ignore[misc]
-            DEADLINE_SECS,
-            "the reload",
+            lambda pid=successor.pid: site.listener.said(Reloaded, pid), DEADLINE_SECS, "the reload"
         )
         successor.wait_ready()
         assert pid_in(site.folder / "pid") == serving.pid
         # The reload is told before Gunicorn has written it anew.
         wait_until(
-            lambda pid=successor.pid: pid_in(site.folder / "pid.2") == pid,  # type: ignore[misc]
+            lambda pid=successor.pid: pid_in(site.folder / "pid.2") == pid,
             DEADLINE_SECS,
             "the successor's pidfile",
         )

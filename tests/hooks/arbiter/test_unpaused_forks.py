@@ -42,7 +42,7 @@ def test_each_ttin_forks_one_worker_at_once(site: Site, version: str) -> None:
     for count in range(3, 35):
         gunicorn.send(signal.SIGTTIN)
         wait_until(
-            lambda count=count: (  # type: ignore[misc]
+            lambda count=count: (
                 [one.workers for one in site.listener.said(Counted, gunicorn.pid)][-1:] == [count]
             ),
             DEADLINE_SECS,

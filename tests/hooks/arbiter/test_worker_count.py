@@ -95,10 +95,10 @@ def test_ttou_settles_the_oldest_of_the_ready_surplus_workers() -> None:
 def test_ttou_after_a_ttin_that_forked_nothing_yet_takes_that_birth_back() -> None:
     """With a drained worker that is still counted and a spawn that fails, say."""
     server = ready_arbiter(2)
-    server.spawn_worker = lambda: None  # type: ignore[method-assign]
+    server.spawn_worker = lambda: None
     server.handle_ttin()
     server.num_workers -= 1
-    del server.spawn_worker  # type: ignore[method-assign]
+    del server.spawn_worker
     server.reap(server.aged(2))
     assert (server.ages, server.surplus()) == ([1, 3], [])
 
@@ -261,7 +261,7 @@ def test_the_end_of_a_worker_forked_at_ttin_passes_through() -> None:
     def forked() -> None:
         raise SystemExit(0)
 
-    server.spawn_worker = forked  # type: ignore[method-assign]
+    server.spawn_worker = forked
     with pytest.raises(SystemExit):
         server.ttin()
 
@@ -269,7 +269,6 @@ def test_the_end_of_a_worker_forked_at_ttin_passes_through() -> None:
 def test_a_page_is_shared_memory_with_two_flags() -> None:
     server = ready_arbiter(1)
     page = page_of(server.WORKERS[1001])
-    assert page is not None
     assert (page.ready, page.surplus) == (True, False)
     page.surplus = True
     page.ready = False

@@ -194,7 +194,7 @@ class Startup:
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
         life = asyncio.ensure_future(self.worker.asgi(scope, inbox.get, send))
         ready: Awaitable[Any] = asyncio.ensure_future(answered.wait())
-        await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+        await asyncio.wait({life, ready}, return_when=asyncio.FIRST_COMPLETED)
         # What serves requests is the application itself: nothing of ours is left in their way.
         assert self.worker.asgi is self.application
         await inbox.put({"type": "lifespan.shutdown"})

@@ -305,10 +305,10 @@ def test_a_native_tornado_application_is_no_wsgi(monkeypatch: pytest.MonkeyPatch
             raise AssertionError("it takes no environ")
 
     web = ModuleType("tornado.web")
-    web.Application = Application  # type: ignore[attr-defined]
+    web.Application = Application
     monkeypatch.setitem(sys.modules, "tornado.web", web)
     package = ModuleType("tornado")
-    package.version_info = (6, 5)  # type: ignore[attr-defined]
+    package.version_info = (6, 5)
     monkeypatch.setitem(sys.modules, "tornado", package)
     tornado = type("TornadoWorker", (Worker,), {"__module__": "gunicorn.workers.gtornado"})
     assert not is_wsgi(tornado(Application()))

@@ -43,14 +43,12 @@ def test_answers_of_an_asgi_application(status: int | None, raises: bool, errors
     counted = counting(tally, application)
     if raises:
         with pytest.raises(ValueError, match="as it is"):
-            asyncio.run(counted({"type": "http"}, None, send))  # type: ignore[arg-type]
+            asyncio.run(counted({"type": "http"}, None, send))
     else:
-        asyncio.run(counted({"type": "http"}, None, send))  # type: ignore[arg-type]
+        asyncio.run(counted({"type": "http"}, None, send))
     assert (tally.requests, tally.errors) == (1, errors)
     assert [one["status"] for one in sent] == ([] if status is None else [status])
-    asyncio.run(
-        counted({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
-    ) if not raises else None
+    asyncio.run(counted({"type": "lifespan"}, None, send)) if not raises else None
     assert tally.requests == 1
 
 

@@ -158,7 +158,6 @@ def test_an_arbiter_is_a_process_that_supervisord_runs() -> None:
     site = Site()
     program = site.start("myapp", workers=1)
     found = registry(site).arbiter(program.id)
-    assert found is not None
     assert found.namespec == "myapp"
     assert registry(site).arbiter(program.id) is found
     assert program.id in site.table.watched

@@ -63,7 +63,7 @@ class Sides:
 
 def test_however_many_workers_a_program_has_a_few_commands_tell_their_releases_at_once() -> None:
     sides: Any = Sides()
-    releases = Releases(sides, lambda namespec: None)  # type: ignore[arg-type,return-value]
+    releases = Releases(sides, lambda namespec: None)
     workers = {}
     for name, first in (("many", 100), ("few", 200)):
         arbiter = Arbiter(InstanceId(first, 1), name)

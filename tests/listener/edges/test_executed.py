@@ -98,7 +98,6 @@ def test_a_real_process(tmp_path: Path, name: str) -> None:
     with subprocess.Popen(
         [sys.executable, str(script), "app"], env={"MARK": "a=b"}, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None
         process.stdout.readline()
         found = Executed.of(process.pid)
         process.kill()

@@ -13,6 +13,7 @@ import pytest
 
 from supervisor_roll.listener.edges.memory import MACHINE, Cost, Room, cost, measured, room
 from supervisor_roll.rollout.reports import Memory
+from tests.listener.edges.conftest import write
 
 MIB = 2**20
 PID = 77
@@ -23,16 +24,6 @@ def proc(tmp_path: Path) -> Path:
     """A /proc with one process, on a machine that has 500 MiB available."""
     write(tmp_path / "proc" / "meminfo", "MemTotal: 8388608 kB\nMemAvailable:  512000 kB\n")
     return tmp_path / "proc"
-
-
-@pytest.fixture
-def groups(tmp_path: Path) -> Path:
-    return tmp_path / "cgroup"
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def limit_v2(group: Path, max: str, current: int = 0, idle: int = 0, high: str = "max") -> None:
@@ -98,7 +89,6 @@ def test_a_surge_fits_if_each_more_may_be_as_large_as_the_largest(
     workers: int, sizes: list[int], free: int, fits: bool, text: str
 ) -> None:
     found = cost(workers, sizes, Room(free, "cgroup /web"))
-    assert found is not None
     assert (found.fits, found.text) == (fits, text)
     assert found.told == Memory(
         per_worker_bytes=max(sizes),

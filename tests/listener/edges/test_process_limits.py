@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervisor_roll.listener.edges.process_limits import Left, Need, cores, left, need, threads
+from tests.listener.edges.conftest import write
 
 PID = 77
 
@@ -20,16 +21,6 @@ def proc(tmp_path: Path) -> Path:
         write(tmp_path / "proc" / str(pid) / "status", status)
     (tmp_path / "proc" / "sys").mkdir()
     return tmp_path / "proc"
-
-
-@pytest.fixture
-def groups(tmp_path: Path) -> Path:
-    return tmp_path / "cgroup"
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def limit(group: Path, most: str, current: int) -> None:

@@ -41,7 +41,6 @@ def test_a_step_of_the_wall_clock_makes_nobody_another(tmp_path: Path) -> None:
 def test_what_a_process_calls_itself_misleads_nobody(name: str, tmp_path: Path) -> None:
     kernel_shows(tmp_path, 7, 5, parent=3, name=name)
     found = stat_of(7, tmp_path)
-    assert found is not None
     assert (found.id, found.parent, found.gone) == (InstanceId(7, 5), 3, False)
 
 
@@ -58,7 +57,6 @@ def test_what_cannot_be_read_is_nobody(text: str, tmp_path: Path) -> None:
 
 def test_the_kernels_own_entry_is_read() -> None:
     found = stat_of(os.getpid())
-    assert found is not None
     assert (found.id.pid, found.parent, found.gone) == (os.getpid(), os.getppid(), False)
 
 
@@ -81,7 +79,6 @@ def test_how_long_a_process_has_computed_is_not_its_age() -> None:
             [sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as child,
     ):
-        assert child.stdout is not None
         child.stdout.readline()
         table = ProcessTable(selector)
         instance = table.identity(child.pid)

@@ -51,7 +51,6 @@ def start() -> Iterator[Start]:
         except ProcessLookupError:
             pass
         process.wait()
-        assert process.stdout is not None
         process.stdout.close()
 
 
@@ -67,7 +66,6 @@ def table(selector: selectors.BaseSelector) -> ProcessTable:
 
 
 def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
@@ -110,7 +108,6 @@ def test_a_child_is_known_with_its_parent(table: ProcessTable, start: Start) -> 
     parent = start(PARENT)
     pid = int(line(parent))
     child = table.child(pid)
-    assert child is not None
     assert child.id == identity(table, pid)
     assert child.parent == identity(table, parent.pid)
     assert table.children(child.parent) == [child.id]

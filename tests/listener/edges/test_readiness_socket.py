@@ -28,22 +28,9 @@ from supervisor_roll.wire.datagram import MAX_BYTES, SOCKET_VARIABLE, decode, en
 from supervisor_roll.wire.messages import Ack, Ready
 from tests.harness.descriptors import open_descriptors
 from tests.harness.waiting import wait_until
+from tests.listener.edges.conftest import UID, send
 
-UID = os.geteuid()
 DEADLINE_SECS = 30.0
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="roll") as directory:
-        yield Path(directory) / "s"
-
-
-@pytest.fixture
-def readiness(path: Path) -> Iterator[ReadinessSocket]:
-    readiness = ReadinessSocket(str(path))
-    yield readiness
-    readiness.close()
 
 
 @pytest.fixture
@@ -56,11 +43,6 @@ def sender(readiness: ReadinessSocket) -> Iterator[socket.socket]:
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
-
-
-def send(path: Path, data: bytes) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-        one.sendto(data, f"{path}/{UID}")
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +77,6 @@ def test_it_says_who_wrote_by_the_kernels_word(
         (child.pid, b"pid=1"),
     ]
     own = stat_of(os.getpid())
-    assert own is not None
     assert found[0].sender == own.id
 
 
@@ -498,7 +479,6 @@ def test_what_waits_in_a_socket_that_was_lost_is_heard_in_its_users_time(
 
     wait_until(all_heard)
     for datagram in heard:
-        assert datagram.answer is not None
         datagram.answer.drop()
         datagram.close()
     wait_until(lambda: open_descriptors() <= before)
@@ -569,7 +549,6 @@ def test_a_hook_is_answered(
     assert channel.ask(Ready(age=1)) is None
     (datagram,) = list(readiness.receive())
     assert decode(datagram.data) == Ready(age=1)
-    assert datagram.answer is not None
     datagram.answer.send(Ack(surplus=False))
     assert channel.ask(Ready()) == Ack(surplus=False)
 
@@ -616,7 +595,6 @@ def test_descriptors_that_come_uncalled_for_are_closed(
     assert [one.data for one in found] == [b"many", b"no socket", b"too many", b""]
     for datagram in found:
         datagram.close()
-        assert datagram.answer is not None
         datagram.answer.send(Ack())
     wait_until(lambda: open_descriptors() <= before)
 

@@ -33,7 +33,7 @@ class Server(socketserver.TCPServer, SimpleXMLRPCDispatcher):
         self.address_family = family
         self.heard = 0
         SimpleXMLRPCDispatcher.__init__(self)
-        super().__init__(address, _Handler)  # type: ignore[arg-type]
+        super().__init__(address, _Handler)
         self.register_function(lambda: pid, "supervisor.getPID")
 
     def verify_request(self, request: object, client_address: object) -> bool:
@@ -118,7 +118,6 @@ print(one.accept()[0].recv(100))
     with subprocess.Popen(
         [sys.executable, "-c", listens], stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout is not None
         assert other.stdout.readline() == "listens\n"
         with pytest.raises(Unreachable, match=f"user {NOBODY} listens at"):
             pid_at(f"unix://{path}")

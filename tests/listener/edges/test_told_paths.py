@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import selectors
 import subprocess
@@ -61,15 +60,6 @@ def test_a_configuration_file_that_never_ends(tmp_path: Path, kind: str) -> None
     os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
     choice = f"strategy.choose(arbiter({str(path)!r}, 'digest'), Settings(), None)"
     assert in_a_process(f"{choice}.changes") == "{}\n"
-
-
-def test_a_changed_configuration_file_is_still_seen(tmp_path: Path) -> None:
-    path = tmp_path / "gunicorn.conf.py"
-    path.write_text("workers = 2\n")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert not strategy.choose(arbiter(str(path), digest), Settings(), None).changes
-    path.write_text("workers = 3\n")
-    assert strategy.choose(arbiter(str(path), digest), Settings(), None).changes
 
 
 def test_a_fifo_in_the_folder_that_a_worker_says_it_runs_from(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def configured_site(folder: Path, **section: str) -> Iterator[Site]:
 
 def change(site: Site, *changes: Change, **found: list[object]) -> None:
     """Somebody writes the configuration file; this is then what supervisord finds."""
-    site.supervisord.found = Reread(list(changes), **found)  # type: ignore[arg-type]
+    site.supervisord.found = Reread(list(changes), **found)
     path = Path(site.path)
     path.write_text((path.read_text() if path.exists() else "") + "; changed\n")
 

@@ -421,7 +421,6 @@ def test_at_rest_all_that_it_looks_at_is_known(site: Supervision, tmp_path: Path
     assert site.reconciler.watched_at_rest(site.now) is None  # they have just changed
     assert site.settles() == []
     watched = site.reconciler.watched_at_rest(site.now)
-    assert watched is not None
     assert watched.look_secs == POLL_SECS
     folder = site.folder / "conf.d"
     files = {site.path, *folder.iterdir(), link}
@@ -444,7 +443,6 @@ def test_at_rest_with_nothing_automatic_the_configuration_is_looked_at(tmp_path:
     site.program("web", roll={})
     started(site)
     watched = site.reconciler.watched_at_rest(site.now)
-    assert watched is not None
     assert watched.look_secs is None
     assert str(site.path) in watched.files
 

@@ -137,7 +137,7 @@ def test_a_status_is_progressing_until_the_end() -> None:
 )
 def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | None]) -> None:
     site = site_with(myapp=2)
-    site.programs["myapp"].boots = old_boots_then(*says)  # type: ignore[assignment]
+    site.programs["myapp"].boots = old_boots_then(*says)
     job = site.ask("myapp")
     assert site.reports(job) == [("myapp", Began.kind), ("myapp", Broken.kind), ("myapp", FAILED)]
     assert "worker 5000103 exited" in site.facts(job, FAILED)["why"]
@@ -149,9 +149,7 @@ def test_a_release_whose_worker_dies_takes_nothing_down(says: Iterable[str | Non
 
 def test_a_release_that_is_never_ready_is_stopped_after_its_time() -> None:
     site = site_with(myapp=2)
-    site.programs["myapp"].boots = old_boots_then(  # type: ignore[assignment]
-        Booting, Loaded, Unready
-    )
+    site.programs["myapp"].boots = old_boots_then(Booting, Loaded, Unready)
     job = site.ask("myapp", ready_timeout_secs="30")
     site.pass_time(29)
     assert not site.is_done(job)
@@ -216,9 +214,7 @@ def test_the_programs_of_a_request_are_rolled_one_after_the_other() -> None:
 
 def test_after_one_that_failed_the_rest_of_a_request_is_skipped() -> None:
     site = site_with(blue=1, green=1, red=1)
-    site.programs["green"].boots = old_boots_then(  # type: ignore[assignment]
-        Booting, None, old=1
-    )
+    site.programs["green"].boots = old_boots_then(Booting, None, old=1)
     job = site.ask("blue", "green", "red")
     assert [
         one for one in site.reports(job) if one[1] not in (Began.kind, Replaced.kind, Broken.kind)

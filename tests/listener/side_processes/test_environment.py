@@ -112,7 +112,6 @@ def test_a_worker_that_stops_it_at_once_does_not_stop_the_listener(worker: int) 
         selectors.DefaultSelector() as selector,
         subprocess.Popen([sys.executable, "-c", STOPS], stdout=subprocess.PIPE) as stops,
     ):
-        assert stops.stdout is not None
         stops.stdout.readline()
         before = signal.signal(signal.SIGALRM, _too_late)
         try:
