@@ -3,7 +3,8 @@
 - ``rollout``, the ground, is pure: nothing of ours outside it, and nothing that does I/O,
   reads a clock, logs, or knows our hosts.
 - ``wire`` has of ours the ground's words (errors, reports, words) and its own modules.
-- A host (``hooks``, ``listener``, ``rpc``, ``ctl``) has the ground and itself, never another host.
+- A host (``hooks``, ``listener``, ``rpc``, ``ctl``, ``installation``) has the ground and itself,
+  never another host.
 - ``hooks`` runs in other people's processes: the standard library, Gunicorn and ours only.
 - Inside a host the folders and files stand on floors: no import runs back up, and there is no
   circle of modules, be it for the sake of types only.
@@ -22,7 +23,7 @@ import supervisor_roll
 
 PACKAGE = "supervisor_roll"
 GROUND = frozenset({"rollout", "wire"})
-HOSTS = frozenset({"hooks", "listener", "rpc", "ctl"})
+HOSTS = frozenset({"hooks", "listener", "rpc", "ctl", "installation"})
 # The parts of a host (its folders, and its files beside them), highest first. What is not named
 # stands below all others. An import leads down, or stays in its part.
 FLOORS: dict[str, list[set[str]]] = {
@@ -39,6 +40,15 @@ FLOORS: dict[str, list[set[str]]] = {
         {"side_processes", "outbox", "told"},
         {"configuration"},
         {"edges"},
+    ],
+    "installation": [
+        {"command"},
+        {"doctor", "init"},
+        {"checks", "program_checks"},
+        {"site"},
+        {"running"},
+        {"supervisor_conf", "gunicorn_conf", "replace"},
+        {"files", "finding", "edits"},
     ],
     "hooks": [{"__init__"}, {"worker"}, {"arbiter"}, {"by_worker_class"}, {"health", "drain"}],
 }
@@ -271,6 +281,7 @@ def test_the_package_keeps_the_law():
         ("listener/loop.py", "from supervisor_roll.rpc import x"),
         ("listener/loop.py", "from supervisor_roll import hooks"),
         ("rpc/__init__.py", "from ..ctl import x"),
+        ("installation/checks.py", "from supervisor_roll.hooks import install"),
         ("ctl/__init__.py", "from supervisor_roll.listener.arbiters.registry import Worker"),
         ("ctl/__init__.py", "__import__('supervisor_roll.rpc')"),
         ("__init__.py", "from supervisor_roll.rollout import machine"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from supervisor_roll import __version__
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
 from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
@@ -46,7 +47,7 @@ class Exchanges:
 
     def hello(self) -> Delivery:
         """Say the first word, and learn what an earlier listener left. Raises SupervisordError."""
-        return self._call(Exchange(self._pid, hello=True))
+        return self._call(Exchange(self._pid, hello=True, package_version=__version__))
 
     def make(self) -> list[Request]:
         """Save and show what has changed, have signals sent, and return the requests that wait.

@@ -233,6 +233,11 @@ class Plan(Facts):
     memory: Memory | None = None  # None: not measured
     processes: Processes | None = None  # None: they are not limited
     preflight: Preflight | None = None  # None: none was made
+    # What its Gunicorn runs and is configured with; "" and 0 where that is not known.
+    gunicorn: str = ""
+    hooks: str = ""
+    timeout: float = 0.0
+    graceful_timeout: float = 0.0
 
 
 KINDS: dict[str, type[Facts]] = {

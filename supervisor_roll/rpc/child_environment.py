@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from supervisor_roll.rollout.installing import socket_directory
 from supervisor_roll.rpc.supervisor_types import Options
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 
@@ -35,8 +36,8 @@ def _socket_directory(options: Options, socket: str) -> str:
         path, rule = socket, "must be an absolute path"
     else:
         files = [config["file"] for config in options.server_configs if "file" in config]
-        stem = files[0].removesuffix(".sock") if files else options.pidfile.removesuffix(".pid")
-        path, rule = f"{stem}_roll.sock", "the default; set this key to an absolute path"
+        path = socket_directory(files, options.pidfile)
+        rule = "the default; set this key to an absolute path"
     if not path.startswith("/"):
         raise ValueError(f"{_SECTION}: socket={path}: must be an absolute path")
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:

@@ -11,6 +11,7 @@ from supervisor.rpcinterface import SupervisorNamespaceRPCInterface
 from supervisor.states import SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
+from supervisor_roll import __version__
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.settings import check_asked
 from supervisor_roll.rpc import (
@@ -110,11 +111,16 @@ class RollRPCInterface:
         listener = None
         if process is not None:
             listener = wire.Listener(
-                process.pid, program_names.state_name(process), self._mailbox.trouble
+                process.pid,
+                program_names.state_name(process),
+                self._mailbox.trouble,
+                self._mailbox.package_version,
             )
         everyone = dict(program_names.all_processes(self._supervisord.process_groups))
         self._mailbox.forget_others(everyone)
-        return to_json(wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs))
+        return to_json(
+            wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs, __version__)
+        )
 
     @for_the_listener
     def getProcesses(self) -> str:

@@ -36,6 +36,7 @@ class Mailbox:
         self._state_chars = 0
         self._sent = 0  # the number of the last signal
         self.trouble = ""  # what the listener said last that is wrong with itself
+        self.package_version = ""  # the listener's
         self.statuses: dict[str, Status] = {}
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
         self._pending: dict[str, tuple[Request, float]] = {}
@@ -83,6 +84,8 @@ class Mailbox:
         for report in said.reports:
             self._job_of(report, now).add(report)
         self.trouble = said.trouble
+        if said.hello:
+            self.package_version = said.package_version
         for id in said.done:
             if id in self._jobs:
                 self._jobs[id].end(now)

@@ -13,11 +13,13 @@ class GunicornFacts:
     """A Gunicorn and its configuration; what has not been said has its default."""
 
     gunicorn: str = ""  # its version
+    hooks: str = ""  # supervisor_roll's, as the arbiter imported it
     worker_class: str = ""
     preload: bool = False
     reuse_port: bool = False
     reload: bool = False
     timeout: float = 0.0
+    graceful_timeout: float = 0.0
     missing: str = ""  # the hooks that did not run
     unchecked: bool = False  # this kind of application cannot be asked for its health
     stale: str = ""  # modules of the application that the arbiter has imported
@@ -33,11 +35,13 @@ class GunicornFacts:
         """Take them from a message."""
         return cls(
             gunicorn=message.gunicorn,
+            hooks=message.hooks,
             worker_class=message.worker_class,
             preload=message.preload,
             reuse_port=message.reuse_port,
             reload=message.reload,
             timeout=message.timeout,
+            graceful_timeout=message.graceful_timeout,
             missing=message.missing,
             unchecked=message.unchecked,
             stale=message.stale,

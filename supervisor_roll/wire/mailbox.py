@@ -177,6 +177,7 @@ class Exchange:
     fetched: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     trouble: str = ""
+    package_version: str = ""  # of supervisor_roll; with ``hello``
 
 
 @dataclass(frozen=True)
@@ -215,20 +216,25 @@ class Job:
 
 @dataclass(frozen=True)
 class Listener:
-    """The listener's process, and what is wrong with it."""
+    """The listener's process, what is wrong with it, and its version of supervisor_roll."""
 
     pid: int
     state: str
     trouble: str = ""
+    package_version: str = ""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All statuses, the listener's process (None if there is none), and the jobs under way."""
+    """All statuses, the listener's process (None if there is none), and the jobs under way.
+
+    ``package_version`` is that of the supervisor_roll that supervisord has imported.
+    """
 
     programs: dict[str, Status] = field(default_factory=dict)
     listener: Listener | None = None
     jobs: list[Job] = field(default_factory=list)
+    package_version: str = ""
 
 
 def decode_command(text: object) -> Command:

@@ -55,6 +55,7 @@ class FromWorker(Counting):
 class Describing(FromWorker):
     """It describes the worker and its arbiter: the configuration, and where they run."""
 
+    hooks: str = ""
     gunicorn: str = ""
     worker_class: str = ""
     preload: bool = False

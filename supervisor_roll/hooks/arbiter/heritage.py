@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from supervisor_roll import __version__ as hooks_version
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
 from supervisor_roll.hooks.arbiter.socket_handoff import descriptors
@@ -43,6 +44,7 @@ def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, An
     missing = [] if state.hears_counts else ["nworkers_changed"]
     missing += [] if page_of(worker) else ["pre_fork"]
     return {
+        "hooks": hooks_version,
         "gunicorn": __version__,
         "worker_class": f"{type(worker).__module__}.{type(worker).__name__}",
         "preload": bool(cfg.preload_app),

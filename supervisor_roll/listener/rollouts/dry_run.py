@@ -38,6 +38,10 @@ def plan(found: Admission, settings: Settings, result: Result | None) -> Plan:
         memory=cost.told if cost else None,
         processes=need.told if need else None,
         preflight=Preflight(result.ok, result.secs, result.text) if result else None,
+        gunicorn=arbiter.facts.gunicorn,
+        hooks=arbiter.facts.hooks,
+        timeout=arbiter.facts.timeout,
+        graceful_timeout=arbiter.facts.graceful_timeout,
     )
 
 

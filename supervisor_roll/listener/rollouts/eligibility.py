@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
-from supervisor_roll.listener.rollouts.silence import HOOK_LINE
+from supervisor_roll.rollout.installing import HOOK_LINE
 from supervisor_roll.rollout.settings import Settings
 
 # Gunicorn's worker with ``reload`` serves the traceback in place of an application that has a

@@ -9,39 +9,12 @@ from pathlib import PurePath
 from supervisor_roll.listener.edges.executed import Executed
 from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.installing import HOOK_LINE, wrapper_cure
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
 
-HOOK_LINE = "from supervisor_roll.hooks import install; install(globals())"
 # A worker says at its fork that it boots. One that is older and has not said so never will, or
 # was forked before this listener listened.
 FORKED_SECS = 3.0
-_SHELL = "write exec before gunicorn in the shell's command"
-_USER = "remove {name}, and set user= in the program's section instead"
-_ENVIRONMENT = "start the environment's own gunicorn instead of {name}{path}"
-_INIT = "remove {name}: supervisord itself passes signals on and reaps what ends"
-_CURES = {
-    **dict.fromkeys(("sh", "bash", "dash", "ash", "busybox", "zsh", "ksh"), _SHELL),
-    **dict.fromkeys(
-        ("sudo", "su", "doas", "runuser", "setpriv", "gosu", "su-exec", "setuidgid"), _USER
-    ),
-    **dict.fromkeys(
-        (
-            "uv",
-            "uvx",
-            "poetry",
-            "pipenv",
-            "pdm",
-            "hatch",
-            "rye",
-            "pixi",
-            "conda",
-            "mamba",
-            "micromamba",
-        ),
-        _ENVIRONMENT,
-    ),
-    **dict.fromkeys(("dumb-init", "tini", "docker-init", "catatonit"), _INIT),
-}
 
 
 @dataclass(frozen=True)
@@ -126,10 +99,7 @@ def _unhooked(pid: int, own: Executed, forked: bool) -> Silence:
 def _wrapped(chain: list[Executed], pid: int, gunicorn: int, table: ProcessTable) -> str:
     path = _script(table.executed(gunicorn))
     cures = [
-        cure.format(name=name, path=f" ({path})" if path else "")
-        for one in chain
-        for name in [_name(one)]
-        if (cure := _CURES.get(name))
+        cure for one in chain if (cure := wrapper_cure(_name(one), f" ({path})" if path else ""))
     ]
     cure = "; ".join(dict.fromkeys(cures)) or "start gunicorn directly"
     return (

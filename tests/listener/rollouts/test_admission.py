@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor_roll.listener.rollouts.silence import HOOK_LINE
 from supervisor_roll.rollout.errors import BadSetting
+from supervisor_roll.rollout.installing import HOOK_LINE
 from supervisor_roll.rollout.reports import Began, Note, Refused, Skipped, Warned
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.mailbox import DRY_RUN
