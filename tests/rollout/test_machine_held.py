@@ -127,3 +127,13 @@ def test_a_preflight_that_fails_fails_the_rollout():
     history.tell(ev.PrerequisiteFailed("preflight: ImportError"))
     history.finish()
     assert (history.rollout.state, history.rollout.why) == (FAILED, "preflight: ImportError")
+
+
+def test_a_recycling_waits_for_a_kept_worker_that_fell_ill_no_longer_than_for_a_boot():
+    history = History.begun(3, recycled=[3], ready_timeout_secs="60")
+    history.now = 50.0
+    assert history.unready(1) == []
+    assert history.ready(4) == []  # fewer than three would be ready without the third
+    assert history.wait(59.0) == []
+    assert history.wait(1.0) == ["stop 4"]
+    assert "was not ready within 60 s" in history.rollout.why
