@@ -43,8 +43,7 @@ def test_in_place_a_bad_release_costs_one_worker_until_it_is_mended(make_site: M
     in_place = ("--max-surge=0", "--max-unavailable=1")
     with site.unharmed(least_ready=WORKERS - 1, replaced=WORKERS):
         site.deploy("bad", boot="raise")
-        output = site.roll("web", *in_place, status=1)
-        assert "ImportError: release bad lacks a module" in output
+        assert "ImportError: release bad lacks a module" in site.roll("web", *in_place, status=1)
         assert len(site.workers("web").ready) == WORKERS - 1
         site.deploy("mended")
         site.wait_ready("web", WORKERS)

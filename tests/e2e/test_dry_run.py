@@ -43,8 +43,7 @@ def test_without_a_preflight_nothing_of_the_program_is_run(make_site: MakeSite) 
     site = make_site(Program("web", conf=conf), Program("api", roll={"strategy": "arbiter"}))
     ran = site.folder / "web.conf.py.ran"
     before = ran.read_text()
-    output = site.roll("api", "--dry-run", "--no-preflight", "web")
-    assert "2 programs: 2 can be rolled" in output
+    assert "2 programs: 2 can be rolled" in site.roll("api", "--dry-run", "--no-preflight", "web")
     assert ran.read_text() == before
 
 

@@ -54,8 +54,7 @@ def test_a_shell_around_gunicorn(make_site: MakeSite) -> None:
     shell = psutil.Process(site.pid("web"))
     wait_until(lambda: len(shell.children(recursive=True)) == 3, 15, "arbiter and workers run")
     before = {child.pid for child in shell.children(recursive=True)}
-    output = site.roll("web", "--ready-timeout=600", status=1)
-    assert "write exec before gunicorn" in output
+    assert "write exec before gunicorn" in site.roll("web", "--ready-timeout=600", status=1)
     assert {child.pid for child in shell.children(recursive=True)} == before
 
 

@@ -388,14 +388,19 @@ def site_with(**programs: int) -> Site:
 
 
 def ready_site(
-    workers: int = 2, binds: Sequence[str] = (), **sections: dict[str, str]
+    workers: int = 2,
+    binds: Sequence[str] = (),
+    later: Iterable[str | None] = BOOT,
+    **sections: dict[str, str],
 ) -> tuple[Site, Program]:
+    """A site whose program has so many ready workers; ``later`` ones are to say this."""
     site = Site(**sections)
     program = site.start("myapp", workers, binds=binds)
     site.settle()
     site.forget_observations()
     site.log.clear()
     site.points = 0
+    program.boots = lambda age: later
     return site, program
 
 

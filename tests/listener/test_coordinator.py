@@ -102,8 +102,7 @@ def test_the_dead_are_not_heard() -> None:
 
 
 def test_it_saves_then_acts_then_answers() -> None:
-    site, program = ready_site()
-    program.boots = lambda age: (Booting, Loaded)
+    site, program = ready_site(later=(Booting, Loaded))
     site.ask("myapp")
     site.log.clear()
     program.say(PIDS + 13, Ready)
@@ -128,8 +127,7 @@ def test_a_pump_with_nothing_new_says_nothing() -> None:
 
 
 def test_while_supervisord_does_not_answer_nothing_is_lost_and_nobody_is_answered() -> None:
-    site, program = ready_site()
-    program.boots = lambda age: (Booting, Loaded)
+    site, program = ready_site(later=(Booting, Loaded))
     job = site.ask("myapp")
     site.log.clear()
     site.supervisord.unreachable = True
@@ -234,8 +232,7 @@ def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
 
 
 def test_only_a_worker_that_a_rollout_claims_stays_surplus() -> None:
-    site, program = ready_site(2)
-    program.boots = lambda age: (Booting, Loaded)
+    site, program = ready_site(2, later=(Booting, Loaded))
     program.signal("TTIN")  # an operator's own
     site.settle()
     assert not answer_to(site, program, PIDS + 13, Ready).surplus

@@ -23,8 +23,7 @@ ODD: tuple[object, ...] = (None, True, -1, 10**400, 1e300, "x", [], {}, [[[]]], 
 
 def rolling() -> Site:
     """A listener is killed while its rollout waits for a fresh worker."""
-    site, program = ready_site(2)
-    program.boots = lambda age: (Booting,)
+    site, _ = ready_site(2, later=(Booting,))
     site.ask("myapp", ready_timeout_secs="600")
     site.pass_time(3)
     return site

@@ -64,39 +64,39 @@ def just(kind: str) -> Decision:
     return kind, None, None
 
 
+AT_FIRST = (old(1), old(2))
+BEGUN = (old(1), old(2), fresh(1))  # the successor has its first worker
+GROWING = (old(2), fresh(1))  # and the old arbiter one less
+WAITS = just(WAIT)
 IN_PLACE = {"budget": Budget(0, 1), "floor": 1}
 FORWARD = {
-    "start a successor": ((old(1), old(2)), {}, just(START)),
-    "in place the old one makes room first": ((old(1), old(2)), IN_PLACE, (REMOVE, OLD, 1)),
+    "start a successor": (AT_FIRST, {}, just(START)),
+    "in place the old one makes room first": (AT_FIRST, IN_PLACE, (REMOVE, OLD, 1)),
     "and no more than it must": ((old(2),), IN_PLACE, just(START)),
     "and none that is not known": ((), {**IN_PLACE, "count": 2}, just(START)),
-    "nothing while it is paused": ((old(1), old(2)), {"paused": True}, just(WAIT)),
-    "nothing while supervisord is asked": ((old(1), old(2)), {"requested": START}, just(WAIT)),
-    "nothing while a signal is under way": ((old(1), fresh(1)), {"signalled": True}, just(WAIT)),
-    "nothing once a worker has crashed": ((old(1), fresh(1)), {"crashed": True}, just(WAIT)),
+    "nothing while it is paused": (AT_FIRST, {"paused": True}, WAITS),
+    "nothing while supervisord is asked": (AT_FIRST, {"requested": START}, WAITS),
+    "nothing while a signal is under way": ((old(1), fresh(1)), {"signalled": True}, WAITS),
+    "nothing once a worker has crashed": ((old(1), fresh(1)), {"crashed": True}, WAITS),
     "promote it once all are available": ((old(1), fresh(1), fresh(2)), {}, just(PROMOTE)),
-    "and not before": ((old(1), fresh(1), booting(2)), {}, just(WAIT)),
-    "no more than the canaries": ((old(1), fresh(1)), {"canaries_passed": False}, just(WAIT)),
-    "no more before one was ready": ((old(2), booting(1)), {"proved": False}, just(WAIT)),
-    "no more than may boot at once": ((old(2), booting(1)), {"most_boots": 1}, just(WAIT)),
+    "and not before": ((old(1), fresh(1), booting(2)), {}, WAITS),
+    "no more than the canaries": ((old(1), fresh(1)), {"canaries_passed": False}, WAITS),
+    "no more before one was ready": ((old(2), booting(1)), {"proved": False}, WAITS),
+    "no more than may boot at once": ((old(2), booting(1)), {"most_boots": 1}, WAITS),
     "one more beside one that boots": ((old(2), booting(1)), {"most_boots": 2}, (ADD, NEW, None)),
-    "no signal before it has workers": (
-        (old(1),),
-        {"started": True, "successor_count": 1},
-        just(WAIT),
-    ),
-    "it grows where there is room": ((old(2), fresh(1)), {}, (ADD, NEW, None)),
-    "it grows beside the last one": ((old(2), fresh(1)), IN_PLACE, (ADD, NEW, None)),
-    "the old one shrinks where there is none": ((old(1), old(2), fresh(1)), {}, (REMOVE, OLD, 1)),
-    "not before what has grown is available": ((old(1), old(2), booting(1)), {}, just(WAIT)),
+    "no signal before it has workers": ((old(1),), {"started": True, "successor_count": 1}, WAITS),
+    "it grows where there is room": (GROWING, {}, (ADD, NEW, None)),
+    "it grows beside the last one": (GROWING, IN_PLACE, (ADD, NEW, None)),
+    "the old one shrinks where there is none": (BEGUN, {}, (REMOVE, OLD, 1)),
+    "not before what has grown is available": ((old(1), old(2), booting(1)), {}, WAITS),
     "not by one that still boots": (
         (old(1, loaded=False, ready_since=None), old(2), fresh(1)),
         {},
-        just(WAIT),
+        WAITS,
     ),
-    "not by one that is needed": ((old(1), old(2), fresh(1)), {"floor": 3}, just(WAIT)),
+    "not by one that is needed": (BEGUN, {"floor": 3}, WAITS),
     "not while one has left and is still counted": (
-        (old(1), old(2), fresh(1)),
+        BEGUN,
         {"count": 1, "budget": Budget(0, 1), "goal": 3, "desired": 1},
         (ADD, NEW, None),
     ),
@@ -105,36 +105,28 @@ SHRUNK = {"wanted": FAILED, "shrunk": True}
 FAILING = {"wanted": FAILED}
 LATE = {**SHRUNK, "turned_at": NOW - 120.0}
 BACK = {
-    "discard what the old one needs not": ((old(1), old(2), fresh(1)), FAILING, just(DISCARD)),
-    "wait for its end": ((old(1), old(2), fresh(1)), {**FAILING, "requested": DISCARD}, just(WAIT)),
-    "wait for an answer to a start": (
-        (old(1), old(2)),
-        {**FAILING, "requested": START},
-        just(WAIT),
-    ),
-    "wait for the effect of a signal": (
-        (old(1), fresh(1)),
-        {**SHRUNK, "signalled": True},
-        just(WAIT),
-    ),
-    "end": ((old(1), old(2)), FAILING, just(END)),
-    "end where the old one has got all back": ((old(1), old(2)), SHRUNK, just(END)),
+    "discard what the old one needs not": (BEGUN, FAILING, just(DISCARD)),
+    "wait for its end": (BEGUN, {**FAILING, "requested": DISCARD}, WAITS),
+    "wait for an answer to a start": (AT_FIRST, {**FAILING, "requested": START}, WAITS),
+    "wait for the effect of a signal": ((old(1), fresh(1)), {**SHRUNK, "signalled": True}, WAITS),
+    "end": (AT_FIRST, FAILING, just(END)),
+    "end where the old one has got all back": (AT_FIRST, SHRUNK, just(END)),
     "end where both are gone": ((), {**SHRUNK, "old_gone": True, "count": 2}, just(END)),
-    "give back": ((old(2), fresh(1)), SHRUNK, (ADD, OLD, None)),
+    "give back": (GROWING, SHRUNK, (ADD, OLD, None)),
     "not before one is heard that may be forked": (
-        (old(2), fresh(1)),
+        GROWING,
         {**SHRUNK, "successor_count": 2},
-        just(WAIT),
+        WAITS,
     ),
     "nor for ever": (
-        (old(2), fresh(1)),
+        GROWING,
         {**SHRUNK, "successor_count": 2, "turned_at": NOW - BIRTH_SECS},
         (ADD, OLD, None),
     ),
     "wait until what was given back serves": (
         (booting(3, fresh=False), old(2), fresh(1)),
         SHRUNK,
-        just(WAIT),
+        WAITS,
     ),
     "make room by what boots": (
         (old(2), fresh(1), booting(2, surplus=True), booting(3, surplus=True)),
@@ -146,41 +138,25 @@ BACK = {
         {**SHRUNK, "desired": 3},
         just(DISCARD),
     ),
-    "and the others are needed": (
-        (old(2), fresh(1), booting(2, since=NOW + 1.0)),
-        SHRUNK,
-        just(WAIT),
-    ),
+    "and the others are needed": ((old(2), fresh(1), booting(2, since=NOW + 1.0)), SHRUNK, WAITS),
     "make room by one that serves": ((old(2), fresh(1), fresh(2)), SHRUNK, (REMOVE, NEW, 1)),
-    "one after the other": ((old(2), fresh(1), fresh(2, wanted_gone=STOPPED)), SHRUNK, just(WAIT)),
+    "one after the other": ((old(2), fresh(1), fresh(2, wanted_gone=STOPPED)), SHRUNK, WAITS),
     "once what was asked for serves": (
         (booting(3, fresh=False), old(2), fresh(1), fresh(2)),
         {**SHRUNK, "desired": 3},
-        just(WAIT),
+        WAITS,
     ),
-    "nothing more while it is being discarded": (
-        (old(2), fresh(1)),
-        {**SHRUNK, "requested": DISCARD},
-        just(WAIT),
-    ),
+    "nothing more while it is being discarded": (GROWING, {**SHRUNK, "requested": DISCARD}, WAITS),
     "discard it where the old one has failed and serves enough": (
-        (old(1), old(2), fresh(1)),
+        BEGUN,
         {**SHRUNK, "desired": 3, "unrecoverable_why": "x"},
         just(DISCARD),
     ),
-    "keep it where it is needed": (
-        (old(2), fresh(1)),
-        {**SHRUNK, "unrecoverable_why": "x"},
-        just(KEEP),
-    ),
-    "keep it where the old one does not come back": ((old(2), fresh(1)), LATE, just(KEEP)),
-    "keep it for some time": ((old(2), fresh(1)), {**LATE, "kept_since": NOW - 59.0}, just(WAIT)),
-    "then ask the old one again": (
-        (old(2), fresh(1)),
-        {**LATE, "kept_since": NOW - 60.0},
-        just(RETRY),
-    ),
-    "let it go at any price": ((old(2), fresh(1)), {**LATE, "forced": True}, just(DISCARD)),
+    "keep it where it is needed": (GROWING, {**SHRUNK, "unrecoverable_why": "x"}, just(KEEP)),
+    "keep it where the old one does not come back": (GROWING, LATE, just(KEEP)),
+    "keep it for some time": (GROWING, {**LATE, "kept_since": NOW - 59.0}, WAITS),
+    "then ask the old one again": (GROWING, {**LATE, "kept_since": NOW - 60.0}, just(RETRY)),
+    "let it go at any price": (GROWING, {**LATE, "forced": True}, just(DISCARD)),
 }
 
 

@@ -65,29 +65,23 @@ def decided(at: Standing) -> tuple[str, int | None]:
     return move.kind, None if move.instance is None else move.instance.age
 
 
+WAITS, SETTLES, ENDS = (WAIT, None), (SETTLE, None), (END, None)
+AT_FIRST = (old(1), old(2))
+WITH_BOOTING = (old(1), old(2), booting(3))
+WITH_FRESH = (old(1), old(2), fresh(3))
+OLDEST_BOOTS = (old(1, loaded=False, ready_since=None), old(2), fresh(3))
+ONE_OF_EACH = (old(1), booting(3))
 GONE = {"wanted_gone": STOPPED, "asked_at": NOW}
 FORWARD = {
-    "one more while fewer than desired are fresh": ((old(1), old(2)), {}, (ADD, None)),
-    "no more than the surge": ((old(1), old(2), booting(3)), {}, (WAIT, None)),
-    "no more than the canaries": ((old(1), old(2)), {"count": 2, "trial": 0}, (WAIT, None)),
-    "one more beside one that boots": ((old(1), old(2), booting(3)), {"surge": 2}, (ADD, None)),
-    "no more than may boot at once": (
-        (old(1), old(2), booting(3)),
-        {"surge": 2, "most_boots": 1},
-        (WAIT, None),
-    ),
+    "one more while fewer than desired are fresh": (AT_FIRST, {}, (ADD, None)),
+    "no more than the surge": (WITH_BOOTING, {}, WAITS),
+    "no more than the canaries": (AT_FIRST, {"count": 2, "trial": 0}, WAITS),
+    "one more beside one that boots": (WITH_BOOTING, {"surge": 2}, (ADD, None)),
+    "no more than may boot at once": (WITH_BOOTING, {"surge": 2, "most_boots": 1}, WAITS),
     "one that is kept is no canary": ((fresh(1, kept=True), old(2)), {"trial": 1}, (ADD, None)),
-    "the oldest, once another can be counted on": ((old(1), old(2), fresh(3)), {}, (REMOVE, 1)),
-    "none before the preflight has passed": (
-        (old(1), old(2), fresh(3)),
-        {"cleared": False},
-        (WAIT, None),
-    ),
-    "none that still boots": (
-        (old(1, loaded=False, ready_since=None), old(2), fresh(3)),
-        {},
-        (WAIT, None),
-    ),
+    "the oldest, once another can be counted on": (WITH_FRESH, {}, (REMOVE, 1)),
+    "none before the preflight has passed": (WITH_FRESH, {"cleared": False}, WAITS),
+    "none that still boots": (OLDEST_BOOTS, {}, WAITS),
     "the outdated one itself where an older one is to stay": (
         (fresh(1, kept=True), old(2), fresh(3)),
         {},
@@ -98,15 +92,11 @@ FORWARD = {
         {"floor": 3},
         (RETIRE, 2),
     ),
-    "nothing while one that has left is counted": (
-        (old(1), old(2), fresh(3)),
-        {"count": 2},
-        (WAIT, None),
-    ),
-    "nothing while a signal is under way": ((old(1), old(2)), {"signalled": True}, (WAIT, None)),
-    "nothing while it is paused": ((old(1), old(2)), {"paused": True}, (WAIT, None)),
-    "in place one at a time": ((old(1), old(2)), {"surge": 0}, (RETIRE, 1)),
-    "in place none while one is missing": ((old(1), booting(2)), {"surge": 0}, (WAIT, None)),
+    "nothing while one that has left is counted": (WITH_FRESH, {"count": 2}, WAITS),
+    "nothing while a signal is under way": (AT_FIRST, {"signalled": True}, WAITS),
+    "nothing while it is paused": (AT_FIRST, {"paused": True}, WAITS),
+    "in place one at a time": (AT_FIRST, {"surge": 0}, (RETIRE, 1)),
+    "in place none while one is missing": ((old(1), booting(2)), {"surge": 0}, WAITS),
     "in place an unhealthy one first": (
         (old(1), old(2, ready_since=None)),
         {"surge": 0},
@@ -126,22 +116,22 @@ FORWARD = {
     "none of too many before the others are available": (
         (fresh(1), fresh(2), booting(3)),
         {},
-        (WAIT, None),
+        WAITS,
     ),
     "none of too many that still boots": (
         (booting(1, ready_since=0.0, available=True), fresh(2), fresh(3)),
         {},
-        (WAIT, None),
+        WAITS,
     ),
-    "the end": ((fresh(3), fresh(4)), {}, (END, None)),
-    "the end also while it is paused": ((fresh(3), fresh(4)), {"paused": True}, (END, None)),
-    "no end before the last has left": ((fresh(3), fresh(4), old(2, **GONE)), {}, (WAIT, None)),
+    "the end": ((fresh(3), fresh(4)), {}, ENDS),
+    "the end also while it is paused": ((fresh(3), fresh(4)), {"paused": True}, ENDS),
+    "no end before the last has left": ((fresh(3), fresh(4), old(2, **GONE)), {}, WAITS),
 }
 FAILING = {"wanted": FAILED}
 ABORTING = {"wanted": ABORTED, "surge": 0}
 BACK = {
     "stop what is surplus": ((old(1), old(2), fresh(3, surplus=True)), FAILING, (STOP, 3)),
-    "keep what is not": ((old(1), fresh(3)), FAILING, (END, None)),
+    "keep what is not": ((old(1), fresh(3)), FAILING, ENDS),
     "in place, stop what had its time to boot": (
         (old(1), booting(3, since=NOW - 60.0)),
         {**FAILING, "surge": 0, "turned_at": NOW},
@@ -150,61 +140,41 @@ BACK = {
     "in place, keep what was forked since": (
         (old(1), booting(3, since=NOW - 60.0)),
         {**FAILING, "surge": 0, "turned_at": NOW - 61.0},
-        (END, None),
+        ENDS,
     ),
     "in place, keep what is held by its check": (
         (old(1), fresh(3, since=NOW - 60.0, ready_since=None)),
         {**FAILING, "surge": 0, "turned_at": NOW},
-        (END, None),
+        ENDS,
     ),
-    "wait for the effect of a signal": (
-        (old(1), old(2)),
-        {**FAILING, "signalled": True},
-        (WAIT, None),
-    ),
-    "wait for what is leaving": ((old(1), old(2), fresh(3, **GONE)), FAILING, (WAIT, None)),
+    "wait for the effect of a signal": (AT_FIRST, {**FAILING, "signalled": True}, WAITS),
+    "wait for what is leaving": ((old(1), old(2), fresh(3, **GONE)), FAILING, WAITS),
     "wait for what was killed": (
         (old(1), old(2), fresh(3, **{**GONE, "escalations": 2})),
         FAILING,
-        (WAIT, None),
+        WAITS,
     ),
     "do not wait for what not even KILL has ended": (
         (old(1), old(2), fresh(3, wanted_gone=STOPPED, asked_at=NOW - 70.0, escalations=2)),
         FAILING,
-        (END, None),
+        ENDS,
     ),
-    "lower the count where one too many would be replaced": (
-        (old(1), old(2), fresh(3)),
-        FAILING,
-        (REMOVE, 1),
-    ),
-    "lower it by none that still boots": (
-        (old(1, loaded=False, ready_since=None), old(2), fresh(3)),
-        FAILING,
-        (SETTLE, None),
-    ),
-    "lower it by none that is needed": (
-        (old(1), old(2), fresh(3)),
-        {**FAILING, "floor": 3},
-        (SETTLE, None),
-    ),
-    "do not ask for ever": (
-        (old(1), old(2), fresh(3)),
-        {**FAILING, "repeats": REPEATS + 1},
-        (SETTLE, None),
-    ),
-    "wait for the count": ((old(1), old(2)), {**FAILING, "count": 3}, (SETTLE, None)),
-    "wait for those that are counted": ((old(1),), {**FAILING, "count": 2}, (SETTLE, None)),
+    "lower the count where one too many would be replaced": (WITH_FRESH, FAILING, (REMOVE, 1)),
+    "lower it by none that still boots": (OLDEST_BOOTS, FAILING, SETTLES),
+    "lower it by none that is needed": (WITH_FRESH, {**FAILING, "floor": 3}, SETTLES),
+    "do not ask for ever": (WITH_FRESH, {**FAILING, "repeats": REPEATS + 1}, SETTLES),
+    "wait for the count": (AT_FIRST, {**FAILING, "count": 3}, SETTLES),
+    "wait for those that are counted": ((old(1),), {**FAILING, "count": 2}, SETTLES),
     "an abort in place waits for the last replacement": (
-        (old(1), booting(3)),
+        ONE_OF_EACH,
         {**ABORTING, "turned_at": NOW},
-        (SETTLE, None),
+        SETTLES,
     ),
-    "and not for ever": ((old(1), booting(3)), {**ABORTING, "turned_at": NOW - 60.0}, (END, None)),
+    "and not for ever": (ONE_OF_EACH, {**ABORTING, "turned_at": NOW - 60.0}, ENDS),
     "an abort in place ends once all are ready": (
         (old(1), fresh(3)),
         {**ABORTING, "turned_at": NOW},
-        (END, None),
+        ENDS,
     ),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
         yield lambda: [decode(one.data) for one in socket.receive()]
 
 
-def ready_arbiter(workers: int) -> FakeArbiter:
+def ready_arbiter(workers: int, surplus: int = 0, ready: Iterable[int] = ()) -> FakeArbiter:
+    """With workers that are ready, and then as many TTIN, after which these are ready as well."""
     server = FakeArbiter(workers)
     server.make_ready(*server.ages)
+    for _ in range(surplus):
+        server.ttin()
+    server.make_ready(*ready)
     return server
 
 
@@ -47,8 +51,7 @@ def test_a_worker_that_dies_is_replaced_as_ever() -> None:
 
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_surplus_worker_that_exits_is_not_replaced(ready: bool) -> None:
-    server = ready_arbiter(3)
-    server.ttin()
+    server = ready_arbiter(3, surplus=1)
     assert (server.ages, server.surplus()) == ([1, 2, 3, 4], [4])
     if ready:
         server.make_ready(4)
@@ -57,16 +60,13 @@ def test_a_surplus_worker_that_exits_is_not_replaced(ready: bool) -> None:
 
 
 def test_an_older_worker_that_dies_beside_a_surplus_one_is_replaced() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
+    server = ready_arbiter(2, surplus=1)
     server.reap(server.aged(1))
     assert (server.ages, server.surplus()) == ([2, 3, 4], [3])
 
 
 def test_once_an_older_one_was_retired_for_it_a_surplus_worker_is_replaced() -> None:
-    server = ready_arbiter(3)
-    server.ttin()
-    server.make_ready(4)
+    server = ready_arbiter(3, surplus=1, ready=[4])
     server.ttou()
     assert (server.termed, server.surplus()) == ([1], [])
     server.reap(server.aged(1))
@@ -74,22 +74,13 @@ def test_once_an_older_one_was_retired_for_it_a_surplus_worker_is_replaced() -> 
     assert (server.ages, server.num_workers) == ([2, 3, 5], 3)
 
 
-def test_ttou_settles_a_ready_surplus_worker_before_one_that_boots() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.ttin()
-    server.make_ready(4)
+@pytest.mark.parametrize(("ready", "surplus"), [([4], [3]), ([3, 4], [4])])
+def test_ttou_settles_the_oldest_of_the_ready_surplus_workers_before_one_that_boots(
+    ready: list[int], surplus: list[int]
+) -> None:
+    server = ready_arbiter(2, surplus=2, ready=ready)
     server.ttou()
-    assert server.surplus() == [3]
-
-
-def test_ttou_settles_the_oldest_of_the_ready_surplus_workers() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.ttin()
-    server.make_ready(3, 4)
-    server.ttou()
-    assert server.surplus() == [4]
+    assert server.surplus() == surplus
 
 
 def test_ttou_after_a_ttin_that_forked_nothing_yet_takes_that_birth_back() -> None:
@@ -104,9 +95,7 @@ def test_ttou_after_a_ttin_that_forked_nothing_yet_takes_that_birth_back() -> No
 
 
 def test_two_surplus_workers_that_exit_take_the_count_back_twice() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.ttin()
+    server = ready_arbiter(2, surplus=2)
     server.reap(server.aged(3))
     assert (server.ages, server.num_workers, server.surplus()) == ([1, 2, 4], 3, [4])
     server.reap(server.aged(4))
@@ -114,8 +103,7 @@ def test_two_surplus_workers_that_exit_take_the_count_back_twice() -> None:
 
 
 def test_the_only_worker_is_always_replaced() -> None:
-    server = ready_arbiter(1)
-    server.ttin()
+    server = ready_arbiter(1, surplus=1)
     server.ttou()  # retires 1; 2 boots still, and stays surplus no more
     server.reap(server.aged(1))
     server.reap(server.aged(2))
@@ -132,9 +120,7 @@ def test_a_worker_forked_before_our_hooks_were_installed_is_left_alone() -> None
 
 
 def test_ttin_forks_although_a_retired_worker_still_drains() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.make_ready(3)
+    server = ready_arbiter(2, surplus=1, ready=[3])
     server.ttou()  # 1 drains, and counts
     assert (server.ages, server.num_workers) == ([1, 2, 3], 2)
     server.ttin()
@@ -160,9 +146,7 @@ def test_a_whole_surge_rollout_by_ttin_and_ttou_retires_each_old_worker_once() -
 
 
 def test_hup_in_the_middle_of_a_rollout_returns_to_the_configured_count() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.make_ready(3)
+    server = ready_arbiter(2, surplus=1, ready=[3])
     server.hup()
     assert server.num_workers == 2
     for age in (1, 2, 3):
@@ -181,9 +165,7 @@ def test_hup_with_a_new_count_reaches_it() -> None:
 
 
 def test_hup_that_raises_the_count_by_one_while_one_drains_forks_as_many_as_configured() -> None:
-    server = ready_arbiter(2)
-    server.ttin()
-    server.make_ready(3)
+    server = ready_arbiter(2, surplus=1, ready=[3])
     server.ttou()  # 1 drains
     server.configured = 3
     server.hup()
@@ -211,8 +193,7 @@ def test_each_change_of_the_count_is_told_with_a_number_that_grows(told: Told) -
 
 
 def test_a_count_set_to_what_it_was_is_no_change(told: Told) -> None:
-    server = ready_arbiter(2)
-    server.ttin()
+    server = ready_arbiter(2, surplus=1)
     before = told()[0].changes
     server.num_workers = server.num_workers
     assert told() == []
@@ -229,8 +210,7 @@ def test_hup_is_told(told: Told) -> None:
 
 def test_a_listener_that_is_gone_costs_the_arbiter_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, "/nonexistent/s")
-    server = ready_arbiter(2)
-    server.ttin()
+    server = ready_arbiter(2, surplus=1)
     server.reap(server.aged(3))
     assert server.num_workers == 2
 
@@ -253,9 +233,7 @@ def test_what_goes_wrong_in_our_part_is_logged_and_never_raised(
 
 def test_the_end_of_a_worker_forked_at_ttin_passes_through() -> None:
     """The child ends by SystemExit, which must not be swallowed."""
-    server = ready_arbiter(2)
-    server.ttin()
-    server.make_ready(3)
+    server = ready_arbiter(2, surplus=1, ready=[3])
     server.ttou()
 
     def forked() -> None:

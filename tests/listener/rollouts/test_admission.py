@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from supervisor_roll.rollout.errors import BadSetting
@@ -15,46 +17,39 @@ from supervisor_roll.wire.successor import Reread, Resize
 from tests.fakes.site import BOOT, PIDS, Site, ready_site, site_with
 
 
-@pytest.mark.parametrize(
-    ("facts", "why"),
-    [
-        ({"preload": True}, "preload_app: each worker"),
-        ({"stale": "myapp.settings"}, "modules of the application itself: myapp.settings"),
-        ({"reuse_port": True, "gunicorn": "24.0.0"}, "reuse_port"),
-        ({"reuse_port": True, "gunicorn": "27.0.1"}, "reuse_port"),
-        ({"missing": "pre_fork nworkers_changed"}, "without the hooks pre_fork nworkers_changed"),
-        ({"missing": "pre_fork"}, HOOK_LINE),
-        ({"reload": True}, "turn reload off"),
-    ],
-)
-def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(facts: dict[str, str], why: str) -> None:
-    site = Site(myapp={"strategy": "workers"})
-    site.start("myapp", workers=2, **facts)
-    site.settle()
-    job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", Refused.kind)]
-    assert why in site.facts(job, Refused.kind)["why"]
+def why_refused(site: Site, program: str = "myapp", **asked: Any) -> str:
+    """Ask for it, which is refused at once, and nothing is touched; what is said of it."""
+    job = site.ask(program, **asked)
+    assert site.reports(job) == [(program, Refused.kind)]
     assert site.signals == []
-    assert "myapp" not in site.supervisord.mailbox.statuses
+    assert program not in site.supervisord.mailbox.statuses
+    text: str = site.facts(job, Refused.kind)["why"]
+    return text
 
 
 @pytest.mark.parametrize(
-    ("facts", "why"),
+    ("strategy", "facts", "why"),
     [
-        ({"preload": True}, "without the hooks on_starting, when_ready and on_exit"),
-        ({"preload": True, "listens": True, "reuse_port": True}, "reuse_port"),
-        ({"preload": True, "listens": True, "reload": True}, "turn reload off"),
-        ({"stale": "x", "listens": True}, "listening sockets have not been handed in"),
+        ("workers", {"preload": True}, "preload_app: each worker"),
+        ("workers", {"stale": "x.settings"}, "modules of the application itself: x.settings"),
+        ("workers", {"reuse_port": True, "gunicorn": "24.0.0"}, "reuse_port"),
+        ("workers", {"reuse_port": True, "gunicorn": "27.0.1"}, "reuse_port"),
+        ("workers", {"missing": "pre_fork child_exit"}, "without the hooks pre_fork child_exit"),
+        ("workers", {"missing": "pre_fork"}, HOOK_LINE),
+        ("workers", {"reload": True}, "turn reload off"),
+        ("auto", {"preload": True}, "without the hooks on_starting, when_ready and on_exit"),
+        ("auto", {"preload": True, "listens": True, "reuse_port": True}, "reuse_port"),
+        ("auto", {"preload": True, "listens": True, "reload": True}, "turn reload off"),
+        ("auto", {"stale": "x", "listens": True}, "listening sockets have not been handed in"),
     ],
 )
-def test_an_arbiter_that_cannot_be_replaced_is_left_alone(facts: dict[str, str], why: str) -> None:
-    site = Site()
+def test_a_gunicorn_that_cannot_be_rolled_is_left_alone(
+    strategy: str, facts: dict[str, str], why: str
+) -> None:
+    site = Site(myapp={"strategy": strategy})
     site.start("myapp", workers=2, **facts)
     site.settle()
-    job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", Refused.kind)]
-    assert why in site.facts(job, Refused.kind)["why"]
-    assert site.signals == []
+    assert why in why_refused(site)
 
 
 def test_reuse_port_is_fine_where_all_workers_share_one_socket() -> None:
@@ -68,11 +63,9 @@ def test_a_check_that_the_workers_class_cannot_make_is_refused() -> None:
     site = Site(myapp={"health": "/_status"})
     site.start("myapp", workers=1, unchecked=True, worker_class="uvicorn_worker.UvicornWorker")
     site.settle()
-    job = site.ask("myapp")
-    why = site.facts(job, Refused.kind)["why"]
+    why = why_refused(site)
     assert "health=/_status" in why
     assert "uvicorn_worker.UvicornWorker" in why
-    assert site.signals == []
 
 
 @pytest.mark.parametrize(
@@ -95,9 +88,7 @@ def test_a_program_that_has_never_been_heard_is_refused_with_what_to_do(
     site = Site()
     site.start_other("myapp", PIDS + 50, command_line, below)
     site.now += 3600
-    job = site.ask("myapp")
-    assert site.reports(job) == [("myapp", Refused.kind)]
-    assert why in site.facts(job, Refused.kind)["why"]
+    assert why in why_refused(site)
 
 
 def test_a_gunicorn_that_has_only_just_started_is_waited_for() -> None:
@@ -171,7 +162,7 @@ def test_a_wildcard_does_not_pass_over_a_gunicorn_without_hooks() -> None:
     site = Site()
     site.start_other("myapp", PIDS + 50, "gunicorn: master [app]")
     site.now += 3600
-    assert site.reports(site.ask("myapp", wildcard=True)) == [("myapp", Refused.kind)]
+    why_refused(site, wildcard=True)
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "EXITED", "FATAL"])
@@ -180,28 +171,24 @@ def test_what_does_not_run_is_refused(state: str) -> None:
     site.programs["myapp"].halt()
     site.supervisord.infos = [ProcessInfo("myapp", 0, state)]
     site.coordinator.processes_changed()
-    job = site.ask("myapp")
-    assert f"it is {state}" in site.facts(job, Refused.kind)["why"]
-    assert "supervisorctl start myapp" in site.facts(job, Refused.kind)["why"]
+    why = why_refused(site)
+    assert f"it is {state}" in why
+    assert "supervisorctl start myapp" in why
 
 
 def test_a_program_that_supervisord_no_longer_has_is_refused() -> None:
-    site = Site()
-    assert site.reports(site.ask("gone")) == [("gone", Refused.kind)]
+    assert why_refused(Site(), "gone")
 
 
 def test_a_bad_section_is_refused_and_named() -> None:
     site = site_with(myapp=1)
     site.bad["myapp"] = BadSetting("max_surge", "many", "must be a count", "/etc/x [roll:myapp]")
-    job = site.ask("myapp")
-    assert "/etc/x [roll:myapp]: max_surge=many" in site.facts(job, Refused.kind)["why"]
-    assert site.signals == []
+    assert "/etc/x [roll:myapp]: max_surge=many" in why_refused(site)
 
 
 def test_a_bad_value_in_a_request_is_refused() -> None:
     site = site_with(myapp=1)
-    job = site.ask("myapp", max_surge="0", max_unavailable="0")
-    assert "must not both be 0" in site.facts(job, Refused.kind)["why"]
+    assert "must not both be 0" in why_refused(site, max_surge="0", max_unavailable="0")
 
 
 def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
@@ -211,7 +198,7 @@ def test_a_program_that_failed_to_start_is_refused_with_its_log() -> None:
     for log, command in (("stdout", "tail myapp)"), ("stderr", "tail myapp stderr)")):
         site.supervisord.infos = [ProcessInfo("myapp", 0, "FATAL", log)]
         site.coordinator.processes_changed()
-        assert command in site.facts(site.ask("myapp"), Refused.kind)["why"]
+        assert command in why_refused(site)
 
 
 def test_a_changed_number_of_processes_is_told_once_and_left() -> None:

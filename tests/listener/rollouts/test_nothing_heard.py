@@ -55,8 +55,7 @@ def test_a_listener_killed_meanwhile_adds_no_more(killed_at: int) -> None:
 
 
 def test_a_listener_that_was_stopped_fails_no_good_rollout() -> None:
-    site, program = ready_site(2)
-    program.boots = lambda age: ()
+    site, program = ready_site(2, later=())
     job = site.ask("myapp", ready_timeout_secs="20")
     site.now += 45  # nobody looks
     site.settle()
@@ -69,8 +68,7 @@ def test_a_listener_that_was_stopped_fails_no_good_rollout() -> None:
 
 
 def test_a_worker_that_is_really_late_is_so_in_time() -> None:
-    site, program = ready_site(2)
-    program.boots = lambda age: ()
+    site, _ = ready_site(2, later=())
     job = site.ask("myapp", ready_timeout_secs="20")
     site.pass_time(19)
     assert not site.is_done(job)
@@ -167,8 +165,7 @@ def test_a_child_of_the_arbiter_that_is_no_worker_is_neither_counted_nor_signall
 
 
 def test_nor_is_it_by_the_next_listener() -> None:
-    site, program = ready_site(2)
-    program.boots = lambda age: ()
+    site, program = ready_site(2, later=())
     job = site.ask("myapp", ready_timeout_secs="20")
     site.close_listener()
     other = helper(site, program)
