@@ -200,7 +200,10 @@ def socket_directory(site: Site) -> Iterator[Finding]:
         return
     unreached = 0
     for program in site.programs:
-        barrier = _unreachable_for(program, path)
+        uid = program.section.process.uid
+        barrier = unreachable_for(uid, path)
+        if uid and not barrier and program.state == "RUNNING" and not Path(path, str(uid)).exists():
+            barrier = f"the listener has no socket for user {uid} in {path}"
         if barrier:
             unreached += 1
             yield error(
@@ -250,9 +253,8 @@ def _missing(site: Site, section: str, without: str) -> Finding:
     return error(f"[{section}] is missing: {without}", site.conf.path, cure)
 
 
-def _unreachable_for(program: Program, directory: str) -> str:
-    """Why the program's user cannot reach a directory; empty if it can, or that is not known."""
-    uid = program.section.process.uid
+def unreachable_for(uid: int | None, directory: str) -> str:
+    """Why a user cannot reach a directory; empty if it can, or that is not known."""
     if not uid:
         return ""  # supervisord's own user, or root
     try:
@@ -272,8 +274,6 @@ def _unreachable_for(program: Program, directory: str) -> str:
         bit = stat.S_IXUSR if mine[0] else stat.S_IXGRP if mine[1] else stat.S_IXOTH
         if not found.st_mode & bit:
             return f"user {user.pw_name} may not pass {folder}"
-    if program.state == "RUNNING" and not Path(directory, str(uid)).exists():
-        return f"the listener has no socket for user {user.pw_name} in {directory}"
     return ""
 
 

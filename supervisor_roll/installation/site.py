@@ -80,10 +80,14 @@ class Site:
 def looked_at(path: str, others: list[str]) -> Site:
     """Read the files, and see what runs. Raises Unreadable."""
     site = Site(SupervisorConf(path), others)
+    url = ""
     try:
-        site.running = Running(site.conf.client())
+        client = site.conf.client()
+        url = client.url
+        site.running = Running(client)
     except running.Unreachable as why:
-        site.unreachable = str(getattr(why, "strerror", None) or why) or type(why).__name__
+        text = str(getattr(why, "strerror", None) or why) or type(why).__name__
+        site.unreachable = f"{url}: {text}"
     except (ValueError, LookupError, configparser.Error) as why:
         site.unreachable = " ".join(str(why).split())
     if site.running and site.running.environment:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import textwrap
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervisor_roll import hooks
+from supervisor_roll import __version__, hooks
 from supervisor_roll.installation import checks, doctor, program_checks
 from supervisor_roll.installation.command import main
 from supervisor_roll.installation.finding import ERROR, OK, WARNING, Finding, error
@@ -19,6 +23,7 @@ from supervisor_roll.installation.site import Program, Site
 from supervisor_roll.installation.supervisor_conf import SupervisorConf
 from supervisor_roll.rollout.installing import HOOK_LINE, HOOKS
 from supervisor_roll.rollout.reports import Memory, Plan, Refused
+from supervisor_roll.wire import mailbox as wire
 from tests.test_docs import REFERENCE, table_under
 
 ROOT = Path(__file__).parents[2]
@@ -283,7 +288,9 @@ def told(files: Files, facts: Plan | Refused) -> list[Finding]:
     (section,) = conf.sections
     process = section.process
     found = gunicorn_conf(process.command, process.environment, process.directory)
-    program = Program(section, "[program:web]", found, process.directory, "RUNNING", facts)
+    program = Program(
+        section, conf.where(section.section), found, process.directory, "RUNNING", facts
+    )
     site = Site(conf)
     return [one for check in program_checks.CHECKS for one in check(site, program)]
 
@@ -347,6 +354,62 @@ def test_the_hooks_are_those_that_are_installed() -> None:
 def test_the_reference_has_each_check() -> None:
     ours = [doctor.name_of(one) for one in (*checks.CHECKS, *program_checks.CHECKS)]
     assert list(table_under("Checking and making an installation", REFERENCE)) == ours
+
+
+def test_the_example_of_the_reference(files: Files) -> None:
+    files.change("web", "stopwaitsecs=40", "")
+    found = told(files, Plan(gunicorn="27.0.1", hooks=__version__, desired=4, ready=4))
+    path = "/etc/supervisor/conf.d/web.conf"
+    as_there = [replace(one, where=one.where.replace(str(files.web), path)) for one in found]
+    text = "\n".join(["web", *(line for one in as_there for line in one.lines())])
+    assert textwrap.indent(text, " " * 8) in REFERENCE.read_text()
+
+
+def running(files: Files, roll: wire.Overview | None) -> dict[str, Finding]:
+    """What the checks of the whole say beside a supervisord that tells so."""
+    told = SimpleNamespace(
+        roll=roll, pid=1, version="4.3.0", listener_environment={}, environment={}
+    )
+    site = Site(SupervisorConf(str(files.main)), running=told)  # type: ignore[arg-type]
+    return {doctor.name_of(check): one for check in checks.CHECKS for one in check(site)}
+
+
+def test_a_supervisord_that_was_not_restarted(files: Files) -> None:
+    assert "restart supervisord" in running(files, None)["supervisord-runs"].cure
+
+
+@pytest.mark.parametrize(
+    ("listener", "check", "says"),
+    [
+        (None, "listener", "no listener has connected"),
+        (wire.Listener(1, "FATAL"), "listener", "the listener is FATAL"),
+        (wire.Listener(1, "RUNNING", "no memory"), "listener", "the listener: no memory"),
+        (wire.Listener(1, "RUNNING", "", "0.0.9"), "versions", "but the listener runs 0.0.9"),
+        (wire.Listener(1, "RUNNING"), "versions", "but the listener runs an earlier one"),
+        (wire.Listener(1, "RUNNING"), "socket-directory", "supervisor_roll.sock cannot be reached"),
+    ],
+)
+def test_a_listener_that_does_not_fit(
+    files: Files, listener: wire.Listener | None, check: str, says: str
+) -> None:
+    found = running(files, wire.Overview({}, listener, [], __version__))[check]
+    assert found.level != OK
+    assert says in found.text
+
+
+def test_a_supervisord_of_another_version(files: Files) -> None:
+    listener = wire.Listener(1, "RUNNING", "", __version__)
+    text = running(files, wire.Overview({}, listener, [], "0.0.9"))["versions"].text
+    assert text.endswith("but supervisord runs 0.0.9")
+    assert running(files, wire.Overview({}, listener, [], __version__))["versions"].level == OK
+
+
+def test_a_folder_that_a_user_may_not_pass(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    tmp_path.chmod(0o700)
+    assert "user nobody may not pass" in checks.unreachable_for(nobody, f"{tmp_path}/x")
+    assert checks.unreachable_for(nobody, "/usr/bin") == ""
+    assert "/usr/nowhere" in checks.unreachable_for(nobody, "/usr/nowhere")
 
 
 @given(st.data())
