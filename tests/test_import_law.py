@@ -33,7 +33,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"coordinator"},
         {"exchanges"},
         {"saved_state"},
-        {"messages", "actions", "reconcile"},
+        {"messages", "actions", "reconcile", "history"},
         {"recycling"},
         {"rollouts"},
         {"arbiters"},

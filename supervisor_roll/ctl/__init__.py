@@ -12,6 +12,7 @@ COMMANDS = (
     "rollupdate",
     "rollrecycle",
     "rollstatus",
+    "rollhistory",
     "rollabort",
     "rollpause",
     "rollresume",

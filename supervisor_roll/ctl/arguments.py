@@ -10,6 +10,7 @@ from supervisor_roll.ctl import help as texts
 from supervisor_roll.rollout.errors import BadSetting
 from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import Amount, Settings, parsed_parallel
+from supervisor_roll.wire.mailbox import is_number
 
 
 class Usage(Exception):
@@ -52,14 +53,19 @@ class RollStatus:
 
 
 @dataclass(frozen=True)
+class RollHistory:
+    """No ``names`` means all programs; one may be the number of a rollout."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True)
 class RollControl:
     """The arguments of rollabort, rollpause and rollresume."""
 
     names: list[str]
 
 
-# No pid has more.
-_MOST_DIGITS = 10
 JSON = "--json"
 
 _SETTINGS = {  # option: key
@@ -135,7 +141,7 @@ def rollrecycle(text: str) -> RollRecycle:
     found = _parsed(texts.ROLLRECYCLE, text, needs_names=True)
     name, *pids = found.names
     for pid in pids:
-        if not (pid.isascii() and pid.isdecimal() and len(pid) <= _MOST_DIGITS):
+        if not is_number(pid):
             raise Usage(f"{pid} is no pid")
     return RollRecycle(name, [int(pid) for pid in pids], not found.no_wait)
 
@@ -144,6 +150,14 @@ def rollstatus(text: str) -> RollStatus:
     """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLSTATUS, text)
     return RollStatus(found.names, found.follow)
+
+
+def rollhistory(text: str) -> RollHistory:
+    """Parse what follows the command. Raises Usage."""
+    names = _parsed(texts.ROLLHISTORY, text).names
+    if any(is_number(name) for name in names) and len(names) > 1:
+        raise Usage("rollhistory takes names, or the number of one rollout")
+    return RollHistory(names)
 
 
 def control(command: str, text: str) -> RollControl:

@@ -47,6 +47,20 @@ class RollClient:
     def reports(self, job: str, since: int) -> wire.Reports:
         return from_json(wire.Reports, self._call("reports", job, since))
 
+    def answer(self, job: str) -> list[wire.Report]:
+        """Return all that is reported of a job that ends at once. Raises TimeoutError if not."""
+        deadline = time.monotonic() + LISTENER_SECS
+        found: list[wire.Report] = []
+        while True:
+            more = self.reports(job, found[-1].seq if found else 0)
+            found += more.reports
+            if more.done:
+                return found
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the listener has not answered for {LISTENER_SECS:g} s")
+            if not more.reports:
+                time.sleep(POLL_SECS)
+
     def overview(self) -> wire.Overview:
         return from_json(wire.Overview, self._call("status"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ROLLRESTART, ROLLUPDATE, ROLLSTATUS = "rollrestart", "rollupdate", "rollstatus"
 ROLLRECYCLE = "rollrecycle"
+ROLLHISTORY = "rollhistory"
 ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 
 USAGES = {
@@ -11,12 +12,13 @@ USAGES = {
     ROLLUPDATE: "rollupdate [options] [<name> ...]",
     ROLLRECYCLE: "rollrecycle [--no-wait] [--json] <name> [<pid> ...]",
     ROLLSTATUS: "rollstatus [--follow] [--json] [<name> ...]",
+    ROLLHISTORY: "rollhistory [--json] [<name> ... | <number>]",
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
     ROLLRESUME: "rollresume <name> [<name> ...]",
 }
 
-WITH_JSON = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS)
+WITH_JSON = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS, ROLLHISTORY)
 
 DESCRIPTIONS = {
     ROLLRESTART: """\
@@ -39,6 +41,10 @@ the most memory. Each leaves once a new one is ready, which runs what is deploye
     ROLLSTATUS: """\
 Shows the rollouts under way and each program's last one: without names as a table of all
 programs that have been rolled since supervisord started, with names in detail.""",
+    ROLLHISTORY: """\
+Shows the last 50 rollouts that have ended, or those of these programs: when and for whom
+they began, from which release to which, how they ended, and why. With the number that one
+has there: that one, with each line that was told of it.""",
     ROLLABORT: """\
 Ends a program's rollout: what it started is stopped, which the command does not wait for.
 Workers that were already replaced stay; what serves keeps serving.""",
@@ -67,7 +73,7 @@ Ctrl-C detaches: the rollout goes on. `rollstatus --follow <name>` follows it ag
 _ROLLS = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE)
 _CONTROLS = (ROLLABORT, ROLLPAUSE, ROLLRESUME)
 _REQUESTS = (*_ROLLS, *_CONTROLS)
-_ALL = (*_REQUESTS, ROLLSTATUS)
+_ALL = (*_REQUESTS, ROLLHISTORY, ROLLSTATUS)
 
 # (exit status, commands, what it means for them)
 STATUSES = (
@@ -77,17 +83,19 @@ STATUSES = (
     (0, (ROLLUPDATE,), "with --no-wait: requested"),
     (0, (ROLLRECYCLE,), "the workers are replaced; with --no-wait: requested"),
     (0, (ROLLSTATUS,), "shown; with --follow: all are complete"),
+    (0, (ROLLHISTORY,), "shown"),
     (0, _CONTROLS, "the request was accepted"),
     (1, _ROLLS, "a rollout failed, was aborted or refused; the configuration is invalid"),
     (1, (ROLLSTATUS,), "with --follow: a rollout failed, was aborted or refused"),
+    (1, (ROLLHISTORY,), "no such rollout; no history is kept; no listener"),
     (1, _CONTROLS, "the program is not being rolled (of a group or all: none is)"),
     (1, _REQUESTS, "no such program; no listener"),
     (2, _ALL, "wrong usage"),
     (3, _ALL, "supervisord has no [rpcinterface:roll]"),
-    (4, _REQUESTS, "supervisord refuses the connection"),
+    (4, (*_REQUESTS, ROLLHISTORY), "supervisord refuses the connection"),
     (4, (ROLLSTATUS,), "no such program; supervisord cannot be reached"),
     (7, (ROLLRESTART, ROLLRECYCLE), "the program, or supervisord, is not running"),
-    (7, (ROLLUPDATE, *_CONTROLS), "supervisord is not running"),
+    (7, (ROLLUPDATE, ROLLHISTORY, *_CONTROLS), "supervisord is not running"),
     (130, (*_ROLLS, ROLLSTATUS), "Ctrl-C: detached; the rollout goes on"),
     (141, _ALL, "nobody reads the output any more (| head)"),
 )

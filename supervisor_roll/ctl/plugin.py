@@ -30,6 +30,7 @@ from supervisor_roll.ctl.client import RollClient
 from supervisor_roll.ctl.follower import Follower, Lost
 from supervisor_roll.ctl.help import (
     ROLLABORT,
+    ROLLHISTORY,
     ROLLPAUSE,
     ROLLRECYCLE,
     ROLLRESTART,
@@ -37,9 +38,10 @@ from supervisor_roll.ctl.help import (
     ROLLSTATUS,
     ROLLUPDATE,
 )
-from supervisor_roll.ctl.render import objects, reports, status
+from supervisor_roll.ctl.render import history, objects, reports, status
 from supervisor_roll.ctl.screen import ReaderLeft, Screen
 from supervisor_roll.ctl.selection import being_rolled, following, jobs_of, programs_of
+from supervisor_roll.rollout.reports import Past, Refused, Warned
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
 
@@ -157,6 +159,41 @@ class RollPlugin(ControllerPluginBase):
 
     def help_rollstatus(self) -> None:
         self._help(ROLLSTATUS)
+
+    @_command
+    def do_rollhistory(self, text: str) -> None:
+        given = self._parsed(arguments.rollhistory, text, ROLLHISTORY)
+        if given is None or not self.ctl.upcheck():
+            return
+        screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
+        ask = wire.Command(wire.HISTORY, given.names or ["all"], by=_by(ROLLHISTORY))
+        receipt = self._requested(client, screen, ask)
+        if receipt is None:
+            return
+        try:
+            answer = client.answer(receipt.id)
+        except (Fault, TimeoutError) as error:
+            screen.say(f"error: {error}")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+            return
+        past = [one for one in answer if one.kind == Past.kind]
+        if past and wire.is_number(ask.names[0]):
+            told = [one for one in answer if one.kind != Past.kind]
+            screen.tell(history.one_rollout(past[0], told), *map(objects.report, answer))
+            return
+        for one in answer:
+            if isinstance(one.content, Refused | Warned):
+                for line in reports.report_lines(one):
+                    screen.say(line)
+        if past:
+            screen.tell(history.history_table(past), *map(objects.report, past))
+        elif not answer:
+            screen.say("no such rollout is known" if given.names else "no rollout has ended yet")
+        if not past and (answer or given.names):
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+
+    def help_rollhistory(self) -> None:
+        self._help(ROLLHISTORY)
 
     @_command
     def do_rollabort(self, text: str) -> None:

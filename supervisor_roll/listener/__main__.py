@@ -34,7 +34,7 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import listener_protocol
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.mailbox import TOKEN_VARIABLE
+from supervisor_roll.wire.mailbox import HISTORY_VARIABLE, TOKEN_VARIABLE
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
@@ -123,6 +123,7 @@ def main(environ: Mapping[str, str]) -> int:
         time.time,
         partial(readiness.serve, told=True),
         readiness.barrier,
+        environ.get(HISTORY_VARIABLE, ""),  # a supervisord of an earlier release has none
     )
     users = Users(configuration, pid)
     readiness.serve(users.configured() | users.running())

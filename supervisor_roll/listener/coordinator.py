@@ -23,6 +23,7 @@ from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.socket_store import HeldSockets
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
 from supervisor_roll.listener.exchanges import Exchanges
+from supervisor_roll.listener.history import History
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
@@ -42,7 +43,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import decode
-from supervisor_roll.wire.mailbox import RECYCLE, UPDATE, Request
+from supervisor_roll.wire.mailbox import HISTORY, RECYCLE, UPDATE, Request
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -67,11 +68,12 @@ class Coordinator:
         wall: Callable[[], float],
         serve: Callable[[list[int]], None] = lambda uids: None,
         barrier: Callable[[int], str] = lambda pid: "",
+        history: str = "",
     ) -> None:
         """Take the parts that are passed in; ``configuration`` raises BadConfiguration.
 
         ``serve`` lets these users' processes write to us too; ``barrier`` says why a process
-        cannot.
+        cannot. ``history`` is the path of the file of rollouts that have ended.
         """
         self.pid = pid
         self.supervisord, self.table = supervisord, table
@@ -110,8 +112,9 @@ class Coordinator:
         self._saved = SavedState(
             active, self.jobs, self._updates.reconciler, self._recycler, configuration, self.clock
         )
+        self._history = History(history, active, supervisord)
         self._exchanges = Exchanges(
-            pid, supervisord, self._saved, active, self.jobs, self._recycler
+            pid, supervisord, self._saved, active, self.jobs, self._recycler, self._history
         )
         self._unusable = Seldom()
         self._sides = sides
@@ -281,6 +284,8 @@ class Coordinator:
         while self.outbox.answers:
             answer, message, fds = self.outbox.answers.pop(0)
             answer.send(message, fds)
+        if self._history.tick():
+            self.pump()
 
     def _look_at_states(self) -> None:
         """Let no rollout, and no sockets, outlive a program that was stopped on purpose."""
@@ -297,6 +302,8 @@ class Coordinator:
             self._updates.update(request)
         elif request.kind == RECYCLE:
             self._recycler.accept(request)
+        elif request.kind == HISTORY:
+            self._history.asked(request)
         else:
             self.jobs.accept(request)
         self.outbox.fetched.append(request.id)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from supervisor_roll import __version__
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
+from supervisor_roll.listener.history import History
 from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -38,11 +39,12 @@ class Exchanges:
         active: ActiveRollouts,
         jobs: Jobs,
         recycler: Recycler,
+        history: History,
     ) -> None:
         self.trouble = ""  # what is wrong with the listener itself
         self._pid, self._supervisord, self._saved = pid, supervisord, saved
         self._active, self._jobs, self._outbox = active, jobs, active.outbox
-        self._recycler = recycler
+        self._recycler, self._history = recycler, history
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
 
     def hello(self) -> Delivery:
@@ -58,6 +60,7 @@ class Exchanges:
         while (portion := outbox.portion) < len(outbox.reports):
             # What they tell of is saved with the last of them, so that none is lost.
             self._call(Exchange(self._pid, reports=outbox.reports[:portion], trouble=self.trouble))
+            self._history.reported(outbox.reports[:portion])
             del outbox.reports[:portion]
         programs = self._saved.programs if self._whole else self._changed()
         delivery = self._call(
@@ -73,6 +76,7 @@ class Exchanges:
                 trouble=self.trouble,
             )
         )
+        self._history.reported(outbox.reports)
         outbox.reports, outbox.fetched, outbox.done, outbox.signals = [], [], [], []
         outbox.unsaved.clear()
         self._whole = False

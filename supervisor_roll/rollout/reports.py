@@ -240,6 +240,33 @@ class Plan(Facts):
     graceful_timeout: float = 0.0
 
 
+@dataclass(frozen=True)
+class Past(Facts):
+    """A rollout that has ended, as rollhistory shows it; ``id`` is its number there.
+
+    ``verdict`` is the kind of its last report. ``by`` is who asked for it; with ``recycling``
+    workers past a limit were replaced. The releases are those of its workers as it began, and of
+    the fresh ones as it ended.
+    """
+
+    kind = "past"
+    id: int = 0
+    job: str = ""
+    by: str = ""
+    recycling: bool = False
+    strategy: str = ""
+    verdict: str = ""
+    why: str = ""
+    began: float = 0.0
+    secs: float = 0.0
+    replaced: int = 0
+    total: int = 0
+    boot_p50_secs: float = 0.0
+    boot_max_secs: float = 0.0
+    release_before: str = ""
+    release_after: str = ""
+
+
 KINDS: dict[str, type[Facts]] = {
     one.kind: one
     for one in (
@@ -259,6 +286,7 @@ KINDS: dict[str, type[Facts]] = {
         Refused,
         Skipped,
         Plan,
+        Past,
     )
 }
 # Each of these ends a program's part in the job.

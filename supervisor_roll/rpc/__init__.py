@@ -19,15 +19,17 @@ from supervisor_roll.rpc.preflights import Preflights
 from supervisor_roll.rpc.successors import Successors
 
 
-def make_rpcinterface(supervisord: Any, socket: str = "", **unknown: str) -> RollRPCInterface:
+def make_rpcinterface(
+    supervisord: Any, socket: str = "", history: str = "", **unknown: str
+) -> RollRPCInterface:
     """Make the interface; named by ``[rpcinterface:roll]``. ``socket`` is the sockets' directory.
 
-    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON and _CONFIG; our
-    listener, and nobody else, SUPERVISOR_ROLL_TOKEN.
+    Every process that supervisord starts gets SUPERVISOR_ROLL_SOCKET, _PYTHON, _CONFIG and
+    _HISTORY; our listener, and nobody else, SUPERVISOR_ROLL_TOKEN.
     Raises ValueError for a key or a path that breaks its rule; supervisord then does not start.
     """
     try:
-        variables = child_environment(supervisord.options, socket, unknown)
+        variables = child_environment(supervisord.options, socket, history, unknown)
     except ValueError as error:
         # supervisord writes the reason only to its log, and its user looks at the terminal.
         print(f"Error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 from supervisor_roll.rollout.installing import socket_directory
 from supervisor_roll.rpc.supervisor_types import Options
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+from supervisor_roll.wire.mailbox import HISTORY_VARIABLE
 
 PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
 CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
@@ -17,18 +18,35 @@ CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
 # directory is named by a user's id, which has ten digits at the most.
 MAX_SOCKET_BYTES = 107 - len("/4294967295")
 _SECTION = "[rpcinterface:roll]"
+NO_HISTORY = "none"
 
 
-def child_environment(options: Options, socket: str, unknown: Mapping[str, str]) -> dict[str, str]:
+def child_environment(
+    options: Options, socket: str, history: str, unknown: Mapping[str, str]
+) -> dict[str, str]:
     """Return the variables, from ``options`` and the section's keys. Raises ValueError."""
     for key, value in unknown.items():
-        raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known is socket")
+        raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known are socket and history")
     return {
         SOCKET_VARIABLE: _socket_directory(options, socket),
         PYTHON_VARIABLE: sys.executable,
+        HISTORY_VARIABLE: _history_file(options, history),
         # ``here`` is the file's absolute directory at the time when the file was read.
         CONFIG_VARIABLE: str(Path(options.here) / Path(options.configfile).name),
     }
+
+
+def _history_file(options: Options, history: str) -> str:
+    """Return its path; empty if none is to be kept, or the log is no file."""
+    if history:
+        if history != NO_HISTORY and not history.startswith("/"):
+            raise ValueError(
+                f"{_SECTION}: history={history}: must be an absolute path, or {NO_HISTORY}"
+            )
+        return "" if history == NO_HISTORY else history
+    log = str(options.logfile)
+    is_file = log.startswith("/") and not log.startswith("/dev/")
+    return f"{log.removesuffix('.log')}_roll.sqlite" if is_file else ""
 
 
 def _socket_directory(options: Options, socket: str) -> str:

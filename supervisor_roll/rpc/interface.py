@@ -63,8 +63,8 @@ class RollRPCInterface:
             check_asked(ask.values)
         except (BadMessage, BadSetting) as error:
             raise _bad_arguments(error) from None
-        if ask.kind == wire.UPDATE:
-            # Some of these may not be there yet: that is for the listener to find out.
+        if ask.kind in (wire.UPDATE, wire.HISTORY):
+            # Some may not be there yet, or not any more: that is for the listener to find out.
             expansion = program_names.Expansion(
                 [program_names.shown(one) for one in ask.names], wildcard=True
             )

@@ -10,6 +10,7 @@ class Options(Protocol):
 
     configfile: str
     here: str
+    logfile: str
     mood: int
     parse_infos: list[str]
     pidfile: str

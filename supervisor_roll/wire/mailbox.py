@@ -27,7 +27,8 @@ ROLLOUT, DRY_RUN = "rollout", "dry-run"
 UPDATE = "update"  # roll what the configuration has changed; names are programs or "all"
 ABORT, PAUSE, RESUME = "abort", "pause", "resume"
 RECYCLE = "recycle"  # replace some of a program's workers: those of these pids, or the largest
-ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, ABORT, PAUSE, RESUME)
+HISTORY = "history"  # what has ended: of names, or all of the one rollout with that number
+ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, HISTORY, ABORT, PAUSE, RESUME)
 
 IDLE = "idle"  # a status' state beside those of a rollout: never rolled
 
@@ -39,6 +40,8 @@ NO_LISTENER_YET = "the listener has not connected yet"
 
 # What the listener alone has in its environment, and shows with what it alone may ask for.
 TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"
+# The path of the file of rollouts that have ended; empty: there is none.
+HISTORY_VARIABLE = "SUPERVISOR_ROLL_HISTORY"
 
 # What anybody who may speak to supervisord may make it read, and keep: a request has some
 # names and a few settings.
@@ -46,6 +49,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 MAX_BY_CHARS = 80
 MAX_NAME_CHARS = 1024
 MAX_NAMES = 1000
+MAX_DIGITS = 10
 # The listener's alone. The saved state of all programs, some 300 bytes a worker, is text within
 # text: no character of it takes more than two. What is reported comes in portions.
 MAX_EXCHANGE_BYTES = 16 * 1024 * 1024
@@ -259,6 +263,11 @@ def decode_command(text: object) -> Command:
     if len(ask.pids) > MAX_NAMES:
         raise BadMessage(f"pids: there are more than {MAX_NAMES}")
     return dataclasses.replace(ask, names=names, by=one_line(ask.by))
+
+
+def is_number(text: str) -> bool:
+    """Whether it may be a pid, or the number of a rollout."""
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def reports_text(reports: list[str], done: bool, listener: str) -> str:

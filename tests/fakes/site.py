@@ -88,6 +88,7 @@ class Site:
         self.deaf = False  # whether what processes say is lost
         self.least_serving: dict[str, int] = {}
         self.most_staying: dict[str, int] = {}
+        self.history = ""  # the path of its file; "": there is none
         self.coordinator = self.make_coordinator()
 
     def make_coordinator(self) -> Coordinator:
@@ -102,6 +103,7 @@ class Site:
             sides,
             lambda: self.now,
             lambda: EPOCH + self.now,
+            history=self.history,
         )
 
     def start(

@@ -87,6 +87,12 @@ class FakeSupervisord:
         self._site.point(f"{name} {namespec}", lambda: self._site.programs[namespec].signal(name))
         return ""
 
+    def reports(self, job: str, since: int) -> wire.Reports:
+        self._check("reports")
+        found = self.mailbox.reports(job, since)
+        assert found is not None
+        return from_json(wire.Reports, wire.reports_text(*found, "RUNNING"))
+
     def processes(self) -> list[ProcessInfo]:
         self._check("processes")
         return list(self.infos)

@@ -109,7 +109,7 @@ class SiteFolder:
     def log_tails(self, lines: int = 40) -> str:
         """The last lines of every log, for a person who looks for what went wrong."""
         tails = []
-        for log in sorted((self.folder / "logs").glob("*")):
+        for log in sorted((self.folder / "logs").glob("*.[lo][ou][gt]")):
             text = log.read_text(errors="replace").splitlines()
             if text:
                 tails.append("\n".join([f"==> {log.name} <==", *text[-lines:]]))

@@ -72,7 +72,7 @@ def test_without_an_event_listener_the_fault_says_what_to_include(
             f"socket=/tmp/{'x' * 103}: must be an absolute path of at most 96 bytes",
         ),
         ("socket=roll.sock", "socket=roll.sock: must be an absolute path"),
-        ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known is socket"),
+        ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known are socket and history"),
     ],
 )
 def test_supervisord_does_not_start_with_a_bad_key_and_says_why(

@@ -20,7 +20,7 @@ from supervisor_roll.wire.codec import from_json, to_json
         ('{"kind": "rollout", "names": []}', "names is empty"),
         (
             '{"kind": "reboot", "names": ["a"]}',
-            "'reboot' is none of rollout, dry-run, update, recycle, abort",
+            "'reboot' is none of rollout, dry-run, update, recycle, history, abort",
         ),
         ('{"kind": "abort", "names": ["a"], "values": {"canary": "1"}}', "abort takes none"),
         ('{"kind": "abort", "names": ["a"], "parallel": 2}', "abort takes none"),

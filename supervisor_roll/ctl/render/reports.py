@@ -187,6 +187,10 @@ def _planned(facts: reports.Plan, told: str) -> list[str]:
     return plan_texts(facts)
 
 
+def _past(facts: reports.Past, told: str) -> list[str]:
+    return [f"rollout {facts.id}: {facts.verdict}"]
+
+
 def _boot(facts: reports.Replaced | reports.Arrived) -> str:
     health = f"  health {facts.health}" if facts.health else ""
     return f"  booted in {facts.boot_secs:.2f} s{health}"
@@ -209,4 +213,5 @@ _TEXTS: dict[type[reports.Facts], Callable[[Any, str], list[str]]] = {
     reports.Refused: _refused,
     reports.Skipped: _skipped,
     reports.Plan: _planned,
+    reports.Past: _past,
 }

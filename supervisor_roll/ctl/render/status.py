@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
-from supervisor_roll.ctl.render.text import INDENT, clean, count, first_line, secs, with_why
+from supervisor_roll.ctl.render.text import INDENT, clean, count, first_line, moment, secs, with_why
 from supervisor_roll.ctl.selection import jobs_of
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire import mailbox as wire
@@ -74,10 +73,10 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
     """One program's last rollout in detail."""
     lines = [
         f"{name}: {one.state}",
-        f"began     {_moment(one.since)} ({_ago(now - one.since)} ago)",
+        f"began     {moment(one.since)} ({_ago(now - one.since)} ago)",
     ]
     if one.ended is not None:
-        lines.append(f"ended     {_moment(one.ended)} (after {secs(one.ended - one.since)})")
+        lines.append(f"ended     {moment(one.ended)} (after {secs(one.ended - one.since)})")
     if one.by:
         lines.append(f"asked by  {one.by}")
     lines.append(f"replaced  {_replaced(one)} of {count(one.total, 'worker')}")
@@ -151,10 +150,3 @@ def _ago(secs: float) -> str:
         if secs >= 2 * size:
             return f"{secs / size:.0f} {unit}"
     return f"{secs:.0f} s"
-
-
-def _moment(at: float) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-    except (OverflowError, ValueError, OSError):
-        return f"{at:.0f} s after the epoch"

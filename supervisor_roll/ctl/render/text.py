@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 INDENT = "    "
 # A rollout's reason may be a whole traceback; its end says more than its beginning.
 _WHY_LINES = 40
@@ -41,3 +43,11 @@ def count(number: int, noun: str) -> str:
 
 def secs(secs: float) -> str:
     return f"{secs:.1f} s" if secs < 100 else f"{secs:.0f} s"
+
+
+def moment(at: float) -> str:
+    """Say when ``at``, in seconds since the epoch, is by the clock here."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    except (OverflowError, ValueError, OSError):
+        return f"{at:.0f} s after the epoch"

@@ -15,6 +15,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.mailbox import Reports
 from supervisor_roll.wire.program import Processes, ProcessInfo, Program
 from supervisor_roll.wire.successor import Preflight, Reread, Succession
 
@@ -103,6 +104,13 @@ class Supervisord:
     def exchange(self, text: str) -> str:
         """Put ``text`` into the mailbox and return what is in it for us (wire.mailbox)."""
         return str(self._call("roll.exchange", self._token, text))
+
+    def reports(self, job: str, since: int) -> Reports:
+        """Return what was reported of a job after number ``since``; some of it, if it is much."""
+        try:
+            return from_json(Reports, self._call("roll.reports", job, since))
+        except BadMessage as error:
+            raise Unreachable(f"roll.reports: {error}") from error
 
     def program(self, namespec: str, changed: bool = False) -> Program:
         """How it would spawn the process; ``changed``: by what it last reread."""

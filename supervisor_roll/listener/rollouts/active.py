@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
@@ -16,7 +16,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.reports import Facts, Failed, Note, Outcome, Refused, Warned
+from supervisor_roll.rollout.reports import Began, Facts, Failed, Note, Outcome, Refused, Warned
 
 log = logging.getLogger("supervisor_roll")
 
@@ -24,6 +24,7 @@ log = logging.getLogger("supervisor_roll")
 LOOK_SECS = 1.0
 # What is said once in a run, of what its workers may tell in ever other words.
 MAX_SAID, MAX_SAID_CHARS = 30, 1000
+MOST_RELEASES = 3
 # supervisor's states of a program that is stopped on purpose, or gone.
 INTENDED = frozenset({"STOPPING", "STOPPED", "FATAL", "UNKNOWN"})
 
@@ -41,7 +42,8 @@ class ActiveRollouts:
 
     ``attempts`` has what began and how it ended, by namespec and kind of report and in order, with
     the digest of the change that is to come into force (empty: there is none, or it has ended), for
-    whoever keeps track of what was tried. ``ends`` has all that has ended, for the recycler.
+    whoever keeps track of what was tried. ``ends`` has all that has ended, for the recycler, and
+    ``past`` for the history.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ActiveRollouts:
         self.ended: deque[Ended] = deque()
         self.attempts: list[tuple[str, str, str]] = []
         self.ends: list[Ended] = []
+        self.past: list[Ended] = []
         self._looks: deque[tuple[str, ev.Whose]] = deque()
 
     # --- what happens to them -------------------------------------------------------------------
@@ -78,6 +81,8 @@ class ActiveRollouts:
             elif isinstance(action, Outcome):
                 self.finish(run, action)
             else:
+                if isinstance(action, Began):
+                    run.release = self.release_of(run.namespec)
                 self.outbox.report(run.job.id, run.namespec, run.completed(action))
 
     def finish(self, run: Run, facts: Facts) -> None:
@@ -206,6 +211,12 @@ class ActiveRollouts:
         run = self.runs.get(arbiter.namespec)
         instance = run.rolling.instances.get(worker) if run and run.rolling else None
         return instance if instance and instance.fresh and not instance.kept else None
+
+    def release_of(self, namespec: str, pids: Collection[int] | None = None) -> str:
+        """Return what these workers of the program run, or all of them, as far as it is known."""
+        workers = [one for at in self.registry.siblings(namespec) for one in at.workers.values()]
+        chosen = [one for one in workers if pids is None or one.id.pid in pids]
+        return ", ".join(sorted({one.release for one in chosen if one.release})[:MOST_RELEASES])
 
     def recycles(self, arbiter: Arbiter) -> bool:
         """Whether only workers past a limit are replaced, by others that run the same."""

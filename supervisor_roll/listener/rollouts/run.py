@@ -95,6 +95,7 @@ class Run:
     reasons: list[str] = field(default_factory=list)  # why this strategy
     worker_bytes: int = 0  # what the largest of its workers took as it began
     worker_threads: int = 1
+    release: str = ""  # what its workers ran as it began
     look_at: float = 0.0  # not before is it to be looked whether it may begin
 
     @property
