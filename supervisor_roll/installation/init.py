@@ -32,7 +32,8 @@ def run(files: Sequence[str], yes: bool, undo: bool) -> int:
                 status = max(status, 1)
                 continue
             replace(path, old, new)
-            print(f"{path}: written")
+            what = "the program" if path.endswith(".py") else "supervisord"
+            print(f"{path}: written; it takes effect once {what} is restarted")
         except Unreadable as why:
             print(f"{why.path}: {why.why}", file=sys.stderr)
             status = 2

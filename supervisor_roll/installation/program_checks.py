@@ -33,7 +33,7 @@ def answer(site: Site, program: Program) -> Iterator[Finding]:
     refused = str(getattr(told, "refused", "") or getattr(told, "why", ""))
     if told is None:
         if site.running is not None:  # else that is said once
-            cure = "start it, or try again" if program.state != "RUNNING" else ""
+            cure = "see its log, and start it" if program.state != "RUNNING" else ""
             yield warning(f"{program.unheard}: only its files were checked", program.where, cure)
     elif program.plan is not None:
         plan = program.plan
@@ -176,7 +176,7 @@ def boot_timeout(site: Site, program: Program) -> Iterator[Finding]:
 
 
 def reload(site: Site, program: Program) -> Iterator[Finding]:
-    if program.conf.on("reload"):
+    if program.conf.on("reload") and (program.told is None or program.plan is not None):
         yield error(
             "it has reload: a worker serves the error in place of a release that does not load",
             program.conf.path or program.where,
@@ -204,7 +204,7 @@ def two_arbiters(site: Site, program: Program) -> Iterator[Finding]:
     names = [one for one in _TWICE if one in defined]
     if names:
         yield warning(
-            f"its {', '.join(names)} run in two arbiters at once while one is replaced",
+            f"its own {', '.join(names)} will run in two arbiters at once, while one is replaced",
             program.conf.path,
             "see that what they take (a port, a lock, a file) can be taken twice",
         )

@@ -311,6 +311,14 @@ def test_what_its_gunicorn_tells_goes_before_the_files(files: Files) -> None:
     ]
 
 
+def test_what_a_refusal_says_is_not_said_again(files: Files) -> None:
+    files.change("gunicorn", "workers", "reload = True\nworkers")
+    assert len([one for one in told(files, Refused("it has reload")) if one.level != OK]) == 1
+    plan = Plan(gunicorn="27.0.1", hooks=__version__)
+    (found,) = (one for one in told(files, plan) if one.level != OK)
+    assert found.where == str(files.gunicorn), "it has been edited since its start"
+
+
 def test_a_refusal_is_an_error_with_its_cure(files: Files) -> None:
     why = f"its Gunicorn (pid 1) runs without the hooks: end its gunicorn.conf.py with: {HOOK_LINE}"
     (found,) = (one for one in told(files, Refused(why)) if one.level == ERROR)
