@@ -17,7 +17,7 @@ from tests.harness import Observer, Program, Site, Summary, free_port
 #: How many times the p99 of no recycling ours may be.
 MOST_TIMES = 1.1
 #: What the workers of the leak have at their beginning takes some 25 MiB.
-LEAK_LIMIT_MIB, LEAK_MIB = 512, 10
+LEAK_LIMIT_MIB, LEAK_MIB = 1024, 10
 LEAK_RATE = 2.0
 MIB = 2**20
 

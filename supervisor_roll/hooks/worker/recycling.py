@@ -85,9 +85,9 @@ class Recycling:
             self._give_up()
         if answer.unasked:
             self._state.asked_to_retire = False
-        if answer.retire_age:
+        if answer.retire_age and answer.retire_age != self._reporter.page.retire_age:
             self._reporter.page.retire_age = answer.retire_age
-            self._say_at = now
+            self._say(why, over, now)  # at once: the next heartbeat may be a long request away
 
     def _give_up(self) -> None:
         """Leave it to Gunicorn, as far as that has a limit."""

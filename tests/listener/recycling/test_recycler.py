@@ -78,6 +78,15 @@ def test_several_go_one_by_one_those_furthest_over_first() -> None:
     assert site.signals == ["TTIN myapp", "TTOU myapp"] * 3
 
 
+def test_with_a_surge_that_was_given_so_many_go_at_a_time_and_never_in_place() -> None:
+    site, program = ready_site(4, myapp={"max_surge": "2", "max_unavailable": "1"})
+    for age in (1, 2, 3):
+        program.due(age, WHY)
+    site.settle()
+    assert program.serving == [4, 5, 6, 7]
+    assert (site.least_serving["myapp"], site.most_staying["myapp"]) == (4, 6)
+
+
 def test_with_recycle_false_it_is_left_to_gunicorn() -> None:
     site, program = ready_site(2)
     site.settings["myapp"] = Settings.parsed({"recycle": "false"})
