@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from supervisor_roll.rpc import secret
+from supervisor_roll.rpc.announcements import announce
 from supervisor_roll.rpc.child_environment import CONFIG_VARIABLE, child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
@@ -35,7 +36,7 @@ def make_rpcinterface(
         print(f"Error: {error}", file=sys.stderr)
         raise
     if not hasattr(supervisord, "roll_mailbox"):
-        supervisord.roll_mailbox = Mailbox()
+        supervisord.roll_mailbox = Mailbox(announce)
         supervisord.roll_successors = Successors()
         supervisord.roll_preflights = Preflights()
         secret.give(supervisord.roll_mailbox.token)

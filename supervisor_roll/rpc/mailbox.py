@@ -30,7 +30,9 @@ PENDING_SECS = 60.0
 class Mailbox:
     """``now`` is in seconds of a monotonic clock, ``at`` in seconds since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[Report, Job], None] = lambda report, job: None) -> None:
+        """``told`` is called with each report, and its job."""
+        self._told = told
         self.token = secrets.token_hex(16)
         self.state: dict[str, dict[str, str]] = {}  # program -> part -> text
         self._state_chars = 0
@@ -82,7 +84,9 @@ class Mailbox:
         for id in said.fetched:
             self._pending.pop(id, None)
         for report in said.reports:
-            self._job_of(report, now).add(report)
+            kept = self._job_of(report, now)
+            kept.add(report)
+            self._told(report, kept.job)
         self.trouble = said.trouble
         if said.hello:
             self.package_version = said.package_version
