@@ -34,7 +34,7 @@ def announce(report: Report, job: Job) -> None:
 def type_of(report: Report, job: Job) -> str:
     """Return the event's type; empty for a report that there is none for."""
     word = _WORDS.get(report.kind)
-    if word is None or job.kind not in (ROLLOUT, UPDATE, RECYCLE):
+    if word is None or not report.program or job.kind not in (ROLLOUT, UPDATE, RECYCLE):
         return ""
     # The listener's own recyclings are named so too; they come day and night.
     if job.kind == RECYCLE or job.id.startswith(f"{RECYCLE}-"):

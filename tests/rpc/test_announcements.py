@@ -45,6 +45,10 @@ def test_what_is_no_rollout_is_not_announced(kind: str) -> None:
     assert types(kind) == {}
 
 
+def test_what_is_about_no_program_is_not_announced() -> None:
+    assert type_of(Report("1", "", "refused"), Job("1", wire.UPDATE, ["all"])) == ""
+
+
 def test_the_reference_has_every_type() -> None:
     told = set(re.findall(r"``supervisor_roll\.(\w+)``", REFERENCE.read_text()))
     assert told == {*types(wire.ROLLOUT).values(), *types(wire.RECYCLE).values()}

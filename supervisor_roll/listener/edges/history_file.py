@@ -26,7 +26,7 @@ _VERSION = 1  # of the tables
 _LOCKED_SECS = 0.1
 
 _SCHEMA = f"""
-CREATE TABLE rollouts (
+CREATE TABLE IF NOT EXISTS rollouts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- which no other rollout gets again
     program TEXT NOT NULL,
     past TEXT NOT NULL,  -- JSON: rollout.reports.Past
@@ -126,7 +126,9 @@ class HistoryFile:
         except (OSError, sqlite3.OperationalError) as error:
             raise Unusable(f"{self.path}: {getattr(error, 'strerror', '') or error}") from error
         except sqlite3.Error as error:
-            raise Unusable(f"{self.path}: {error}{self._put_aside()}") from error
+            # Of itself this class says that the file is damaged, or no database.
+            aside = self._put_aside() if type(error) is sqlite3.DatabaseError else ""
+            raise Unusable(f"{self.path}: {error}{aside}") from error
 
     def _make_private(self) -> None:
         """Raise OSError where what is there is not a file of ours."""

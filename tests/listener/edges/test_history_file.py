@@ -88,6 +88,23 @@ def test_a_corrupt_file_is_put_aside_and_another_begun(
     assert [id for id, _, _ in file.all()] == [1]
 
 
+def test_one_that_was_only_half_made_is_finished(file: HistoryFile, path: Path) -> None:
+    file.add([])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 0")  # the listener was killed before that
+        database.commit()
+    file.add([ENTRY])
+    assert len(file.all()) == 1
+
+
+def test_a_mistake_of_ours_costs_nothing_that_was_kept(file: HistoryFile, path: Path) -> None:
+    file.add([ENTRY])
+    with pytest.raises(Unusable):
+        file.add([ENTRY._replace(program=None)])  # type: ignore[arg-type]
+    assert not Path(f"{path}.corrupt").exists()
+    assert len(file.all()) == 1
+
+
 def test_what_is_not_there_is_not_made_to_read_it(file: HistoryFile, path: Path) -> None:
     assert (file.all(), file.one(1)) == ([], None)
     assert not path.exists()
