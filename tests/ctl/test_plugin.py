@@ -378,7 +378,7 @@ def test_in_the_shell_an_error_ends_nothing(site: Supervised) -> None:
 
 def test_the_shell_completes_the_names_of_programs(site: Supervised) -> None:
     options = ClientOptions()
-    options.realize(["-c", str(site.conf), "status"], doc="")
+    options.realize(["-c", str(site.config), "status"], doc="")
     controller = Controller(options)
     assert controller.complete("my", 0, "rollrestart my") == "myapp "
     assert controller.complete("web:", 1, "rollabort web:") == "web:* "

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from supervisor.xmlrpc import SupervisorTransport
-
 from tests.harness import processes
-from tests.harness.command import Command, Ran
 from tests.harness.configuration import Inet, Program
 from tests.harness.load import Load, steady
 from tests.harness.observe import ArbitersTable, Observer, Sample, WorkerTable, children
 from tests.harness.site_folder import SiteFolder
+from tests.harness.supervisord import Supervisord
 from tests.harness.venvs import supervisor_venv
-from tests.harness.waiting import patience, wait_until
+from tests.harness.waiting import wait_until
 
-_BIN = Path(sys.executable).parent
 #: Of our environment. With the last one set low, every test has a listener that changes to and fro.
 _PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "SUPERVISOR_ROLL_IDLE_SECS")
 
@@ -37,7 +32,7 @@ class Meanwhile(NamedTuple):
     before: Sample
 
 
-class Site(SiteFolder):
+class Site(SiteFolder, Supervisord):
     """``programs`` under a supervisord of their own, with our parts in it unless ``roll`` is False.
 
     supervisord listens on a Unix socket, or instead of it where ``inet`` says. It is that of
@@ -52,12 +47,11 @@ class Site(SiteFolder):
         inet: Inet | None = None,
         supervisor: str | None = None,
     ) -> None:
-        super().__init__(programs, roll, inet)
-        self._bin = supervisor_venv(supervisor) if supervisor else _BIN
+        SiteFolder.__init__(self, programs, roll, inet)
+        python = str(supervisor_venv(supervisor) / "python") if supervisor else sys.executable
+        Supervisord.__init__(self, python, self.config)
         self._roll = roll
         self._inet = inet
-        self._daemon: subprocess.Popen[bytes] | None = None
-        self._commands: list[Command] = []
 
     # ---- supervisord ----
 
@@ -94,27 +88,19 @@ class Site(SiteFolder):
             "TMPDIR": str(self.folder / "tmp"),
             processes.STAMP: str(self.folder),
         }
-        with (self.folder / "logs" / "supervisord.out").open("ab") as out:
-            self._daemon = subprocess.Popen(
-                [self._bin / "supervisord", "-c", self.config],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal is for us alone
-                preexec_fn=processes.die_with_parent,
-            )
+        # A Ctrl-C at the terminal is for us alone.
+        out = self.folder / "logs" / "supervisord.out"
+        self.launch_supervisord(out, env=environment, start_new_session=True)
         wait_until(self._answers, deadline_secs, "supervisord answers")
 
     def stop(self) -> None:
         """KILL all of the site: an operator's stop would take its time, and prove nothing."""
-        for command in self._commands:
+        for command in self.commands:
             command.kill()
-        if self._daemon is not None:
-            self._daemon.kill()
-            self._daemon.wait()
-            self._daemon = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
         while left := processes.stamped(str(self.folder)):  # one that ends may just have forked
             processes.kill(left)
 
@@ -127,43 +113,19 @@ class Site(SiteFolder):
 
     @property
     def supervisord_pid(self) -> int:
-        assert self._daemon is not None, "not started"
-        return self._daemon.pid
+        assert self.process is not None, "not started"
+        return self.process.pid
 
     @property
     def rpc(self) -> Any:
         """A proxy of supervisord's XML-RPC: ``site.rpc.supervisor.getState()``."""
         if self._inet is None:
-            transport = SupervisorTransport(None, None, f"unix://{self.folder}/run/supervisor.sock")
-        else:
-            user, password = self._inet.username, self._inet.password
-            transport = SupervisorTransport(user, password, self._inet.url)
-        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport, allow_none=True)
-
-    def ctl_command(self, *args: str) -> list[str]:
-        """The command line of ``supervisorctl args``, for who wants to run it otherwise."""
-        return [str(self._bin / "supervisorctl"), "-c", str(self.config), *args]
-
-    def ctl(self, *args: str, deadline_secs: float = 90.0) -> Ran:
-        """Run ``supervisorctl args`` to its end."""
-        ran = subprocess.run(
-            self.ctl_command(*args),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=deadline_secs * patience(),
-        )
-        return Ran(ran.returncode, ran.stdout)
+            return self.proxy(f"unix://{self.folder}/run/supervisor.sock")
+        return self.proxy(self._inet.url, self._inet.username, self._inet.password)
 
     def roll(self, name: str, *options: str, status: int = 0) -> str:
         """Run ``supervisorctl rollrestart`` to its end, which must have that status; its output."""
         return self.ctl_start("rollrestart", *options, name).ends(status)
-
-    def ctl_start(self, *args: str) -> Command:
-        """Start ``supervisorctl args`` and return at once."""
-        self._commands.append(Command(self.ctl_command(*args)))
-        return self._commands[-1]
 
     def pid(self, namespec: str) -> int:
         """The pid that supervisord has for a process: a program's arbiter. 0 if it has none."""
@@ -212,7 +174,7 @@ class Site(SiteFolder):
         return [one["name"] for one in infos if one["group"] == group]
 
     def _answers(self) -> bool:
-        if self._daemon.poll() is not None:
+        if self.process.poll() is not None:
             raise AssertionError(f"supervisord left:\n{self.log_tails()}")
         try:
             return self.rpc.supervisor.getState()["statename"] == "RUNNING"

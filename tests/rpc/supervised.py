@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
-from xmlrpc.client import Fault, ServerProxy
-
-from supervisor.xmlrpc import SupervisorTransport
+from xmlrpc.client import Fault
 
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
-from tests.harness.command import Command
 from tests.harness.folders import new_folder
-from tests.harness.processes import die_with_parent, kill_tree
-from tests.harness.waiting import patience, wait_until
+from tests.harness.processes import kill_tree
+from tests.harness.supervisord import Supervisord
+from tests.harness.waiting import wait_until
 
 USER, PASSWORD = "operator", "secret"
 _SCRIPT = Path(__file__).with_name("scripted_listener.py")
@@ -71,22 +68,20 @@ class AsListener:
         return partial(getattr(self._server.roll, method), self._token)
 
 
-class Supervised:
+class Supervised(Supervisord):
     """``listener`` is the event listener's command, "" for none. ``rpcinterface`` are more keys of
     [rpcinterface:roll], which is left out without ``roll``. ``python`` runs supervisord."""
 
     def __init__(
         self, listener: str, rpcinterface: str = "", roll: bool = True, python: str = sys.executable
     ) -> None:
-        self.python = python
         # A Unix socket's path has at most 107 bytes; pytest's own folders are longer.
         self.folder = new_folder("roll-", "/tmp")
         self.socket = self.folder / "s.sock"
-        self.conf = self.folder / "s.conf"
+        super().__init__(python, self.folder / "s.conf")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.conf.write_text(self._configuration(listener, rpcinterface, roll))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.config.write_text(self._configuration(listener, rpcinterface, roll))
 
     def start(self) -> Supervised:
         """Start supervisord, and return as soon as it answers and its programs run."""
@@ -100,15 +95,7 @@ class Supervised:
         return self
 
     def launch(self) -> None:
-        with (self.folder / "out").open("ab") as out:
-            self.process = subprocess.Popen(
-                [self.python, "-m", "supervisor.supervisord", "-n", "-c", str(self.conf)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=self.folder,
-                preexec_fn=die_with_parent,
-            )
+        self.launch_supervisord(self.folder / "out")
 
     def stop(self) -> None:
         """End it and its children at once: it would take its time, one program after the other."""
@@ -125,14 +112,12 @@ class Supervised:
     @property
     def server(self) -> Any:
         """supervisord's XML-RPC over the Unix socket."""
-        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
-        return ServerProxy("http://localhost", transport=transport)
+        return self.proxy(f"unix://{self.socket}")
 
     @property
     def inet_server(self) -> Any:
         """supervisord's XML-RPC over its other HTTP server."""
-        transport = SupervisorTransport(USER, PASSWORD, f"http://127.0.0.1:{self.port}")
-        return ServerProxy("http://localhost", transport=transport)
+        return self.proxy(f"http://127.0.0.1:{self.port}", USER, PASSWORD)
 
     def info(self, name: str) -> dict[str, Any]:
         info: dict[str, Any] = self.server.supervisor.getProcessInfo(name)
@@ -189,28 +174,6 @@ class Supervised:
     def requests(self) -> list[dict[str, Any]]:
         """The requests that the scripted listener has taken, with the event that told of each."""
         return [json.loads(line) for line in (self.folder / "requests").read_text().splitlines()]
-
-    # --- supervisorctl ------------------------------------------------------------------------
-
-    def ctl_command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.conf), *arguments]
-
-    def ctl(self, *arguments: str, stdin: str | None = None) -> tuple[int, str]:
-        """Run supervisorctl to its end: its exit status, and all that it printed."""
-        done = subprocess.run(
-            self.ctl_command(*arguments),
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=30 * patience(),
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    def ctl_start(self, *arguments: str) -> Command:
-        """Start supervisorctl, and return at once."""
-        return Command(self.ctl_command(*arguments))
 
     def _configuration(self, listener: str, rpcinterface: str, roll: bool) -> str:
         text = f"""

@@ -31,7 +31,7 @@ def site() -> Iterator[Supervised]:
         pytest.skip("no group has the id of nobody")
     site = Supervised(DEAF_LISTENER)
     site.folder.chmod(0o755)
-    conf = site.conf.read_text()
+    conf = site.config.read_text()
     conf = conf.replace("username=operator\npassword=secret\n", "")
     conf = conf.replace("s.sock\n[inet", f"s.sock\nchmod=0770\nchown=root:{group}\n[inet")
     conf = conf.replace(
@@ -39,7 +39,7 @@ def site() -> Iterator[Supervised]:
         '[eventlistener:roll]\nenvironment=SUPERVISOR_USERNAME="u",SUPERVISOR_PASSWORD="p"\n',
     )
     conf += "[program:theirs]\ncommand=sleep 1000\nuser=nobody\nstartsecs=0\n"
-    site.conf.write_text(conf)
+    site.config.write_text(conf)
     try:
         site.start().exchange(hello=True)
         yield site

@@ -43,7 +43,7 @@ def dressed() -> Iterator[Supervised]:
     user = "user=nobody" if os.getuid() == 0 else ""
     (site.folder / "there").mkdir()
     site.folder.chmod(0o755)
-    site.conf.write_text(site.conf.read_text() + PROGRAM.format(more=user))
+    site.config.write_text(site.config.read_text() + PROGRAM.format(more=user))
     os.environ["INHERITED"] = "by all"
     try:
         site.start()

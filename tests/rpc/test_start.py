@@ -21,15 +21,15 @@ def test_children_inherit_where_to_speak_and_after_a_reload_all_begins_anew(
     environment = site.environment("myapp")
     assert environment["SUPERVISOR_ROLL_SOCKET"] == str(site.folder / "s_roll.sock")
     assert environment["SUPERVISOR_ROLL_PYTHON"] == sys.executable
-    assert environment["SUPERVISOR_ROLL_CONFIG"] == str(site.conf)
+    assert environment["SUPERVISOR_ROLL_CONFIG"] == str(site.config)
     with pytest.raises(Fault, match="FAILED: the listener has not connected yet"):
         site.request("myapp")
     site.exchange(hello=True, state={"myapp": {"run": "old"}})
     old = site.request("myapp").id
 
-    conf = site.conf.read_text()
+    conf = site.config.read_text()
     section = "[rpcinterface:roll]\n"
-    site.conf.write_text(conf.replace(section, f"{section}socket={site.folder}/other.sock\n"))
+    site.config.write_text(conf.replace(section, f"{section}socket={site.folder}/other.sock\n"))
     before = site.info("myapp")["pid"]
     site.server.supervisor.restart()
     with pytest.raises(Fault, match="SHUTDOWN_STATE"):
