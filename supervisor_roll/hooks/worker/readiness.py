@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.retiring import Allowance
@@ -136,9 +136,12 @@ class Readiness:
         """Check the loaded application as the listener says, and see to the ready."""
         worker, reporter = self._worker, self.reporter
         if worker.timeout:
-            # An idle sync worker would beat, and so speak, only every timeout/2 seconds. The
-            # other classes beat every second, and make no use of this.
+            # An idle sync worker would beat, and so speak, only every timeout/2 seconds, and one of
+            # uvicorn's every timeout. The other classes beat every second, and make no use of this.
             worker.timeout = min(worker.timeout, BEAT_SECS)
+            config: Any = getattr(worker, "config", None)
+            if hasattr(config, "timeout_notify"):
+                config.timeout_notify = BEAT_SECS
         safely(reporter.note_places)
         self._checker = checker_for(worker)
         if self._checker is None:
