@@ -110,3 +110,9 @@ def test_a_request_names_a_thousand_at_most() -> None:
     assert wire.decode_command(to_json(wire.Command(wire.UPDATE, names[1:]))).names == names[1:]
     with pytest.raises(BadMessage, match="more than 1000"):
         wire.decode_command(to_json(wire.Command(wire.UPDATE, names)))
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.0", "x", "²", "1" * 30])
+def test_what_is_no_number_of_a_process_or_rollout(text: str) -> None:
+    assert wire.is_number("4194304")
+    assert not wire.is_number(text)
