@@ -89,7 +89,7 @@ def umask(pid: int) -> int:
 
 def test_it_is_the_configuration_in_force(dressed: Supervised) -> None:
     """Not the one in the file: an operator's update puts that in force."""
-    dressed.conf.write_text(dressed.conf.read_text().replace("umask=027", "umask=077"))
+    dressed.config.write_text(dressed.config.read_text().replace("umask=027", "umask=077"))
     dressed.server.supervisor.reloadConfig()
     assert asked(dressed, "dressed").umask == 0o027
 
