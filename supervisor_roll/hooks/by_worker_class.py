@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.drain.lame_duck import Allowed, LameDuck
@@ -73,6 +74,17 @@ def drain_for(worker: Worker, allowed: Allowed) -> LameDuck | None:
 
             return UvicornDrain(worker, allowed)
     return None
+
+
+def beat_at_once(worker: Worker) -> None:
+    """Have it beat as soon as it serves, where its class would first beat a second later.
+
+    One of Tornado's may well have come to its ``max_requests`` by then, never having been ready.
+    """
+    if _kind_of(worker) == "tornado":
+        watchdog: Callable[[], None] = getattr(worker, "watchdog")  # noqa: B009 - only of this class
+        # The loop that the worker's run() will find as the current one.
+        sys.modules["tornado.ioloop"].IOLoop.current().add_callback(watchdog)
 
 
 def _kind_of(worker: Worker) -> str:

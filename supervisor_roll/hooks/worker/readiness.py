@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.retiring import Allowance
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.hooks.by_worker_class import checker_for, drain_for
+from supervisor_roll.hooks.by_worker_class import beat_at_once, checker_for, drain_for
 from supervisor_roll.hooks.drain.lame_duck import LameDuck
 from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import Checker
@@ -169,6 +169,7 @@ class Readiness:
             safely(self._beat)
 
         worker.notify = notify
+        safely(beat_at_once, worker)
 
     def _arm(self) -> None:
         """At the first heartbeat: only then has every class installed its handler of SIGTERM."""
