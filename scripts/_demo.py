@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.harness import Observer, Program, Site, Summary, free_port
+from tests.harness.told_to_go import exit_when_told
 
 #: How long the old release, and then the new one, is seen under load before and after.
 STEADY_SECS = 2.0
@@ -42,9 +43,7 @@ class Deployment:
 
 def main() -> int:
     options = _options()
-    # Leave through the same door, which stops everything, on every way to be told to go.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    exit_when_told()
     try:
         return _demonstrate(options)
     except KeyboardInterrupt:

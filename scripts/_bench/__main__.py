@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +18,8 @@ import parallel
 import recycle
 import update
 
+from tests.harness.told_to_go import exit_when_told
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
@@ -27,8 +28,7 @@ def main() -> int:
     for one in (*all_of_them, recycle):
         one.add_to(commands)
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    exit_when_told()
     try:
         return options.run(options)
     except KeyboardInterrupt:

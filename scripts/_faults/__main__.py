@@ -7,7 +7,6 @@ second. When the fault is over, a good release must still be rolled out complete
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 import traceback
@@ -23,6 +22,8 @@ import of_processes
 import of_the_socket
 import of_the_system
 from ground import FAULTS, Fault, Ground, NotHere, Outcome
+
+from tests.harness.told_to_go import exit_when_told
 
 _ALL = (of_the_socket, at_boot, of_processes, by_operators, by_strangers, of_the_system)
 HELD, BROKEN, SKIPPED = "HELD", "BROKEN", "not here"
@@ -54,8 +55,7 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{one.name:<42}{one.strategy}" for one in chosen))
         return 0
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    exit_when_told()
     return _try_all(chosen, options.seed, options.jobs)
 
 

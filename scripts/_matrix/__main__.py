@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.harness.told_to_go import exit_when_told
 from tests.harness.venvs import CACHE, CHECKOUT
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -62,8 +62,7 @@ def main() -> int:
     if options.list:
         print("\n".join(map(str, chosen)))
         return 0
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    exit_when_told()
     FOLDER.mkdir(parents=True, exist_ok=True)
     known: dict[str, str] = json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from footprint import HEADER, Footprint, footprint, slope
 from prober import Prober
 
 from tests.harness import Program, Site, Summary, free_port, wait_until
+from tests.harness.told_to_go import exit_when_told
 
 STRATEGIES = ("workers", "arbiter")
 #: What must hold: in MiB, of supervisord in all and of the listener in the second half, and in ms.
@@ -46,8 +46,7 @@ def main() -> int:
         "--trace", action="store_true", help="tell what Python holds in supervisord, and where"
     )
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    exit_when_told()
     programs = [
         Program(f"web{number}", workers=options.workers, port=free_port())
         for number in range(options.programs)
