@@ -13,11 +13,9 @@ from supervisor_roll import __version__
 from supervisor_roll.installation.finding import Finding, error, ok, warning
 from supervisor_roll.installation.running import Running
 from supervisor_roll.installation.site import Program, Site
-from supervisor_roll.rollout.installing import LISTENER_EVENTS
+from supervisor_roll.rollout.installing import LISTENER_BUFFER_SIZE, LISTENER_EVENTS
 from supervisor_roll.wire import mailbox as wire
 
-_CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
-_BUFFER_SIZE = 100
 _INIT = "supervisor-roll init {path} writes it"
 
 
@@ -29,7 +27,7 @@ def listens(running: Running) -> bool:
 
 def configuration_file(site: Site) -> Iterator[Finding]:
     path = site.conf.path
-    used = site.running.listener_environment.get(_CONFIG_VARIABLE, "") if site.running else ""
+    used = site.running.listener_environment.get(wire.CONFIG_VARIABLE, "") if site.running else ""
     if used and os.path.realpath(used) != os.path.realpath(path):
         yield error(
             f"the supervisord that runs was started with {used}",
@@ -100,11 +98,11 @@ def event_listener(site: Site) -> Iterator[Finding]:
             f"set events = {','.join(LISTENER_EVENTS)}",
         )
     size = site.conf.get(section, "buffer_size", "10")
-    if not size.isdecimal() or int(size) < _BUFFER_SIZE:
+    if not size.isdecimal() or int(size) < LISTENER_BUFFER_SIZE:
         yield warning(
             f"buffer_size is {size}: of more events at once supervisord drops the oldest",
             where,
-            f"set buffer_size = {_BUFFER_SIZE}",
+            f"set buffer_size = {LISTENER_BUFFER_SIZE}",
         )
 
 

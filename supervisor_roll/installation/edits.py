@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from supervisor_roll.rollout.installing import HOOK_LINE, LISTENER_EVENTS
+from supervisor_roll.rollout.installing import HOOK_LINE, LISTENER_BUFFER_SIZE, LISTENER_EVENTS
 
 _BEGIN = "; written by supervisor-roll init; --undo takes it out, up to:"
 _END = "; end of what supervisor-roll init wrote"
@@ -30,7 +30,7 @@ SECTIONS = {
         " a [unix_http_server] or [inet_http_server], and supervisord a restart since this file is"
         " included}}\" -m supervisor_roll.listener'",
         f"events = {','.join(LISTENER_EVENTS)}",
-        "buffer_size = 100",
+        f"buffer_size = {LISTENER_BUFFER_SIZE}",
         "autorestart = true",
     ),
 }

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from supervisor_roll.wire.printable import printable
+
 OK, WARNING, ERROR = "ok", "warning", "error"
 # The exit status is that of the worst finding.
 STATUS = {OK: 0, WARNING: 1, ERROR: 2}
@@ -54,9 +56,8 @@ def error(text: str, where: str = "", cure: str = "") -> Finding:
 
 def _wrapped(head: str, text: str) -> list[str]:
     # What comes from files of others must not steer a terminal.
-    clean = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
     return textwrap.wrap(
-        clean,
+        printable(" ".join(text.split())),
         _WIDTH,
         initial_indent=head,
         subsequent_indent=" " * len(head),

@@ -12,6 +12,7 @@ from supervisor_roll.installation.gunicorn_conf import parsed_file
 from supervisor_roll.installation.replace import replace
 from supervisor_roll.installation.supervisor_conf import SupervisorConf
 from supervisor_roll.rollout.installing import HOOKS
+from supervisor_roll.wire.printable import printable
 
 _MAIN_ONLY = ("ctlplugin:roll", "supervisorctl")
 
@@ -95,6 +96,6 @@ def _agreed(path: str) -> bool:
 def _difference(path: str, old: bytes, new: bytes) -> str:
     def lines(data: bytes) -> list[str]:
         text = data.decode("utf-8", "replace").splitlines()
-        return ["".join(c if c.isprintable() or c == "\t" else "?" for c in one) for one in text]
+        return ["\t".join(map(printable, one.split("\t"))) for one in text]
 
     return "\n".join(difflib.unified_diff(lines(old), lines(new), path, path, lineterm=""))

@@ -17,11 +17,10 @@ from supervisor_roll.installation.finding import Finding, error, ok, warning
 from supervisor_roll.installation.site import Program, Site
 from supervisor_roll.rollout.installing import HOOK_LINE, HOOKS, wrapper_cure
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 
 # A stop takes graceful_timeout and a little more.
 _MARGIN_SECS = 5
-# As the listener warns: of Gunicorn before 22, whose timeout counts while a worker boots.
-_NEAR_TIMEOUT = 0.7
 _GRACEFUL = signal.SIGTERM
 _QUICK = (signal.SIGINT, signal.SIGQUIT)
 _TWICE = ("on_starting", "when_ready", "on_exit")
@@ -165,8 +164,7 @@ def boot_timeout(site: Site, program: Program) -> Iterator[Finding]:
     plan = program.plan
     if plan is None or not program.gunicorn_version:
         return
-    counts = program.gunicorn_version < (22,)
-    if counts and plan.boot_secs > _NEAR_TIMEOUT * plan.timeout > 0:
+    if GunicornFacts(plan.gunicorn, timeout=plan.timeout).nearly_ends(plan.boot_secs):
         yield warning(
             f"a boot takes {plan.boot_secs:.1f} s, and before version 22 Gunicorn kills a worker"
             f" that boots for timeout={plan.timeout:g} s",

@@ -17,6 +17,7 @@ from supervisor_roll.installation.supervisor_conf import Section, SupervisorConf
 from supervisor_roll.rollout.installing import socket_directory
 from supervisor_roll.rollout.reports import Facts, Plan
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 
 
 @dataclass
@@ -54,8 +55,7 @@ class Program:
     def gunicorn_version(self) -> tuple[int, ...]:
         """The version of its Gunicorn as numbers; empty if unknown."""
         text = self.plan.gunicorn if self.plan else (self.installed or {}).get("gunicorn", "")
-        parts = (one for one in text.split(".")[:3])
-        return tuple(int(one) for one in parts if one.isascii() and one.isdecimal())
+        return GunicornFacts(text).version
 
 
 @dataclass

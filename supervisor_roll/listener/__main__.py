@@ -34,7 +34,8 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire import listener_protocol
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.mailbox import HISTORY_VARIABLE, TOKEN_VARIABLE
+from supervisor_roll.wire.mailbox import CONFIG_VARIABLE, HISTORY_VARIABLE, TOKEN_VARIABLE
+from supervisor_roll.wire.printable import printable
 
 log = logging.getLogger("supervisor_roll")
 _T = TypeVar("_T")
@@ -46,7 +47,7 @@ HELD_BACK_SECS = 0.05
 _DESCRIPTORS = 65536
 _NEEDED = (
     (SOCKET_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
-    ("SUPERVISOR_ROLL_CONFIG", "supervisord's configuration has no section [rpcinterface:roll]"),
+    (CONFIG_VARIABLE, "supervisord's configuration has no section [rpcinterface:roll]"),
     (
         TOKEN_VARIABLE,
         "supervisord gives it only to an [eventlistener:] whose command has "
@@ -64,10 +65,7 @@ class Lines(logging.Formatter):
     """What others say stays what it is: no control character, and no line that looks like ours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        lines = super().format(record).split("\n")
-        return "\n    ".join(
-            "".join(char if char.isprintable() else "?" for char in line) for line in lines
-        )
+        return "\n    ".join(map(printable, super().format(record).split("\n")))
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -79,7 +77,7 @@ def main(environ: Mapping[str, str]) -> int:
         if not environ.get(variable):
             log.error("%s is not set: %s", variable, otherwise)
             return 2
-    path = environ["SUPERVISOR_ROLL_CONFIG"]
+    path = environ[CONFIG_VARIABLE]
     try:
         handover = taken()
     except BadMessage as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from supervisor_roll.listener.arbiters.arbiter import cut
-from supervisor_roll.listener.configuration.sections import group_of
+from supervisor_roll.listener.configuration.sections import names_of
 from supervisor_roll.listener.edges.history_file import (
     MOST_CHARS_OF_ONE,
     Entry,
@@ -153,7 +153,7 @@ class History:
         assert self._file is not None
         found: list[Report] = []
         for id, program, text in self._file.all():
-            if {"all", program, group_of(program), f"{group_of(program)}:*"} & {*request.programs}:
+            if {"all", *names_of(program)} & {*request.programs}:
                 found.append(_shown(request.id, id, program, text))
                 if len(found) == SHOWN:
                     break

@@ -48,8 +48,6 @@ from supervisor_roll.wire.places import decode
 
 log = logging.getLogger("supervisor_roll")
 
-# A boot is near Gunicorn's timeout from this share of it on.
-NEAR_TIMEOUT = 0.7
 # (uid_t) -1, to the kernel: leave it as it is.
 _NO_USER = 2**32 - 1
 
@@ -255,12 +253,11 @@ class MessageHandler:
             self._active.feed(arbiter, ev.PrerequisiteFailed(text))
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
-        timeout = arbiter.facts.timeout
-        if arbiter.facts.version < (22, 0) and boot_secs > NEAR_TIMEOUT * timeout > 0:
+        if arbiter.facts.nearly_ends(boot_secs):
             self._active.warn(
                 arbiter.namespec,
                 f"workers boot in {boot_secs:.1f} s, and Gunicorn {arbiter.facts.gunicorn} "
-                f"ends a boot at timeout={timeout:g} s: raise timeout",
+                f"ends a boot at timeout={arbiter.facts.timeout:g} s: raise timeout",
             )
 
 

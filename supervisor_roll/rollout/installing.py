@@ -17,6 +17,8 @@ HOOKS = (
     "worker_exit",
     "child_exit",
 )
+# Of more events at once supervisord drops the oldest.
+LISTENER_BUFFER_SIZE = 100
 # What the listener is told of by supervisord.
 LISTENER_EVENTS = ("REMOTE_COMMUNICATION", "PROCESS_STATE", "TICK_5")
 _SHELL = "write exec before gunicorn in the shell's command"

@@ -13,11 +13,12 @@ from typing import Any
 
 from supervisor_roll.rpc import secret
 from supervisor_roll.rpc.announcements import announce
-from supervisor_roll.rpc.child_environment import CONFIG_VARIABLE, child_environment
+from supervisor_roll.rpc.child_environment import child_environment
 from supervisor_roll.rpc.interface import RollRPCInterface
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.preflights import Preflights
 from supervisor_roll.rpc.successors import Successors
+from supervisor_roll.wire.mailbox import CONFIG_VARIABLE
 
 
 def make_rpcinterface(

@@ -9,7 +9,7 @@ from supervisor.events import RemoteCommunicationEvent, notify
 
 from supervisor_roll.rollout import reports
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.mailbox import RECYCLE, ROLLOUT, UPDATE, Job, Report
+from supervisor_roll.wire.mailbox import OWN_RECYCLING, RECYCLE, ROLLOUT, UPDATE, Job, Report
 
 VERSION = 1
 _STARTED, _RECYCLED = "started", "recycled"
@@ -37,6 +37,6 @@ def type_of(report: Report, job: Job) -> str:
     if word is None or not report.program or job.kind not in (ROLLOUT, UPDATE, RECYCLE):
         return ""
     # The listener's own recyclings are named so too; they come day and night.
-    if job.kind == RECYCLE or job.id.startswith(f"{RECYCLE}-"):
+    if job.kind == RECYCLE or job.id.startswith(OWN_RECYCLING):
         word = {_STARTED: "", "complete": _RECYCLED}.get(word, word)
     return f"supervisor_roll.{word}" if word else ""

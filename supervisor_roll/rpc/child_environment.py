@@ -10,10 +10,9 @@ from pathlib import Path
 from supervisor_roll.rollout.installing import socket_directory
 from supervisor_roll.rpc.supervisor_types import Options
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
-from supervisor_roll.wire.mailbox import HISTORY_VARIABLE
+from supervisor_roll.wire.mailbox import CONFIG_VARIABLE, HISTORY_VARIABLE
 
 PYTHON_VARIABLE = "SUPERVISOR_ROLL_PYTHON"
-CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
 # sockaddr_un's sun_path has 108 bytes, one of them for the closing NUL. Each socket in the
 # directory is named by a user's id, which has ten digits at the most.
 MAX_SOCKET_BYTES = 107 - len("/4294967295")

@@ -153,7 +153,7 @@ class Mailbox:
     def _job_of(self, report: Report, now: float) -> KeptJob:
         kept = self._jobs.get(report.job)
         if kept is None:  # the listener began it
-            kept = self._keep(Job(report.job, wire.ROLLOUT, [], "the listener"), now)
+            kept = self._keep(Job(report.job, wire.ROLLOUT, [], wire.BY_LISTENER), now)
         if report.program not in kept.job.programs:
             kept.job.programs.append(report.program)
         return kept

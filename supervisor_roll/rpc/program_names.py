@@ -12,6 +12,7 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from supervisor_roll.rpc import supervisor_internals
 from supervisor_roll.rpc.supervisor_types import Group, Process
+from supervisor_roll.wire.printable import printable
 
 # One that was replaced a moment ago is STARTING for its startsecs: the listener waits for that.
 _RUNS = (ProcessStates.RUNNING, ProcessStates.STARTING)
@@ -77,7 +78,7 @@ def state_name(process: Process) -> str:
 
 def shown(text: str) -> str:
     """``text`` as it may stand in a fault: XML cannot carry control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return printable(text)
 
 
 def _members(groups: list[Group]) -> Iterator[tuple[str, Process]]:

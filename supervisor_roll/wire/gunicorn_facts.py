@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from supervisor_roll.wire.messages import Describing
 from supervisor_roll.wire.places import Place, decode
 
+# A boot is near Gunicorn's timeout from this share of it on.
+_NEAR_TIMEOUT = 0.7
+
 
 @dataclass(frozen=True)
 class GunicornFacts:
@@ -33,25 +36,9 @@ class GunicornFacts:
     @classmethod
     def told(cls, message: Describing) -> GunicornFacts:
         """Take them from a message."""
-        return cls(
-            gunicorn=message.gunicorn,
-            hooks=message.hooks,
-            worker_class=message.worker_class,
-            preload=message.preload,
-            reuse_port=message.reuse_port,
-            reload=message.reload,
-            timeout=message.timeout,
-            graceful_timeout=message.graceful_timeout,
-            missing=message.missing,
-            unchecked=message.unchecked,
-            stale=message.stale,
-            listens=message.listens,
-            binds=[one for one in message.binds if one],
-            conf=message.conf,
-            conf_digest=message.conf_digest,
-            configured=message.configured,
-            places=decode(message.places),
-        )
+        same = {name: getattr(message, name) for name in cls.__dataclass_fields__}
+        binds = [one for one in message.binds if one]
+        return cls(**{**same, "binds": binds, "places": decode(message.places)})
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -62,3 +49,10 @@ class GunicornFacts:
                 break
             parts.append(int(part))
         return tuple(parts)
+
+    def nearly_ends(self, boot_secs: float) -> bool:
+        """Whether it might end a worker that boots for so long: its ``timeout`` counts then, too.
+
+        So it is before 22.
+        """
+        return self.version < (22, 0) and boot_secs > _NEAR_TIMEOUT * self.timeout > 0

@@ -18,6 +18,7 @@ from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import KINDS, Facts
 from supervisor_roll.rollout.words import MAX_PARALLEL, WORKERS
 from supervisor_roll.wire.codec import Count, fitting, from_json, to_json
+from supervisor_roll.wire.printable import printable
 
 # How many programs of a job are rolled at once.
 Parallel = Annotated[int, range(1, MAX_PARALLEL + 1)]
@@ -30,6 +31,10 @@ RECYCLE = "recycle"  # replace some of a program's workers: those of these pids,
 HISTORY = "history"  # what has ended: of names, or all of the one rollout with that number
 ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, HISTORY, ABORT, PAUSE, RESUME)
 
+# Who asks for what the listener does by itself, and how the ids of its recyclings begin.
+BY_LISTENER = "the listener"
+OWN_RECYCLING = f"{RECYCLE}-"
+
 IDLE = "idle"  # a status' state beside those of a rollout: never rolled
 
 # The states (supervisor's names) of a listener's process that will take a request.
@@ -40,6 +45,8 @@ NO_LISTENER_YET = "the listener has not connected yet"
 
 # What the listener alone has in its environment, and shows with what it alone may ask for.
 TOKEN_VARIABLE = "SUPERVISOR_ROLL_TOKEN"
+# The path of the main configuration file of supervisord.
+CONFIG_VARIABLE = "SUPERVISOR_ROLL_CONFIG"
 # The path of the file of rollouts that have ended; empty: there is none.
 HISTORY_VARIABLE = "SUPERVISOR_ROLL_HISTORY"
 
@@ -278,4 +285,4 @@ def reports_text(reports: list[str], done: bool, listener: str) -> str:
 
 def one_line(by: str) -> str:
     """Who asked, as it may stand in a log and on a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in by[:MAX_BY_CHARS])
+    return printable(by[:MAX_BY_CHARS])

@@ -50,3 +50,18 @@ def test_nothing_said_is_nothing_known() -> None:
 )
 def test_a_version_is_read_as_far_as_it_is_numbers(text: str, numbers: tuple[int, ...]) -> None:
     assert GunicornFacts(text).version == numbers
+
+
+@pytest.mark.parametrize(
+    ("gunicorn", "timeout", "boot_secs", "nearly"),
+    [
+        ("20.1.0", 30.0, 22.0, True),
+        ("21.2.0", 30.0, 20.0, False),
+        ("21.2.0", 0.0, 20.0, False),
+        ("22.0.0", 30.0, 40.0, False),
+    ],
+)
+def test_a_boot_is_near_the_timeout_of_those_that_count_it(
+    gunicorn: str, timeout: float, boot_secs: float, nearly: bool
+) -> None:
+    assert GunicornFacts(gunicorn, timeout=timeout).nearly_ends(boot_secs) is nearly

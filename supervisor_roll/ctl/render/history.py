@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from supervisor_roll.ctl.render.reports import report_lines
-from supervisor_roll.ctl.render.text import INDENT, clean, first_line, moment, secs, with_why
+from supervisor_roll.ctl.render.text import INDENT, clean, first_line, moment, secs, table, with_why
 from supervisor_roll.rollout.reports import Broken, Outcome, Past
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.mailbox import Report
@@ -33,12 +33,9 @@ def history_table(found: Sequence[Report]) -> list[str]:
             )
         )
         whys.append("" if past.verdict == COMPLETE else first_line(past.why))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
     lines = []
-    for row, why in zip(rows, whys, strict=True):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append(clean("  ".join(cells).rstrip()))
-        lines += [clean(INDENT + why)] if why else []
+    for line, why in zip(table(rows), whys, strict=True):
+        lines += [line, clean(INDENT + why)] if why else [line]
     return lines
 
 

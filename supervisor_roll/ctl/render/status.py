@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervisor_roll.ctl.render.text import INDENT, clean, count, first_line, moment, secs, with_why
+from supervisor_roll.ctl.render.text import (
+    INDENT,
+    clean,
+    count,
+    first_line,
+    moment,
+    secs,
+    table,
+    with_why,
+)
 from supervisor_roll.ctl.selection import jobs_of
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire import mailbox as wire
@@ -59,13 +68,9 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
             )
         )
         below[len(rows)] = arbiters_line(one)
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines: list[str] = []
-    for number, row in enumerate(rows, 1):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        lines.append(clean("  ".join([*cells, row[5]]).rstrip()))
-        if below.get(number):
-            lines.append(INDENT + below[number])
+    for number, line in enumerate(table(rows), 1):
+        lines += [line, INDENT + below[number]] if below.get(number) else [line]
     return lines
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+
+from supervisor_roll.wire.printable import printable
 
 INDENT = "    "
 # A rollout's reason may be a whole traceback; its end says more than its beginning.
@@ -11,7 +14,7 @@ _WHY_LINES = 40
 
 def clean(text: str) -> str:
     """``text`` without what could move a terminal's cursor or change its colours."""
-    return "".join(char if char.isprintable() else INDENT if char == "\t" else "?" for char in text)
+    return printable(text.replace("\t", INDENT))
 
 
 def with_why(lead: str, why: str, glue: str = " ") -> list[str]:
@@ -51,3 +54,10 @@ def moment(at: float) -> str:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
     except (OverflowError, ValueError, OSError):
         return f"{at:.0f} s after the epoch"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [clean("  ".join(cells).rstrip()) for cells in padded]

@@ -24,6 +24,12 @@ def group_of(namespec: str) -> str:
     return group
 
 
+def names_of(namespec: str) -> set[str]:
+    """Return what supervisorctl takes for the process, but for "all": also its group's names."""
+    group = group_of(namespec)
+    return {namespec, group, f"{group}:*"}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """What the configuration file, with the files that it includes, says about rollouts.

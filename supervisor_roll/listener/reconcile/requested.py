@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from supervisor_roll.listener.configuration.sections import Configuration, group_of
+from supervisor_roll.listener.configuration.sections import Configuration, group_of, names_of
 from supervisor_roll.listener.reconcile.operations import (
     ADD,
     REMOVE,
@@ -52,7 +52,7 @@ class RequestedUpdate:
         return self.operations, self.left
 
     def _wanted(self, namespec: str) -> bool:
-        forms = {"all", *_forms(namespec), self.index.programs.get(namespec)}
+        forms = {"all", *names_of(namespec), self.index.programs.get(namespec)}
         return not forms.isdisjoint(self.names)
 
     def _unknown(self) -> None:
@@ -62,7 +62,7 @@ class RequestedUpdate:
             *(one for resize in self.found.resized for one in resize.dropped),
         ]
         known = {"all", *self.configuration.programs.values()}
-        known |= {form for one in namespecs for form in _forms(one)}
+        known |= {form for one in namespecs for form in names_of(one)}
         unknown = [name for name in dict.fromkeys(self.names) if name not in known]
         if unknown:
             self.left.append(f"{', '.join(unknown)}: {UNKNOWN}")
@@ -153,8 +153,3 @@ class RequestedUpdate:
             f"{what} {has} and has no {sections} section: "
             f"supervisorctl update {' '.join(dict.fromkeys(groups))}"
         )
-
-
-def _forms(namespec: str) -> set[str]:
-    group = group_of(namespec)
-    return {namespec, group, f"{group}:*"}

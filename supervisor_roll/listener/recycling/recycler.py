@@ -27,13 +27,12 @@ from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.words import PAUSED
-from supervisor_roll.wire.mailbox import Request
+from supervisor_roll.wire.mailbox import BY_LISTENER, OWN_RECYCLING, Request
 from supervisor_roll.wire.messages import Due
 from supervisor_roll.wire.successor import RETIRE
 
 log = logging.getLogger("supervisor_roll")
 
-BY = "the listener"
 # The age by which a worker is retired is so often how many times its limit it has reached: below
 # that of any worker that is not due, and the lower the further over.
 _OVER = 1_000_000
@@ -126,7 +125,7 @@ class Recycler:
 
     def _named(self, namespec: str, request: Request) -> list[Worker] | str:
         """Return these workers, which are due by that; or why they cannot be."""
-        if self._jobs.is_busy(namespec) or namespec in self._active.runs:
+        if self._is_busy(namespec):
             return f"it is being rolled already; to follow that: rollstatus --follow {namespec}"
         arbiters = [one for one in self._active.registry.siblings(namespec) if not one.successor]
         workers = [one for at in arbiters for one in at.workers.values() if one.heard]
@@ -160,8 +159,7 @@ class Recycler:
             due = [one for one in arbiter.workers.values() if one.due and one.is_next]
             back_off = self.back_offs.get(arbiter.namespec)
             waits = back_off is not None and now < back_off.until
-            busy = arbiter.namespec in self._active.runs or self._jobs.is_busy(arbiter.namespec)
-            if due and not waits and not busy:
+            if due and not waits and not self._is_busy(arbiter.namespec):
                 self._begin(arbiter, due)
         self._note()
 
@@ -208,11 +206,17 @@ class Recycler:
         self._due = {one.id for one in found}
         return found
 
+    def _is_busy(self, namespec: str) -> bool:
+        """Whether it is being rolled, be it for a recycling, or is yet to be by a job under way."""
+        return namespec in self._active.runs or self._jobs.is_busy(namespec)
+
     def _begin(self, arbiter: Arbiter, due: list[Worker]) -> None:
-        job = f"recycle-{uuid.uuid4().hex[:12]}"
+        job = f"{OWN_RECYCLING}{uuid.uuid4().hex[:12]}"
         wall = self._active.outbox.wall()
         recycles = [one.id for one in due]
-        self._jobs.begin(Job(job, [arbiter.namespec], {}, BY, wall, recycles=recycles), parallel=1)
+        self._jobs.begin(
+            Job(job, [arbiter.namespec], {}, BY_LISTENER, wall, recycles=recycles), parallel=1
+        )
 
     def _note(self) -> None:
         """Note how what was begun has ended."""
@@ -251,7 +255,7 @@ class Recycler:
 
     def _note_failure(self, ended: Ended) -> None:
         namespec, facts = ended.run.namespec, ended.facts
-        if ended.run.job.by != BY:  # whoever asked for it knows, and may ask again
+        if ended.run.job.by != BY_LISTENER:  # whoever asked for it knows, and may ask again
             for arbiter in self._active.registry.siblings(namespec):
                 for worker in arbiter.workers.values():
                     if worker.id in ended.run.job.recycles:
