@@ -149,11 +149,12 @@ class Site:
         wildcard: bool = False,
         parallel: int | None = None,
         pids: Sequence[int] = (),
+        by: str = "the operator",
         **values: str,
     ) -> str:
         """Put a request into the mailbox, ring, and let all happen that follows; its id."""
         request = self.supervisord.mailbox.put(
-            wire.Command(kind, list(programs), values, "the operator", parallel, list(pids)),
+            wire.Command(kind, list(programs), values, by, parallel, list(pids)),
             list(programs),
             wildcard,
             self.now,

@@ -255,7 +255,7 @@ class Recycler:
 
     def _note_failure(self, ended: Ended) -> None:
         namespec, facts = ended.run.namespec, ended.facts
-        if ended.run.job.by != BY_LISTENER:  # whoever asked for it knows, and may ask again
+        if not ended.run.job.id.startswith(OWN_RECYCLING):  # who asked for it may ask again
             for arbiter in self._active.registry.siblings(namespec):
                 for worker in arbiter.workers.values():
                     if worker.id in ended.run.job.recycles:

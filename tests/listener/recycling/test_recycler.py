@@ -10,7 +10,7 @@ import pytest
 
 from supervisor_roll.listener.recycling.back_off import FIRST_SECS, MOST_SECS, BackOff
 from supervisor_roll.rollout.settings import Settings
-from supervisor_roll.wire.mailbox import ABORT, DRY_RUN, IDLE, PAUSE, RECYCLE
+from supervisor_roll.wire.mailbox import ABORT, BY_LISTENER, DRY_RUN, IDLE, PAUSE, RECYCLE
 from supervisor_roll.wire.messages import Ack, Booting, Due, Failed, Loaded, Message, Ready
 from tests.fakes.program import BOOT, Program
 from tests.fakes.site import LISTENER_PID, Site, ready_site, site_with
@@ -377,10 +377,11 @@ def test_one_that_does_not_say_that_it_is_due_is_not_replaced() -> None:
     assert answers(site, Due)[-1].unasked, "nobody wants it any more"
 
 
-def test_one_that_fails_by_hand_is_not_tried_again() -> None:
+@pytest.mark.parametrize("by", ["the operator", BY_LISTENER])
+def test_one_that_fails_by_hand_is_not_tried_again_whoever_its_caller_says_to_be(by: str) -> None:
     site, program = ready_site(2)
     program.boots = lambda age: (Booting, Loaded, Failed, None)
-    job = site.ask("myapp", kind=RECYCLE, pids=pids_of(program, 1))
+    job = site.ask("myapp", kind=RECYCLE, pids=pids_of(program, 1), by=by)
     site.pass_time(2)
     assert site.reports(job)[-1] == ("myapp", "failed")
     wait(site, program, 2 * FIRST_SECS, 3)
