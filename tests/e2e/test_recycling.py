@@ -3,7 +3,9 @@ never fewer ready than there are, and no request fails."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -55,11 +57,15 @@ def test_under_load_each_is_replaced_by_one_boot_and_no_request_fails(
     assert "requests, limit 60" in said(site)
 
 
-def test_all_at_once_go_one_by_one(make_site: MakeSite) -> None:
+def test_all_at_once_go_one_by_one_though_the_listener_is_killed_meanwhile(
+    make_site: MakeSite,
+) -> None:
     site = make_site(
         Program(workers=WORKERS, boot_secs=0.3, roll={"max_worker_lifetime_secs": "4"})
     )
     with site.unharmed() as meanwhile:
+        site.wait_booting("web", 1, 60)
+        os.kill(site.pid("roll"), signal.SIGKILL)
         site.wait_replaced("web", meanwhile.before, 60)
     assert_one_by_one(site)
     assert "s old, limit 4" in said(site)

@@ -78,6 +78,14 @@ def test_several_go_one_by_one_those_furthest_over_first() -> None:
     assert site.signals == ["TTIN myapp", "TTOU myapp"] * 3
 
 
+def test_a_storm_of_32_goes_one_by_one_too() -> None:
+    site, program = ready_site(32)
+    due(site, program, *range(1, 33))
+    assert program.serving == [*range(33, 65)]
+    assert (site.least_serving["myapp"], site.most_staying["myapp"]) == (32, 33)
+    assert site.signals == ["TTIN myapp", "TTOU myapp"] * 32
+
+
 def test_with_a_surge_that_was_given_so_many_go_at_a_time_and_never_in_place() -> None:
     site, program = ready_site(4, myapp={"max_surge": "2", "max_unavailable": "1"})
     for age in (1, 2, 3):
