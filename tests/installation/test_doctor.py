@@ -24,7 +24,7 @@ from supervisor_roll.installation.supervisor_conf import SupervisorConf
 from supervisor_roll.rollout.installing import HOOK_LINE, HOOKS
 from supervisor_roll.rollout.reports import Memory, Plan, Refused
 from supervisor_roll.wire import mailbox as wire
-from tests.test_docs import REFERENCE, table_under
+from tests.test_docs import INSTALL, table_under
 
 ROOT = Path(__file__).parents[2]
 #: What stands against nothing but that no supervisord runs.
@@ -359,18 +359,18 @@ def test_the_hooks_are_those_that_are_installed() -> None:
     assert set(HOOKS) == set(hooks._HOOKS)
 
 
-def test_the_reference_has_each_check() -> None:
+def test_each_check_is_documented() -> None:
     ours = [doctor.name_of(one) for one in (*checks.CHECKS, *program_checks.CHECKS)]
-    assert list(table_under("Checking and making an installation", REFERENCE)) == ours
+    assert list(table_under("Checking and making an installation", INSTALL)) == ours
 
 
-def test_the_example_of_the_reference(files: Files) -> None:
+def test_the_example_of_the_documentation(files: Files) -> None:
     files.change("web", "stopwaitsecs=40", "")
     found = told(files, Plan(gunicorn="27.0.1", hooks=__version__, desired=4, ready=4))
     path = "/etc/supervisor/conf.d/web.conf"
     as_there = [replace(one, where=one.where.replace(str(files.web), path)) for one in found]
     text = "\n".join(["web", *(line for one in as_there for line in one.lines())])
-    assert textwrap.indent(text, " " * 8) in REFERENCE.read_text()
+    assert textwrap.indent(text, " " * 8) in INSTALL.read_text()
 
 
 def running(files: Files, roll: wire.Overview | None) -> dict[str, Finding]:
