@@ -31,6 +31,8 @@ def application(environ, start_response):
         start_response("503 No" if (here / "sick").exists() else "200 OK", [])
         return [b""]
     note("requested")
+    while (here / "held").exists():
+        time.sleep(0.02)
     start_response("200 OK", [("Content-Length", "4")])
     return [b"fine"]
 """

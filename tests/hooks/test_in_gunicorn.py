@@ -27,7 +27,8 @@ from supervisor_roll.wire.messages import (
     Unready,
 )
 from tests.harness.processes import is_gone
-from tests.hooks.fake_listener import HOOKS
+from tests.harness.waiting import wait_until
+from tests.hooks.fake_listener import DEADLINE_SECS, HOOKS
 from tests.hooks.noting_site import NotingSite, acknowledge
 
 HEALTH = {"health": "/_status", "health_host": "www.example.org"}
@@ -107,6 +108,31 @@ def test_a_workers_ready_is_said_until_it_is_acknowledged_and_no_longer(
     # Heard, it said no more, but that it leaves.
     said = [one for one in site.kinds(second) if one != Draining]
     assert said == [Booting, Loaded, Ready, Ready]
+
+
+def test_a_listener_that_is_too_busy_at_the_drain_has_said_at_the_ready_how_long_it_may_take(
+    make_site: MakeSite,
+) -> None:
+    def answers(pid: int, message: Message) -> Message | None:
+        return None if isinstance(message, Draining) else Ack(drain_secs=60)
+
+    site = make_site(
+        f"worker_class = 'gevent'\nkeepalive = 0\ngraceful_timeout = 1\n{HOOKS}",
+        answers,
+        "27.0.1",
+    ).run()
+    site.hear_until(lambda: bool(site.said(Ready)), "ready")
+    [worker] = speakers(site, Ready)
+    site.touch("held")
+    client = site.connect()
+    assert client is not None
+    wait_until(lambda: "requested" in site.notes(worker), DEADLINE_SECS, "the request is served")
+    os.kill(worker, signal.SIGTERM)
+    site.hear_until(lambda: bool(site.said(Draining, worker)), "it drains")
+    time.sleep(3)  # more than the graceful_timeout
+    site.forget("held")
+    with client.makefile("rb") as answer:
+        assert answer.read().endswith(b"fine")
 
 
 def test_ready_comes_after_the_application_is_loaded_and_its_check_before_the_first_request(

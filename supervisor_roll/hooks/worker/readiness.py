@@ -275,6 +275,8 @@ class Readiness:
             # No rollout claims it. (One that does leaves it as it is: TTOU may have been first.)
             reporter.page.surplus = False
         reporter.count_heard(answer)
+        if answer.drain_secs is not None:
+            reporter.arbiter.drain_secs = answer.drain_secs
         if not handed_in:
             return
         self._acknowledged = True
