@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire import messages
+from tests.doc_blocks import block
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
@@ -129,10 +132,8 @@ def test_the_example_has_every_setting_with_its_default_and_text() -> None:
 
 
 def test_the_settings_in_readme_are_valid() -> None:
-    block = re.search(r"    (\[roll:myapp\]\n.*?)\n\n", README.read_text(), re.DOTALL)
-    assert block is not None
     ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";", "#"))
-    ini.read_string(textwrap.dedent(f"    {block[1]}"))
+    ini.read_string(block("README", "[roll:myapp]"))
     Settings.parsed(ini["roll:myapp"])
     assert len(ini["roll:myapp"]) == 12
 
@@ -255,3 +256,14 @@ def test_the_package_shows_the_readme() -> None:
     metadata.read(ROOT / "setup.cfg")
     assert metadata["metadata"]["long_description"] == "file: README.rst"
     assert metadata["metadata"]["long_description_content_type"] == "text/x-rst"
+
+
+def test_what_happens_in_each_fault_is_told_once() -> None:
+    script = [sys.executable, ROOT / "scripts" / "_faults", "--list"]
+    listed = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    faults = {re.split(r" {2,}", line)[0] for line in listed.splitlines()}
+    page = rendered(ROOT / "docs" / "failures.rst")
+    named = [
+        one.astext() for term in page.findall(nodes.term) for one in term.findall(nodes.literal)
+    ]
+    assert sorted(named) == sorted(faults)

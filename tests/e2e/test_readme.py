@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from dataclasses import replace
 
+from tests.doc_blocks import masked, shown
 from tests.harness import MakeSite, Program
-from tests.harness.venvs import CHECKOUT
 
-COMMAND = "$ supervisorctl rollrestart myapp\n"
 PROGRAM = Program("myapp", workers=3, roll={"health": "/_status"})
-
-
-def shown() -> list[list[str]]:
-    """The lines that README shows after each of its ``rollrestart myapp``."""
-    text = (CHECKOUT / "README.rst").read_text()
-    blocks = [block for block in text.split("\n\n") if block.lstrip().startswith(COMMAND)]
-    return [masked(textwrap.dedent(block).removeprefix(COMMAND)) for block in blocks]
-
-
-def masked(text: str) -> list[str]:
-    return re.sub(r"\b\d{3,}\b|\d+(\.\d+)?(?= s\b)", "N", text).splitlines()
 
 
 def test_readme_shows_what_is_printed(make_site: MakeSite) -> None:

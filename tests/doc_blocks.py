@@ -1,0 +1,58 @@
+"""The code blocks of the documentation that name their language, for tests to run."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from docutils.core import publish_doctree
+
+ROOT = Path(__file__).parents[1]
+_NAMES = ("install", "configure", "coming-from", "frameworks")
+PAGES = [ROOT / "README.rst", *(ROOT / "docs" / f"{name}.rst" for name in _NAMES)]
+COMMAND = "$ supervisorctl rollrestart myapp\n"
+
+
+class Block(NamedTuple):
+    page: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text[:40]}"
+
+
+def blocks(*languages: str) -> list[Block]:
+    """Those of all pages in these languages, in their order."""
+    return [
+        Block(page.stem, language, block.astext())
+        for page in PAGES
+        for block in publish_doctree(page.read_text(), source_path=str(page)).findall(
+            nodes.literal_block
+        )
+        for language in languages
+        if language in block["classes"]
+    ]
+
+
+def block(page: str, begins: str) -> str:
+    """The one of a page that begins so."""
+    languages = ("sh", "console", "ini", "python", "docker")
+    (found,) = [
+        one.text for one in blocks(*languages) if one.page == page and one.text.startswith(begins)
+    ]
+    return found
+
+
+def shown() -> list[list[str]]:
+    """The lines that README shows after each of its ``rollrestart myapp``."""
+    text = (ROOT / "README.rst").read_text()
+    blocks = [block for block in text.split("\n\n") if block.lstrip().startswith(COMMAND)]
+    return [masked(textwrap.dedent(block).removeprefix(COMMAND)) for block in blocks]
+
+
+def masked(text: str) -> list[str]:
+    return re.sub(r"\b\d{3,}\b|\d+(\.\d+)?(?= s\b)", "N", text).splitlines()
