@@ -34,7 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"exchanges"},
         {"saved_state"},
         {"messages", "actions", "reconcile", "history"},
-        {"recycling"},
+        {"recycling", "in_service"},
         {"rollouts"},
         {"arbiters"},
         {"side_processes", "outbox", "told"},

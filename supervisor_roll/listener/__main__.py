@@ -29,6 +29,7 @@ from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
 from supervisor_roll.listener.idle.handover import taken
 from supervisor_roll.listener.idle.rest import Rest, idle_secs
+from supervisor_roll.listener.in_service.agents import Agent, Agents
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId
@@ -140,8 +141,9 @@ def main(environ: Mapping[str, str]) -> int:
                 # supervisord restarts us, and nothing that we were told is lost.
                 return 1
             time.sleep(FAILED_SECS)
-    rest = Rest(idle_secs(environ), pid, coordinator, readiness, table)
-    Loop(selector, coordinator, readiness, users, rest).run()
+    agents = Agents(selector, coordinator.agent_answer, configuration)
+    rest = Rest(idle_secs(environ), pid, coordinator, readiness, table, agents)
+    Loop(selector, coordinator, readiness, users, rest, agents).run()
     return 0
 
 
@@ -155,15 +157,18 @@ class Loop:
         readiness: ReadinessSocket,
         users: Users,
         rest: Rest,
+        agents: Agents,
     ) -> None:
         self._selector, self._coordinator = selector, coordinator
         self._readiness, self._users, self._rest = readiness, users, rest
+        self._agents = agents
         self._events = listener_protocol.EventReader()
         self._failures: dict[str, Seldom] = {}
         self._failed = False
 
     def run(self) -> None:
         """Until supervisord has gone."""
+        self._serve_agents()
         while True:
             self._failed = False
             self._guarded(self._coordinator.pump)
@@ -181,12 +186,21 @@ class Loop:
                     self._guarded(self._coordinator.exited, data)
                 elif data == "stdin" and not self._read_events():
                     return
+            # After all that may change what they are told.
+            for data in ready:
+                if isinstance(data, Agent):
+                    self._guarded(self._agents.tell, data)
+            self._guarded(self._agents.resume)
             self._guarded(self._rest.tick, self._events.partial)
             if self._failed:
                 time.sleep(FAILED_SECS)
 
     def _select(self) -> list[Any]:
-        deadlines = [self._coordinator.next_deadline(), self._rest.due_at]
+        deadlines = [
+            self._coordinator.next_deadline(),
+            self._rest.due_at,
+            self._agents.next_deadline(),
+        ]
         if self._readiness.held_back:
             deadlines.append(time.monotonic() + HELD_BACK_SECS)
         deadline = min((one for one in deadlines if one is not None), default=None)
@@ -243,7 +257,12 @@ class Loop:
             wanted = wanted | self._users.running()
         self._readiness.serve(wanted)
         self._readiness.check()
-        self._coordinator.troubled(self._readiness.wrong)
+        self._serve_agents()
+
+    def _serve_agents(self) -> None:
+        self._agents.serve()
+        troubles = (self._readiness.wrong, self._agents.trouble)
+        self._coordinator.troubled("; ".join(filter(None, troubles)))
 
 
 def _allow_descriptors() -> None:

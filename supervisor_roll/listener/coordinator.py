@@ -24,6 +24,7 @@ from supervisor_roll.listener.edges.socket_store import HeldSockets
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError
 from supervisor_roll.listener.exchanges import Exchanges
 from supervisor_roll.listener.history import History
+from supervisor_roll.listener.in_service.answer import agent_answer
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
@@ -225,6 +226,10 @@ class Coordinator:
             deadlines = [self._retry_at]
         due = min((one for one in deadlines if one is not None), default=None)
         return due and self.clock.outside(due)
+
+    def agent_answer(self, namespecs: list[str]) -> str:
+        """Return what a load balancer is told of these processes of one program."""
+        return agent_answer(self.active, namespecs, ())
 
     def watched_at_rest(self) -> Watched | None:
         """Return what is watched, if nothing is under way and nothing is yet to be said.

@@ -108,6 +108,12 @@ SETTINGS = {
         "With recycle=true: replace a worker before it has more memory of its own than that "
         "(USS: what it shares with its arbiter does not count). Empty: no limit.",
     ),
+    "agent_listen": SettingHelp(
+        "ADDRESS:PORT",
+        "Where HAProxy's agent-check asks how much of the program can serve: up with the share of "
+        "the workers that are ready, up 0% while it is drained, or down. The listener then stays "
+        "as it is (20 MiB) when there is nothing to do. Empty: nowhere.",
+    ),
     "on_failure": SettingHelp(
         "COMMAND",
         "A shell command to run after a failed rollout, which puts the old release back. If it "

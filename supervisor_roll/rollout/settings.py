@@ -82,6 +82,7 @@ class Settings:
     recycle_grace_secs: float = 300.0
     max_worker_lifetime_secs: float | None = None
     max_worker_rss_mib: int | None = None
+    agent_listen: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -279,6 +280,13 @@ def _headers(key: str, value: str) -> tuple[tuple[str, str], ...]:
     return tuple(headers)
 
 
+def _address(key: str, value: str) -> tuple[str, int] | None:
+    match = re.fullmatch(r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]):([0-9]{1,5})", value)
+    if value and (match is None or not 0 < int(match[3]) < 65536):
+        raise BadSetting(key, value, "must be an address such as 127.0.0.1:9101 or [::1]:9101")
+    return (match[1] or match[2], int(match[3])) if match else None
+
+
 _RULES = {
     "max_surge": _Rule("max_surge", _amount, asked=True),
     "max_unavailable": _Rule("max_unavailable", _amount, asked=True),
@@ -299,6 +307,7 @@ _RULES = {
     "recycle_grace_secs": _Rule("recycle_grace_secs", _some_secs),
     "max_worker_lifetime_secs": _Rule("max_worker_lifetime_secs", _lifetime),
     "max_worker_rss_mib": _Rule("max_worker_rss_mib", _mib),
+    "agent_listen": _Rule("agent_listen", _address),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

@@ -22,6 +22,8 @@ SOME = "must be more than 0 seconds"
 MIB = "must be a whole number of MiB from 1 on, or empty for none"
 LIFETIME = "must be a number of seconds from 1 on, or empty for no limit"
 
+ADDRESS = "must be an address such as 127.0.0.1:9101 or [::1]:9101"
+
 BAD = {
     "max_surge": [(value, COUNT) for value in ("", "-1", "1.5", "%", "25 %", "one", "1000000")],
     "max_unavailable": [("x", COUNT), ("25%%", COUNT), ("²", COUNT)],
@@ -51,6 +53,17 @@ BAD = {
     "max_error_rate_increase": [
         ("5", "must be a percentage such as 5%, or empty for no comparison"),
         ("101%", "must be a percentage such as 5%, or empty for no comparison"),
+    ],
+    "agent_listen": [
+        (value, ADDRESS)
+        for value in (
+            "9101",
+            "localhost:9101",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "::1:99",
+            "1.1.1.1:70000",
+        )
     ],
     "canary": [("0", "must be at least 1"), ("0%", "must be at least 1"), ("one", COUNT)],
     "preflight": [("maybe", "must be true or false")],
@@ -112,7 +125,7 @@ def test_an_unknown_key_is_an_error_that_names_the_known_ones():
     with pytest.raises(BadSetting) as caught:
         Settings.parsed({"max_surges": "1"})
     assert str(caught.value).startswith(
-        "max_surges=1: unknown key; known are auto, canary, drain_timeout_secs, "
+        "max_surges=1: unknown key; known are agent_listen, auto, canary, drain_timeout_secs, "
     )
     for key in _RULES:
         assert key in caught.value.rule

@@ -12,6 +12,7 @@ from supervisor_roll.listener.edges.process_table import ProcessTable
 from supervisor_roll.listener.edges.readiness_socket import ReadinessSocket
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.listener.idle.handover import Handover, become_stand_in
+from supervisor_roll.listener.in_service.agents import Agents
 
 log = logging.getLogger("supervisor_roll")
 
@@ -29,9 +30,11 @@ class Rest:
         coordinator: Coordinator,
         readiness: ReadinessSocket,
         table: ProcessTable,
+        agents: Agents,
     ) -> None:
         self._secs, self._supervisord = secs, supervisord
         self._coordinator, self._readiness, self._table = coordinator, readiness, table
+        self._agents = agents
         self._failures = Seldom()
         self._handled = 0
         self.due_at: float | None = None
@@ -50,6 +53,8 @@ class Rest:
         if self.due_at is None or time.monotonic() < self.due_at:
             return
         self.put_off()
+        if self._agents.listens:
+            return  # they are asked every few seconds
         watched = self._coordinator.watched_at_rest()
         if watched is None or reading or self._readiness.wrong:
             return

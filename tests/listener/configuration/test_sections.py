@@ -203,7 +203,10 @@ health_headers=X-Token: %(ENV_ROLL_TOKEN)s
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("max_serge=1", "max_serge=1: unknown key; known are auto, canary, drain_timeout_secs, "),
+        (
+            "max_serge=1",
+            "max_serge=1: unknown key; known are agent_listen, auto, canary, drain_timeout_secs, ",
+        ),
         (
             "max_surge=lots",
             "max_surge=lots: must be a count such as 1, or a percentage such as 25%",

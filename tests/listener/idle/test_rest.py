@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from supervisor_roll.listener.edges.socket_store import HeldSockets, StoredSocket
-from supervisor_roll.listener.idle.rest import IDLE_SECS, idle_secs
+from supervisor_roll.listener.idle.rest import IDLE_SECS, Rest, idle_secs
 from supervisor_roll.listener.rollouts.socket_keeper import CRASHED_SECS
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.mailbox import PAUSE
@@ -107,3 +110,18 @@ def test_sockets_of_arbiters_that_nothing_is_known_of_are_closed(unix_site: Site
     unix_site.coordinator.restore([*held, unknown])
     assert unix_site.coordinator.keeper.store.held == held
     assert_none_left_open(before)
+
+
+def test_it_does_not_rest_while_a_load_balancer_asks_it() -> None:
+    site, _ = ready_site()
+    site.pass_time(5)
+    readiness: Any = SimpleNamespace(handled=0, wrong="", silenced=lambda: nullcontext(False))
+    agents: Any = SimpleNamespace(listens=True)
+    table: Any = site.table
+    rest = Rest(1e-9, PIDS, site.coordinator, readiness, table, agents)
+    site.log.clear()
+    rest.tick(reading=False)
+    assert site.log == []
+    agents.listens = False
+    rest.tick(reading=False)
+    assert site.log == ["exchange"]  # to save all, before

@@ -1,0 +1,1 @@
+"""What load balancers are told of a program, and how it is taken out of service and put back."""
