@@ -66,7 +66,7 @@ class RollControl:
     names: list[str]
 
 
-JSON = "--json"
+JSON, TRACEBACK = "--json", "--traceback"
 
 _SETTINGS = {  # option: key
     "--strategy": "strategy",
@@ -110,7 +110,12 @@ def parser(command: str) -> argparse.ArgumentParser:
             action="store_true",
             help="Follow what is under way until it has ended, as rollrestart does.",
         )
-    if command in texts.WITH_JSON:
+    if command in texts.REPORTING:
+        made.add_argument(
+            TRACEBACK,
+            action="store_true",
+            help="Show tracebacks whole: also the frames of importlib, Gunicorn and its hooks.",
+        )
         made.add_argument(
             JSON, action="store_true", help="Print objects, one a line, in place of text."
         )

@@ -48,11 +48,16 @@ class Follower:
     """
 
     def __init__(
-        self, client: RollClient, screen: Screen, patience_secs: float = PATIENCE_SECS
+        self,
+        client: RollClient,
+        screen: Screen,
+        patience_secs: float = PATIENCE_SECS,
+        whole: bool = False,
     ) -> None:
         self._client = client
         self._screen = screen
         self._patience_secs = patience_secs
+        self._whole = whole  # with all frames of tracebacks
         self._told: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
         self.objected: set[str] = set()  # whose dry runs found what speaks against the rollout
@@ -131,7 +136,7 @@ class Follower:
     def _take(self, report: Report) -> None:
         if report.kind in ENDS:
             self._screen.follow(report)
-        lines = report_lines(report, self._told.get(report.program, ""))
+        lines = report_lines(report, self._told.get(report.program, ""), self._whole)
         self._screen.tell(lines, objects.report(report))
         facts = report.content
         if isinstance(facts, Plan) and plan_objects(facts):

@@ -10,15 +10,15 @@ ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
 USAGES = {
     ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
     ROLLUPDATE: "rollupdate [options] [<name> ...]",
-    ROLLRECYCLE: "rollrecycle [--no-wait] [--json] <name> [<pid> ...]",
-    ROLLSTATUS: "rollstatus [--follow] [--json] [<name> ...]",
-    ROLLHISTORY: "rollhistory [--json] [<name> ... | <number>]",
+    ROLLRECYCLE: "rollrecycle [options] <name> [<pid> ...]",
+    ROLLSTATUS: "rollstatus [--follow] [options] [<name> ...]",
+    ROLLHISTORY: "rollhistory [options] [<name> ... | <number>]",
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
     ROLLRESUME: "rollresume <name> [<name> ...]",
 }
 
-WITH_JSON = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS, ROLLHISTORY)
+REPORTING = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS, ROLLHISTORY)
 
 DESCRIPTIONS = {
     ROLLRESTART: """\

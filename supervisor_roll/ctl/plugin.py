@@ -62,6 +62,7 @@ def _command(command: Callable[[RollPlugin, str], None]) -> Callable[[RollPlugin
     @wraps(command)
     def guarded(self: RollPlugin, text: str) -> None:
         stdout = self.ctl.stdout
+        self.whole = arguments.TRACEBACK in text.split()
         if arguments.JSON in text.split():
             self.objects, self.ctl.stdout = stdout, sys.stderr
         try:
@@ -84,6 +85,7 @@ class RollPlugin(ControllerPluginBase):
 
     name = "roll"
     objects: TextIO | None = None  # where objects go, while a command with --json runs
+    whole = False  # with --traceback
 
     def do_help(self, topic: str) -> None:
         # supervisorctl asks every plugin for every topic.
@@ -135,14 +137,15 @@ class RollPlugin(ControllerPluginBase):
         try:
             found = client.overview()
             names = self._matching(client, screen, given.names)
+            about = names if given.names else None
             if given.follow:
-                jobs = jobs_of(found.jobs, names if given.names else None)
+                jobs = jobs_of(found.jobs, about)
                 if jobs:
                     followed = [name for job in jobs for name in job.programs]
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
-            shown = status.overview_lines(found, names if given.names else None, time.time())
-            screen.tell(shown, *objects.overview(found, names if given.names else None))
+            shown = status.overview_lines(found, about, time.time(), self.whole)
+            screen.tell(shown, *objects.overview(found, about))
             states = {found.programs[name].state for name in names if name in found.programs}
             if given.follow and names and states != {COMPLETE}:
                 self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
@@ -179,11 +182,13 @@ class RollPlugin(ControllerPluginBase):
         past = [one for one in answer if one.kind == Past.kind]
         if past and wire.is_number(ask.names[0]):
             told = [one for one in answer if one.kind != Past.kind]
-            screen.tell(history.one_rollout(past[0], told), *map(objects.report, answer))
+            screen.tell(
+                history.one_rollout(past[0], told, self.whole), *map(objects.report, answer)
+            )
             return
         for one in answer:
             if isinstance(one.content, Refused | Warned):
-                for line in reports.report_lines(one):
+                for line in reports.report_lines(one, whole=self.whole):
                     screen.say(line)
         if past:
             screen.tell(history.history_table(past), *map(objects.report, past))
@@ -308,7 +313,7 @@ class RollPlugin(ControllerPluginBase):
     def _follow(
         self, client: RollClient, screen: Screen, jobs: list[wire.Job], only: bool = False
     ) -> None:
-        follower = Follower(client, screen)
+        follower = Follower(client, screen, whole=self.whole)
         try:
             for job in jobs:
                 follower.follow(job.id, job.programs, only, job.kind == wire.UPDATE)

@@ -69,6 +69,17 @@ myapp: failed: 0 of 2 workers replaced in 8.1 s; still serving: 2 workers (2 out
     )
 
 
+def test_only_with_traceback_all_frames_are_shown(site: Supervised) -> None:
+    frame = '  File "/venv/site-packages/gunicorn/util.py", line 420, in import_app'
+    steps = [["report", "myapp", "broken", {"why": f"no boot\n{frame}\nOops"}], ["done"]]
+    site.script(*steps)
+    left_out = "      ... 1 frame of gunicorn\n"
+    assert left_out in site.ctl("rollrestart", "myapp")[1]
+    site.script(*steps)
+    output = site.ctl("rollrestart", "--traceback", "myapp")[1]
+    assert left_out not in output and f"    {frame}\n    Oops\n" in output
+
+
 def test_several_programs_end_with_one_line_on_all(site: Supervised) -> None:
     site.script(
         *complete("web:one"), ["report", "web:two", "skipped", {"why": "no Gunicorn"}], ["done"]

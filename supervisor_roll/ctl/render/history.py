@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from supervisor_roll.ctl.render.reports import report_lines
 from supervisor_roll.ctl.render.text import INDENT, clean, first_line, moment, secs, table, with_why
+from supervisor_roll.ctl.render.traceback import in_brief
 from supervisor_roll.rollout.reports import Broken, Outcome, Past
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.mailbox import Report
@@ -39,9 +40,12 @@ def history_table(found: Sequence[Report]) -> list[str]:
     return lines
 
 
-def one_rollout(past: Report, told: Sequence[Report]) -> list[str]:
-    """Say all of one rollout, with what was reported of it at the time."""
-    facts = _past(past)
+def one_rollout(past: Report, told: Sequence[Report], whole: bool = False) -> list[str]:
+    """Say all of one rollout, with what was reported of it at the time.
+
+    ``whole``: with all frames of tracebacks.
+    """
+    facts = _past(past) if whole else in_brief(_past(past))
     lines = [
         f"{past.program}: {facts.verdict}",
         f"  began     {moment(facts.began)}",
@@ -61,7 +65,7 @@ def one_rollout(past: Report, told: Sequence[Report]) -> list[str]:
     why = ""
     for report in told:
         clock = time.strftime("%H:%M:%S", time.localtime(report.at))
-        first, *rest = report_lines(report, why)
+        first, *rest = report_lines(report, why, whole)
         lines += [f"{clock}  {first}", *(f"{'':10}{line}" for line in rest)]
         if isinstance(report.content, Broken | Outcome):
             why = report.content.why

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from supervisor_roll.ctl.render.dry_run import plan_texts
 from supervisor_roll.ctl.render.text import INDENT, clean, count, secs, why_lines, with_why
+from supervisor_roll.ctl.render.traceback import in_brief
 from supervisor_roll.rollout import reports
 from supervisor_roll.rollout.words import ABORTED, ARBITER, COMPLETE, FAILED
 from supervisor_roll.wire.mailbox import Report
 
 
-def report_lines(report: Report, told: str = "") -> list[str]:
+def report_lines(report: Report, told: str = "", whole: bool = False) -> list[str]:
     """Return the lines for one report. ``told`` is the reason that an earlier line already gave.
 
-    One that is about no program (an empty name) has no name before it.
+    One that is about no program (an empty name) has no name before it. ``whole``: with all frames
+    of tracebacks.
     """
     facts = report.content
+    if isinstance(facts, reports.Outcome) and (facts.total or facts.arbiter is not None):
+        facts = dataclasses.replace(facts, why=_untold(facts.why, told))
+    facts = facts if whole else in_brief(facts)
     texts = (
         [f"{report.kind} {report.facts}"]  # of a later release
         if facts is None
-        else _TEXTS[type(facts)](facts, told)
+        else _TEXTS[type(facts)](facts)
     )
     lead = f"{report.program}: " if report.program else ""
     return [clean(f"{lead}{texts[0]}"), *(clean(text) for text in texts[1:])]
+
+
+def _untold(why: str, told: str) -> str:
+    """Return what of the reason at the end was not told before: the machine appends to it."""
+    return why.removeprefix(told).lstrip("; ") if told else why
 
 
 def outcome_line(outcomes: Mapping[str, str], objected: int = 0, named: bool = False) -> str:
@@ -48,7 +59,7 @@ def outcome_line(outcomes: Mapping[str, str], objected: int = 0, named: bool = F
     return f"{count(len(kinds), 'program')}: {', '.join(counts)}"
 
 
-def _began(facts: reports.Began, told: str) -> list[str]:
+def _began(facts: reports.Began) -> list[str]:
     workers, ready = facts.workers, facts.ready
     canary = f", canary {facts.canary} for {facts.min_ready_secs:g} s" if facts.canary else ""
     sick = f"; only {ready} of {workers} ready now" if ready < workers else ""
@@ -62,47 +73,47 @@ def _began(facts: reports.Began, told: str) -> list[str]:
     ]
 
 
-def _replaced(facts: reports.Replaced, told: str) -> list[str]:
+def _replaced(facts: reports.Replaced) -> list[str]:
     return [f"{facts.done}/{facts.total}  worker {facts.old} -> {facts.new}{_boot(facts)}"]
 
 
-def _succeeded(facts: reports.Succeeded, told: str) -> list[str]:
+def _succeeded(facts: reports.Succeeded) -> list[str]:
     return [f"successor {facts.new} starts beside arbiter {facts.old}"]
 
 
-def _arrived(facts: reports.Arrived, told: str) -> list[str]:
+def _arrived(facts: reports.Arrived) -> list[str]:
     return [f"{facts.done}/{facts.total}  worker {facts.pid} of the successor ready{_boot(facts)}"]
 
 
-def _promoted(facts: reports.Promoted, told: str) -> list[str]:
+def _promoted(facts: reports.Promoted) -> list[str]:
     old = facts.old
     return [f"arbiter {old} -> {facts.new}  took over; {old} finishes its requests"]
 
 
-def _left(facts: reports.Left, told: str) -> list[str]:
+def _left(facts: reports.Left) -> list[str]:
     return with_why(f"worker {facts.pid} exited on its own", facts.why, ": ")
 
 
-def _stuck(facts: reports.Stuck, told: str) -> list[str]:
+def _stuck(facts: reports.Stuck) -> list[str]:
     means = " (a sync worker's log shows where it hangs)" if facts.signal == "ABRT" else ""
     return [
         f"worker {facts.pid} has not left after {facts.secs:.0f} s: sent it {facts.signal}{means}"
     ]
 
 
-def _note(facts: reports.Note, told: str) -> list[str]:
+def _note(facts: reports.Note) -> list[str]:
     return why_lines(facts.text) or [""]
 
 
-def _warned(facts: reports.Warned, told: str) -> list[str]:
+def _warned(facts: reports.Warned) -> list[str]:
     return with_why("warning:", facts.text)
 
 
-def _broken(facts: reports.Broken, told: str) -> list[str]:
+def _broken(facts: reports.Broken) -> list[str]:
     return with_why("FAILING:", facts.why)
 
 
-def _complete(facts: reports.Complete, told: str) -> list[str]:
+def _complete(facts: reports.Complete) -> list[str]:
     arbiter = "arbiter and " if facts.strategy == ARBITER else ""
     return [
         f"complete: {arbiter}{count(facts.replaced, 'worker')} replaced in"
@@ -110,10 +121,10 @@ def _complete(facts: reports.Complete, told: str) -> list[str]:
     ]
 
 
-def _ended(facts: reports.Outcome, told: str) -> list[str]:
+def _ended(facts: reports.Outcome) -> list[str]:
     state, failed = facts.kind, isinstance(facts, reports.Failed)
     if facts.arbiter is not None:
-        return _arbiter_ended(facts, facts.arbiter, told)
+        return _arbiter_ended(facts, facts.arbiter)
     old, new = len(facts.outdated), len(facts.fresh)
     if not facts.total:
         return with_why(f"{state}:", facts.why)
@@ -121,7 +132,7 @@ def _ended(facts: reports.Outcome, told: str) -> list[str]:
         f"{state}: {facts.replaced} of {count(facts.total, 'worker')}"
         f" replaced in {secs(facts.secs)}; still serving:"
         f" {count(old + new, 'worker')} ({old} outdated, {new} fresh)",
-        *_rest(facts, told),
+        *_rest(facts),
     ]
     again = "once the cause is repaired, run rollrestart again"
     if old + new == 0:
@@ -140,14 +151,14 @@ def _ended(facts: reports.Outcome, told: str) -> list[str]:
     return lines
 
 
-def _arbiter_ended(facts: reports.Outcome, arbiter: int, told: str) -> list[str]:
+def _arbiter_ended(facts: reports.Outcome, arbiter: int) -> list[str]:
     failed, promoted = isinstance(facts, reports.Failed), facts.replaced > 0
     workers, desired = facts.workers, facts.desired
     lead = f"{facts.kind}: {'gave up' if failed else 'stopped'} after {secs(facts.secs)}"
     if not arbiter:
         return [
             f"{lead}; no arbiter is left",
-            *_rest(facts, told),
+            *_rest(facts),
             f"{INDENT}see `supervisorctl status` and the program's log",
         ]
     few = workers < desired
@@ -159,35 +170,29 @@ def _arbiter_ended(facts: reports.Outcome, arbiter: int, told: str) -> list[str]
         f"{f', of which {facts.unhealthy} fail the health check' if facts.unhealthy else ''}"
     )
     same = "nothing changed: " if stayed and not few else ""
-    lines = [f"{lead}; {same}{serves}", *_rest(facts, told)]
+    lines = [f"{lead}; {same}{serves}", *_rest(facts)]
     if failed:
         lines.append(f"{INDENT}once the cause is repaired, run rollrestart again")
     return lines
 
 
-def _rest(facts: reports.Outcome, told: str) -> list[str]:
-    """Return what of the reason at the end was not told before."""
-    why = facts.why
-    if not why or why == told:
-        return []
-    # What the machine adds to a reason at the end, it appends.
-    added = why.removeprefix(told).lstrip("; ") if told else why
-    return [f"{INDENT}{line}" for line in why_lines(added)]
+def _rest(facts: reports.Outcome) -> list[str]:
+    return [f"{INDENT}{line}" for line in why_lines(facts.why)]
 
 
-def _refused(facts: reports.Refused, told: str) -> list[str]:
+def _refused(facts: reports.Refused) -> list[str]:
     return with_why("refused, nothing was touched:", facts.why)
 
 
-def _skipped(facts: reports.Skipped, told: str) -> list[str]:
+def _skipped(facts: reports.Skipped) -> list[str]:
     return with_why("skipped:", facts.why)
 
 
-def _planned(facts: reports.Plan, told: str) -> list[str]:
+def _planned(facts: reports.Plan) -> list[str]:
     return plan_texts(facts)
 
 
-def _past(facts: reports.Past, told: str) -> list[str]:
+def _past(facts: reports.Past) -> list[str]:
     return [f"rollout {facts.id}: {facts.verdict}"]
 
 
@@ -196,7 +201,7 @@ def _boot(facts: reports.Replaced | reports.Arrived) -> str:
     return f"  booted in {facts.boot_secs:.2f} s{health}"
 
 
-_TEXTS: dict[type[reports.Facts], Callable[[Any, str], list[str]]] = {
+_TEXTS: dict[type[reports.Facts], Callable[[Any], list[str]]] = {
     reports.Began: _began,
     reports.Replaced: _replaced,
     reports.Succeeded: _succeeded,

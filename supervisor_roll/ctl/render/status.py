@@ -14,6 +14,7 @@ from supervisor_roll.ctl.render.text import (
     table,
     with_why,
 )
+from supervisor_roll.ctl.render.traceback import in_brief
 from supervisor_roll.ctl.selection import jobs_of
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire import mailbox as wire
@@ -22,16 +23,21 @@ from supervisor_roll.wire.mailbox import Status
 _NAMES = 5
 
 
-def overview_lines(found: wire.Overview, names: list[str] | None, now: float) -> list[str]:
+def overview_lines(
+    found: wire.Overview, names: list[str] | None, now: float, whole: bool = False
+) -> list[str]:
     """Return what there is to say of ``names`` in detail, or of everything (None).
 
-    ``now`` is in seconds since the epoch, as below.
+    ``now`` is in seconds since the epoch, as below. ``whole``: with all frames of tracebacks.
     """
     lines: list[str] = []
     if names is not None:
         for name in names:
             one = found.programs.get(name)
-            lines += [f"{name}: never rolled"] if one is None else status_lines(name, one, now)
+            if one is None:
+                lines.append(f"{name}: never rolled")
+            else:
+                lines += status_lines(name, one if whole else in_brief(one), now)
     elif found.programs:
         lines += status_table(found.programs, now)
     else:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from supervisor_roll.wire.printable import printable
 
 INDENT = "    "
-# A rollout's reason may be a whole traceback; its end says more than its beginning.
-_WHY_LINES = 40
 
 
 def clean(text: str) -> str:
@@ -26,11 +24,8 @@ def with_why(lead: str, why: str, glue: str = " ") -> list[str]:
 
 
 def why_lines(why: str) -> list[str]:
-    """Return the lines of a reason without empty ones; of a very long one, not its middle."""
-    lines = [line.rstrip() for line in why.splitlines() if line.strip()]
-    if len(lines) > _WHY_LINES:
-        lines = [lines[0], "...", *lines[2 - _WHY_LINES :]]
-    return lines
+    """Return the lines of a reason without empty ones."""
+    return [line.rstrip() for line in why.splitlines() if line.strip()]
 
 
 def first_line(why: str) -> str:

@@ -25,7 +25,7 @@ FIRST_WAIT_SECS, LONGEST_WAIT_SECS = 0.5, 10.0
 # An arbiter up to Gunicorn 23 must have noted a child's pid before the child is gone, or it
 # keeps the dead pid as a worker.
 PARK_SECS = 0.3
-TRACEBACK_LINES = 12
+TRACEBACK_LINES = 100
 _STEP_SECS = 0.5
 
 
