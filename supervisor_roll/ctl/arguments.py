@@ -123,6 +123,25 @@ def parser(command: str) -> argparse.ArgumentParser:
     return made
 
 
+@dataclass(frozen=True)
+class Option:
+    """Whether an option takes a value, and which values there are if that is known."""
+
+    takes_value: bool = False
+    values: list[str] = field(default_factory=list)
+
+
+def options(command: str) -> dict[str, Option]:
+    """Return the options of a command by name."""
+    found = {}
+    for action in parser(command)._actions:
+        form = str(action.metavar or "")
+        values = form.split("|") if form.replace("|", "").islower() else []
+        option = Option(action.nargs is None, values)
+        found.update(dict.fromkeys(action.option_strings, option))
+    return found
+
+
 def rollrestart(text: str) -> RollRestart:
     """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLRESTART, text, needs_names=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from supervisor_roll.ctl.arguments import Option, options
+
 
 def make_known(ctl: Any, plugin: Any, commands: Collection[str]) -> None:
-    """Give ``commands`` of ``plugin`` their help and completed names in this one ``ctl``.
+    """Give ``commands`` of ``plugin`` their help, and what Tab completes, in this one ``ctl``.
 
     Replaces two methods of the instance, since upstream has no hook (supervisor 4.3.0,
     supervisorctl.Controller): ``do_help`` asks every plugin for every topic, and each but
@@ -23,10 +25,20 @@ def make_known(ctl: Any, plugin: Any, commands: Collection[str]) -> None:
         if line is None:
             import readline
 
-            line = readline.get_line_buffer()
-        words = line.split()
-        if words and words[0] in commands and (len(words) > 1 or line.endswith(" ")):
-            line = "restart "  # takes the same names
-        return completed(text, state, line)
+            line = readline.get_line_buffer()[: readline.get_endidx()]
+        before = line.removesuffix(text)
+        words = before.replace("=", " ").split()
+        if not words or words[0] not in commands:
+            return completed(text, state, line)
+        known = options(words[0])
+        last = known.get(words[-1], Option())
+        if last.takes_value and before[-1:] in (" ", "="):
+            found = last.values
+        elif text.startswith("-"):
+            found = sorted(known.keys() - set(words))
+        else:
+            return completed(text, state, "restart ")  # takes the same names
+        found = [f"{one} " for one in found if one.startswith(text)]
+        return found[state] if state < len(found) else None
 
     ctl.do_help, ctl.complete = do_help, complete

@@ -9,8 +9,6 @@ from typing import Any
 
 import psutil
 import pytest
-from supervisor.options import ClientOptions
-from supervisor.supervisorctl import Controller
 
 from supervisor_roll.ctl import COMMANDS
 from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, ENDED, complete
@@ -385,17 +383,3 @@ def test_in_the_shell_an_error_ends_nothing(site: Supervised) -> None:
     assert "nosuch: ERROR (no such process)" in output
     assert COMPLETE_OUTPUT.format("myapp") in output.replace("supervisor> ", "")
     assert output.replace("supervisor> ", "").rstrip().rsplit("\n", 1)[-1][:2] == "4."
-
-
-def test_the_shell_completes_the_names_of_programs(site: Supervised) -> None:
-    options = ClientOptions()
-    options.realize(["-c", str(site.config), "status"], doc="")
-    controller = Controller(options)
-    assert controller.complete("my", 0, "rollrestart my") == "myapp "
-    assert controller.complete("web:", 1, "rollabort web:") == "web:* "
-    assert controller.complete("my", 1, "rollstatus my") is None
-    assert controller.complete("rollr", 0, "rollr") == "rollrecycle "
-    assert controller.complete("rollr", 1, "rollr") == "rollrestart "
-    assert controller.complete("my", 0, "rollupdate my") == "myapp "
-    assert controller.complete("rollu", 0, "help rollu") == "rollupdate "
-    assert controller.complete("my", 0, "start my") == "myapp "
