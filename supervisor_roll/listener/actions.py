@@ -10,7 +10,7 @@ from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.log_text import spoken
 from supervisor_roll.listener.rollouts.succession import SuccessorControl
 from supervisor_roll.rollout import events as ev
-from supervisor_roll.rollout.events import InstanceId
+from supervisor_roll.rollout.events import Action, InstanceId
 from supervisor_roll.wire.mailbox import Signal
 from supervisor_roll.wire.successor import program_of, successor_of
 
@@ -34,6 +34,7 @@ class Actions:
         self._active, self._successors, self._supervisord = active, successors, supervisord
         self._outbox, self._registry = active.outbox, active.registry
         self._number = 0  # of the last signal that was left to supervisord
+        self._left: list[tuple[str, Action]] = []  # which is logged once it is sent
 
     def leave_signals(self) -> None:
         """Leave to supervisord what it is to send, but for what another action comes before."""
@@ -41,7 +42,7 @@ class Actions:
         for namespec, action in waiting:
             first = all(namespec != other for other, _ in self._outbox.actions)
             if first and isinstance(action, _TO_ARBITERS):
-                log.info("%s: %s", namespec, spoken(action))
+                self._left.append((namespec, action))
                 self._number += 1
                 to = successor_of(namespec) if action.whose is ev.Whose.SUCCESSOR else namespec
                 name = "TTIN" if isinstance(action, ev.AddInstance) else "TTOU"
@@ -51,6 +52,9 @@ class Actions:
 
     def run(self) -> None:
         """Do what is not supervisord's to do. Raises SupervisordError; it is tried again then."""
+        left, self._left = self._left, []
+        for namespec, action in left:
+            log.info("%s: %s", namespec, spoken(action))
         starts, self._outbox.starts = self._outbox.starts, []
         for start in starts:
             start()

@@ -167,10 +167,8 @@ class Coordinator:
         """Take what a hook wrote; drop it if it is not from a supervised arbiter or its child."""
         answer, fds = None, list[int]()
         try:
-            # One that has ended said nothing: its pid may be another's already.
-            if self.table.alive(datagram.sender):
-                message = decode(datagram.data)
-                answer, fds = self._messages.receive(datagram, message)
+            message = decode(datagram.data)
+            answer, fds = self._messages.receive(datagram, message)
         except RollError as error:
             self._unusable.warn(
                 "a message from pid %d was not used: %s", datagram.sender.pid, error

@@ -50,6 +50,8 @@ log = logging.getLogger("supervisor_roll")
 
 # (uid_t) -1, to the kernel: leave it as it is.
 _NO_USER = 2**32 - 1
+# A worker says twice at its boot where it runs. Each path in that takes a look.
+VERIFIED_SECS = 1.0
 
 
 class MessageHandler:
@@ -71,38 +73,43 @@ class MessageHandler:
         self._active, self._keeper, self._releases = active, keeper, releases
         self._recycler = recycler
         self._configuration, self._serve = configuration, serve
+        self._verified: dict[InstanceId, tuple[str, str]] = {}  # what runs what is deployed
+        self._verified_until = 0.0
 
     def receive(self, datagram: Datagram, message: Message) -> tuple[Ack | None, list[int]]:
         """Return the answer, with the descriptors that go with it.
 
         ``message`` is what is in the datagram; what is taken of its descriptors is taken out.
 
-        None where the sender is no arbiter that supervisord runs, nor a child of one. Raises
-        RollError for a message that cannot be used.
+        None where the sender is no arbiter that supervisord runs, nor a child of one, or has ended:
+        its pid may be another's already. Raises RollError for a message that cannot be used.
         """
         by_arbiter = isinstance(message, Counted) and message.age is None
         if isinstance(message, Listening) or by_arbiter or not isinstance(message, FromWorker):
-            return self._from_arbiter(datagram.sender.pid, message, datagram.fds)
+            return self._from_arbiter(datagram.sender, message, datagram.fds)
         return self._from_worker(datagram, message), []
 
     def _from_worker(self, datagram: Datagram, message: FromWorker) -> Ack | None:
-        child = self._table.child(datagram.sender.pid)
-        arbiter = self._registry.arbiter(child.parent) if child else None
-        if child is None or arbiter is None or not self._table.watch(child.id):
+        worker = datagram.sender
+        arbiter = self._parent(worker)
+        if arbiter is None or not self._table.watch(worker):
             return None
-        return self._note_worker(arbiter, child.id, datagram.uid, message)
+        return self._note_worker(arbiter, worker, datagram.uid, message)
+
+    def _parent(self, sender: InstanceId) -> Arbiter | None:
+        """Return the arbiter that has forked the sender."""
+        child = self._table.child(sender.pid)
+        return self._registry.arbiter(child.parent) if child and child.id == sender else None
 
     def _from_arbiter(
-        self, pid: int, message: Message, fds: list[int]
+        self, sender: InstanceId, message: Message, fds: list[int]
     ) -> tuple[Ack | None, list[int]]:
         """Answer what an arbiter says, or on its behalf one of its workers."""
-        sender = self._table.identity(pid)
-        arbiter = self._registry.arbiter(sender) if sender else None
+        arbiter = self._registry.arbiter(sender) if self._table.alive(sender) else None
         if arbiter is not None and isinstance(message, (Starting, Listening, Reloaded)):
             self._serve_user(arbiter, message.uid)
         if arbiter is None and isinstance(message, (Listening, Draining)):
-            child = self._table.child(pid)
-            arbiter = self._registry.arbiter(child.parent) if child else None
+            arbiter = self._parent(sender)
         if arbiter is None:
             return None, []
         if isinstance(message, Draining):
@@ -243,14 +250,22 @@ class MessageHandler:
             return Settings()
 
     def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Describing) -> None:
-        """End the rollout if a fresh worker does not run what is deployed now."""
+        """End the rollout if a fresh worker does not run what is deployed, now or a moment ago."""
+        now = self._active.clock()
+        if now >= self._verified_until:
+            self._verified, self._verified_until = {}, now + VERIFIED_SECS
+        told = message.places, message.runs
+        if self._verified.get(worker) == told:
+            return
         program = self._registry.program_lately(arbiter.namespec, self._active.succeeds(arbiter))
         run, own = arbiter.facts.places, decode(message.runs)
-        with self._registry.looking_as(arbiter):
+        with self._table.looking_as([worker]):
             why = deployed.strays(run, own) or deployed.elsewhere(run, program)
         if why:
             text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
             self._active.feed(arbiter, ev.PrerequisiteFailed(text))
+        else:
+            self._verified[worker] = told
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         if arbiter.facts.nearly_ends(boot_secs):

@@ -18,6 +18,7 @@ from supervisor_roll.rollout.events import InstanceId
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")  # in each second
 _GONE = frozenset("ZXx")
+_MOST_BYTES = 4096  # of a line of numbers and a name
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,19 @@ class ProcessStat:
     cpu_secs: float = 0.0
 
 
+def read(path: str) -> bytes:
+    """Return a short file of the kernel's: it is read for each message. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _MOST_BYTES)
+    finally:
+        os.close(fd)
+
+
 def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
     """Return what the kernel says of this pid; None if no process has it, or it is unreadable."""
     try:
-        line = (proc / str(pid) / "stat").read_bytes()
+        line = read(f"{proc}/{pid}/stat")
         # The name, in parentheses, may itself hold parentheses, spaces and line ends.
         fields = line[line.rindex(b")") + 1 :].split()
         return ProcessStat(
@@ -54,9 +64,9 @@ def cpu_secs(instance: InstanceId, proc: Path = PROC) -> float:
 
     On a busy machine most of it is the wait, which the kernel tells of the first thread alone.
     """
-    waited: list[str] = []
+    waited: list[bytes] = []
     with suppress(OSError):
-        waited = (proc / str(instance.pid) / "schedstat").read_text().split()[:2]
+        waited = read(f"{proc}/{instance.pid}/schedstat").split()[:2]
     found = stat_of(instance.pid, proc)
     if found is None or found.id != instance:
         return 0.0

@@ -6,11 +6,10 @@ import os
 import socket
 import struct
 import xmlrpc.client
-from http.client import HTTPConnection, HTTPException
+from base64 import b64encode
+from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-from supervisor.xmlrpc import SupervisorTransport
 
 from supervisor_roll.listener.edges.process_user import Credentials
 from supervisor_roll.rollout.errors import BadMessage, RollError
@@ -43,45 +42,78 @@ class Refused(SupervisordError):
         super().__init__(f"supervisord refused {method}: {fault.faultString}")
 
 
-class _Connection(HTTPConnection):
-    """One to the supervisord that started us, and to nobody who listens in its place.
+class _Transport(xmlrpc.client.Transport):
+    """To the supervisord that started us, and to nobody who listens in its place.
 
-    What goes through it are the listener's secrets.
+    What goes through it are the listener's secrets. One connection is kept, and each request is
+    sent in one piece: supervisord wakes up for each.
     """
 
-    def __init__(self, serverurl: str) -> None:
+    def __init__(self, username: str | None, password: str | None, serverurl: str) -> None:
+        super().__init__()
         url = urlsplit(serverurl)
         self._path = serverurl.removeprefix("unix://") if url.scheme == "unix" else ""
-        super().__init__(url.hostname or "localhost", url.port or 80)
+        self._address = url.hostname or "localhost", url.port or 80
         self._parent = os.getppid()
+        self._socket: socket.socket | None = None
+        self._head = "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\n"
+        if username is not None and password is not None:
+            secret = b64encode(f"{username}:{password}".encode()).decode()
+            self._head += f"Authorization: Basic {secret}\r\n"
 
-    def connect(self) -> None:
+    def request(self, host: Any, handler: str, request_body: Any, verbose: bool = False) -> Any:
+        """Return what is answered. Raises OSError, HTTPException and xmlrpc.client.Error."""
+        if self._socket is None:
+            self._socket = self._connected()
+        head = f"{self._head}Content-Length: {len(request_body)}\r\n\r\n"
+        self._socket.sendall(head.encode() + request_body)
+        response = HTTPResponse(self._socket, method="POST")
+        response.begin()
+        text = response.read()
+        if response.will_close or response.status != 200:
+            self.close()
+        if response.status != 200:
+            raise xmlrpc.client.ProtocolError(handler, response.status, response.reason, {})
+        parser, target = self.getparser()
+        parser.feed(text)
+        parser.close()
+        return target.close()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connected(self) -> socket.socket:
         """Connect. Raises OSError, before anything is said, where it is somebody else."""
-        if self._path:
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.connect(self._path)
-            credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        one = self._connected_to_path() if self._path else self._connected_to_address()
+        # As long as it lives, its port is its own.
+        if os.getppid() != self._parent:
+            one.close()
+            raise ConnectionRefusedError("supervisord has gone")
+        return one
+
+    def _connected_to_path(self) -> socket.socket:
+        one = socket.socket(socket.AF_UNIX)
+        try:
+            one.connect(self._path)
+            credentials = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             # Not by its pid: supervisord listens before it goes into the background.
             _, uid, _ = struct.unpack("3i", credentials)
             supervisord = Credentials.of_process(self._parent)
             if supervisord is None or uid != supervisord.uid:
-                self.close()
                 raise ConnectionRefusedError(f"user {uid} listens at {self._path}")
-        else:
-            # supervisord binds an IPv4 address alone; a name's IPv6 address is anybody's to bind.
-            self.host = socket.gethostbyname(self.host)
-            super().connect()
-        # As long as it lives, its port is its own.
-        if os.getppid() != self._parent:
-            self.close()
-            raise ConnectionRefusedError("supervisord has gone")
+        except OSError:
+            one.close()
+            raise
+        return one
 
-
-class _Transport(SupervisorTransport):  # type: ignore[misc]
-    def __init__(self, username: str | None, password: str | None, serverurl: str) -> None:
-        super().__init__(username, password, serverurl)
-        connection = _Connection(serverurl)
-        self._get_connection = lambda: connection
+    def _connected_to_address(self) -> socket.socket:
+        # supervisord binds an IPv4 address alone; a name's IPv6 address is anybody's to bind.
+        host, port = self._address
+        one = socket.create_connection((socket.gethostbyname(host), port))
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return one
 
 
 class Supervisord:

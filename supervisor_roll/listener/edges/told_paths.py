@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import stat
+import struct
 
 MAX_BYTES = 1 << 20
 _AT_FDCWD = -100
 _OPENAT2 = 437  # on every architecture
 _NO_MAGICLINKS = 2
+_HOW = struct.Struct("3Q")  # flags, mode, resolve
 
 
 def led_to(path: str) -> tuple[str, str]:
@@ -62,11 +65,15 @@ def _opened(path: str, flags: int) -> int:
     """
     if "\0" in path:
         raise ValueError("embedded null byte")
-    how = (ctypes.c_uint64 * 3)(flags, 0, _NO_MAGICLINKS)
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd: int = libc.syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, ctypes.sizeof(how))
+    how = _HOW.pack(flags, 0, _NO_MAGICLINKS)
+    fd: int = _libc().syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, _HOW.size)
     if fd >= 0:
         return fd
     if ctypes.get_errno() == errno.ENOSYS:
         return os.open(path, flags)  # before Linux 5.6
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
