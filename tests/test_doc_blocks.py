@@ -13,6 +13,7 @@ from gunicorn.config import Config as GunicornConfig
 from supervisor.options import ServerOptions
 from supervisor.supervisorctl import DefaultControllerPlugin
 
+from supervisor_roll import __version__
 from supervisor_roll.ctl import arguments
 from supervisor_roll.installation import command as installing
 from supervisor_roll.listener.configuration import sections
@@ -86,6 +87,12 @@ def test_the_dockerfile() -> None:
     assert [keyword for keyword, _ in lines] == ["FROM", "RUN", "COPY", "COPY", "RUN", "CMD"]
 
 
+def test_the_packages_that_are_named_are_of_this_version() -> None:
+    text = "".join(one.text for one in blocks("sh"))
+    named = re.findall(r"supervisor[-_]roll[-_](\d[\d.]*\d)", text)
+    assert set(named) == {__version__}
+
+
 def without_documents(shell: str) -> str:
     return re.sub(r"<<'END'\n.*?\nEND$", "", shell, flags=re.DOTALL | re.MULTILINE)
 
@@ -118,6 +125,7 @@ def accepted(command: str) -> None:
             "python",
             "python3",
             "service",
+            "touch",
             "supervisord",
             "exec",
         }, command

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter
 
 MOST = 12
+# Its script, also under the name that multiprocessing gives it, and the configuration file.
+_OF_GUNICORN = ("__main__", "__mp_main__", "__config__")
 
 
 def stale_modules(server: Arbiter) -> list[str]:
@@ -32,7 +34,7 @@ def stale_modules(server: Arbiter) -> list[str]:
     stale = []
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if not isinstance(path, str) or name in (configuration, "__main__", "__config__"):
+        if not isinstance(path, str) or name in (configuration, *_OF_GUNICORN):
             continue
         root = name.partition(".")[0]
         if root in ("supervisor_roll", "gunicorn"):

@@ -29,6 +29,7 @@ def test_the_applications_package_and_what_lies_beside_it(
     imported(monkeypatch, "shop.views", elsewhere / "site-packages" / "shop" / "views.py")
     imported(monkeypatch, "library", home / "venv" / "site-packages" / "library.py")
     imported(monkeypatch, "other", elsewhere / "other.py")
+    imported(monkeypatch, "__mp_main__", home / "venv" / "bin" / "gunicorn")
     imported(monkeypatch, "shop.gunicorn_conf", home / "shop" / "gunicorn_conf.py")
     server = SimpleNamespace(
         app=SimpleNamespace(app_uri="shop.wsgi:application"),
