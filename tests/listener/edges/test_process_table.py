@@ -19,10 +19,11 @@ from tests.harness.waiting import patience, wait_until
 
 DEADLINE_SECS = 30.0
 SLEEPER = "import time; print(flush=True); time.sleep(600)"
-# It starts a sleeper of its own, and says so.
+# It starts a sleeper of its own, and says so; what that one says is no line of its parent's.
 PARENT = (
     "import subprocess, sys, time\n"
-    f"p = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}, 'gunicorn: worker'])\n"
+    f"p = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}, 'gunicorn: worker'],"
+    " stdout=subprocess.DEVNULL)\n"
     "print(p.pid, flush=True); time.sleep(600)"
 )
 Start = Callable[..., "subprocess.Popen[str]"]
