@@ -137,7 +137,7 @@ class Follower:
         if report.kind in ENDS:
             self._screen.follow(report)
         lines = report_lines(report, self._told.get(report.program, ""), self._whole)
-        self._screen.tell(lines, objects.report(report))
+        self._screen.tell(lines, objects.report(report), at=report.at)
         facts = report.content
         if isinstance(facts, Plan) and plan_objects(facts):
             self.objected.add(report.program)

@@ -141,6 +141,7 @@ class RollPlugin(ControllerPluginBase):
             if given.follow:
                 jobs = jobs_of(found.jobs, about)
                 if jobs:
+                    screen.log()
                     followed = [name for job in jobs for name in job.programs]
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
@@ -232,6 +233,8 @@ class RollPlugin(ControllerPluginBase):
             receipt = self._requested(client, screen, ask)
             if receipt is None:
                 return
+            if wait and ask.kind != wire.DRY_RUN:
+                screen.log()
             skipped = [f"{program}: skipped: {why}" for program, why in receipt.skipped]
             screen.tell(skipped, objects.requested(ask.kind, receipt))
             # Which programs an update rolls is found out later, if there are any.

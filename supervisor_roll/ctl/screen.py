@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from supervisor_roll.ctl.render.objects import Object
-from supervisor_roll.ctl.render.text import clean
+from supervisor_roll.ctl.render.text import INDENT, clean, moment
 from supervisor_roll.rollout.reports import ENDS, Arrived, Began, Replaced
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire.codec import to_json
@@ -25,7 +26,8 @@ class ReaderLeft(Exception):
 class Screen:
     """Lines, each flushed so that a pipe's reader sees it at once; below them one bar.
 
-    What there is an object of goes to ``objects`` as that, if these are asked for.
+    What there is an object of goes to ``objects`` as that, if these are asked for. Where no
+    terminal shows them, lines begin with their time from ``log`` on.
     """
 
     def __init__(self, stdout: TextIO, objects: TextIO | None = None) -> None:
@@ -33,18 +35,28 @@ class Screen:
         self._bar: Bar | None = None
         self._progress: dict[str, tuple[int, int]] = {}  # of what is under way: done, total
         self._terminal = stdout.isatty() and objects is None
+        self._stamps = False
 
-    def say(self, line: str) -> None:
-        """Print one line, above the bar if there is one. Raises ReaderLeft."""
+    def log(self) -> None:
+        """From now on lines tell of what goes on, and not of what was asked."""
+        self._stamps = not self._terminal and self._objects is None
+
+    def say(self, line: str, at: float | None = None) -> None:
+        """Print one line, above the bar if there is one. Raises ReaderLeft.
+
+        ``at``: when it came about, in seconds since the epoch; None: now.
+        """
+        if self._stamps and line and not line.startswith(INDENT):  # which continues another one
+            line = f"{moment(time.time() if at is None else at)} {line}"
         encoding = getattr(self._stdout, "encoding", None) or "utf-8"
         line = clean(line).encode(encoding, "backslashreplace").decode(encoding)
         self._write(self._stdout, line)
 
-    def tell(self, lines: Iterable[str], *objects: Object) -> None:
+    def tell(self, lines: Iterable[str], *objects: Object, at: float | None = None) -> None:
         """Print the objects if these are asked for, and else the lines. Raises ReaderLeft."""
         if self._objects is None:
             for line in lines:
-                self.say(line)
+                self.say(line, at)
         else:
             for one in objects:
                 self._write(self._objects, to_json(one))

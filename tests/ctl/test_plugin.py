@@ -12,6 +12,7 @@ import pytest
 
 from supervisor_roll.ctl import COMMANDS
 from tests.ctl.script import BEGAN, COMPLETE_OUTPUT, ENDED, complete
+from tests.harness.command import unstamped
 from tests.rpc.supervised import PASSWORD, USER, Supervised, wait_for
 
 
@@ -29,6 +30,33 @@ def test_rollrestart_shows_a_rollout_to_its_end_and_its_request_is_as_given(
     assert request["values"] == {"max_surge": "50%", "ready_timeout_secs": "5"}
     assert request["by"].startswith("supervisorctl rollrestart (") and "pid" in request["by"]
     assert request["event"] == f"REMOTE_COMMUNICATION type:supervisor_roll\n{request['id']}"
+
+
+def test_without_a_terminal_the_lines_of_a_rollout_begin_with_their_time(
+    site: Supervised,
+) -> None:
+    """As a deploy log wants it; a traceback's lines belong to the line above them."""
+    began = int(time.time())
+    site.script(
+        *complete("myapp")[:2], ["report", "myapp", "broken", {"why": "no\nOops"}], ["done"]
+    )
+    raw = subprocess.run(
+        site.ctl_command("rollrestart", "myapp"), stdout=subprocess.PIPE, text=True
+    ).stdout
+    lines = [line for line in raw.splitlines() if not line.startswith("    ")]
+    texts = [line[20:] for line in lines]
+    assert texts[:2] == COMPLETE_OUTPUT.format("myapp").splitlines()[:2]
+    assert [text.split(":")[0] for text in texts] == ["myapp"] * 4
+    times = [time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")) for line in lines]
+    assert began <= times[0] and times == sorted(times) and times[-1] <= time.time()
+    assert "\n    Oops\n" in raw
+
+
+def test_what_is_asked_once_has_no_times(site: Supervised) -> None:
+    site.script(["report", "myapp", "plan", {"workers": 1, "desired": 1}], ["done"])
+    for command in (["rollrestart", "--dry-run", "myapp"], ["rollstatus"]):
+        ran = subprocess.run(site.ctl_command(*command), stdout=subprocess.PIPE, text=True)
+        assert ran.stdout and unstamped(ran.stdout) == ran.stdout
 
 
 def test_rollrestart_over_http_with_a_password(site: Supervised) -> None:

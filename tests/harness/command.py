@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,13 @@ from typing import NamedTuple
 
 from tests.harness.venvs import CHECKOUT
 from tests.harness.waiting import patience, wait_until
+
+_STAMP = re.compile(r"^(supervisor> )?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?=\S)", re.MULTILINE)
+
+
+def unstamped(text: str) -> str:
+    """What supervisorctl has said, without the times at which its lines of a log begin."""
+    return _STAMP.sub(r"\1", text)
 
 
 class Ran(NamedTuple):
@@ -100,7 +108,7 @@ class Command:
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stdout:
-            self._lines.extend(stdout)
+            self._lines.extend(map(unstamped, stdout))
 
 
 def _interruptible() -> None:

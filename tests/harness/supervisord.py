@@ -9,7 +9,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from tests.harness.command import Command, Ran
+from tests.harness.command import Command, Ran, unstamped
 from tests.harness.processes import die_with_parent
 from tests.harness.waiting import patience
 
@@ -45,7 +45,7 @@ class Supervisord:
         return [self.python, "-m", "supervisor.supervisorctl", "-c", str(self.config), *args]
 
     def ctl(self, *args: str, stdin: str = "", deadline_secs: float = 90.0) -> Ran:
-        """Run ``supervisorctl args`` to its end."""
+        """Run ``supervisorctl args`` to its end. Its output is ``unstamped``."""
         ran = subprocess.run(
             self.ctl_command(*args),
             input=stdin,
@@ -54,7 +54,7 @@ class Supervisord:
             text=True,
             timeout=deadline_secs * patience(),
         )
-        return Ran(ran.returncode, ran.stdout)
+        return Ran(ran.returncode, unstamped(ran.stdout))
 
     def ctl_start(self, *args: str) -> Command:
         """Start ``supervisorctl args`` and return at once."""
