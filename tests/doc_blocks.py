@@ -10,6 +10,8 @@ from typing import NamedTuple
 from docutils import nodes
 from docutils.core import publish_doctree
 
+from tests.harness.command import unstamped
+
 ROOT = Path(__file__).parents[1]
 _NAMES = ("install", "configure", "coming-from", "frameworks")
 PAGES = [ROOT / "README.rst", *(ROOT / "docs" / f"{name}.rst" for name in _NAMES)]
@@ -55,4 +57,4 @@ def shown() -> list[list[str]]:
 
 
 def masked(text: str) -> list[str]:
-    return re.sub(r"\b\d{3,}\b|\d+(\.\d+)?(?= s\b)", "N", text).splitlines()
+    return re.sub(r"\b\d{3,}\b|\d+(\.\d+)?(?= s\b)", "N", unstamped(text)).splitlines()
