@@ -31,6 +31,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"__main__"},
         {"idle"},
         {"coordinator"},
+        {"watching"},
         {"exchanges"},
         {"saved_state"},
         {"messages", "actions", "reconcile", "history"},

@@ -54,9 +54,21 @@ class RollStatus:
 
 @dataclass(frozen=True)
 class RollHistory:
-    """No ``names`` means all programs; one may be the number of a rollout."""
+    """No ``names`` means all programs; one may be the number of a rollout.
+
+    That one is drawn on the terminal with ``timeline``, and into the files ``svg`` and ``html``.
+    ``last`` are shown; 0: as many as without it.
+    """
 
     names: list[str]
+    timeline: bool = False
+    svg: str = ""
+    html: str = ""
+    last: int = 0
+
+    @property
+    def draws(self) -> bool:
+        return bool(self.timeline or self.svg or self.html)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class RollControl:
 
 
 JSON, TRACEBACK = "--json", "--traceback"
+MOST_LAST = 1000  # more are not kept
 
 _SETTINGS = {  # option: key
     "--strategy": "strategy",
@@ -110,6 +123,15 @@ def parser(command: str) -> argparse.ArgumentParser:
             action="store_true",
             help="Follow what is under way until it has ended, as rollrestart does.",
         )
+    if command == texts.ROLLHISTORY:
+        made.add_argument("--last", metavar="N", help=f"Show so many, {MOST_LAST} at most. (50)")
+        made.add_argument(
+            "--timeline",
+            action="store_true",
+            help="Draw that rollout: a bar for each worker, and how many were ready.",
+        )
+        made.add_argument("--svg", metavar="FILE", help="Write that as a picture, ...")
+        made.add_argument("--html", metavar="FILE", help="... or as a page with all that was told.")
     if command in texts.REPORTING:
         made.add_argument(
             TRACEBACK,
@@ -178,10 +200,21 @@ def rollstatus(text: str) -> RollStatus:
 
 def rollhistory(text: str) -> RollHistory:
     """Parse what follows the command. Raises Usage."""
-    names = _parsed(texts.ROLLHISTORY, text).names
+    found = _parsed(texts.ROLLHISTORY, text)
+    names, last = found.names, found.last or "0"
     if any(is_number(name) for name in names) and len(names) > 1:
         raise Usage("rollhistory takes names, or the number of one rollout")
-    return RollHistory(names)
+    if not is_number(last) or (found.last and not 1 <= int(last) <= MOST_LAST):
+        raise Usage(f"--last {last}: must be a number from 1 to {MOST_LAST}")
+    given = RollHistory(names, found.timeline, found.svg or "", found.html or "", int(last))
+    one = len(names) == 1 and is_number(names[0])
+    if given.draws and not one:
+        raise Usage("--timeline, --svg and --html take the number of one rollout")
+    if given.draws and found.json:
+        raise Usage("--json goes with none of --timeline, --svg and --html")
+    if one and given.last:
+        raise Usage("--last goes with names")
+    return given
 
 
 def control(command: str, text: str) -> RollControl:

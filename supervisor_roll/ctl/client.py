@@ -14,6 +14,7 @@ from xmlrpc.client import Fault
 
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.workers import Workers
 
 POLL_SECS = 0.15
 # How long a listener that was just started may take until it speaks.
@@ -63,6 +64,10 @@ class RollClient:
 
     def overview(self) -> wire.Overview:
         return from_json(wire.Overview, self._call("status"))
+
+    def workers(self, names: list[str]) -> Workers:
+        """Return these programs' workers (none: all programs'), which are told for 5 s from now."""
+        return from_json(Workers, self._call("workers", names))
 
     def process_names(self) -> list[tuple[str, str]]:
         """Return the group and the name of each process of supervisord."""

@@ -44,7 +44,7 @@ programs that have been rolled since supervisord started, with names in detail."
     ROLLHISTORY: """\
 Shows the last 50 rollouts that have ended, or those of these programs: when and for whom
 they began, from which release to which, how they ended, and why. With the number that one
-has there: that one, with each line that was told of it.""",
+has there: that one, with each line that was told of it, and how each worker has lived.""",
     ROLLABORT: """\
 Ends a program's rollout: what it started is stopped, which the command does not wait for.
 Workers that were already replaced stay; what serves keeps serving.""",

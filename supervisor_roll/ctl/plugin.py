@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
+from pathlib import Path
 from typing import TextIO, TypeVar
 from xmlrpc.client import Fault
 
@@ -170,7 +171,9 @@ class RollPlugin(ControllerPluginBase):
         if given is None or not self.ctl.upcheck():
             return
         screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
-        ask = wire.Command(wire.HISTORY, given.names or ["all"], by=_by(ROLLHISTORY))
+        ask = wire.Command(
+            wire.HISTORY, given.names or ["all"], by=_by(ROLLHISTORY), last=given.last
+        )
         receipt = self._requested(client, screen, ask)
         if receipt is None:
             return
@@ -183,6 +186,9 @@ class RollPlugin(ControllerPluginBase):
         past = [one for one in answer if one.kind == Past.kind]
         if past and wire.is_number(ask.names[0]):
             told = [one for one in answer if one.kind != Past.kind]
+            if given.draws:
+                self._draw(screen, given, past[0], told)
+                return
             screen.tell(
                 history.one_rollout(past[0], told, self.whole), *map(objects.report, answer)
             )
@@ -261,6 +267,36 @@ class RollPlugin(ControllerPluginBase):
                 self._say_detached(screen, ask.names if update else receipt.programs)
         finally:
             screen.close()
+
+    def _draw(
+        self,
+        screen: Screen,
+        given: arguments.RollHistory,
+        past: wire.Report,
+        told: list[wire.Report],
+    ) -> None:
+        """Show one rollout as a picture, or write it into files."""
+        # Imported here since every supervisorctl command loads this plugin.
+        from supervisor_roll.ctl.render.timeline import laid_out, timeline_lines
+        from supervisor_roll.ctl.render.timeline_svg import page, svg
+        from supervisor_roll.ctl.write_file import write_file
+
+        picture = laid_out(past, told)
+        if picture is None:
+            screen.say("nothing is known of that rollout's workers")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+            return
+        if given.timeline:
+            screen.draw(partial(timeline_lines, picture))
+        files = {given.svg: svg(picture), given.html: page(picture, past, told, self.whole)}
+        for name, text in files.items():
+            try:
+                if name:
+                    write_file(Path(name), text)
+                    screen.say(f"written to {name}")
+            except OSError as error:
+                screen.say(f"error: {name} cannot be written: {error.strerror or error}")
+                self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 
     def _control(self, kind: str, doing: str, text: str, command: str) -> None:
         """Ask something of rollouts under way, and do not wait for what comes of it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from supervisor_roll.ctl.render.objects import Object
 from supervisor_roll.ctl.render.text import INDENT, clean, moment
+from supervisor_roll.ctl.render.timeline import coloured
 from supervisor_roll.rollout.reports import ENDS, Arrived, Began, Replaced
 from supervisor_roll.rollout.words import ARBITER
 from supervisor_roll.wire.codec import to_json
@@ -60,6 +62,17 @@ class Screen:
         else:
             for one in objects:
                 self._write(self._objects, to_json(one))
+
+    def draw(self, picture: Callable[[int, bool], list[str]]) -> None:
+        """Print a picture, in colours on a terminal. Raises ReaderLeft.
+
+        ``picture`` gives its lines for a number of columns; True: of ASCII only.
+        """
+        encoding = getattr(self._stdout, "encoding", None) or "utf-8"
+        ascii_only = not encoding.lower().startswith("utf")
+        coloured_too = self._terminal and not ascii_only and "NO_COLOR" not in os.environ
+        for line in picture(shutil.get_terminal_size((100, 24)).columns, ascii_only):
+            self._write(self._stdout, coloured(clean(line)) if coloured_too else clean(line))
 
     def _write(self, stream: TextIO, line: str) -> None:
         try:

@@ -40,6 +40,7 @@ from supervisor_roll.listener.rollouts.succession import SuccessorControl
 from supervisor_roll.listener.saved_state import SavedState
 from supervisor_roll.listener.side_processes.process import NotPossible
 from supervisor_roll.listener.side_processes.side_processes import SideProcesses
+from supervisor_roll.listener.watching import Watching
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
@@ -117,6 +118,7 @@ class Coordinator:
         self._exchanges = Exchanges(
             pid, supervisord, self._saved, active, self.jobs, self._recycler, self._history
         )
+        self._watching = Watching(self._exchanges, active, self.jobs.statuses, self.clock)
         self._unusable = Seldom()
         self._sides = sides
         self._rung = True
@@ -190,6 +192,7 @@ class Coordinator:
 
     def exited(self, instance: InstanceId) -> None:
         """Take note that a watched process has ended."""
+        self.active.left(instance)
         arbiter, itself, why = self.registry.exited(instance)
         if arbiter is None:
             return
@@ -219,6 +222,7 @@ class Coordinator:
             self.keeper.next_deadline(),
             self._updates.next_deadline(),
             self._recycler.next_deadline(),
+            self._watching.next_deadline(),
         ]
         if self._retry_at is not None:
             deadlines = [self._retry_at]
@@ -254,6 +258,7 @@ class Coordinator:
             or self.jobs.next_deadline() is not None
             or self.keeper.next_deadline() is not None
             or self._recycler.next_deadline() is not None
+            or self._watching.next_deadline() is not None
             or self.keeper.store.closing
         )
 
@@ -289,6 +294,7 @@ class Coordinator:
             answer.send(message, fds)
         if self._history.tick():
             self.pump()
+        self._watching.tick()
 
     def _look_at_states(self) -> None:
         """Let no rollout, and no sockets, outlive a program that was stopped on purpose."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from supervisor_roll import __version__
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
@@ -15,6 +15,7 @@ from supervisor_roll.listener.rollouts.status import overview
 from supervisor_roll.listener.saved_state import SavedState
 from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage
+from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.rollout.run import ROLLING
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import (
@@ -24,6 +25,7 @@ from supervisor_roll.wire.mailbox import (
     Request,
     Status,
 )
+from supervisor_roll.wire.workers import MAX_WORKERS_CHARS
 
 log = logging.getLogger("supervisor_roll")
 
@@ -45,7 +47,10 @@ class Exchanges:
         self._pid, self._supervisord, self._saved = pid, supervisord, saved
         self._active, self._jobs, self._outbox = active, jobs, active.outbox
         self._recycler, self._history = recycler, history
+        self.watched = False  # somebody wants to see the workers
+        self.changed: set[str] = set()  # of these programs, since they were shown
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
+        self._seen = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,))
 
     def hello(self) -> Delivery:
         """Say the first word, and learn what an earlier listener left. Raises SupervisordError."""
@@ -63,6 +68,7 @@ class Exchanges:
             self._history.reported(outbox.reports[:portion])
             del outbox.reports[:portion]
         programs = self._saved.programs if self._whole else self._changed()
+        self.changed |= programs
         delivery = self._call(
             Exchange(
                 self._pid,
@@ -83,6 +89,11 @@ class Exchanges:
         for text in delivery.unsent:
             log.warning("%s", text)
         return delivery.requests
+
+    def show(self, workers: Mapping[str, Mapping[str, WorkerLife]]) -> None:
+        """Tell who watches of these programs' workers, by pid. Raises SupervisordError."""
+        parts = self._seen.changes(workers)
+        self._call(Exchange(self._pid, workers=parts, trouble=self.trouble))
 
     def _changed(self) -> set[str]:
         """Return the programs of which something may have changed."""
@@ -108,15 +119,20 @@ class Exchanges:
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:
-            return from_json(Delivery, self._supervisord.exchange(to_json(exchange)))
+            delivery = from_json(Delivery, self._supervisord.exchange(to_json(exchange)))
         except SupervisordError:
             self._forget()
             raise
         except BadMessage as error:
             self._forget()
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
+        self.watched = delivery.watched
+        if not self.watched or exchange.whole:
+            self._seen, self.changed = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,)), set()
+        return delivery
 
     def _forget(self) -> None:
         """Tell it all again: what came of the last word is not known."""
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
+        self._seen = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,))
         self._saved.forget()

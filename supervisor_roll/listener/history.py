@@ -35,10 +35,11 @@ from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import Report, Reports, Request
 
 # So many are shown at once, and so much of each one's reason.
-SHOWN, MAX_WHY = 50, 1000
+SHOWN, MOST_SHOWN, MAX_WHY = 50, 1000, 1000
 # What waits for a file that cannot be written: the oldest are given up.
 MAX_WAITING = 100
-MAX_REPORTS = 2000
+# supervisord keeps 2000 reports of a job: of the one that asks for a rollout, all of this is.
+MAX_REPORTS, MAX_LIVES = 1400, 500
 
 
 class History:
@@ -115,11 +116,12 @@ class History:
             release_before=run.release,
             release_after=self._active.release_of(run.namespec, outcome.fresh),
         )
-        reports = to_json(Reports(told))
-        while len(reports) > MOST_CHARS_OF_ONE // 2:
-            told = told[(len(told) + 1) // 2 :]  # its end says more than its beginning
-            reports = to_json(Reports(told))
-        return Entry(run.namespec, to_json(past), reports, past.recycling)
+        lives = self._active.lives(run.namespec, run) if run.rollout else []
+        wall = self._outbox.wall()
+        rows = [Report(past.job, run.namespec, one.kind, vars(one), wall) for one in lives]
+        rows = _last(rows[-MAX_LIVES:], MOST_CHARS_OF_ONE // 4)
+        kept = [*_last(told, MOST_CHARS_OF_ONE // 2 - len(to_json(Reports(rows)))), *rows]
+        return Entry(run.namespec, to_json(past), to_json(Reports(kept)), past.recycling)
 
     def _of_mailbox(self, job: str, namespec: str) -> list[Report]:
         """Return what an earlier listener has reported too."""
@@ -155,7 +157,7 @@ class History:
         for id, program, text in self._file.all():
             if {"all", *names_of(program)} & {*request.programs}:
                 found.append(_shown(request.id, id, program, text))
-                if len(found) == SHOWN:
+                if len(found) == min(request.last or SHOWN, MOST_SHOWN):
                     break
         return found[::-1]
 
@@ -169,6 +171,13 @@ class History:
         reports = from_json(Reports, entry.reports).reports
         again = [replace(one, job=request.id) for one in reports]
         return [_shown(request.id, id, entry.program, entry.past), *again]
+
+
+def _last(told: list[Report], most_chars: int) -> list[Report]:
+    """Return as many of these as have room: their end says more than their beginning."""
+    while len(to_json(told)) > most_chars:
+        told = told[(len(told) + 1) // 2 :]
+    return told
 
 
 def _is_kept(ended: Ended) -> bool:

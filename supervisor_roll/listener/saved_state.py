@@ -21,6 +21,7 @@ from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
+from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.wire.codec import from_data, to_json
 from supervisor_roll.wire.mailbox import MAX_STATE_CHARS, Status
 
@@ -49,7 +50,7 @@ class SavedState:
 
     def forget(self) -> None:
         """Take nothing for saved any more."""
-        self._told = Told(MAX_STATE_CHARS, flat=(Worker, Instance, Watched))
+        self._told = Told(MAX_STATE_CHARS, flat=(Worker, Instance, Watched, WorkerLife))
 
     def changes(self, programs: Iterable[str]) -> dict[str, dict[str, str | None]]:
         """Return what has changed of these programs ("": of none alone) since it was saved."""
@@ -90,8 +91,9 @@ class SavedState:
                 parts[f"worker {own} {_text(worker.id)}"] = worker
         if run := self._active.runs.get(namespec):
             data, rollout = run.to_data(), run.rollout
-            parts["run"] = {**data, "job": run.job.id, "rollout": None, "watched": []}
+            parts["run"] = {**data, "job": run.job.id, "rollout": None, "watched": [], "gone": []}
             parts |= {f"watched {_text(one.id)}": one for one in run.watched}
+            parts |= {f"gone {one.pid} {one.began}": one for one in run.gone}
             if rollout is not None:
                 instances = {"members": [], "gone": rollout.instances.gone}
                 parts["rollout"] = {**data["rollout"], "instances": instances}
@@ -125,6 +127,7 @@ class SavedState:
     def _run(self, common: dict[str, Any], parts: dict[str, Any], _: str) -> Run:
         """Return a run as it was saved, with its settings as they are configured now."""
         saved = {**parts["run"], "watched": list(_under(parts, "watched ").values())}
+        saved["gone"] = list(_under(parts, "gone ").values())
         saved["job"] = _job_data(common, saved["job"])
         if "rollout" in parts:
             instances = parts["rollout"]["instances"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from supervisor_roll.rollout.words import ABORTED, COMPLETE, FAILED, WORKERS
+from supervisor_roll.rollout.words import ABORTED, BOOTING, COMPLETE, FAILED, WORKERS
 
 
 @dataclass(frozen=True)
@@ -267,6 +267,31 @@ class Past(Facts):
     release_after: str = ""
 
 
+@dataclass(frozen=True)
+class WorkerLife(Facts):
+    """One worker's life, as far as it has come; times in seconds since the epoch, None: not yet.
+
+    ``state`` is booting, baking (ready, but not yet for ``min_ready_secs``), ready, draining (it
+    was asked to leave), failed (its boot did, or its health check, or it left before it was
+    available) or gone. ``how`` says what was unusual about its end; of ``memory_bytes`` 0 is
+    not known.
+    """
+
+    kind = "worker"
+    pid: int = 0
+    state: str = BOOTING
+    outdated: bool = False
+    began: float = 0.0
+    ready_at: float | None = None
+    retiring_at: float | None = None
+    gone_at: float | None = None
+    how: str = ""
+    boot_secs: float = 0.0
+    health: str = ""
+    release: str = ""
+    memory_bytes: int = 0
+
+
 KINDS: dict[str, type[Facts]] = {
     one.kind: one
     for one in (
@@ -287,6 +312,7 @@ KINDS: dict[str, type[Facts]] = {
         Skipped,
         Plan,
         Past,
+        WorkerLife,
     )
 }
 # Each of these ends a program's part in the job.

@@ -10,5 +10,8 @@ PROGRESSING, PAUSED = "progressing", "paused"
 COMPLETE, FAILED, ABORTED = "complete", "failed", "aborted"
 FINAL = frozenset({COMPLETE, FAILED, ABORTED})
 
+# A worker's states, beside failed.
+BOOTING, READY, BAKING, DRAINING, GONE = "booting", "ready", "baking", "draining", "gone"
+
 # So many programs of a job may be rolled at once.
 MAX_PARALLEL = 64

@@ -30,8 +30,10 @@ from supervisor_roll.rpc.supervisor_types import Process, Supervisor
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.program import Processes, ProcessInfo
+from supervisor_roll.wire.workers import workers_text
 
 DOORBELL = "supervisor_roll"
+WATCHED = "watched"  # in place of a request's id
 
 
 class RollRPCInterface:
@@ -54,7 +56,7 @@ class RollRPCInterface:
     def request(self, text: str) -> str:
         """Ask the listener to roll programs, or to abort their rollouts
 
-        @param string text    JSON: kind, names, values, by, parallel, pids
+        @param string text    JSON: kind, names, values, by, parallel, pids, last
         @return string result JSON: id, programs, skipped
         """
         self._check_mood()
@@ -121,6 +123,23 @@ class RollRPCInterface:
         return to_json(
             wire.Overview(self._mailbox.statuses, listener, self._mailbox.jobs, __version__)
         )
+
+    @for_all
+    def workers(self, names: list[str]) -> str:
+        """Get the workers of programs, and have the listener tell of them for 5 more seconds
+
+        @param array names    The programs' names, as in status; empty: all
+        @return string result JSON: programs, each a list of workers; at
+        """
+        if not isinstance(names, list) or len(names) > wire.MAX_NAMES:
+            text = f"workers takes a list of {wire.MAX_NAMES} names at most"
+            raise RPCError(Faults.BAD_ARGUMENTS, text)
+        chosen = {name for name in names if isinstance(name, str)}
+        if self._mailbox.watch(time.monotonic()):
+            notify(RemoteCommunicationEvent(DOORBELL, WATCHED))
+        found = self._mailbox.workers
+        shown = {name: found[name] for name in found if not names or name in chosen}
+        return workers_text(shown, self._mailbox.workers_at)
 
     @for_the_listener
     def getProcesses(self) -> str:

@@ -15,6 +15,8 @@ from supervisor_roll.rollout.reports import Refused
 from supervisor_roll.rpc.kept_job import KeptJob
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
+from supervisor_roll.wire.workers import MAX_WORKERS_CHARS as _MOST
+from supervisor_roll.wire.workers import WATCHED_SECS
 
 # Those that are not done are never dropped, so that no more are taken then.
 MAX_JOBS = 100
@@ -40,6 +42,10 @@ class Mailbox:
         self.trouble = ""  # what the listener said last that is wrong with itself
         self.package_version = ""  # the listener's
         self.statuses: dict[str, Status] = {}
+        # What somebody watches: program -> pid -> text, as the listener told it last.
+        self.workers: dict[str, dict[str, str]] = {}
+        self.workers_at = 0.0  # seconds since the epoch; 0: it has not yet
+        self._watched_until = 0.0
         self.listener: tuple[int, str] | None = None  # its pid, and its namespec ("" if unknown)
         self._pending: dict[str, tuple[Request, float]] = {}
         self._jobs: dict[str, KeptJob] = {}
@@ -65,6 +71,7 @@ class Mailbox:
             wildcard,
             ask.parallel,
             ask.pids,
+            ask.last,
         )
         kept = self._keep(Job(request.id, ask.kind, programs, ask.by), now)
         if programs:
@@ -87,6 +94,8 @@ class Mailbox:
             kept = self._job_of(report, now)
             kept.add(report)
             self._told(report, kept.job)
+        watched = now < self._watched_until
+        self._show(said, watched, at)
         self.trouble = said.trouble
         if said.hello:
             self.package_version = said.package_version
@@ -100,6 +109,7 @@ class Mailbox:
             self._signal(said, send),
             self.state if said.hello else {},
             jobs=[job.id for job in self.jobs if job.id not in self._pending] if said.hello else [],
+            watched=watched,
         )
 
     def reports(self, id: str, since: int) -> tuple[list[str], bool] | None:
@@ -109,6 +119,12 @@ class Mailbox:
         """
         kept = self._jobs.get(id)
         return None if kept is None else kept.after(since)
+
+    def watch(self, now: float) -> bool:
+        """Note that somebody wants to see the workers; whether the listener is to be told so."""
+        new = now >= self._watched_until
+        self._watched_until = now + WATCHED_SECS
+        return new
 
     @property
     def jobs(self) -> list[Job]:
@@ -141,6 +157,26 @@ class Mailbox:
                 self.statuses.pop(program, None)
             else:
                 self.statuses[program] = status
+
+    def _show(self, said: Exchange, watched: bool, at: float) -> None:
+        """Keep the workers that the listener tells of, as long as they are watched."""
+        if said.hello or said.whole or not watched:
+            self.workers, self.workers_at = {}, 0.0
+        if watched and (said.workers or self.workers_at):
+            self.workers_at = at
+        if not watched or not said.workers:
+            return
+        for program, rows in said.workers.items():
+            kept = self.workers.setdefault(program, {})
+            for pid, text in rows.items():
+                if text is None:
+                    kept.pop(pid, None)
+                else:
+                    kept[pid] = text
+            if not kept:
+                del self.workers[program]
+        if sum(len(text) for one in self.workers.values() for text in one.values()) > _MOST:
+            self.workers = {}  # which our own listener never lets come to pass
 
     def _signal(self, said: Exchange, send: Callable[[str, str], str]) -> list[str]:
         """Send what was not sent before; why some were not."""

@@ -70,7 +70,8 @@ class Command:
     """What an operator asks: ``names`` are as given, ``values`` only the settings given.
 
     ``parallel``: how many programs are rolled at once; None: as configured. ``pids``: which workers
-    of the one program are recycled; none: the one with the most memory.
+    of the one program are recycled; none: the one with the most memory. ``last``: so many of the
+    history are shown; 0: as many as usual.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class Command:
     by: str = ""
     parallel: Parallel | None = None
     pids: list[Count] = field(default_factory=list)
+    last: Count = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Request:
     wildcard: bool = False
     parallel: Parallel | None = None
     pids: list[Count] = field(default_factory=list)
+    last: Count = 0
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ class Exchange:
     reports: list[Report] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    workers: dict[str, dict[str, str | None]] = field(default_factory=dict)  # while watched
     trouble: str = ""
     package_version: str = ""  # of supervisor_roll; with ``hello``
 
@@ -204,6 +208,7 @@ class Delivery:
     unsent: list[str] = field(default_factory=list)
     state: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
+    watched: bool = False  # somebody wants to see the workers
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,8 @@ def decode_command(text: object) -> Command:
         raise BadMessage(f"parallel: it is for a rollout; {ask.kind} takes none")
     if ask.pids and (ask.kind != RECYCLE or len(names) > 1):
         raise BadMessage("pids: they are for the recycling of one program's workers")
+    if ask.last and ask.kind != HISTORY:
+        raise BadMessage(f"last: it is for the history; {ask.kind} takes none")
     if len(ask.pids) > MAX_NAMES:
         raise BadMessage(f"pids: there are more than {MAX_NAMES}")
     return dataclasses.replace(ask, names=names, by=one_line(ask.by))

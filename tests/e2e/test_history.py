@@ -54,7 +54,16 @@ def test_it_outlives_the_listener_and_supervisord(make_site: MakeSite) -> None:
     assert status == 0
     assert [one["kind"] for one in reports] == [
         *("past", "began", "replaced", "replaced", "complete"),
+        *("worker", "worker", "worker", "worker"),
     ]
+    lives = [one["facts"] for one in reports[-4:]]
+    for one in lives:
+        assert one["began"] + 0.3 <= one["ready_at"] <= reports[-1]["at"]
+        assert (one["state"] == "gone") == one["outdated"]
+        assert one["release"] == ("" if one["outdated"] else "v2")
+        if one["outdated"]:
+            assert reports[0]["facts"]["began"] <= one["retiring_at"] <= one["gone_at"]
+    assert " failed: ImportError: release bad lacks a module" in whole
     assert 0.3 <= reports[0]["facts"]["boot_p50_secs"] <= reports[0]["facts"]["boot_max_secs"]
     assert site.ctl("rollhistory", "3") == (1, "no such rollout is known\n")
 

@@ -5,6 +5,7 @@ Here it does so after next to no time, so that it changes at every chance.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -125,6 +126,18 @@ def test_workers_that_boot_and_an_arbiter_that_crashes(make_site: MakeSite) -> N
     site.rpc.supervisor.stopProcess("web")
     wait_until(lambda: refuses(site.address("web")), 15, "a stop is not taken for a crash")
     wait_until(lambda: len(descriptors(wait_small(site))) < opened, 15, "nothing is kept of it")
+
+
+def test_who_watches_wakes_it_and_it_rests_again(make_site: MakeSite) -> None:
+    site = idle_site(make_site, Program(port=free_port()))
+    listener = wait_small(site)
+
+    def seen() -> set[int]:
+        found = json.loads(site.rpc.roll.workers(["web"]))["programs"].get("web", [])
+        return {one["pid"] for one in found if one["state"] == "ready" and one["memory_bytes"]}
+
+    wait_until(lambda: seen() == site.workers("web").ready, 15, "each worker is shown")
+    assert_well(site, listener)
 
 
 def a_section(site: Site) -> None:

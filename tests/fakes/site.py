@@ -150,11 +150,12 @@ class Site:
         parallel: int | None = None,
         pids: Sequence[int] = (),
         by: str = "the operator",
+        last: int = 0,
         **values: str,
     ) -> str:
         """Put a request into the mailbox, ring, and let all happen that follows; its id."""
         request = self.supervisord.mailbox.put(
-            wire.Command(kind, list(programs), values, by, parallel, list(pids)),
+            wire.Command(kind, list(programs), values, by, parallel, list(pids), last),
             list(programs),
             wildcard,
             self.now,

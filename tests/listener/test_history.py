@@ -74,8 +74,9 @@ def test_a_rollout_is_kept_with_all_that_was_reported(rolled: tuple[Site, Progra
         "release_before": "",
         "release_after": "",
     }
-    (kind, first), *reports = asked(site, "1")
+    (kind, first), *reports, old, _, new, _ = asked(site, "1")
     assert (kind, first) == ("past", one)
+    assert {old[0], new[0]} == {"worker"}
     assert [("myapp", kind) for kind, _ in reports] == told
     assert reports[-1][1] == outcome
 
@@ -126,6 +127,19 @@ def test_only_the_last_ones_are_shown(
     assert [one["id"] for one in past(site)] == [2, 3]
 
 
+def test_so_many_as_are_asked_for_are_shown(
+    rolled: tuple[Site, Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "SHOWN", 2)
+    monkeypatch.setattr(history, "MOST_SHOWN", 4)
+    site, _ = rolled
+    for _ in range(5):
+        site.ask("myapp")
+    for last, ids in ((1, [5]), (3, [3, 4, 5]), (1000, [2, 3, 4, 5])):
+        reports, _ = site.found(site.ask("all", kind=wire.HISTORY, last=last))
+        assert [one.facts["id"] for one in reports] == ids
+
+
 def test_what_was_reported_before_the_listener_was_killed_is_there_too(
     rolled: tuple[Site, Program],
 ) -> None:
@@ -139,7 +153,7 @@ def test_what_was_reported_before_the_listener_was_killed_is_there_too(
         program.say(max(program.workers), kind)
     site.settle()
     assert site.is_done(job)
-    (_, one), *reports = asked(site, "1")
+    (_, one), *reports = [one for one in asked(site, "1") if one[0] != "worker"]
     assert one["boot_max_secs"] > 0
     assert [("myapp", kind) for kind, _ in reports] == site.reports(job)
 
@@ -203,7 +217,8 @@ def test_texts_of_others_are_bounded_in_what_is_kept(
     with contextlib.closing(sqlite3.connect(path)) as database:
         [(text,)] = database.execute("SELECT reports FROM rollouts")
     assert len(text) <= 1000
-    kinds = [one["kind"] for one in json.loads(text)["reports"]]
+    *kinds, last = [one["kind"] for one in json.loads(text)["reports"]]
+    assert last == "worker"
     assert kinds == [kind for _, kind in site.reports(job)][-len(kinds) :]
 
 

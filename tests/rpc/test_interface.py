@@ -9,12 +9,13 @@ import pytest
 from supervisor.options import make_namespec
 from supervisor.xmlrpc import Faults
 
-from supervisor_roll.rollout.reports import Began, Warned
+from supervisor_roll.rollout.reports import Began, Warned, WorkerLife
 from supervisor_roll.rollout.words import COMPLETE, FAILED
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.codec import from_json
+from supervisor_roll.wire.codec import from_json, to_json
 from supervisor_roll.wire.mailbox import Report, Status
 from supervisor_roll.wire.program import Processes, ProcessInfo
+from supervisor_roll.wire.workers import Workers
 from tests.rpc.supervised import Supervised, wait_for
 
 IDLE = ("idle", "not running: it is STOPPED")
@@ -171,6 +172,21 @@ def test_a_rollout_that_the_listener_began_by_itself_can_be_followed(site: Super
     assert site.reports("watched-1").done
 
 
+def test_workers_are_told_of_while_somebody_watches(site: Supervised) -> None:
+    assert from_json(Workers, site.server.roll.workers([])) == Workers()
+    life = to_json(WorkerLife(7))
+    assert site.exchange(workers={"myapp": {"7": life}, "web:one": {}}).watched
+    found = from_json(Workers, site.server.roll.workers([]))
+    assert found.programs == {"myapp": [WorkerLife(7)]}
+    assert found.at > 1e9
+    assert from_json(Workers, site.server.roll.workers(["web:one", 5, []])).programs == {}
+    assert from_json(Workers, site.server.roll.workers(["myapp", {}])).programs != {}
+    for names in ("myapp", ["myapp"] * (wire.MAX_NAMES + 1)):
+        with pytest.raises(Fault) as caught:
+            site.server.roll.workers(names)
+        assert caught.value.faultCode == Faults.BAD_ARGUMENTS
+
+
 def test_all_http_servers_share_one_mailbox(site: Supervised) -> None:
     job = site.request("myapp", server=site.inet_server).id
     assert [request.id for request in site.exchange().requests] == [job]
@@ -202,7 +218,7 @@ def test_the_methods_describe_themselves(site: Supervised) -> None:
         for name in site.server.system.listMethods()
         if name.startswith("roll.")
     ]
-    assert len(methods) == 16
+    assert len(methods) == 17
     for method in methods:
         signature = site.server.system.methodSignature(f"roll.{method}")
         assert signature[0] == "string"

@@ -14,6 +14,7 @@ from supervisor_roll.rpc.mailbox import (
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import Command, Exchange, Report, Request
+from supervisor_roll.wire.workers import MAX_WORKERS_CHARS, WATCHED_SECS
 
 ASK = Command(wire.ROLLOUT, ["myapp"])
 
@@ -26,7 +27,9 @@ def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
     exchange = Exchange(1, **said)
     return [
         request.id
-        for request in mailbox.exchange(exchange, now, 1e9, lambda namespec, name: "").requests
+        for request in mailbox.exchange(
+            exchange, now, 1e9 + now, lambda namespec, name: ""
+        ).requests
     ]
 
 
@@ -114,3 +117,21 @@ def test_a_request_taken_late_is_not_refused() -> None:
 def test_an_id_is_never_used_again() -> None:
     ids = {put(mailbox).id for mailbox in (Mailbox(), Mailbox()) for _ in range(20)}
     assert len(ids) == 40
+
+
+def test_workers_are_kept_as_long_as_they_are_watched_and_up_to_a_size() -> None:
+    mailbox = Mailbox()
+    say(mailbox, workers={"myapp": {"1": "{}"}})
+    assert mailbox.workers == {}, "nobody watches"
+    assert mailbox.watch(0.0)
+    assert not mailbox.watch(1.0)
+    say(mailbox, now=1.0, workers={"myapp": {"1": "{}", "2": "{}"}, "other": {"3": "{}"}})
+    say(mailbox, now=2.0, workers={"myapp": {"1": None, "2": "{ }"}, "other": {"3": None}})
+    assert (mailbox.workers, mailbox.workers_at) == ({"myapp": {"2": "{ }"}}, 1e9 + 2)
+    say(mailbox, now=3.0)
+    assert mailbox.workers_at == 1e9 + 3, "they are as they were"
+    say(mailbox, now=2.0, workers={"myapp": {"4": "x" * MAX_WORKERS_CHARS}})
+    assert mailbox.workers == {}
+    say(mailbox, now=2.0, workers={"myapp": {"1": "{}"}})
+    say(mailbox, now=1.0 + WATCHED_SECS, workers={"myapp": {"2": "{}"}})
+    assert (mailbox.workers, mailbox.workers_at) == ({}, 0.0)

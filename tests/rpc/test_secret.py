@@ -131,7 +131,7 @@ def test_all_that_is_not_for_everybody_is_tried_here(site: Supervised) -> None:
         for name in site.server.system.listMethods()
         if name.startswith("roll.")
     }
-    assert methods == {*ALONE, "request", "reports", "status"}
+    assert methods == {*ALONE, "request", "reports", "status", "workers"}
 
 
 def test_a_process_that_is_no_listener_of_ours_cannot_speak_as_one(site: Supervised) -> None:

@@ -28,6 +28,8 @@ from supervisor_roll.wire.codec import from_json, to_json
         ('{"kind": "recycle", "names": ["a", "b"], "pids": [1]}', "of one program's workers"),
         ('{"kind": "recycle", "names": ["a"], "pids": [-1]}', "Command.pids.0: -1 is not from 0"),
         (f'{{"kind": "recycle", "names": ["a"], "pids": {[1] * 1001}}}', "more than 1000"),
+        ('{"kind": "rollout", "names": ["a"], "last": 5}', "last: it is for the history; rollout"),
+        ('{"kind": "history", "names": ["a"], "last": -5}', "Command.last: -5 is not from 0"),
         ('{"kind": "rollout", "names": ["a"], "parallel": 0}', "0 is not from 1 to 64"),
         ('{"kind": "rollout", "names": ["a"], "parallel": 65}', "65 is not from 1 to 64"),
         ('{"kind": "rollout", "names": ["a"], "parallel": true}', "True is not a whole number"),

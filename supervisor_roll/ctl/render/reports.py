@@ -196,6 +196,10 @@ def _past(facts: reports.Past) -> list[str]:
     return [f"rollout {facts.id}: {facts.verdict}"]
 
 
+def _worker(facts: reports.WorkerLife) -> list[str]:
+    return with_why(f"worker {facts.pid}: {facts.state}", facts.how, ": ")
+
+
 def _boot(facts: reports.Replaced | reports.Arrived) -> str:
     health = f"  health {facts.health}" if facts.health else ""
     return f"  booted in {facts.boot_secs:.2f} s{health}"
@@ -219,4 +223,5 @@ _TEXTS: dict[type[reports.Facts], Callable[[Any], list[str]]] = {
     reports.Skipped: _skipped,
     reports.Plan: _planned,
     reports.Past: _past,
+    reports.WorkerLife: _worker,
 }

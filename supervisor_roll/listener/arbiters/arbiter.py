@@ -54,6 +54,7 @@ class Worker:
     release: str = ""
     held_back: bool = False  # it is kept from serving, since a rollout began with it
     heard: bool = True  # False: only the process table shows it
+    failed: str = ""  # why it is no good, if so
     leaving: str = ""  # why it is about to leave, as far as it said
     uid: int = -1  # whom it said that as; -1: not known
     due: str = ""  # why it is to be replaced, as far as it is past a limit
@@ -132,6 +133,8 @@ class Arbiter:
                 "it was sent ABRT, as Gunicorn does when a worker shows no sign of "
                 "life for timeout seconds; a sync worker's log shows where it hung"
             )
+        elif isinstance(message, Failed):
+            known.failed = cut(message.error or "its boot failed")
         # One that waits after failed boots, or is about to leave after its own, decides nothing.
         if isinstance(message, (Unready, Failed, BackingOff)):
             known.unhealthy = True

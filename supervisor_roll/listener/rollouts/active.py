@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker, cut
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.rollouts.lives import life_of
 from supervisor_roll.listener.rollouts.run import Run
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
-from supervisor_roll.rollout.reports import Began, Facts, Failed, Note, Outcome, Refused, Warned
+from supervisor_roll.rollout.reports import (
+    Began,
+    Broken,
+    Facts,
+    Failed,
+    Note,
+    Outcome,
+    Promoted,
+    Refused,
+    Warned,
+    WorkerLife,
+)
 
 log = logging.getLogger("supervisor_roll")
 
@@ -25,6 +37,7 @@ LOOK_SECS = 1.0
 # What is said once in a run, of what its workers may tell in ever other words.
 MAX_SAID, MAX_SAID_CHARS = 30, 1000
 MOST_RELEASES = 3
+MOST_GONE = 500  # workers of a run: of those that went first less is wanted
 # supervisor's states of a program that is stopped on purpose, or gone.
 INTENDED = frozenset({"STOPPING", "STOPPED", "FATAL", "UNKNOWN"})
 
@@ -83,7 +96,17 @@ class ActiveRollouts:
             else:
                 if isinstance(action, Began):
                     run.release = self.release_of(run.namespec)
+                elif isinstance(action, Promoted):
+                    run.promoted_at = self.outbox.wall()
+                elif isinstance(action, Broken):
+                    self._spoilt_by(run, action)
                 self.outbox.report(run.job.id, run.namespec, run.completed(action))
+
+    def _spoilt_by(self, run: Run, broken: Broken) -> None:
+        for arbiter in self.registry.siblings(run.namespec):
+            for one in arbiter.workers.values():
+                if one.id.pid == broken.pid:
+                    one.failed = one.failed or cut(broken.why.partition("\n")[0])
 
     def finish(self, run: Run, facts: Facts) -> None:
         """Note that the run, or its rollout, has ended."""
@@ -198,6 +221,47 @@ class ActiveRollouts:
         run = self.runs.get(namespec)
         if run is not None:
             self.say_once(run, Warned(text))
+
+    # --- how their workers live -----------------------------------------------------------------
+
+    def lives(self, namespec: str, run: Run | None, old: Collection[int] = ()) -> list[WorkerLife]:
+        """Return the lives of a program's workers, in ``run`` also of those that have gone.
+
+        Without one, ``old`` are the pids of those that are outdated.
+        """
+        arbiters = self.registry.siblings(namespec)
+        living = self._lives(run, [one for own in arbiters for one in own.workers.values()], old)
+        return [*(run.gone if run else ()), *living]
+
+    def left(self, instance: InstanceId) -> None:
+        """Keep how a worker, or each worker of an arbiter, has lived, if it is being rolled."""
+        for run in self.runs.values():
+            for arbiter in self.registry.siblings(run.namespec):
+                ended = arbiter.workers.values() if arbiter.id == instance else ()
+                known = arbiter.workers.get(instance)
+                run.gone += self._lives(run, [known] if known else ended, (), ended=True)
+                del run.gone[:-MOST_GONE]
+
+    def _lives(
+        self, run: Run | None, workers: Iterable[Worker], old: Collection[int], ended: bool = False
+    ) -> list[WorkerLife]:
+        wall, now, age_secs = self.outbox.wall(), self.clock(), self.registry.table.age_secs
+        rollout = run.rollout if run else None
+        instances = {one.id: one for one in rollout.instances} if rollout else {}
+        promoted_at = run.promoted_at if run else 0.0
+        return [
+            life_of(
+                one,
+                instances.get(one.id),
+                wall - age_secs(one.id),
+                wall,
+                now,
+                promoted_at,
+                ended,
+                one.id.pid in old,
+            )
+            for one in workers
+        ]
 
     # --- what they say of arbiters and workers --------------------------------------------------
 

@@ -11,7 +11,7 @@ from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.events import InstanceId, Measured, RequestCounts
 from supervisor_roll.rollout.machine import Rollout
-from supervisor_roll.rollout.reports import Began, Facts, Failed, Promoted, Succeeded
+from supervisor_roll.rollout.reports import Began, Facts, Failed, Promoted, Succeeded, WorkerLife
 from supervisor_roll.rollout.run import (
     ADMISSION,
     ON_FAILURE,
@@ -96,6 +96,8 @@ class Run:
     worker_bytes: int = 0  # what the largest of its workers took as it began
     worker_threads: int = 1
     release: str = ""  # what its workers ran as it began
+    promoted_at: float = 0.0  # epoch seconds: since then the old arbiter drains; 0: not yet
+    gone: list[WorkerLife] = field(default_factory=list)  # the workers that have left meanwhile
     look_at: float = 0.0  # not before is it to be looked whether it may begin
 
     @property
