@@ -11,10 +11,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from email.utils import formatdate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "supervisor-roll"
+MAINTAINER = "The supervisor_roll authors <root@localhost>"
 #: Debian's own packages leave both to py3compile and py3clean.
 POSTINST = f"""\
 #!/bin/sh
@@ -34,19 +36,26 @@ CONTROL = """\
 Package: {name}
 Version: {version}
 Architecture: all
-Maintainer: The supervisor_roll authors
+Maintainer: {maintainer}
 Installed-Size: {kib}
 Depends: {depends}
 Suggests: python3-gunicorn
 Section: admin
 Priority: optional
-Description: {summary}
+Description: rolling restarts of Gunicorn programs under supervisord
  A new release or a changed configuration goes live worker by worker, and no
  request fails. This package has the parts for supervisord, supervisorctl and
  Gunicorn, and a wheel of the same version for applications' own virtualenvs.
  .
  Installing it changes nothing: supervisor-roll init writes what is needed into
  a supervisord.conf.
+"""
+CHANGES = """\
+{name} ({version}) unstable; urgency=medium
+
+  * See CHANGELOG.rst.
+
+ -- {maintainer}  {date}
 """
 COPYRIGHT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
 
@@ -95,11 +104,12 @@ def unpack(wheel: Path, root: Path) -> importlib.metadata.Distribution:
     return found
 
 
-def document(root: Path) -> None:
+def document(root: Path, version: str) -> None:
     """Add README, the pages, and what Debian wants of each package: its licence and changes."""
     folder = root / "usr/share/doc" / NAME
     shutil.copytree(ROOT / "docs", folder / "docs")
-    shutil.copy(ROOT / "README.rst", folder)
+    for page in ("README.rst", "CHANGELOG.rst"):
+        shutil.copy(ROOT / page, folder)
     holder, _, text = (ROOT / "LICENSE").read_text().partition("\n\n")[2].partition("\n\n")
     licence = "\n".join(f" {line or '.'}" for line in text.splitlines())
     holder = holder.removeprefix("Copyright (c) ")
@@ -107,7 +117,9 @@ def document(root: Path) -> None:
         f"{COPYRIGHT}Files: *\nCopyright: {holder}\nLicense: Expat\n{licence}\n"
     )
     with gzip.GzipFile(folder / "changelog.gz", "wb", mtime=0) as changes:
-        changes.write((ROOT / "CHANGELOG.rst").read_bytes())
+        date = formatdate((ROOT / "CHANGELOG.rst").stat().st_mtime)
+        text = CHANGES.format(name=NAME, version=version, maintainer=MAINTAINER, date=date)
+        changes.write(text.encode())
 
 
 def package(wheel: Path, to: Path) -> Path:
@@ -115,7 +127,7 @@ def package(wheel: Path, to: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         found = unpack(wheel, root)
-        document(root)
+        document(root, found.version)
         for one in (root, *root.rglob("*")):
             one.chmod(0o755 if one.is_dir() or one.parent.name == "bin" else 0o644)
         kib = sum(one.stat().st_size for one in root.rglob("*") if one.is_file()) // 1024
@@ -127,7 +139,7 @@ def package(wheel: Path, to: Path) -> Path:
                 version=found.version,
                 kib=kib,
                 depends=dependencies(found.requires or ()),
-                summary=found.metadata["Summary"],
+                maintainer=MAINTAINER,
             )
         )
         for name, text in (("postinst", POSTINST), ("prerm", PRERM)):

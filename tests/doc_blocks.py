@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,11 @@ from docutils.core import publish_doctree
 from tests.harness.command import unstamped
 
 ROOT = Path(__file__).parents[1]
-_NAMES = ("install", "configure", "coming-from", "frameworks")
-PAGES = [ROOT / "README.rst", *(ROOT / "docs" / f"{name}.rst" for name in _NAMES)]
+#: index.rst is Sphinx's own.
+PAGES = [
+    ROOT / "README.rst",
+    *(one for one in sorted((ROOT / "docs").glob("*.rst")) if one.stem != "index"),
+]
 COMMAND = "$ supervisorctl rollrestart myapp\n"
 
 
@@ -28,15 +32,18 @@ class Block(NamedTuple):
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Those of all pages in these languages, in their order."""
+    """Those of all pages in these languages, in their order. "" is none: output, and drawings."""
+    return [one for one in _all() if one.language in languages]
+
+
+@cache
+def _all() -> list[Block]:
     return [
-        Block(page.stem, language, block.astext())
+        Block(page.stem, " ".join(one for one in block["classes"] if one != "code"), block.astext())
         for page in PAGES
         for block in publish_doctree(page.read_text(), source_path=str(page)).findall(
             nodes.literal_block
         )
-        for language in languages
-        if language in block["classes"]
     ]
 
 

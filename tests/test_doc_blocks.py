@@ -15,6 +15,7 @@ from supervisor.supervisorctl import DefaultControllerPlugin
 
 from supervisor_roll import __version__
 from supervisor_roll.ctl import arguments
+from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.installation import command as installing
 from supervisor_roll.listener.configuration import sections
 from tests.doc_blocks import PAGES, Block, block, blocks
@@ -31,8 +32,12 @@ file=/run/supervisor.sock
 ABSENT = "frappe"
 
 
-def test_each_page_has_some() -> None:
-    assert {one.page for one in blocks("sh", "ini")} == {page.stem for page in PAGES}
+def test_what_is_to_be_pasted_names_its_language() -> None:
+    """And so the tests below try it."""
+    pages = {one.page for one in blocks("sh", "ini")}
+    assert pages > {"README", "install", "configure", "coming-from", "frameworks"}
+    pasted = re.compile(r"\[[\w:]+\]$|(sudo |\S*/)?(pip|apt-get|supervisor-roll) |from |import ")
+    assert [one for one in blocks("") if pasted.match(one.text.splitlines()[0])] == []
 
 
 @pytest.mark.parametrize("one", blocks("ini"), ids=str)
@@ -65,6 +70,14 @@ def test_commands_are_accepted(one: Block) -> None:
 @pytest.mark.parametrize("one", blocks("python"), ids=str)
 def test_python_compiles(one: Block) -> None:
     compile(one.text, one.page, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_in_its_text_exist(page: Path) -> None:
+    for command in re.findall(r"``supervisorctl ([a-z]+)", page.read_text()):
+        assert hasattr(RollPlugin, f"do_{command}") or hasattr(
+            DefaultControllerPlugin, f"do_{command}"
+        )
 
 
 def test_the_line_of_the_hooks_and_the_hooks_by_name() -> None:

@@ -26,7 +26,7 @@ from supervisor_roll.rollout.setting_help import PARALLEL, SETTINGS, default_of
 from supervisor_roll.rollout.settings import _RULES, Health, Settings
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire import messages
-from tests.doc_blocks import block
+from tests import doc_blocks
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
@@ -34,12 +34,7 @@ INSTALL = ROOT / "docs" / "install.rst"
 REFERENCE = ROOT / "docs" / "reference.rst"
 EXAMPLE = ROOT / "conf.d" / "gunicorn-example.conf"
 PROTOCOL = ROOT / "docs" / "protocol.rst"
-# index.rst is Sphinx's own: tests/test_sphinx.py.
-PAGES = [
-    README,
-    ROOT / "CHANGELOG.rst",
-    *(one for one in sorted((ROOT / "docs").glob("*.rst")) if one.stem != "index"),
-]
+PAGES = [*doc_blocks.PAGES, ROOT / "CHANGELOG.rst"]
 COMMANDS = sorted(
     name.removeprefix("do_") for name in dir(RollPlugin) if name.startswith("do_roll")
 )
@@ -133,7 +128,7 @@ def test_the_example_has_every_setting_with_its_default_and_text() -> None:
 
 def test_the_settings_in_readme_are_valid() -> None:
     ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";", "#"))
-    ini.read_string(block("README", "[roll:myapp]"))
+    ini.read_string(doc_blocks.block("README", "[roll:myapp]"))
     Settings.parsed(ini["roll:myapp"])
     assert len(ini["roll:myapp"]) == 12
 
