@@ -28,7 +28,7 @@ $download || {{ apt-get update --quiet && $download; }} || exit {_NO_PACKAGES}
 _FUNCTIONS = """
 waits() {
     until eval "$1"; do
-        [ $SECONDS -lt 300 ] || { supervisorctl status; tail /var/log/supervisor/*.log; exit 9; }
+        [ $SECONDS -lt 900 ] || { supervisorctl status; tail /var/log/supervisor/*.log; exit 9; }
         sleep 0.2
     done
 }
@@ -67,6 +67,11 @@ echo 'bind = "127.0.0.1:8002"; workers = 2' >/srv/api/gunicorn.conf.py
 """
 
 
+def _pasted(text: str) -> str:
+    """Have a shell read it from where the commands in it could read it too."""
+    return f"bash -e <<'PASTED'\n{text}\nPASTED\n"
+
+
 def test_what_a_newcomer_pastes_and_the_pages_examples(tmp_path: Path) -> None:
     if why := debian.why_not():
         pytest.skip(why)
@@ -99,11 +104,10 @@ def test_what_a_newcomer_pastes_and_the_pages_examples(tmp_path: Path) -> None:
     status, said = debian.run(
         tmp_path / "overlay",
         files,
-        f"{_DOWNLOAD}{install}",
+        f"{_DOWNLOAD}{_pasted(install)}",
         f"""
 service supervisor start
-{paste}
-cd /root
+{_pasted(paste)}
 {_FUNCTIONS}
 runs myapp
 answer http://127.0.0.1:8000/
