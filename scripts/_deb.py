@@ -39,7 +39,7 @@ Architecture: all
 Maintainer: {maintainer}
 Installed-Size: {kib}
 Depends: {depends}
-Suggests: python3-gunicorn
+Suggests: python3-gunicorn, python3-rich
 Section: admin
 Priority: optional
 Description: rolling restarts of Gunicorn programs under supervisord

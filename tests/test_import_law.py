@@ -276,7 +276,7 @@ def test_the_package_keeps_the_law():
         ("wire/datagram.py", "import supervisor.childutils"),
         ("hooks/worker/readiness.py", "import supervisor"),
         ("hooks/worker/readiness.py", "import psutil"),
-        ("hooks/worker/readiness.py", "from tqdm import tqdm"),
+        ("hooks/worker/readiness.py", "from rich import live"),
         ("hooks/worker/readiness.py", "from supervisor_roll.listener import x"),
         ("hooks/worker/readiness.py", "import importlib\nimportlib.import_module('psutil')"),
         ("listener/loop.py", "from supervisor_roll.rpc import x"),
@@ -315,7 +315,7 @@ def test_what_breaks_the_law_is_found(tmp_path: Path, path: str, source: str):
             "import psutil\nimport supervisor\nfrom ..rollout.machine import Rollout",
         ),
         ("rpc/__init__.py", "from supervisor.rpcinterface import Faults"),
-        ("ctl/__init__.py", "import tqdm\nfrom supervisor_roll.ctl.rendering import bar"),
+        ("ctl/__init__.py", "import rich\nfrom supervisor_roll.ctl.rendering import bar"),
     ],
 )
 def test_what_keeps_the_law_is_let_through(tmp_path: Path, path: str, source: str):

@@ -26,7 +26,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 GUNICORNS = ("20.1.0", "21.2.0", "22.0.0", "23.0.0", "25.3.0", "26.2.0", "27.0.1")
 SUPERVISORS = ("4.2.5", "4.3.0")
 #: Both, as they were up to their older versions, import pkg_resources; from 80.9 on that warns.
-BESIDE = ("setuptools<80.9", "psutil", "tqdm")
+BESIDE = ("setuptools<80.9", "psutil")
 FOLDER = CACHE / "matrix"
 KNOWN = FOLDER / "known.json"
 PAGE = CHECKOUT / "docs" / "versions.rst"

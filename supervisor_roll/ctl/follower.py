@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from xmlrpc.client import Fault
 
 from supervisor.xmlrpc import Faults
@@ -13,6 +14,7 @@ from supervisor_roll.ctl.render import objects
 from supervisor_roll.ctl.render.dry_run import plan_objects
 from supervisor_roll.ctl.render.reports import report_lines
 from supervisor_roll.ctl.screen import Screen
+from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import (
     ENDS,
     Arrived,
@@ -30,6 +32,7 @@ from supervisor_roll.wire.mailbox import Report
 
 # supervisord may be too busy to be reached, and a listener may be on its way down or up.
 PATIENCE_SECS = 10.0
+_LOOK_SECS = 0.4
 
 
 # A report of these kinds says that its program's turn has come: it is to have an outcome.
@@ -58,6 +61,7 @@ class Follower:
         self._screen = screen
         self._patience_secs = patience_secs
         self._whole = whole  # with all frames of tracebacks
+        self._looked_at = 0.0
         self._told: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
         self.objected: set[str] = set()  # whose dry runs found what speaks against the rollout
@@ -118,8 +122,17 @@ class Follower:
                 ):
                     return
                 self._check_listener(found.listener, deaf)
+            self._look()
             self._screen.tick()
             time.sleep(POLL_SECS)
+
+    def _look(self) -> None:
+        """Have the screen show the workers, if it wants to; it is no harm if that fails."""
+        names, now = self._screen.watched, time.monotonic()
+        if names and now >= self._looked_at + _LOOK_SECS:
+            self._looked_at = now
+            with suppress(Fault, BadMessage, *Unreachable):
+                self._screen.workers = self._client.workers(names)
 
     @property
     def succeeded(self) -> bool:

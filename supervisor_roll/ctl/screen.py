@@ -1,24 +1,32 @@
-"""Where lines go: supervisorctl's standard output, with a progress bar if it is a terminal."""
+"""Where lines go: supervisorctl's standard output; on a terminal with what is under way below."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from supervisor_roll.ctl.progress import Progress
 from supervisor_roll.ctl.render.objects import Object
 from supervisor_roll.ctl.render.text import INDENT, clean, moment
 from supervisor_roll.ctl.render.timeline import coloured
-from supervisor_roll.rollout.reports import ENDS, Arrived, Began, Replaced
-from supervisor_roll.rollout.words import ARBITER
+from supervisor_roll.ctl.render.workers import worker_lines
+from supervisor_roll.rollout.words import FAILED
 from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import Report
+from supervisor_roll.wire.workers import Workers
 
 if TYPE_CHECKING:
-    from supervisor_roll.ctl.progress_bar import Bar
+    from supervisor_roll.ctl.bottom import OneLine
+    from supervisor_roll.ctl.live import Table
+
+
+# So many lines are shown again on a terminal that has another size.
+_KEPT = 200
 
 
 class ReaderLeft(Exception):
@@ -26,7 +34,7 @@ class ReaderLeft(Exception):
 
 
 class Screen:
-    """Lines, each flushed so that a pipe's reader sees it at once; below them one bar.
+    """Lines, each flushed so that a pipe's reader sees it at once; below them what is under way.
 
     What there is an object of goes to ``objects`` as that, if these are asked for. Where no
     terminal shows them, lines begin with their time from ``log`` on.
@@ -34,9 +42,13 @@ class Screen:
 
     def __init__(self, stdout: TextIO, objects: TextIO | None = None) -> None:
         self._stdout, self._objects = stdout, objects
-        self._bar: Bar | None = None
-        self._progress: dict[str, tuple[int, int]] = {}  # of what is under way: done, total
+        self._bottom: OneLine | Table | None = None
+        self._said: deque[str] = deque(maxlen=_KEPT)
+        self._progress = Progress()
+        self.workers = Workers()
         self._terminal = stdout.isatty() and objects is None
+        self._encoding = getattr(stdout, "encoding", None) or "utf-8"
+        self._unicode = self._encoding.lower().startswith("utf")
         self._stamps = False
 
     def log(self) -> None:
@@ -44,15 +56,13 @@ class Screen:
         self._stamps = not self._terminal and self._objects is None
 
     def say(self, line: str, at: float | None = None) -> None:
-        """Print one line, above the bar if there is one. Raises ReaderLeft.
+        """Print one line, above what is under way. Raises ReaderLeft.
 
         ``at``: when it came about, in seconds since the epoch; None: now.
         """
         if self._stamps and line and not line.startswith(INDENT):  # which continues another one
             line = f"{moment(time.time() if at is None else at)} {line}"
-        encoding = getattr(self._stdout, "encoding", None) or "utf-8"
-        line = clean(line).encode(encoding, "backslashreplace").decode(encoding)
-        self._write(self._stdout, line)
+        self._write(self._stdout, self._fit(line))
 
     def tell(self, lines: Iterable[str], *objects: Object, at: float | None = None) -> None:
         """Print the objects if these are asked for, and else the lines. Raises ReaderLeft."""
@@ -68,16 +78,18 @@ class Screen:
 
         ``picture`` gives its lines for a number of columns; True: of ASCII only.
         """
-        encoding = getattr(self._stdout, "encoding", None) or "utf-8"
-        ascii_only = not encoding.lower().startswith("utf")
-        coloured_too = self._terminal and not ascii_only and "NO_COLOR" not in os.environ
-        for line in picture(shutil.get_terminal_size((100, 24)).columns, ascii_only):
+        coloured_too = self._terminal and self._unicode and "NO_COLOR" not in os.environ
+        for line in picture(shutil.get_terminal_size((100, 24)).columns, not self._unicode):
             self._write(self._stdout, coloured(clean(line)) if coloured_too else clean(line))
 
+    def _fit(self, text: str) -> str:
+        return clean(text).encode(self._encoding, "backslashreplace").decode(self._encoding)
+
     def _write(self, stream: TextIO, line: str) -> None:
+        self._said.append(line)
         try:
-            if self._bar is not None:
-                self._bar.write(line, file=stream)
+            if self._bottom is not None:
+                self._bottom.write(line)
             else:
                 stream.write(line + "\n")
             stream.flush()
@@ -86,58 +98,56 @@ class Screen:
             raise ReaderLeft from None
 
     def follow(self, report: Report) -> None:
-        """Let the bar show what ``report`` says of its program's progress."""
-        facts, program = report.content, report.program
-        if isinstance(facts, Began) and self._terminal:
-            if not self._progress.keys() - {program}:
-                self.close()
-            # A successor has as many workers as are wanted, whatever runs now.
-            total = facts.desired if facts.strategy == ARBITER else facts.workers
-            self._progress[program] = 0, total
-            self._show_progress()
-        elif isinstance(facts, Replaced | Arrived) and program in self._progress:
-            self._progress[program] = facts.done, self._progress[program][1]
-            self._show_progress()
-        elif report.kind in ENDS and self._progress.pop(program, None) is not None:
-            self._show_progress()
+        """Show what ``report`` says of its program's progress."""
+        self._progress.take(report, time.monotonic())
+        self.tick()
 
-    def _show_progress(self) -> None:
-        """Draw one bar for all that is under way."""
-        if not self._progress:
-            self.close()
-            return
-        first, *others = self._progress
-        about = f"{len(self._progress)} programs" if others else first
-        done, total = map(sum, zip(*self._progress.values(), strict=True))
-        if self._bar is not None:
-            self._bar.n, self._bar.total = done, total
-            self._bar.set_description_str(about)
-            return
-        # Imported here since every supervisorctl command loads this plugin.
-        from supervisor_roll.ctl.progress_bar import Bar
-
-        self._bar = Bar(
-            initial=done,
-            total=total,
-            desc=about,
-            file=self._stdout,
-            leave=False,
-            dynamic_ncols=True,
-            mininterval=0,
-            bar_format="{desc}  {n_fmt}/{total_fmt} workers  |{bar:30}|  {elapsed}",
-        )
+    @property
+    def watched(self) -> list[str]:
+        """The programs whose ``workers`` are to be shown."""
+        return self._progress.programs if self._bottom and self._bottom.height > 1 else []
 
     def tick(self) -> None:
-        """Keep the bar's clock going."""
-        if self._bar is not None:
-            self._bar.refresh()
+        """Draw what is under way as it is now."""
+        if not self._progress.programs or not self._terminal:
+            self._wipe()
+            return
+        if self._bottom is None:
+            self._bottom = self._made()
+        shown = {name: self.workers.programs.get(name, []) for name in self._progress.programs}
+        boots = [one.boot_secs for lives in shown.values() for one in lives if one.boot_secs]
+        full = "\u2588" if self._unicode else "#"
+        bar = self._progress.line(time.monotonic(), boots, full)
+        below = [*((one, FAILED) for one in self._progress.broken), (bar, "")]
+        lines = [*worker_lines(shown, time.time(), self._bottom.height - len(below)), *below]
+        self._bottom.draw([(self._fit(text), state) for text, state in lines])
+
+    def _made(self) -> OneLine | Table:
+        # Imported here since every supervisorctl command loads this plugin.
+        if os.environ.get("TERM", "dumb") != "dumb" and _is_terminal(self._stdout):
+            with suppress(ImportError):
+                from supervisor_roll.ctl.live import Table
+
+                return Table(self._stdout, self._said)
+        from supervisor_roll.ctl.bottom import OneLine
+
+        return OneLine(self._stdout)
 
     def close(self) -> None:
-        """Wipe the bar away; what was said stays."""
-        self._progress.clear()
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Wipe away what is under way; what was said stays."""
+        self._progress = Progress()
+        self._wipe()
+
+    def _wipe(self) -> None:
+        if self._bottom is not None:
+            self._bottom.close()
+            self._bottom = None
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    with suppress(OSError, ValueError):  # not each stream has a descriptor
+        return os.isatty(stream.fileno())
+    return False
 
 
 def _swallow(stream: TextIO) -> None:

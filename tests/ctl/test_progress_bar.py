@@ -56,7 +56,7 @@ def test_a_bar_shows_the_progress_and_is_gone_at_the_end(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"},
+        env={**os.environ, "TERM": "dumb", "LANG": "C.UTF-8"},
     )
     os.close(slave)
     os.set_blocking(master, False)

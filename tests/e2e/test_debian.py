@@ -22,7 +22,7 @@ spec.loader.exec_module(deb)
 
 _NO_PACKAGES = 77
 _DOWNLOAD = f"""
-download="apt-get install --quiet --yes --download-only supervisor gunicorn python3-tqdm"
+download="apt-get install --quiet --yes --download-only supervisor gunicorn"
 $download || {{ apt-get update --quiet && $download; }} || exit {_NO_PACKAGES}
 """
 _FUNCTIONS = """

@@ -34,7 +34,7 @@ def gunicorn_venv(version: str) -> Path:
 
 def supervisor_venv(version: str) -> Path:
     """The ``bin`` folder of exactly ``version``, with what our parts need beside it."""
-    installed = [f"supervisor=={version}", "setuptools<80.9", "psutil", "tqdm"]
+    installed = [f"supervisor=={version}", "setuptools<80.9", "psutil"]
     return _venv(f"supervisor-{version}", installed)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from supervisor_roll.ctl.render.text import (
     INDENT,
+    ago,
     clean,
     count,
     first_line,
@@ -67,7 +68,7 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
             (
                 name,
                 state,
-                f"{_ago(now - since)} ago",
+                f"{ago(now - since)} ago",
                 f"{_replaced(one)}/{one.total}",
                 f"{one.ready}/{one.desired}",
                 first_line(one.recycling or one.why or one.backing_off),
@@ -84,7 +85,7 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
     """One program's last rollout in detail."""
     lines = [
         f"{name}: {one.state}",
-        f"began     {moment(one.since)} ({_ago(now - one.since)} ago)",
+        f"began     {moment(one.since)} ({ago(now - one.since)} ago)",
     ]
     if one.ended is not None:
         lines.append(f"ended     {moment(one.ended)} (after {secs(one.ended - one.since)})")
@@ -153,11 +154,3 @@ def _workers(pids: list[int], releases: Mapping[str, str]) -> str:
         " ".join(ones) + (f" ({release})" if release else "")
         for release, ones in by_release.items()
     )
-
-
-def _ago(secs: float) -> str:
-    secs = max(secs, 0)
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if secs >= 2 * size:
-            return f"{secs / size:.0f} {unit}"
-    return f"{secs:.0f} s"

@@ -43,6 +43,15 @@ def secs(secs: float) -> str:
     return f"{secs:.1f} s" if secs < 100 else f"{secs:.0f} s"
 
 
+def ago(secs: float) -> str:
+    """Say how long, in the largest unit of which there are two."""
+    secs = max(secs, 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if secs >= 2 * size:
+            return f"{secs / size:.0f} {unit}"
+    return f"{secs:.0f} s"
+
+
 def moment(at: float) -> str:
     """Say when ``at``, in seconds since the epoch, is by the clock here."""
     try:
