@@ -49,6 +49,7 @@ class FakeTable:
         self.forbidden = self.untraceable = False
         self.uids: dict[int, int] = {}
         self.worker_bytes = 0
+        self.ends: dict[int, str] = {}  # how it has ended, by pid
         self.own: dict[int, int] = {}  # by pid
         self.environment: dict[str, str] | None = None
         self.shares_memory = True
@@ -111,6 +112,9 @@ class FakeTable:
 
     def unwatch(self, instance: InstanceId) -> None:
         self.watched.discard(instance)
+
+    def how_ended(self, instance: InstanceId) -> str:
+        return self.ends.get(instance.pid, "")
 
     def send(self, instance: InstanceId, signum: Signals) -> None:
         if self.forbidden:

@@ -16,6 +16,7 @@ from selectors import EVENT_READ, BaseSelector
 from supervisor_roll.listener.edges import executed, memory, process_limits, socket_store
 from supervisor_roll.listener.edges.executed import Executed
 from supervisor_roll.listener.edges.memory import Room
+from supervisor_roll.listener.edges.process_exit import how_ended
 from supervisor_roll.listener.edges.process_limits import Left
 from supervisor_roll.listener.edges.process_stat import (
     PROC,
@@ -155,6 +156,11 @@ class ProcessTable:
         if pidfd is not None:
             self._selector.unregister(pidfd)
             os.close(pidfd)
+
+    def how_ended(self, instance: InstanceId) -> str:
+        """Say how a watched process has ended; empty: as usual, or the kernel does not tell."""
+        pidfd = self._pidfds.get(instance)
+        return "" if pidfd is None else how_ended(instance, pidfd, self._proc)
 
     def send(self, instance: InstanceId, signum: signal.Signals) -> None:
         """Signal exactly this process. One that has gone is no error. Raises PermissionError."""

@@ -245,7 +245,7 @@ class ActiveRollouts:
     def _lives(
         self, run: Run | None, workers: Iterable[Worker], old: Collection[int], ended: bool = False
     ) -> list[WorkerLife]:
-        wall, now, age_secs = self.outbox.wall(), self.clock(), self.registry.table.age_secs
+        wall, now, table = self.outbox.wall(), self.clock(), self.registry.table
         rollout = run.rollout if run else None
         instances = {one.id: one for one in rollout.instances} if rollout else {}
         promoted_at = run.promoted_at if run else 0.0
@@ -253,11 +253,11 @@ class ActiveRollouts:
             life_of(
                 one,
                 instances.get(one.id),
-                wall - age_secs(one.id),
+                wall - table.age_secs(one.id),
                 wall,
                 now,
                 promoted_at,
-                ended,
+                table.how_ended(one.id) if ended else None,
                 one.id.pid in old,
             )
             for one in workers

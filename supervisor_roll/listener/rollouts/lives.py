@@ -15,13 +15,13 @@ def life_of(
     wall: float,
     now: float,
     promoted_at: float = 0.0,
-    ended: bool = False,
+    ended: str | None = None,
     outdated: bool = False,
 ) -> WorkerLife:
     """Return its life: ``instance`` is what it is to a rollout, if there is one.
 
     ``wall`` is in seconds since the epoch, as are ``began`` and ``promoted_at`` (0: it was not),
-    ``now`` is on the clock. It has just ``ended``, or lives.
+    ``now`` is on the clock. It lives, or has just ``ended``: how, as far as the kernel tells.
     """
     fresh = instance is not None and instance.fresh and not instance.kept
     outdated = not instance.fresh if instance is not None else outdated
@@ -32,12 +32,13 @@ def life_of(
         retiring_at = round(promoted_at, 2)
     # Two clocks are never read at once: to the hundredth it is the same each time.
     began, wall = round(began, 2), round(wall, 2)
+    gone = ended is not None
     was_ready = worker.ready or worker.boot_secs > 0
     untried = fresh and instance is not None and not instance.available
     sick = worker.unhealthy and not worker.ready and bool(worker.health)
-    if worker.failed or sick or (ended and untried and retiring_at is None):
+    if worker.failed or sick or (gone and untried and retiring_at is None):
         state = FAILED
-    elif ended:
+    elif gone:
         state = GONE
     elif retiring_at is not None:
         state = DRAINING
@@ -52,20 +53,20 @@ def life_of(
         began,
         round(min(began + worker.boot_secs, wall), 2) if was_ready else None,
         retiring_at,
-        wall if ended else None,
-        _how(worker, instance, ended and retiring_at is None),
+        wall if gone else None,
+        _how(worker, instance, gone and retiring_at is None, ended or ""),
         worker.boot_secs,
         worker.health,
         worker.release,
     )
 
 
-def _how(worker: Worker, instance: Instance | None, unasked: bool) -> str:
+def _how(worker: Worker, instance: Instance | None, unasked: bool, ended: str) -> str:
     """Say what was unusual about its end; empty if nothing was."""
     said = worker.failed or worker.leaving
     if said or instance is None:
-        return said
+        return said or ended
     if instance.escalations:
         drains = instance.drains and instance.escalations == 1
         return f"it did not leave in time, and was sent {'ABRT' if drains else 'KILL'}"
-    return "it exited on its own" if unasked else ""
+    return ": ".join(filter(None, ["it exited on its own" if unasked else "", ended]))

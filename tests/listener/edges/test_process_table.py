@@ -197,3 +197,40 @@ def test_a_signal_reaches_exactly_the_process_that_is_meant(
     table.send(instance, signal.SIGTERM)  # no error
     table.unwatch(instance)
     assert open_descriptors() <= before + 1  # the pipe
+
+
+@pytest.mark.parametrize(
+    ("signum", "status", "how"),
+    [
+        (signal.SIGKILL, 0, "killed by SIGKILL"),
+        (signal.SIGRTMIN, 0, "killed by SIGRTMIN"),
+        (signal.SIGRTMIN + 1, 0, f"killed by signal {signal.SIGRTMIN + 1}"),
+        (signal.SIGTERM, 3, "exit status 3"),
+        (signal.SIGTERM, 0, ""),
+    ],
+)
+def test_it_is_told_how_one_has_ended(
+    table: ProcessTable,
+    selector: selectors.BaseSelector,
+    start: Start,
+    signum: int,
+    status: int,
+    how: str,
+) -> None:
+    process = start(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[1])))\n"
+        "print(flush=True); time.sleep(600)",
+        str(status),
+    )
+    line(process)
+    instance = identity(table, process.pid)
+    assert table.watch(instance)
+    assert table.how_ended(instance) == "", "it has not yet"
+    process.send_signal(signum)
+    wait_until(lambda: selector.select(0), DEADLINE_SECS, "it has ended")
+    assert table.how_ended(instance) == how, "its parent does not know yet"
+    process.wait()
+    assert table.how_ended(instance) in (how, ""), "afterwards it depends on the kernel"
+    table.unwatch(instance)
+    assert table.how_ended(instance) == ""

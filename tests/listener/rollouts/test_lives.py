@@ -85,6 +85,17 @@ def test_the_culprit_of_a_failed_rollout_is_told_from_what_was_stopped_with_it(
     assert by_state[FAILED] == ["its boot failed"], by_state
 
 
+def test_what_the_kernel_says_of_an_end_is_kept(tmp_path: Path) -> None:
+    site, program = rollable(tmp_path)
+    first, _ = program.workers
+    program.boots = lambda age: (Booting,) if age == 3 else BOOT
+    site.ask("myapp")
+    site.table.ends[first] = "killed by SIGKILL"
+    program.exit(first)
+    site.settle()
+    assert living(site)[first].how == "it exited on its own: killed by SIGKILL"
+
+
 def test_one_that_is_never_ready_has_failed(tmp_path: Path) -> None:
     site, program = rollable(tmp_path)
     program.boots = lambda age: (Booting, Loaded)
@@ -157,42 +168,57 @@ def instance(**known: object) -> Instance:
 @pytest.mark.parametrize(
     ("worker", "what", "ended", "state", "how"),
     [
-        (Worker(ID, 1), None, False, BOOTING, ""),
-        (Worker(ID, 1, ready=True), None, False, READY, ""),
-        (Worker(ID, 1, ready=True), instance(), False, BAKING, ""),
-        (Worker(ID, 1, ready=True), instance(available=True), False, READY, ""),
-        (Worker(ID, 1, ready=True), instance(kept=True), False, READY, ""),
-        (Worker(ID, 1, unhealthy=True, health="503"), instance(), False, FAILED, ""),
-        (Worker(ID, 1, unhealthy=True), instance(), False, BOOTING, ""),
-        (Worker(ID, 1, ready=True), instance(), True, FAILED, "it exited on its own"),
-        (Worker(ID, 1, ready=True), instance(fresh=False), True, GONE, "it exited on its own"),
+        (Worker(ID, 1), None, None, BOOTING, ""),
+        (Worker(ID, 1, ready=True), None, None, READY, ""),
+        (Worker(ID, 1, ready=True), instance(), None, BAKING, ""),
+        (Worker(ID, 1, ready=True), instance(available=True), None, READY, ""),
+        (Worker(ID, 1, ready=True), instance(kept=True), None, READY, ""),
+        (Worker(ID, 1, unhealthy=True, health="503"), instance(), None, FAILED, ""),
+        (Worker(ID, 1, unhealthy=True), instance(), None, BOOTING, ""),
+        (Worker(ID, 1, ready=True), instance(), "", FAILED, "it exited on its own"),
+        (Worker(ID, 1, ready=True), instance(fresh=False), "", GONE, "it exited on its own"),
+        (Worker(ID, 1), None, "killed by SIGKILL", GONE, "killed by SIGKILL"),
+        (
+            Worker(ID, 1, ready=True),
+            instance(fresh=False),
+            "exit status 3",
+            GONE,
+            "it exited on its own: exit status 3",
+        ),
+        (
+            Worker(ID, 1, ready=True),
+            instance(fresh=False, wanted_gone=RETIRE),
+            "killed by SIGKILL",
+            GONE,
+            "killed by SIGKILL",
+        ),
         (
             Worker(ID, 1, leaving="was sent ABRT"),
             instance(fresh=False),
-            True,
+            "",
             GONE,
             "was sent ABRT",
         ),
-        (Worker(ID, 1), instance(wanted_gone=STOP), True, GONE, ""),
-        (Worker(ID, 1, failed="no module"), instance(wanted_gone=STOP), True, FAILED, "no module"),
+        (Worker(ID, 1), instance(wanted_gone=STOP), "", GONE, ""),
+        (Worker(ID, 1, failed="no module"), instance(wanted_gone=STOP), "", FAILED, "no module"),
         (
             Worker(ID, 1, ready=True),
             instance(fresh=False, wanted_gone=RETIRE, escalations=1),
-            True,
+            "",
             GONE,
             "it did not leave in time, and was sent ABRT",
         ),
         (
             Worker(ID, 1, ready=True),
             instance(fresh=False, wanted_gone=RETIRE, escalations=2),
-            True,
+            "",
             GONE,
             "it did not leave in time, and was sent KILL",
         ),
     ],
 )
 def test_the_state_and_what_was_unusual(
-    worker: Worker, what: Instance | None, ended: bool, state: str, how: str
+    worker: Worker, what: Instance | None, ended: str | None, state: str, how: str
 ) -> None:
     life = life_of(worker, what, EPOCH, EPOCH + 100, 100.0, ended=ended)
     assert (life.pid, life.state, life.how) == (7, state, how)
