@@ -45,6 +45,9 @@ class Agent:
         with suppress(BlockingIOError, ConnectionAbortedError):
             while len(found) < MOST_AT_ONCE:
                 found.append(self.socket.accept()[0])
+                # With a timeout, as the listener's sockets have by default, Python waits for a
+                # client that says nothing.
+                found[-1].setblocking(False)
         return found
 
 
@@ -108,9 +111,9 @@ class Agents:
                 for client in clients:
                     # With what it may have sent unread, a reset could overtake the answer.
                     with suppress(OSError):
-                        client.recv(4096, socket.MSG_DONTWAIT)
+                        client.recv(4096)
                     with suppress(OSError):
-                        client.send(line, socket.MSG_DONTWAIT)
+                        client.send(line)
         except OSError as error:
             self._failures.warn("[roll:%s] agent_listen: %s", agent.name, error)
             self._hold(agent, _FAILED_SECS)

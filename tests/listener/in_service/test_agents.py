@@ -101,6 +101,18 @@ def test_the_silent_and_the_many_delay_nobody(listener: Listener) -> None:
         one.close()
 
 
+def test_a_client_that_says_nothing_is_not_waited_for(listener: Listener) -> None:
+    [key] = listener.selector.get_map().values()
+    socket.setdefaulttimeout(30)  # as in the listener's process
+    try:
+        with client(listener):
+            [accepted] = key.data.clients()
+    finally:
+        socket.setdefaulttimeout(None)
+    with accepted:
+        assert accepted.gettimeout() == 0
+
+
 def test_who_connects_without_end_gets_a_share_of_the_time(listener: Listener) -> None:
     now, used = 0.0, [share.BURST_SECS + 0.01, 0.0]
     [key] = listener.selector.get_map().values()
