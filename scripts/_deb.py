@@ -68,7 +68,9 @@ def build(to: Path) -> Path:
             ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info")
         )
         command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", to, copy]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        built = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if built.returncode:
+            sys.exit(built.stdout)
     (wheel,) = to.glob("supervisor_roll-*.whl")
     return wheel
 

@@ -18,7 +18,7 @@ from supervisor_roll.ctl import arguments
 from supervisor_roll.ctl.plugin import RollPlugin
 from supervisor_roll.installation import command as installing
 from supervisor_roll.listener.configuration import sections
-from tests.doc_blocks import PAGES, Block, block, blocks
+from tests.doc_blocks import PAGES, ROOT, Block, block, blocks
 
 MAIN = """\
 [supervisord]
@@ -120,6 +120,8 @@ def accepted(command: str) -> None:
         arguments.parser(given[0]).parse_intermixed_args(given[1:])
     elif name == "supervisorctl":
         assert hasattr(DefaultControllerPlugin, f"do_{given[0]}"), command
+    elif program.startswith("scripts/"):
+        assert (ROOT / program).is_file(), command
     elif name == "gunicorn":
         assert GunicornConfig().parser().parse_args(given).args, command
     else:

@@ -80,6 +80,8 @@ def test_what_a_newcomer_pastes_and_the_pages_examples(tmp_path: Path) -> None:
     (files / "dist").mkdir(parents=True)
     deb.package(deb.build(files / "dist"), files / "dist")
     install, _, paste = block("README", "apt-get").partition("\n\n")
+    first, _, install = install.partition("\n")
+    assert first.endswith("scripts/deb")  # which builds it as above, in an environment of its own
     fastapi = packages_venv("fastapi", "gunicorn", "uvicorn-worker").parent
 
     def written(path: str, text: str) -> str:
