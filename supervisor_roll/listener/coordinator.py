@@ -192,6 +192,7 @@ class Coordinator:
 
     def exited(self, instance: InstanceId) -> None:
         """Take note that a watched process has ended."""
+        how = self.table.how_ended(instance)
         self.active.left(instance)
         arbiter, itself, why = self.registry.exited(instance)
         if arbiter is None:
@@ -213,7 +214,7 @@ class Coordinator:
                 ),
             )
         else:
-            self.active.feed(arbiter, ev.Exited(instance, why))
+            self.active.feed(arbiter, ev.Exited(instance, why or how))
 
     def next_deadline(self) -> float | None:
         """When ``pump`` is due at the latest, on the clock; None if only when something comes."""

@@ -128,7 +128,7 @@ def timeline_lines(picture: Timeline, width: int, ascii_only: bool) -> list[str]
     """Draw it in lines of ``width`` columns."""
     chars = _ASCII if ascii_only else _CHARS
     labels = [_label(bar.life) for bar in picture.bars]
-    aside = max(len("fresh  "), *map(len, labels))
+    aside = max(len(f"promised {picture.most_ready}"), *map(len, labels))
     columns = max(LEAST_WIDTH, min(width, MOST_WIDTH)) - aside - 2
     cell = picture.secs / columns
     lines = [title_of(picture), f"{moment(picture.began)}, for {asked_by(picture.past)}", ""]
@@ -137,7 +137,7 @@ def timeline_lines(picture: Timeline, width: int, ascii_only: bool) -> list[str]
     lines += [f"{'':{aside}}  {_axis(picture, columns)}", ""]
     graph = _GRAPH_ASCII if ascii_only else _GRAPH
     ready = [picture.least_ready(at * cell, (at + 1) * cell) for at in range(columns)]
-    for level in _levels(picture):
+    for level in _levels(max(ready), picture.promised):
         row = "".join(graph if one >= level else " " for one in ready)
         name = f"ready {level}" if level != picture.promised else f"promised {level}"
         lines.append(f"{name:>{aside}}  {row}")
@@ -198,9 +198,9 @@ def _axis(picture: Timeline, columns: int) -> str:
     return "".join(row).rstrip()
 
 
-def _levels(picture: Timeline) -> list[int]:
+def _levels(most_ready: int, promised: int) -> list[int]:
     """Return the numbers of ready workers that have a row, the highest first."""
-    most = max(picture.most_ready, picture.promised)
+    most = max(most_ready, promised)
     rows = min(most, _MOST_ROWS)
     found = {round(most * row / rows) for row in range(1, rows + 1)}
-    return sorted(found | ({picture.promised} - {0}), reverse=True)
+    return sorted(found | ({promised} - {0}), reverse=True)

@@ -188,3 +188,12 @@ def test_whatever_is_told_it_is_drawn_within_its_width(
     bars = timeline_lines(found, width, ascii_only=True)[3:-2]
     assert max(map(len, bars)) <= most
     assert svg(found) in page(found, past(), told)
+
+
+def test_labels_are_as_wide_as_the_widest_of_both_drawings() -> None:
+    told = [BEGAN, life(1, -9, ready_at=-8, state="ready"), life(2, -9, ready_at=-8, state="ready")]
+    lines = timeline_lines(picture(told), 60, ascii_only=True)
+    bars = [line for line in lines if line.endswith("=")]
+    assert {len(line.split("=")[0]) for line in bars} == {
+        len(line.split("#")[0]) for line in lines if line.endswith("#")
+    }

@@ -89,10 +89,11 @@ def test_what_the_kernel_says_of_an_end_is_kept(tmp_path: Path) -> None:
     site, program = rollable(tmp_path)
     first, _ = program.workers
     program.boots = lambda age: (Booting,) if age == 3 else BOOT
-    site.ask("myapp")
+    job = site.ask("myapp")
     site.table.ends[first] = "killed by SIGKILL"
     program.exit(first)
     site.settle()
+    assert site.facts(job, "left") == {"pid": first, "why": "killed by SIGKILL"}
     assert living(site)[first].how == "it exited on its own: killed by SIGKILL"
 
 
