@@ -26,6 +26,7 @@ class RollRestart:
     wait: bool = True
     dry_run: bool = False
     parallel: int | None = None
+    drain: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ class RollHistory:
 
 @dataclass(frozen=True)
 class RollControl:
-    """The arguments of rollabort, rollpause and rollresume."""
+    """The arguments of rollabort, rollpause, rollresume, rolldrain and rollready."""
 
     names: list[str]
+    wait: bool = True
 
 
 JSON, TRACEBACK = "--json", "--traceback"
@@ -109,11 +111,17 @@ def parser(command: str) -> argparse.ArgumentParser:
             help="Replace nothing: make a preflight, which runs the program's command once "
             "(--no-preflight: do not), and show what would be done and what it would cost.",
         )
+        made.add_argument(
+            "--drain",
+            action="store_true",
+            help="Take the programs out of service first, as rolldrain does, and put them back "
+            "once the rollout has ended, as rollready does, however it ended.",
+        )
     if command in (texts.ROLLRESTART, texts.ROLLUPDATE):
         made.add_argument(
             "--parallel", metavar=PARALLEL.form, help=f"{PARALLEL.text} ([roll] parallel=, or 1)"
         )
-    if command in (texts.ROLLRESTART, texts.ROLLUPDATE, texts.ROLLRECYCLE):
+    if command in texts.WAITS:
         made.add_argument(
             "--no-wait", action="store_true", help="Return as soon as the request is made."
         )
@@ -138,6 +146,7 @@ def parser(command: str) -> argparse.ArgumentParser:
             action="store_true",
             help="Show tracebacks whole: also the frames of importlib, Gunicorn and its hooks.",
         )
+    if command in texts.WITH_JSON:
         made.add_argument(
             JSON, action="store_true", help="Print objects, one a line, in place of text."
         )
@@ -173,7 +182,11 @@ def rollrestart(text: str) -> RollRestart:
     if found.preflight is not None:
         values["preflight"] = "true" if found.preflight else "false"
     _check(values)
-    return RollRestart(found.names, values, not found.no_wait, found.dry_run, _parallel(found))
+    if found.drain and (found.no_wait or found.dry_run):
+        raise Usage("--drain waits for the rollout: not with --no-wait or --dry-run")
+    return RollRestart(
+        found.names, values, not found.no_wait, found.dry_run, _parallel(found), found.drain
+    )
 
 
 def rollupdate(text: str) -> RollUpdate:
@@ -218,8 +231,9 @@ def rollhistory(text: str) -> RollHistory:
 
 
 def control(command: str, text: str) -> RollControl:
-    """Parse what follows rollabort, rollpause or rollresume. Raises Usage."""
-    return RollControl(_parsed(command, text, needs_names=True).names)
+    """Parse what follows rollabort, rollpause, rollresume, rolldrain or rollready. Raises Usage."""
+    found = _parsed(command, text, needs_names=True)
+    return RollControl(found.names, not getattr(found, "no_wait", False))
 
 
 def _parsed(command: str, text: str, needs_names: bool = False) -> argparse.Namespace:

@@ -20,6 +20,8 @@ from supervisor_roll.rollout.reports import (
     Arrived,
     Began,
     Broken,
+    InService,
+    OutOfService,
     Plan,
     Promoted,
     Replaced,
@@ -144,7 +146,8 @@ class Follower:
         kinds = set(self.outcomes.values()) - {Skipped.kind}
         if not kinds:
             return not self._awaited
-        return kinds in ({COMPLETE}, {Plan.kind}) and not self.objected
+        good = ({COMPLETE}, {Plan.kind}, {OutOfService.kind}, {InService.kind})
+        return kinds in good and not self.objected
 
     def _take(self, report: Report) -> None:
         if report.kind in ENDS:

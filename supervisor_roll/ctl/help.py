@@ -6,6 +6,7 @@ ROLLRESTART, ROLLUPDATE, ROLLSTATUS = "rollrestart", "rollupdate", "rollstatus"
 ROLLRECYCLE = "rollrecycle"
 ROLLHISTORY = "rollhistory"
 ROLLABORT, ROLLPAUSE, ROLLRESUME = "rollabort", "rollpause", "rollresume"
+ROLLDRAIN, ROLLREADY = "rolldrain", "rollready"
 
 USAGES = {
     ROLLRESTART: "rollrestart [options] <name> [<name> ...]",
@@ -16,9 +17,13 @@ USAGES = {
     ROLLABORT: "rollabort <name> [<name> ...]",
     ROLLPAUSE: "rollpause <name> [<name> ...]",
     ROLLRESUME: "rollresume <name> [<name> ...]",
+    ROLLDRAIN: "rolldrain [--no-wait] [--json] <name> [<name> ...]",
+    ROLLREADY: "rollready [--no-wait] [--json] <name> [<name> ...]",
 }
 
+WAITS = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLDRAIN, ROLLREADY)
 REPORTING = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE, ROLLSTATUS, ROLLHISTORY)
+WITH_JSON = (*REPORTING, ROLLDRAIN, ROLLREADY)
 
 DESCRIPTIONS = {
     ROLLRESTART: """\
@@ -52,6 +57,13 @@ Workers that were already replaced stay; what serves keeps serving.""",
 Holds a program's rollout where it is until `rollresume`: workers that are booting go on
 booting and are watched, but none is added or retired.""",
     ROLLRESUME: "Lets a paused rollout go on.",
+    ROLLDRAIN: """\
+Takes programs out of service, as load balancers see it: HAProxy's agent-check and runtime
+API, and the status page (see agent_listen, haproxy_server and status_path). Their workers
+serve on. The command waits until HAProxy has no session left, or for rolldrain_secs.""",
+    ROLLREADY: """\
+Puts programs back into service, once all of their workers are ready, for which it waits
+for ready_timeout_secs at most. Where none is ready then they stay out.""",
 }
 
 NAMES = """\
@@ -72,7 +84,8 @@ Ctrl-C detaches: the rollout goes on. `rollstatus --follow <name>` follows it ag
 
 _ROLLS = (ROLLRESTART, ROLLUPDATE, ROLLRECYCLE)
 _CONTROLS = (ROLLABORT, ROLLPAUSE, ROLLRESUME)
-_REQUESTS = (*_ROLLS, *_CONTROLS)
+_SERVICE = (ROLLDRAIN, ROLLREADY)
+_REQUESTS = (*_ROLLS, *_CONTROLS, *_SERVICE)
 _ALL = (*_REQUESTS, ROLLHISTORY, ROLLSTATUS)
 
 # (exit status, commands, what it means for them)
@@ -85,18 +98,20 @@ STATUSES = (
     (0, (ROLLSTATUS,), "shown; with --follow: all are complete"),
     (0, (ROLLHISTORY,), "shown"),
     (0, _CONTROLS, "the request was accepted"),
+    (0, _SERVICE, "all are out of service, or back; with --no-wait: requested"),
     (1, _ROLLS, "a rollout failed, was aborted or refused; the configuration is invalid"),
     (1, (ROLLSTATUS,), "with --follow: a rollout failed, was aborted or refused"),
     (1, (ROLLHISTORY,), "no such rollout; no history is kept; no listener"),
     (1, _CONTROLS, "the program is not being rolled (of a group or all: none is)"),
+    (1, _SERVICE, "a program could not be taken out of service, or be put back"),
     (1, _REQUESTS, "no such program; no listener"),
     (2, _ALL, "wrong usage"),
     (3, _ALL, "supervisord has no [rpcinterface:roll]"),
     (4, (*_REQUESTS, ROLLHISTORY), "supervisord refuses the connection"),
     (4, (ROLLSTATUS,), "no such program; supervisord cannot be reached"),
-    (7, (ROLLRESTART, ROLLRECYCLE), "the program, or supervisord, is not running"),
-    (7, (ROLLUPDATE, ROLLHISTORY, *_CONTROLS), "supervisord is not running"),
-    (130, (*_ROLLS, ROLLSTATUS), "Ctrl-C: detached; the rollout goes on"),
+    (7, (ROLLRESTART, ROLLRECYCLE, ROLLREADY), "the program, or supervisord, is not running"),
+    (7, (ROLLUPDATE, ROLLHISTORY, *_CONTROLS, ROLLDRAIN), "supervisord is not running"),
+    (130, (*_ROLLS, *_SERVICE, ROLLSTATUS), "Ctrl-C: detached; what was asked for goes on"),
     (141, _ALL, "nobody reads the output any more (| head)"),
 )
 

@@ -31,8 +31,10 @@ from supervisor_roll.ctl.client import RollClient
 from supervisor_roll.ctl.follower import Follower, Lost
 from supervisor_roll.ctl.help import (
     ROLLABORT,
+    ROLLDRAIN,
     ROLLHISTORY,
     ROLLPAUSE,
+    ROLLREADY,
     ROLLRECYCLE,
     ROLLRESTART,
     ROLLRESUME,
@@ -100,7 +102,10 @@ class RollPlugin(ControllerPluginBase):
             kind = wire.DRY_RUN if given.dry_run else wire.ROLLOUT
             by = _by(ROLLRESTART)
             ask = wire.Command(kind, given.names, given.values, by, given.parallel)
-            self._roll(ask, given.wait)
+            if given.drain:
+                self._roll_drained(ask)
+            else:
+                self._roll(ask, given.wait)
 
     def help_rollrestart(self) -> None:
         self._help(ROLLRESTART)
@@ -228,17 +233,31 @@ class RollPlugin(ControllerPluginBase):
     def help_rollresume(self) -> None:
         self._help(ROLLRESUME)
 
+    @_command
+    def do_rolldrain(self, text: str) -> None:
+        self._serve(wire.DRAIN, text, ROLLDRAIN)
+
+    def help_rolldrain(self) -> None:
+        self._help(ROLLDRAIN)
+
+    @_command
+    def do_rollready(self, text: str) -> None:
+        self._serve(wire.READY, text, ROLLREADY)
+
+    def help_rollready(self) -> None:
+        self._help(ROLLREADY)
+
     # --- the steps ------------------------------------------------------------------------
 
-    def _roll(self, ask: wire.Command, wait: bool) -> None:
-        """Ask for a rollout or an update, and follow it to its end if one is to ``wait``."""
+    def _roll(self, ask: wire.Command, wait: bool) -> bool:
+        """Ask for it, and follow it to its end if one is to ``wait``. Whether it was taken."""
         screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         update = ask.kind == wire.UPDATE
         receipt = None
         try:
             receipt = self._requested(client, screen, ask)
             if receipt is None:
-                return
+                return False
             if wait and ask.kind != wire.DRY_RUN:
                 screen.log()
             skipped = [f"{program}: skipped: {why}" for program, why in receipt.skipped]
@@ -253,7 +272,9 @@ class RollPlugin(ControllerPluginBase):
             else:
                 what = "update requested" if update else "requested"
                 lines = [f"{program}: {what}" for program in programs]
-                screen.tell([*lines, f"Follow with `{following(programs)}`."])
+                if ask.kind not in (wire.DRAIN, wire.READY):
+                    lines.append(f"Follow with `{following(programs)}`.")
+                screen.tell(lines)
         except KeyboardInterrupt:
             screen.close()
             self.ctl.exitstatus = INTERRUPTED
@@ -263,10 +284,34 @@ class RollPlugin(ControllerPluginBase):
                     "Interrupted before supervisord answered; `rollstatus` says whether a"
                     " rollout began."
                 )
+            elif ask.kind in (wire.DRAIN, wire.READY):
+                screen.say("Detached: what was asked for goes on; see `rollstatus`.")
             else:
                 self._say_detached(screen, ask.names if update else receipt.programs)
         finally:
             screen.close()
+        return receipt is not None
+
+    def _roll_drained(self, ask: wire.Command) -> None:
+        """Roll programs that are out of service meanwhile, and put them back in any case."""
+        if not self._roll(wire.Command(wire.DRAIN, ask.names, by=ask.by), wait=True):
+            return
+        status = self.ctl.exitstatus
+        if not status:
+            self._roll(ask, wait=True)
+            status = self.ctl.exitstatus
+        if status == INTERRUPTED:
+            names = " ".join(ask.names)
+            self.ctl.output(f"Out of service until `rollready {names}`.")
+            return
+        self._roll(wire.Command(wire.READY, ask.names, by=ask.by), wait=True)
+        self.ctl.exitstatus = status or self.ctl.exitstatus
+
+    def _serve(self, kind: str, text: str, command: str) -> None:
+        """Take programs out of service, or put them back."""
+        given = self._parsed(partial(arguments.control, command), text, command)
+        if given is not None and self.ctl.upcheck():
+            self._roll(wire.Command(kind, given.names, by=_by(command)), given.wait)
 
     def _draw(
         self,

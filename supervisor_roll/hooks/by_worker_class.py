@@ -1,14 +1,15 @@
-"""What each worker class needs: how its application is checked, and how it drains."""
+"""What each worker class needs: how it is checked, answers the status page, and drains."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from supervisor_roll.hooks.drain.lame_duck import Allowed, LameDuck
 from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.health.wsgi import WsgiChecker
+from supervisor_roll.hooks.status_page import StatusPage
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Worker
@@ -46,6 +47,37 @@ def checker_for(worker: Worker) -> Checker | None:
 
         return TornadoChecker(worker) if is_served() else None
     return WsgiChecker(worker) if callable(application) and kind != "aiohttp" else None
+
+
+def serve_status(worker: Worker, page: StatusPage) -> None:
+    """Have the worker's application, which is loaded, answer the status page."""
+    kind, holder = _kind_of(worker), cast("Any", worker)
+    application: Any = getattr(worker, "wsgi", None)
+    if hasattr(worker, "asgi"):
+        holder.asgi = page.asgi(holder.asgi)
+    elif kind == "uvicorn":
+        _once_loaded(holder.config, page)
+    elif _is_tornado(application):
+        if hasattr(application, "default_router"):
+            page.tornado(application)
+        else:
+            application.wsgi_application = page.wsgi(application.wsgi_application)
+    elif callable(application) and kind != "aiohttp":
+        holder.wsgi = page.wsgi(application)
+
+
+def _once_loaded(config: Any, page: StatusPage) -> None:
+    """Wrap what uvicorn serves, which it makes of the bare application once it runs."""
+    if config.loaded:
+        config.loaded_app = page.asgi(config.loaded_app)
+        return
+    load = config.load
+
+    def loading() -> None:
+        load()
+        config.loaded_app = page.asgi(config.loaded_app)
+
+    config.load = loading
 
 
 def drain_for(worker: Worker, allowed: Allowed) -> LameDuck | None:

@@ -36,6 +36,22 @@ class _Field(Generic[_T]):
         self._struct.pack_into(page.memory, self._at, value)
 
 
+class _TextField:
+    """A text of ``size`` bytes at the most in a page; a longer one is empty."""
+
+    def __init__(self, at: int, size: int) -> None:
+        self._at, self._size = at, size
+
+    def __get__(self, page: _Page, owner: type[_Page]) -> str:
+        held = page.memory[self._at : self._at + self._size]
+        return held.partition(b"\0")[0].decode(errors="replace")
+
+    def __set__(self, page: _Page, value: str) -> None:
+        text = value.encode()
+        text = text if len(text) < self._size else b""
+        page.memory[self._at : self._at + self._size] = text.ljust(self._size, b"\0")
+
+
 class _Page:
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -60,6 +76,9 @@ class ArbiterPage(_Page):
     drained_by = _Field[float](24, "d")
     # How many seconds a drain may take as far as a worker was last told; 0 before that.
     drain_secs = _Field[float](32, "d")
+    # Where the status page is, and the file that makes it 404, as a worker was last told.
+    status_path = _TextField(64, 256)
+    drained_path = _TextField(320, 1024)
     _heard_changes = _Field[int](40, "I")
     _said_at = _Field[float](48, "d")
 

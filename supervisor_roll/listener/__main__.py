@@ -123,6 +123,8 @@ def main(environ: Mapping[str, str]) -> int:
         partial(readiness.serve, told=True),
         readiness.barrier,
         environ.get(HISTORY_VARIABLE, ""),  # a supervisord of an earlier release has none
+        environ[SOCKET_VARIABLE],
+        SideProcesses(selector),
     )
     users = Users(configuration, pid)
     readiness.serve(users.configured() | users.running())

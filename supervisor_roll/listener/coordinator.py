@@ -25,6 +25,7 @@ from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordE
 from supervisor_roll.listener.exchanges import Exchanges
 from supervisor_roll.listener.history import History
 from supervisor_roll.listener.in_service.answer import agent_answer
+from supervisor_roll.listener.in_service.drains import Drains
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
@@ -45,7 +46,7 @@ from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.errors import RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.wire.datagram import decode
-from supervisor_roll.wire.mailbox import HISTORY, RECYCLE, UPDATE, Request
+from supervisor_roll.wire.mailbox import DRAIN, HISTORY, READY, RECYCLE, UPDATE, Request
 from supervisor_roll.wire.program import Program
 
 log = logging.getLogger("supervisor_roll")
@@ -71,11 +72,15 @@ class Coordinator:
         serve: Callable[[list[int]], None] = lambda uids: None,
         barrier: Callable[[int], str] = lambda pid: "",
         history: str = "",
+        folder: str = "",
+        drain_sides: SideProcesses | None = None,
     ) -> None:
         """Take the parts that are passed in; ``configuration`` raises BadConfiguration.
 
         ``serve`` lets these users' processes write to us too; ``barrier`` says why a process
         cannot. ``history`` is the path of the file of rollouts that have ended.
+        ``folder`` is the listener's own, which every worker may look into; ``drain_sides`` are for
+        what runs beside that is of no rollout.
         """
         self.pid = pid
         self.supervisord, self.table = supervisord, table
@@ -100,6 +105,7 @@ class Coordinator:
         self._actions = Actions(active, self._successors, supervisord)
         self._updates = OperationExecutor(self.jobs, active, supervisord, configuration)
         self._recycler = Recycler(self.jobs, active, configuration.lately)
+        self._drains = Drains(active, drain_sides or sides, configuration, folder)
         self._messages = MessageHandler(
             self.outbox,
             self.registry,
@@ -110,13 +116,27 @@ class Coordinator:
             self._recycler,
             configuration.lately,
             serve,
+            self._drains.marker,
         )
         self._saved = SavedState(
-            active, self.jobs, self._updates.reconciler, self._recycler, configuration, self.clock
+            active,
+            self.jobs,
+            self._updates.reconciler,
+            self._recycler,
+            self._drains,
+            configuration,
+            self.clock,
         )
         self._history = History(history, active, supervisord)
         self._exchanges = Exchanges(
-            pid, supervisord, self._saved, active, self.jobs, self._recycler, self._history
+            pid,
+            supervisord,
+            self._saved,
+            active,
+            self.jobs,
+            self._recycler,
+            self._history,
+            self._drains,
         )
         self._watching = Watching(self._exchanges, active, self.jobs.statuses, self.clock)
         self._unusable = Seldom()
@@ -133,6 +153,7 @@ class Coordinator:
         """
         delivery = self._exchanges.hello()
         runs = self._saved.restore(delivery.state)
+        self._drains.restored()
         # A job that the saved state does not tell of will never go on: let go who waits for it.
         known = {*(run.job.id for run in runs), *self.jobs.waiting}
         self.outbox.done += set(delivery.jobs) - known
@@ -224,6 +245,7 @@ class Coordinator:
             self._updates.next_deadline(),
             self._recycler.next_deadline(),
             self._watching.next_deadline(),
+            self._drains.next_deadline(),
         ]
         if self._retry_at is not None:
             deadlines = [self._retry_at]
@@ -232,7 +254,7 @@ class Coordinator:
 
     def agent_answer(self, namespecs: list[str]) -> str:
         """Return what a load balancer is told of these processes of one program."""
-        return agent_answer(self.active, namespecs, ())
+        return agent_answer(self.active, namespecs, self._drains.drained)
 
     def watched_at_rest(self) -> Watched | None:
         """Return what is watched, if nothing is under way and nothing is yet to be said.
@@ -256,6 +278,7 @@ class Coordinator:
             or self.jobs.waiting
             or self._recycler.has_due
             or self._sides.running
+            or self._drains.busy
             or self.jobs.next_deadline() is not None
             or self.keeper.next_deadline() is not None
             or self._recycler.next_deadline() is not None
@@ -276,6 +299,7 @@ class Coordinator:
             self.jobs.tick()
             self._recycler.tick()
             self._updates.tick()
+            self._drains.tick()
             while self._rung or self.outbox.full:
                 self._actions.leave_signals()
                 requests = self._exchanges.make()
@@ -285,6 +309,7 @@ class Coordinator:
                 for request in requests:
                     self._accept(request)
                 self._updates.note()
+                self._drains.tick()
         except SupervisordError as error:
             log.warning("will try again: %s", error)
             self._retry_at = self.clock() + RETRY_SECS
@@ -312,6 +337,8 @@ class Coordinator:
             self._updates.update(request)
         elif request.kind == RECYCLE:
             self._recycler.accept(request)
+        elif request.kind in (DRAIN, READY):
+            self._drains.accept(request)
         elif request.kind == HISTORY:
             self._history.asked(request)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from supervisor_roll import __version__
 from supervisor_roll.listener.edges.supervisord import Supervisord, SupervisordError, Unreachable
 from supervisor_roll.listener.history import History
+from supervisor_roll.listener.in_service.drains import Drains
 from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
@@ -42,11 +43,12 @@ class Exchanges:
         jobs: Jobs,
         recycler: Recycler,
         history: History,
+        drains: Drains,
     ) -> None:
         self.trouble = ""  # what is wrong with the listener itself
         self._pid, self._supervisord, self._saved = pid, supervisord, saved
         self._active, self._jobs, self._outbox = active, jobs, active.outbox
-        self._recycler, self._history = recycler, history
+        self._recycler, self._history, self._drains = recycler, history, drains
         self.watched = False  # somebody wants to see the workers
         self.changed: set[str] = set()  # of these programs, since they were shown
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
@@ -109,6 +111,11 @@ class Exchanges:
             {name: runs[name] for name in programs if name in runs},
             [one for name in programs for one in self._active.registry.siblings(name)],
             self._recycler.told(),
+            {
+                name: (one.by, one.since)
+                for name, one in self._drains.drained.items()
+                if name in programs
+            },
             self._outbox.wall(),
         )
         parts = {name: {"": shown[name]} if name in shown else {} for name in programs}

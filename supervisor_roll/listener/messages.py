@@ -68,7 +68,10 @@ class MessageHandler:
         recycler: Recycler,
         configuration: Callable[[], Configuration],
         serve: Callable[[list[int]], None],
+        marker: Callable[[str], str],
     ) -> None:
+        """``marker`` is the path of the file that is there while a program is out of service."""
+        self._marker = marker
         self._outbox, self._registry, self._table = outbox, registry, table
         self._active, self._keeper, self._releases = active, keeper, releases
         self._recycler = recycler
@@ -237,6 +240,9 @@ class MessageHandler:
                 fields["watch_secs"] = self._active.watch_secs(arbiter.namespec)
         if isinstance(message, (Loaded, Ready)):
             fields["want_sockets"] = self._keeper.wants_sockets(arbiter)
+            if settings.status_path:
+                fields["status_path"] = settings.status_path
+                fields["drained_path"] = self._marker(arbiter.namespec)
         if isinstance(message, Due):
             fields.update(self._recycler.told_due(arbiter, known, settings, message))
         return Ack(surplus=surplus, changes=arbiter.changes, hold=holds, **fields)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from supervisor_roll.listener.arbiters.arbiter import Arbiter, Worker
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.clock import SteadyClock
+from supervisor_roll.listener.in_service.drains import Drained, Drains
 from supervisor_roll.listener.reconcile.reconciler import Reconciler
 from supervisor_roll.listener.recycling.back_off import BackOff
 from supervisor_roll.listener.recycling.recycler import Recycler
@@ -41,11 +42,13 @@ class SavedState:
         jobs: Jobs,
         reconciler: Reconciler,
         recycler: Recycler,
+        drains: Drains,
         configuration: Callable[[], Configuration],
         clock: SteadyClock,
     ) -> None:
         self._active, self._jobs, self._reconciler = active, jobs, reconciler
         self._recycler, self._configuration, self._clock = recycler, configuration, clock
+        self._drains = drains
         self.forget()
 
     def forget(self) -> None:
@@ -64,7 +67,12 @@ class SavedState:
     def programs(self) -> set[str]:
         """Of which there is something to save."""
         arbiters = {one.namespec for one in self._active.registry.arbiters.values()}
-        others = (*self._active.runs, *self._jobs.statuses, *self._recycler.back_offs)
+        others = (
+            *self._active.runs,
+            *self._jobs.statuses,
+            *self._recycler.back_offs,
+            *self._drains.drained,
+        )
         return {"", *arbiters, *others}
 
     def _common(self) -> dict[str, object]:
@@ -102,6 +110,8 @@ class SavedState:
             parts["verdict"] = verdict
         if back_off := self._recycler.back_offs.get(namespec):
             parts["back_off"] = back_off
+        if drained := self._drains.drained.get(namespec):
+            parts["drained"] = drained
         return parts
 
     def restore(self, state: dict[str, dict[str, str]]) -> list[Run]:
@@ -121,6 +131,8 @@ class SavedState:
                 self._jobs.statuses[name] = verdict
             for back_off in _usable(name, parts, "back_off", _back_off):
                 self._recycler.back_offs[name] = back_off
+            for drained in _usable(name, parts, "drained", _drained):
+                self._drains.drained[name] = drained
         self._jobs.take_up(runs, _usable("", common, "waiting", _job))
         return runs
 
@@ -167,6 +179,10 @@ def _job(common: dict[str, Any], id: str) -> Job:
 
 def _back_off(parts: dict[str, Any], _: str) -> BackOff:
     return from_data(BackOff, parts["back_off"])
+
+
+def _drained(parts: dict[str, Any], _: str) -> Drained:
+    return from_data(Drained, parts["drained"])
 
 
 def _verdict(parts: dict[str, Any], _: str) -> Status:

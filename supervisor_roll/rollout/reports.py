@@ -184,6 +184,31 @@ class Skipped(Facts):
 
 
 @dataclass(frozen=True)
+class OutOfService(Facts):
+    """A program is out of service after ``secs``; so many ``sessions`` were left to HAProxy."""
+
+    kind = "drained"
+    secs: float = 0.0
+    sessions: int = 0
+
+
+@dataclass(frozen=True)
+class InService(Facts):
+    """A program is back in service, ``secs`` after that was asked for."""
+
+    kind = "in-service"
+    secs: float = 0.0
+
+
+@dataclass(frozen=True)
+class Undone(Facts):
+    """A program could not be taken out of service, or be put back."""
+
+    kind = "undone"
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Memory:
     """Whether the memory that a surge takes is there."""
 
@@ -313,9 +338,25 @@ KINDS: dict[str, type[Facts]] = {
         Plan,
         Past,
         WorkerLife,
+        OutOfService,
+        InService,
+        Undone,
     )
 }
 # Each of these ends a program's part in the job.
-ENDS = frozenset(one.kind for one in (Complete, Failed, Aborted, Refused, Skipped, Plan))
+ENDS = frozenset(
+    one.kind
+    for one in (
+        Complete,
+        Failed,
+        Aborted,
+        Refused,
+        Skipped,
+        Plan,
+        OutOfService,
+        InService,
+        Undone,
+    )
+)
 
 OUTCOMES: dict[str, type[Outcome]] = {one.kind: one for one in (Complete, Failed, Aborted)}

@@ -114,6 +114,25 @@ SETTINGS = {
         "the workers that are ready, up 0% while it is drained, or down. The listener then stays "
         "as it is (20 MiB) when there is nothing to do. Empty: nowhere.",
     ),
+    "status_path": SettingHelp(
+        "PATH",
+        "A path such as /_status that the hooks answer in the application's stead, for a load "
+        "balancer's health check: 200, or 404 while the program is drained. Empty: none.",
+    ),
+    "haproxy_socket": SettingHelp(
+        "PATH|ADDRESS:PORT",
+        "HAProxy's runtime API (stats socket, level admin), by which rolldrain and rollready "
+        "tell it. Empty: they do not.",
+    ),
+    "haproxy_server": SettingHelp(
+        "BACKEND/SERVER", "What the program is to HAProxy, with haproxy_socket."
+    ),
+    "rolldrain_secs": SettingHelp(
+        "SECS",
+        "How long rolldrain waits for the load balancer: with haproxy_server until its sessions "
+        "are gone, so long at most; else always, since only the balancer knows when it has "
+        "noticed.",
+    ),
     "on_failure": SettingHelp(
         "COMMAND",
         "A shell command to run after a failed rollout, which puts the old release back. If it "

@@ -83,6 +83,10 @@ class Settings:
     max_worker_lifetime_secs: float | None = None
     max_worker_rss_mib: int | None = None
     agent_listen: tuple[str, int] | None = None
+    status_path: str = ""
+    haproxy_socket: str = ""
+    haproxy_server: str = ""
+    rolldrain_secs: float = 20.0
 
     def __post_init__(self) -> None:
         if self.max_surge.number == 0 and self.max_unavailable.number == 0:
@@ -90,6 +94,18 @@ class Settings:
                 "max_unavailable",
                 self.max_unavailable,
                 "max_surge and max_unavailable must not both be 0: nothing could move",
+            )
+
+        if bool(self.haproxy_socket) != bool(self.haproxy_server):
+            key = "haproxy_server" if self.haproxy_server else "haproxy_socket"
+            raise BadSetting(
+                key, getattr(self, key), "haproxy_socket and haproxy_server go together"
+            )
+        if self.health is not None and self.health.path == self.status_path:
+            raise BadSetting(
+                "status_path",
+                self.status_path,
+                "must not be the path of health, which the application is to answer",
             )
 
     def budget(self, desired: int) -> Budget:
@@ -264,6 +280,12 @@ def _path(key: str, value: str) -> str:
     return value
 
 
+def _status_path(key: str, value: str) -> str:
+    if value and not re.fullmatch(r"/[!->@-~]{0,199}", value):
+        raise BadSetting(key, value, "must be a path such as /_status, or empty for none")
+    return value
+
+
 def _host(key: str, value: str) -> str:
     if not re.fullmatch(r"[!-~]+", value):
         raise BadSetting(key, value, "must be a host name such as www.example.org")
@@ -287,6 +309,18 @@ def _address(key: str, value: str) -> tuple[str, int] | None:
     return (match[1] or match[2], int(match[3])) if match else None
 
 
+def _haproxy_socket(key: str, value: str) -> str:
+    if value and not value.startswith("/"):
+        _address(key, value)
+    return value
+
+
+def _haproxy_server(key: str, value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9_.:-]+/[A-Za-z0-9_.:-]+", value):
+        raise BadSetting(key, value, "must be BACKEND/SERVER, as HAProxy's configuration has them")
+    return value
+
+
 _RULES = {
     "max_surge": _Rule("max_surge", _amount, asked=True),
     "max_unavailable": _Rule("max_unavailable", _amount, asked=True),
@@ -308,6 +342,10 @@ _RULES = {
     "max_worker_lifetime_secs": _Rule("max_worker_lifetime_secs", _lifetime),
     "max_worker_rss_mib": _Rule("max_worker_rss_mib", _mib),
     "agent_listen": _Rule("agent_listen", _address),
+    "status_path": _Rule("status_path", _status_path),
+    "haproxy_socket": _Rule("haproxy_socket", _haproxy_socket),
+    "haproxy_server": _Rule("haproxy_server", _haproxy_server),
+    "rolldrain_secs": _Rule("rolldrain_secs", _secs),
     "health": _Rule("path", _path),
     "health_host": _Rule("host", _host),
     "health_headers": _Rule("headers", _headers),

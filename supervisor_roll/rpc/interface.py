@@ -74,7 +74,7 @@ class RollRPCInterface:
             expansion = program_names.expand(
                 self._supervisord.process_groups,
                 ask.names,
-                must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN, wire.RECYCLE),
+                must_run=ask.kind in (wire.ROLLOUT, wire.DRY_RUN, wire.RECYCLE, wire.READY),
             )
         if expansion.programs:
             self._check_listener()

@@ -29,7 +29,8 @@ UPDATE = "update"  # roll what the configuration has changed; names are programs
 ABORT, PAUSE, RESUME = "abort", "pause", "resume"
 RECYCLE = "recycle"  # replace some of a program's workers: those of these pids, or the largest
 HISTORY = "history"  # what has ended: of names, or all of the one rollout with that number
-ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, HISTORY, ABORT, PAUSE, RESUME)
+DRAIN, READY = "drain", "ready"  # take out of service, and put back
+ASKED = (ROLLOUT, DRY_RUN, UPDATE, RECYCLE, HISTORY, ABORT, PAUSE, RESUME, DRAIN, READY)
 
 # Who asks for what the listener does by itself, and how the ids of its recyclings begin.
 BY_LISTENER = "the listener"
@@ -158,6 +159,7 @@ class Status:
     arbiter: int = 0  # the pids of the arbiter that has the program's name, of its successor,
     successor: int = 0  # and of the one that drains after it; 0: there is none
     retiring: int = 0
+    drained: str = ""  # who has taken it out of service; empty: nobody
 
 
 @dataclass(frozen=True)

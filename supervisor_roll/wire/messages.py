@@ -183,6 +183,8 @@ class Ack(Message):
     health_host: str = "localhost"
     health_headers: tuple[str, ...] = ()
     health_timeout_secs: float = 5.0
+    status_path: str = ""
+    drained_path: str = ""
     want_sockets: bool = False
     watch_secs: float = 0.0
     drain_secs: float | None = None

@@ -270,6 +270,49 @@ def test_ctrl_c_detaches_and_the_rollout_goes_on(site: Supervised) -> None:
     wait_for(lambda: site.ctl("rollstatus", "--follow", "myapp")[0] == 0)
 
 
+DRAINED = ["report", "myapp", "drained", {"secs": 1.0}]
+BACK = ["report", "myapp", "in-service", {"secs": 0.5}]
+IN_SERVICE = "myapp: in service after 0.5 s\n"
+
+
+def test_rolldrain_and_rollready_wait_for_what_was_asked_for(site: Supervised) -> None:
+    site.script_by_kind({"drain": [DRAINED, ["done"]], "ready": [BACK, ["done"]]})
+    assert site.ctl("rolldrain", "myapp") == (0, "myapp: out of service after 1.0 s\n")
+    assert site.ctl("rollready", "myapp") == (0, IN_SERVICE)
+    assert [one["kind"] for one in site.requests] == ["drain", "ready"]
+    site.script(["report", "myapp", "undone", {"why": "HAProxy is away"}], ["done"])
+    assert site.ctl("rolldrain", "myapp") == (1, "myapp: not done: HAProxy is away\n")
+    site.script(["done"])
+    assert site.ctl("rolldrain", "--no-wait", "myapp") == (0, "myapp: requested\n")
+    assert site.ctl("rollready", "idle")[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("rolled", "status"),
+    [(complete("myapp"), 0), ([["report", "myapp", "refused", {"why": "no hooks"}]], 1)],
+)
+def test_a_program_is_drained_around_its_rollout_however_that_ends(
+    site: Supervised, rolled: list[list[Any]], status: int
+) -> None:
+    scripts = {"drain": [DRAINED], "rollout": rolled, "ready": [BACK]}
+    site.script_by_kind({kind: [*steps, ["done"]] for kind, steps in scripts.items()})
+    ended, output = site.ctl("rollrestart", "--drain", "myapp")
+    assert (ended, output[-len(IN_SERVICE) :]) == (status, IN_SERVICE)
+    assert [one["kind"] for one in site.requests] == ["drain", "rollout", "ready"]
+
+
+def test_what_could_not_be_drained_is_not_rolled_and_all_is_put_back(site: Supervised) -> None:
+    undone = ["report", "myapp", "undone", {"why": "HAProxy is away"}]
+    site.script_by_kind({"drain": [undone, ["done"]], "ready": [BACK, ["done"]]})
+    assert site.ctl("rollrestart", "--drain", "myapp")[0] == 1
+    assert [one["kind"] for one in site.requests] == ["drain", "ready"]
+    assert site.ctl("rollrestart", "--drain", "nobody")[0] == 1
+    for option in ("--no-wait", "--dry-run"):
+        status, output = site.ctl("rollrestart", "--drain", option, "myapp")
+        assert (status, "--drain waits for the rollout" in output) == (2, True)
+    assert len(site.requests) == 2
+
+
 def test_rollabort_waits_for_nothing(site: Supervised) -> None:
     site.script(
         ["report", "myapp", "began", BEGAN],

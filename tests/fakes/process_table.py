@@ -165,13 +165,19 @@ class FakeTable:
 
 
 class FakeSides:
-    """What runs beside the rollouts: commands, which succeed at once."""
+    """What runs beside: ``commands``, which end at once, with this ``result``."""
 
     def __init__(self) -> None:
         self._ended: list[tuple[str, Any]] = []
+        self.commands: list[tuple[Any, ...]] = []
+        self.result = Result(True, 0.1, "")
+        self.refuses: Exception | None = None
 
-    def command(self, namespec: str, *about: object) -> None:
-        self._ended.append((namespec, Result(True, 0.1, "")))
+    def command(self, namespec: str, *about: Any) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.commands.append(about)
+        self._ended.append((namespec, self.result))
 
     running = False
 

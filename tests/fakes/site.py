@@ -77,6 +77,8 @@ class Site:
         self.supervisord = FakeSupervisord(self)
         self.table = FakeTable(self)
         self.sides = FakeSides()
+        self.drain_sides = FakeSides()
+        self.folder = ""  # where the files are that workers look for
         self.fork(SUPERVISORD_PID, 0, "supervisord")
         self.fork(LISTENER_PID, SUPERVISORD_PID, "listener")
         self.successor: Callable[[Program], None] = lambda program: None
@@ -95,6 +97,7 @@ class Site:
         supervisord: Any = self.supervisord
         table: Any = self.table
         sides: Any = self.sides
+        drain_sides: Any = self.drain_sides
         return Coordinator(
             LISTENER_PID,
             supervisord,
@@ -104,6 +107,8 @@ class Site:
             lambda: self.now,
             lambda: EPOCH + self.now,
             history=self.history,
+            folder=self.folder,
+            drain_sides=drain_sides,
         )
 
     def start(

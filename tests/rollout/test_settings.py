@@ -65,6 +65,16 @@ BAD = {
             "1.1.1.1:70000",
         )
     ],
+    "status_path": [
+        (value, "must be a path such as /_status, or empty for none")
+        for value in ("status", "/a?b", "/a b", "/" + "x" * 200)
+    ],
+    "haproxy_socket": [("haproxy.sock", ADDRESS), ("localhost:9999", ADDRESS)],
+    "haproxy_server": [
+        (value, "must be BACKEND/SERVER, as HAProxy's configuration has them")
+        for value in ("web", "web/s1;shutdown", "web/s1/s2", "web/s 1")
+    ],
+    "rolldrain_secs": [("soon", SECS), ("-1", SECS)],
     "canary": [("0", "must be at least 1"), ("0%", "must be at least 1"), ("one", COUNT)],
     "preflight": [("maybe", "must be true or false")],
     "on_failure": [("ln -s 'a", "must be a command line: No closing quotation")],
@@ -273,3 +283,24 @@ def test_a_request_sets_what_it_may():
 def test_a_request_sets_no_command_and_nothing_that_breaks_a_rule(values: dict[str, str], why: str):
     with pytest.raises(BadSetting, match=re.escape(why)):
         Settings().asked(values)
+
+
+@pytest.mark.parametrize("alone", [{"haproxy_socket": "/h.sock"}, {"haproxy_server": "web/s1"}])
+def test_what_haproxy_is_told_needs_both_settings(alone: dict[str, str]):
+    with pytest.raises(BadSetting, match="haproxy_socket and haproxy_server go together"):
+        Settings.parsed(alone)
+    both = {"haproxy_socket": "/h.sock", "haproxy_server": "web/s1"}
+    assert Settings.parsed(both).haproxy_server == "web/s1"
+    assert Settings.parsed({**both, "haproxy_socket": "[::1]:9999"}).haproxy_socket == "[::1]:9999"
+
+
+def test_the_page_of_the_hooks_is_not_the_one_that_the_application_is_asked_for():
+    with pytest.raises(BadSetting, match="must not be the path of health"):
+        Settings.parsed({"health": "/_status", "status_path": "/_status"})
+    assert Settings.parsed({"health": "/_health", "status_path": "/_status"}).status_path
+
+
+def test_an_address_is_of_either_family():
+    assert Settings.parsed({"agent_listen": "0.0.0.0:9101"}).agent_listen == ("0.0.0.0", 9101)
+    assert Settings.parsed({"agent_listen": "[::1]:9101"}).agent_listen == ("::1", 9101)
+    assert Settings.parsed({"agent_listen": ""}).agent_listen is None

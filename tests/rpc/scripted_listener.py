@@ -1,6 +1,6 @@
 """An event listener that plays a script: its first argument is the folder where all lies.
 
-A script is a JSON list of steps, played once for the next request that comes:
+A script is a JSON list of steps, played for each request that comes, or has one for each kind:
 ["report", program, kind, facts], ["status", program, fields], ["until", file],
 ["done"], ["exit"]. A second argument names a file without which it does not begin to speak.
 """
@@ -49,7 +49,7 @@ class Listener:
                 self.exchange(done=[request.id])
                 continue
             steps = json.loads((self.folder / "script").read_text())
-            for step, *arguments in steps:
+            for step, *arguments in steps[request.kind] if isinstance(steps, dict) else steps:
                 self.play(request, step, arguments)
 
     def play(self, request: wire.Request, step: str, arguments: list[Any]) -> None:

@@ -162,6 +162,10 @@ class Supervised(Supervisord):
 
     def script(self, *steps: list[Any]) -> None:
         """What the scripted listener does with the next request: see scripted_listener.py."""
+        self.script_by_kind(list(steps))
+
+    def script_by_kind(self, steps: Any) -> None:
+        """What it does with the requests of each kind."""
         (self.folder / "requests").write_text("")
         (self.folder / "new-script").write_text(json.dumps(steps))
         (self.folder / "new-script").rename(self.folder / "script")

@@ -48,10 +48,11 @@ def outcome_line(outcomes: Mapping[str, str], objected: int = 0, named: bool = F
     planned = kinds.count(reports.Plan.kind)
     counts = [f"{planned - objected} can be rolled"] if planned > objected else []
     counts += [f"{objected} cannot"] if objected else []
-    ends = (COMPLETE, FAILED, ABORTED, reports.Refused.kind, reports.Skipped.kind)
-    for kind in ends:
+    bad = (FAILED, ABORTED, reports.Refused.kind, reports.Undone.kind)
+    service = (reports.OutOfService.kind, reports.InService.kind)
+    for kind in (COMPLETE, *bad, *service, reports.Skipped.kind):
         programs = [program for program, end in outcomes.items() if end == kind]
-        shown = named and kind in (FAILED, ABORTED, reports.Refused.kind)
+        shown = named and kind in bad
         names = f" ({', '.join(programs)})" if shown else ""
         counts += [f"{len(programs)} {kind}{names}"] if programs else []
     silent = sum(kind not in reports.ENDS for kind in kinds)
@@ -200,6 +201,19 @@ def _worker(facts: reports.WorkerLife) -> list[str]:
     return with_why(f"worker {facts.pid}: {facts.state}", facts.how, ": ")
 
 
+def _drained(facts: reports.OutOfService) -> list[str]:
+    left = f"; {count(facts.sessions, 'session')} left" if facts.sessions else ""
+    return [f"out of service after {secs(facts.secs)}{left}"]
+
+
+def _in_service(facts: reports.InService) -> list[str]:
+    return [f"in service after {secs(facts.secs)}"]
+
+
+def _undone(facts: reports.Undone) -> list[str]:
+    return with_why("not done:", facts.why)
+
+
 def _boot(facts: reports.Replaced | reports.Arrived) -> str:
     health = f"  health {facts.health}" if facts.health else ""
     return f"  booted in {facts.boot_secs:.2f} s{health}"
@@ -224,4 +238,7 @@ _TEXTS: dict[type[reports.Facts], Callable[[Any], list[str]]] = {
     reports.Plan: _planned,
     reports.Past: _past,
     reports.WorkerLife: _worker,
+    reports.OutOfService: _drained,
+    reports.InService: _in_service,
+    reports.Undone: _undone,
 }

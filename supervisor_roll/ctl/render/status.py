@@ -64,6 +64,7 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
     for name, one in sorted(statuses.items()):
         since = one.since if one.ended is None else one.ended
         state = f"{one.state}, backing off" if one.backing_off else one.state
+        state += ", drained" if one.drained else ""
         rows.append(
             (
                 name,
@@ -97,6 +98,8 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
     if arbiters_line(one):
         lines.append(arbiters_line(one))
     lines.append(f"ready     {one.ready} of {one.desired}, never fewer than {one.min_ready}")
+    if one.drained:
+        lines.append(f"drained   out of service, asked for by {one.drained}")
     if one.outdated:
         lines.append(f"outdated  {_workers(one.outdated, one.releases)}")
     if one.fresh:

@@ -20,12 +20,18 @@ from typing import TYPE_CHECKING, Any
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.retiring import Allowance
 from supervisor_roll.hooks.arbiter.state import ArbiterState
-from supervisor_roll.hooks.by_worker_class import beat_at_once, checker_for, drain_for
+from supervisor_roll.hooks.by_worker_class import (
+    beat_at_once,
+    checker_for,
+    drain_for,
+    serve_status,
+)
 from supervisor_roll.hooks.drain.lame_duck import LameDuck
 from supervisor_roll.hooks.health.check import Check, passed
 from supervisor_roll.hooks.health.checker import Checker
 from supervisor_roll.hooks.safely import log, safely
 from supervisor_roll.hooks.shared_memory import mark
+from supervisor_roll.hooks.status_page import StatusPage
 from supervisor_roll.hooks.worker import boot_guard
 from supervisor_roll.hooks.worker.bake_watch import BakeWatch
 from supervisor_roll.hooks.worker.recycling import Recycling
@@ -111,7 +117,7 @@ class Readiness:
         self._drain: LameDuck | None = None
         self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
-        self._acknowledged = False
+        self._acknowledged = self._serves_status = False
         self._boot_secs = 0.0
         self._sockets = self._state.sockets
         self._hand_ins_left = HAND_INS
@@ -154,6 +160,7 @@ class Readiness:
             self._hold_secs = answer.hold_secs
             self._heard = time.monotonic()
             self._hand_in_sockets(answer)
+        safely(self._serve_status, answer)
         if self._checker is not None:
             reporter.keep_alive()
             self._checker.before_accept(self._check, self)
@@ -170,6 +177,15 @@ class Readiness:
 
         worker.notify = notify
         safely(beat_at_once, worker)
+
+    def _serve_status(self, answer: Ack | None) -> None:
+        """Answer the status page, as this worker is told or, without an answer, others were."""
+        page = self.reporter.arbiter
+        if answer is not None:
+            page.status_path, page.drained_path = answer.status_path, answer.drained_path
+        if page.status_path and page.drained_path and not self._serves_status:
+            self._serves_status = True
+            serve_status(self._worker, StatusPage(page.status_path, page.drained_path))
 
     def _arm(self) -> None:
         """At the first heartbeat: only then has every class installed its handler of SIGTERM."""
@@ -265,6 +281,7 @@ class Readiness:
                 reporter.page.surplus = False
             return
         handed_in = self._hand_in_sockets(answer)
+        safely(self._serve_status, answer)
         check = Check.from_answer(answer)
         if check is not None and not checked and self._checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.

@@ -1,46 +1,48 @@
-"""What HAProxy's agent-check is answered: how much of a program can serve now."""
+"""How much of a program can serve now, and what HAProxy's agent-check is answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.rollouts.active import INTENDED, ActiveRollouts
 
 
-def agent_answer(active: ActiveRollouts, namespecs: Iterable[str], drained: Iterable[str]) -> str:
+def agent_answer(active: ActiveRollouts, namespecs: Iterable[str], drained: Collection[str]) -> str:
     """Return the line for these processes of one program; empty where nothing is known of them.
 
     Anybody who may connect reads it. ``drained`` are those that are out of service, which is a
     weight of 0: HAProxy does not take back the word "drain" when it is told "up" again.
     """
-    drained, known, ready, desired = set(drained), False, 0, 0
-    stopped = ""
-    for namespec in namespecs:
-        if namespec in drained:
-            known = True
-            continue
-        state = _intended(active, namespec)
-        if state:
-            known, stopped = True, state
-        elif arbiters := active.registry.siblings(namespec):
-            known = True
-            run = active.runs.get(namespec)
-            rollout = run.rolling if run else None
-            leaving = {one.id for one in rollout.instances.leaving} if rollout else set()
-            desired += rollout.desired if rollout else max(one.count for one in arbiters)
-            workers = [one for at in arbiters for one in at.workers.values()]
-            ready += sum(one.ready and one.id not in leaving for one in workers)
+    namespecs = list(namespecs)
+    stopped = {name: state for name in namespecs if (state := _intended(active, name))}
+    counts = [
+        found
+        for name in namespecs
+        if name not in drained and name not in stopped and (found := ready_of(active, name))
+    ]
+    ready, desired = sum(one[0] for one in counts), sum(one[1] for one in counts)
     if ready:
-        return f"up {_percent(ready, desired)}%\n"
-    if drained.intersection(namespecs):
+        # Never 0 as long as one is ready: that would be a drain.
+        return f"up {max(1, min(100, 100 * ready // max(1, desired)))}%\n"
+    if any(name in drained for name in namespecs):
         return "up 0% #drain\n"
-    return f"down #{stopped or 'no worker is ready'}\n" if known else ""
+    if counts or stopped:
+        return f"down #{'it is ' + min(stopped.values()) if stopped else 'no worker is ready'}\n"
+    return ""
 
 
-def _percent(ready: int, desired: int) -> int:
-    """Return the share, which is not 0 as long as one is ready: that would be a drain."""
-    return max(1, min(100, 100 * ready // max(1, desired)))
+def ready_of(active: ActiveRollouts, namespec: str) -> tuple[int, int] | None:
+    """Return how many workers can serve and stay, and of how many; None if none has reported."""
+    arbiters = active.registry.siblings(namespec)
+    if not arbiters:
+        return None
+    run = active.runs.get(namespec)
+    rollout = run.rolling if run else None
+    leaving = {one.id for one in rollout.instances.leaving} if rollout else set()
+    workers = [one for at in arbiters for one in at.workers.values()]
+    ready = sum(one.ready and one.id not in leaving for one in workers)
+    return ready, rollout.desired if rollout else max(one.count for one in arbiters)
 
 
 def _intended(active: ActiveRollouts, namespec: str) -> str:
@@ -49,4 +51,4 @@ def _intended(active: ActiveRollouts, namespec: str) -> str:
         state = active.registry.states().get(namespec, "")
     except SupervisordError:
         return ""  # what its workers have said is as true as ever
-    return f"it is {state}" if state in INTENDED else ""
+    return state if state in INTENDED else ""

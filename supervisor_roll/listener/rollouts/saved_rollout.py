@@ -16,7 +16,16 @@ _STRATEGIES: dict[str, type[Rollout]] = {
 }
 
 # What only the configuration may say is not saved, and not believed if it was.
-_CONFIGURED_ONLY = ("on_failure", "release", "watch", "health")
+_CONFIGURED_ONLY = (
+    "on_failure",
+    "release",
+    "watch",
+    "health",
+    "agent_listen",
+    "status_path",
+    "haproxy_socket",
+    "haproxy_server",
+)
 
 
 def to_json(rollout: Rollout) -> dict[str, Any]:

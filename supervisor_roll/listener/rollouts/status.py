@@ -27,12 +27,13 @@ def overview(
     runs: Mapping[str, Run],
     arbiters: Iterable[Arbiter],
     recycling: Mapping[str, str],
+    drained: Mapping[str, tuple[str, float]],
     wall: float,
 ) -> dict[str, Status]:
     """Return a status for each program there is something to say of, as of its workers now.
 
-    ``statuses`` are the last verdicts, ``recycling`` is said of programs beside them, ``wall`` is
-    in seconds since the epoch.
+    ``statuses`` are the last verdicts, ``recycling`` is said of programs beside them, ``drained``
+    are those out of service, by whom and since when. ``wall`` is in seconds since the epoch.
     """
     shown = dict(statuses)
     shown.update({name: run.status() for name, run in runs.items() if not run.job.dry_run})
@@ -61,4 +62,6 @@ def overview(
             desired=status.desired if name in runs else arbiter.count,
             releases={str(one.id.pid): one.release for one in workers if one.release},
         )
+    for name, (by, since) in drained.items():
+        shown[name] = replace(shown.get(name) or Status(IDLE, since), drained=by)
     return shown

@@ -69,6 +69,10 @@ def lines(kind: str, told: str = "", **facts: Any) -> list[str]:
         ),
         ("refused", {"why": "add the hook"}, "refused, nothing was touched: add the hook"),
         ("skipped", {"why": "no Gunicorn program"}, "skipped: no Gunicorn program"),
+        ("drained", {"secs": 1.234, "sessions": 0}, "out of service after 1.2 s"),
+        ("drained", {"secs": 60, "sessions": 1}, "out of service after 60.0 s; 1 session left"),
+        ("in-service", {"secs": 0.5}, "in service after 0.5 s"),
+        ("undone", {"why": "HAProxy refuses it"}, "not done: HAProxy refuses it"),
         ("invented", {"later": 1}, "invented {'later': 1}"),
     ],
 )
@@ -134,6 +138,17 @@ def test_of_programs_that_were_rolled_at_once_the_line_names_the_failed_in_their
     assert outcome_line(kinds, named=True) == (
         "5 programs: 1 complete, 2 failed (c, b), 1 refused (e), 1 skipped"
     )
+
+
+def test_of_programs_that_were_drained_the_line_names_those_that_were_not() -> None:
+    kinds = {"a": "drained", "b": "undone", "c": "drained"}
+    assert outcome_line(kinds, named=True) == "3 programs: 1 undone (b), 2 drained"
+
+
+def test_what_is_out_of_service_is_shown() -> None:
+    one = Status("idle", 1000.0, drained="ops")
+    assert "  drained   out of service, asked for by ops" in status_lines("web", one, 1010.0)
+    assert "idle, drained" in status_table({"web": one}, 1010.0)[1]
 
 
 def test_the_table_has_a_row_for_each_program() -> None:
