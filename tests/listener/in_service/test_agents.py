@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from selectors import DefaultSelector
 
@@ -86,6 +87,19 @@ def test_of_what_is_not_known_nothing_is_said(listener: Listener) -> None:
     one = client(listener)
     listener.turn()
     assert read(one) == b""
+
+
+def test_a_silent_client_is_not_waited_for_as_supervisord_is(listener: Listener) -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(60.0)  # as the listener has one: an accepted socket takes it over
+    try:
+        one = client(listener)
+        began = time.monotonic()
+        listener.turn()
+        assert time.monotonic() < began + 50
+        assert read(one) == b"up 100%\n"
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def test_the_silent_and_the_many_delay_nobody(listener: Listener) -> None:
