@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from supervisor_roll.ctl.render.past import asked_by, past_of, release, replaced
 from supervisor_roll.ctl.render.text import clean, moment, secs
@@ -137,7 +138,7 @@ def timeline_lines(picture: Timeline, width: int, ascii_only: bool) -> list[str]
     lines += [f"{'':{aside}}  {_axis(picture, columns)}", ""]
     graph = _GRAPH_ASCII if ascii_only else _GRAPH
     ready = [picture.least_ready(at * cell, (at + 1) * cell) for at in range(columns)]
-    for level in _levels(max(ready), picture.promised):
+    for level in _levels(ready, picture.promised):
         row = "".join(graph if one >= level else " " for one in ready)
         name = f"ready {level}" if level != picture.promised else f"promised {level}"
         lines.append(f"{name:>{aside}}  {row}")
@@ -198,9 +199,11 @@ def _axis(picture: Timeline, columns: int) -> str:
     return "".join(row).rstrip()
 
 
-def _levels(most_ready: int, promised: int) -> list[int]:
-    """Return the numbers of ready workers that have a row, the highest first."""
-    most = max(most_ready, promised)
-    rows = min(most, _MOST_ROWS)
-    found = {round(most * row / rows) for row in range(1, rows + 1)}
-    return sorted(found | ({promised} - {0}), reverse=True)
+def _levels(ready: Sequence[int], promised: int) -> list[int]:
+    """Return the numbers of ready workers that have a row, the highest first.
+
+    So many as there always were have one row: what lies below that tells nothing.
+    """
+    least, most = max(1, min(ready)), max(*ready, promised)
+    step = max(1, ceil((most - least) / _MOST_ROWS))
+    return sorted({*range(most, least - 1, -step), least, promised} - {0}, reverse=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -94,7 +97,6 @@ def test_it_reads_as_a_bar_for_each_worker_above_how_many_were_ready() -> None:
         "",
         "               ready 3                                  ########",
         "            promised 2  ########################################",
-        "               ready 1  ########################################",
         "",
         "- outdated  + fresh   . booting   = serving   ~ draining   x failed",
     ]
@@ -188,6 +190,7 @@ def test_whatever_is_told_it_is_drawn_within_its_width(
     bars = timeline_lines(found, width, ascii_only=True)[3:-2]
     assert max(map(len, bars)) <= most
     assert svg(found) in page(found, past(), told)
+    ElementTree.fromstring(svg(found))
 
 
 def test_labels_are_as_wide_as_the_widest_of_both_drawings() -> None:
@@ -197,3 +200,42 @@ def test_labels_are_as_wide_as_the_widest_of_both_drawings() -> None:
     assert {len(line.split("=")[0]) for line in bars} == {
         len(line.split("#")[0]) for line in lines if line.endswith("#")
     }
+
+
+def test_of_many_workers_the_rows_are_between_the_fewest_and_the_most_that_were_ready() -> None:
+    told = [Report("1", "web", "began", {"desired": 64, "max_unavailable": 4}, AT)]
+    told += [life(pid, -9, ready_at=-8, state="ready") for pid in range(40)]
+    told += [life(100 + pid, -9, ready_at=5, state="ready") for pid in range(24)]
+    lines = timeline_lines(picture(told), 80, ascii_only=True)
+    rows = [line.split("#")[0].split() for line in lines if line.endswith("#")]
+    numbers = [int(number) for _, number in rows]
+    assert (numbers[0], numbers[-1]) == (64, 40)
+    assert ["promised", "60"] in rows
+    assert len(rows) <= 10
+
+
+def test_texts_of_others_are_text_in_a_browser_too() -> None:
+    hostile = "\"'><script>alert(1)</script>&\x1b\x00\ud800\ufffe"
+    row = {"pid": 7, "release": hostile, "how": hostile, "state": "failed", "began": AT + 1}
+    told = [
+        Report("1", hostile, "worker", row, AT + 2),
+        Report("1", hostile, "note", {"text": hostile}, AT + 3),
+    ]
+    of = past(by=hostile, why=hostile, release_after=hostile, verdict=hostile, strategy=hostile)
+    of = replace(of, program=hostile)
+    found = laid_out(of, told)
+    assert found is not None
+    texts = [svg(found), page(found, of, told)]
+    for text in texts:
+        assert "<script" not in text
+        assert "&lt;script&gt;" in text
+        assert all(char.isprintable() or char == "\n" for char in text)
+    names = {one.tag.rpartition("}")[2] for one in ElementTree.fromstring(texts[0]).iter()}
+    drawn = {"svg", "title", "desc", "style", "g", "rect", "text", "path"}
+    assert names == {*drawn, "defs", "pattern", "circle"}
+    assert not re.search(
+        r"(?:https?|data):|@import|<(?:link|img|iframe)", texts[1].replace(SVG, "")
+    )
+
+
+SVG = "http://www.w3.org/2000/svg"
