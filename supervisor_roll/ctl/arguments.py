@@ -51,6 +51,7 @@ class RollRecycle:
 class RollStatus:
     names: list[str]
     follow: bool = False
+    watch: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,16 @@ def parser(command: str) -> argparse.ArgumentParser:
             "--no-wait", action="store_true", help="Return as soon as the request is made."
         )
     if command == texts.ROLLSTATUS:
-        made.add_argument(
+        goes_on = made.add_mutually_exclusive_group()
+        goes_on.add_argument(
             "--follow",
             action="store_true",
             help="Follow what is under way until it has ended, as rollrestart does.",
+        )
+        goes_on.add_argument(
+            "--watch",
+            action="store_true",
+            help="Show it anew until Ctrl-C, without a terminal whenever it has changed.",
         )
     if command == texts.ROLLHISTORY:
         made.add_argument("--last", metavar="N", help=f"Show so many, {MOST_LAST} at most. (50)")
@@ -208,7 +215,7 @@ def rollrecycle(text: str) -> RollRecycle:
 def rollstatus(text: str) -> RollStatus:
     """Parse what follows the command. Raises Usage."""
     found = _parsed(texts.ROLLSTATUS, text)
-    return RollStatus(found.names, found.follow)
+    return RollStatus(found.names, found.follow, found.watch)
 
 
 def rollhistory(text: str) -> RollHistory:

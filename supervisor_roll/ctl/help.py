@@ -45,7 +45,7 @@ Replaces single workers of a program: those of these pids, or without one the wo
 the most memory. Each leaves once a new one is ready, which runs what is deployed now.""",
     ROLLSTATUS: """\
 Shows the rollouts under way and each program's last one: without names as a table of all
-programs that have been rolled since supervisord started, with names in detail.""",
+Gunicorn programs, with names in detail.""",
     ROLLHISTORY: """\
 Shows the last 50 rollouts that have ended, or those of these programs: when and for whom
 they began, from which release to which, how they ended, and why. With the number that one

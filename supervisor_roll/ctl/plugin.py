@@ -10,7 +10,6 @@ import getpass
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from pathlib import Path
@@ -41,9 +40,10 @@ from supervisor_roll.ctl.help import (
     ROLLSTATUS,
     ROLLUPDATE,
 )
-from supervisor_roll.ctl.render import history, objects, reports, status
+from supervisor_roll.ctl.render import history, objects, reports
 from supervisor_roll.ctl.screen import ReaderLeft, Screen
 from supervisor_roll.ctl.selection import being_rolled, following, jobs_of, programs_of
+from supervisor_roll.ctl.status import look, show, watch
 from supervisor_roll.rollout.reports import Past, Refused, Warned
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire import mailbox as wire
@@ -141,9 +141,11 @@ class RollPlugin(ControllerPluginBase):
         screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         followed: list[str] = []
         try:
-            found = client.overview()
+            found = client.overview() if given.follow else look(client)
             names = self._matching(client, screen, given.names)
             about = names if given.names else None
+            if given.watch:
+                watch(client, screen, about, self.whole)
             if given.follow:
                 jobs = jobs_of(found.jobs, about)
                 if jobs:
@@ -151,8 +153,7 @@ class RollPlugin(ControllerPluginBase):
                     followed = [name for job in jobs for name in job.programs]
                     self._follow(client, screen, jobs, only=bool(given.names))
                     return
-            shown = status.overview_lines(found, about, time.time(), self.whole)
-            screen.tell(shown, *objects.overview(found, about))
+            show(found, screen, about, self.whole)
             states = {found.programs[name].state for name in names if name in found.programs}
             if given.follow and names and states != {COMPLETE}:
                 self.ctl.exitstatus = LSBInitExitStatuses.GENERIC

@@ -97,6 +97,15 @@ class Screen:
             _swallow(stream)
             raise ReaderLeft from None
 
+    def redraw(self, lines: list[str]) -> bool:
+        """Show these lines and nothing else, as far as they fit; False: it is no such terminal."""
+        if not self._terminal or not _moves(self._stdout):
+            return False
+        columns, rows = os.get_terminal_size(self._stdout.fileno())
+        shown = [f"{self._fit(line)[: columns - 1]}\x1b[K" for line in lines[: rows - 1]]
+        self._write(self._stdout, "\x1b[H" + "\r\n".join(shown) + "\x1b[J")
+        return True
+
     def follow(self, report: Report) -> None:
         """Show what ``report`` says of its program's progress."""
         self._progress.take(report, time.monotonic())
@@ -124,7 +133,7 @@ class Screen:
 
     def _made(self) -> OneLine | Table:
         # Imported here since every supervisorctl command loads this plugin.
-        if os.environ.get("TERM", "dumb") != "dumb" and _is_terminal(self._stdout):
+        if _moves(self._stdout):
             with suppress(ImportError):
                 from supervisor_roll.ctl.live import Table
 
@@ -144,7 +153,10 @@ class Screen:
             self._bottom = None
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _moves(stream: TextIO) -> bool:
+    """Whether it is a terminal with a cursor that can be moved."""
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return False
     with suppress(OSError, ValueError):  # not each stream has a descriptor
         return os.isatty(stream.fileno())
     return False

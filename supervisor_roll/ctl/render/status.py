@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from supervisor_roll.ctl.render.text import (
@@ -22,6 +23,7 @@ from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Status
 
 _NAMES = 5
+NEVER_ROLLED = "never rolled"
 
 
 def overview_lines(
@@ -36,7 +38,7 @@ def overview_lines(
         for name in names:
             one = found.programs.get(name)
             if one is None:
-                lines.append(f"{name}: never rolled")
+                lines.append(f"{name}: {NEVER_ROLLED}")
             else:
                 lines += status_lines(name, one if whole else in_brief(one), now)
     elif found.programs:
@@ -55,23 +57,27 @@ def overview_lines(
 
 
 def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
-    """All programs ever rolled, one a line under a heading.
+    """Return a line for each program under a heading, with releases if some are known.
 
     Where two arbiters of a program run, a second line tells them apart.
     """
-    rows = [("PROGRAM", "STATE", "SINCE", "REPLACED", "READY", "WHY")]
+    some = any(one.releases for one in statuses.values())
+    rows = [("PROGRAM", "STATE", "SINCE", "REPLACED", "READY", *["RELEASE"] * some, "WHY")]
     below: dict[int, str] = {}
     for name, one in sorted(statuses.items()):
+        never = one.state == wire.IDLE
         since = one.since if one.ended is None else one.ended
-        state = f"{one.state}, backing off" if one.backing_off else one.state
+        state = NEVER_ROLLED if never else one.state
+        state = f"{state}, backing off" if one.backing_off else state
         state += ", drained" if one.drained else ""
         rows.append(
             (
                 name,
                 state,
-                f"{ago(now - since)} ago",
-                f"{_replaced(one)}/{one.total}",
+                "" if never else f"{ago(now - since)} ago",
+                "" if never else f"{_replaced(one)}/{one.total}",
                 f"{one.ready}/{one.desired}",
+                *[_releases(one.releases)] * some,
                 first_line(one.recycling or one.why or one.backing_off),
             )
         )
@@ -84,6 +90,22 @@ def status_table(statuses: Mapping[str, Status], now: float) -> list[str]:
 
 def status_lines(name: str, one: Status, now: float) -> list[str]:
     """One program's last rollout in detail."""
+    if one.state == wire.IDLE:
+        lines = [f"{name}: {NEVER_ROLLED}", f"ready     {one.ready} of {one.desired}"]
+        lines += [f"workers   {_workers(one.fresh, one.releases)}"] if one.fresh else []
+        lines += _drained(one)
+    else:
+        lines = _rollout_lines(name, one, now)
+    if one.backing_off:
+        lines += with_why("backing off", one.backing_off)
+    if one.recycling:
+        lines += with_why("recycling", one.recycling)
+    if one.why:
+        lines += with_why("why      ", one.why)
+    return [clean(lines[0]), *(clean("  " + line) for line in lines[1:])]
+
+
+def _rollout_lines(name: str, one: Status, now: float) -> list[str]:
     lines = [
         f"{name}: {one.state}",
         f"began     {moment(one.since)} ({ago(now - one.since)} ago)",
@@ -98,19 +120,16 @@ def status_lines(name: str, one: Status, now: float) -> list[str]:
     if arbiters_line(one):
         lines.append(arbiters_line(one))
     lines.append(f"ready     {one.ready} of {one.desired}, never fewer than {one.min_ready}")
-    if one.drained:
-        lines.append(f"drained   out of service, asked for by {one.drained}")
+    lines += _drained(one)
     if one.outdated:
         lines.append(f"outdated  {_workers(one.outdated, one.releases)}")
     if one.fresh:
         lines.append(f"fresh     {_workers(one.fresh, one.releases)}")
-    if one.backing_off:
-        lines += with_why("backing off", one.backing_off)
-    if one.recycling:
-        lines += with_why("recycling", one.recycling)
-    if one.why:
-        lines += with_why("why      ", one.why)
-    return [clean(lines[0]), *(clean("  " + line) for line in lines[1:])]
+    return lines
+
+
+def _drained(one: Status) -> list[str]:
+    return [f"drained   out of service, asked for by {one.drained}"] if one.drained else []
 
 
 def arbiters_line(one: Status) -> str:
@@ -146,6 +165,12 @@ def _named(programs: list[str]) -> str:
 def _replaced(one: Status) -> int:
     # Of a successor that has not taken over yet, ``done`` counts the workers that are ready.
     return 0 if one.successor else one.done
+
+
+def _releases(releases: Mapping[str, str]) -> str:
+    """Say what the workers run: ``v3``, or where they differ ``v3 (3), v2 (1)``."""
+    found = Counter(releases.values()).most_common()
+    return ", ".join(f"{one} ({many})" if len(found) > 1 else one for one, many in found)
 
 
 def _workers(pids: list[int], releases: Mapping[str, str]) -> str:
