@@ -40,7 +40,10 @@ class Listener:
         )
 
     def look(self, event: str) -> None:
-        for request in self.exchange().requests:
+        found = self.exchange()
+        if found.watched:
+            self.exchange(workers={"of none": {}})  # nobody is to wait for what it has not
+        for request in found.requests:
             self.exchange(fetched=[request.id])
             line = json.dumps({**json.loads(to_json(request)), "event": event})
             with (self.folder / "requests").open("a") as out:
