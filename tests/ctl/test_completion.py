@@ -24,8 +24,9 @@ def test_the_shell_completes_the_names_of_programs(controller: Controller) -> No
     assert controller.complete("my", 0, "rollrestart my") == "myapp "
     assert controller.complete("web:", 1, "rollabort web:") == "web:* "
     assert controller.complete("my", 1, "rollstatus my") is None
-    assert controller.complete("rollr", 0, "rollr") == "rollrecycle "
-    assert controller.complete("rollr", 1, "rollr") == "rollrestart "
+    assert controller.complete("rollr", 0, "rollr") == "rollready "
+    assert controller.complete("rollr", 1, "rollr") == "rollrecycle "
+    assert controller.complete("rollr", 2, "rollr") == "rollrestart "
     assert controller.complete("my", 0, "rollupdate my") == "myapp "
     assert controller.complete("rollu", 0, "help rollu") == "rollupdate "
     assert controller.complete("my", 0, "start my") == "myapp "

@@ -148,7 +148,7 @@ def test_of_programs_that_were_drained_the_line_names_those_that_were_not() -> N
 def test_what_is_out_of_service_is_shown() -> None:
     one = Status("idle", 1000.0, drained="ops")
     assert "  drained   out of service, asked for by ops" in status_lines("web", one, 1010.0)
-    assert "idle, drained" in status_table({"web": one}, 1010.0)[1]
+    assert "never rolled, drained" in status_table({"web": one}, 1010.0)[1]
 
 
 def test_the_table_has_a_row_for_each_program() -> None:
