@@ -35,8 +35,9 @@ class Table:
 
     def _begun(self) -> Live:
         self._size = self._size_now()
-        # By itself it looks at the process' own three files.
-        self._console.size = ConsoleDimensions(*self._size)
+        columns, lines = self._size
+        # Room for the ^C that a terminal echoes: what it has to break moves all below it.
+        self._console.size = ConsoleDimensions(max(columns - 3, 1), lines)
         # Without a thread, and without a change of sys.stdout: this is a guest in supervisorctl.
         live = Live(
             console=self._console,

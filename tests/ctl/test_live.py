@@ -122,7 +122,7 @@ def test_on_a_terminal_of_another_size_it_is_drawn_anew(
     shown.screen.tick()
     found = shown.lines
     assert found[0] == "said"
-    assert found[-1].startswith("myapp  0/3"[: columns - 1])
+    assert found[-1].startswith("myapp  0/3"[: columns - 4])
     assert len([line for line in found if line.startswith("STATE")]) == (lines >= 9)
     shown.screen.close()
     assert shown.lines[:1] == ["said"]

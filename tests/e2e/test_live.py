@@ -32,7 +32,7 @@ def test_each_worker_is_seen_until_ctrl_c_and_the_rollout_goes_on(make_site: Mak
         wait_until(lambda: "web  1/2 workers  |" in shown.lines[-1])
         fresh = {str(pid) for pid in site.workers("web").children} - old
         wait_until(lambda: {"booting", "ready"} <= set(states().values()))
-        shown.resize(20, 70)
+        shown.resize(20, 40)
         wait_until(lambda: "web  1/2 workers  |" in shown.lines[-1])
         shown.type("\x03")
         assert shown.wait_ends() == 130
