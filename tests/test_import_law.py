@@ -31,6 +31,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"__main__"},
         {"idle"},
         {"coordinator"},
+        {"page"},
         {"watching"},
         {"exchanges"},
         {"saved_state"},

@@ -46,6 +46,7 @@ def test_the_sdist_the_wheel_and_the_debian_package(tmp_path: Path) -> None:
     assert packed == {
         *MODULES,
         "supervisor_roll/py.typed",
+        *(f"supervisor_roll/rpc/page/page.{type}" for type in ("html", "css", "js")),
         f"{data}/roll.conf",
         f"{data}/gunicorn-example.conf",
     }

@@ -14,6 +14,7 @@ import keepalive
 import latency
 import messages
 import overhead
+import page
 import parallel
 import recycle
 import update
@@ -25,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     all_of_them = (keepalive, overhead, update, messages, latency, compare, footprint, parallel)
-    for one in (*all_of_them, recycle):
+    for one in (*all_of_them, page, recycle):
         one.add_to(commands)
     options = parser.parse_args()
     exit_when_told()

@@ -28,6 +28,7 @@ from supervisor_roll.listener.in_service.answer import agent_answer
 from supervisor_roll.listener.in_service.drains import Drains
 from supervisor_roll.listener.messages import MessageHandler
 from supervisor_roll.listener.outbox import Outbox
+from supervisor_roll.listener.page.page import Page
 from supervisor_roll.listener.reconcile.executor import OperationExecutor
 from supervisor_roll.listener.reconcile.reconciler import Watched
 from supervisor_roll.listener.recycling.recycler import Recycler
@@ -139,6 +140,7 @@ class Coordinator:
             self._drains,
         )
         self._watching = Watching(self._exchanges, active, self.jobs.statuses, self.clock)
+        self._page = Page(self._exchanges, active, self.jobs.statuses, self._history, self.clock)
         self._unusable = Seldom()
         self._sides = sides
         self._rung = True
@@ -246,6 +248,7 @@ class Coordinator:
             self._recycler.next_deadline(),
             self._watching.next_deadline(),
             self._drains.next_deadline(),
+            self._page.next_deadline(),
         ]
         if self._retry_at is not None:
             deadlines = [self._retry_at]
@@ -283,6 +286,7 @@ class Coordinator:
             or self.keeper.next_deadline() is not None
             or self._recycler.next_deadline() is not None
             or self._watching.next_deadline() is not None
+            or self._page.next_deadline() is not None
             or self.keeper.store.closing
         )
 
@@ -321,6 +325,7 @@ class Coordinator:
         if self._history.tick():
             self.pump()
         self._watching.tick()
+        self._page.tick()
 
     def _look_at_states(self) -> None:
         """Let no rollout, and no sockets, outlive a program that was stopped on purpose."""

@@ -50,6 +50,8 @@ class Exchanges:
         self._active, self._jobs, self._outbox = active, jobs, active.outbox
         self._recycler, self._history, self._drains = recycler, history, drains
         self.watched = False  # somebody wants to see the workers
+        self.page_watched = False  # or looks at the page
+        self.documents: set[str] = set()  # what the page waits for
         self.changed: set[str] = set()  # of these programs, since they were shown
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
         self._seen = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,))
@@ -97,6 +99,11 @@ class Exchanges:
         parts = self._seen.changes(workers)
         self._call(Exchange(self._pid, workers=parts, trouble=self.trouble))
 
+    def show_page(self, documents: dict[str, str]) -> None:
+        """Hand in what was rendered for the page. Raises SupervisordError."""
+        self.documents -= documents.keys()
+        self._call(Exchange(self._pid, documents=documents, trouble=self.trouble))
+
     def _changed(self) -> set[str]:
         """Return the programs of which something may have changed."""
         # Before its rollout begins, a run changes without a word.
@@ -105,8 +112,17 @@ class Exchanges:
 
     def _statuses(self, programs: Collection[str]) -> dict[str, Status | None]:
         """Return the statuses of these programs that are others than were shown."""
+        shown = self.overview(programs)
+        parts = {name: {"": shown[name]} if name in shown else {} for name in programs}
+        changes = self._shown.changes(parts)
+        return {
+            name: None if change[""] is None else shown[name] for name, change in changes.items()
+        }
+
+    def overview(self, programs: Collection[str]) -> dict[str, Status]:
+        """Return the statuses of these programs, as far as there is something to say of them."""
         statuses, runs = self._jobs.statuses, self._active.runs
-        shown = overview(
+        return overview(
             {name: statuses[name] for name in programs if name in statuses},
             {name: runs[name] for name in programs if name in runs},
             [one for name in programs for one in self._active.registry.siblings(name)],
@@ -118,11 +134,6 @@ class Exchanges:
             },
             self._outbox.wall(),
         )
-        parts = {name: {"": shown[name]} if name in shown else {} for name in programs}
-        changes = self._shown.changes(parts)
-        return {
-            name: None if change[""] is None else shown[name] for name, change in changes.items()
-        }
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:
@@ -133,7 +144,8 @@ class Exchanges:
         except BadMessage as error:
             self._forget()
             raise Unreachable(f"supervisord answered what cannot be read: {error}") from error
-        self.watched = delivery.watched
+        self.watched, self.page_watched = delivery.watched, delivery.page_watched
+        self.documents |= {*delivery.documents}
         if not self.watched or exchange.whole:
             self._seen, self.changed = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,)), set()
         return delivery

@@ -78,7 +78,7 @@ class History:
             self._write()
         asked, self._asked = self._asked, []
         for request in asked:
-            self._outbox.reports += self._answers(request)
+            self._outbox.reports += self.answers(request)
             self._outbox.done.append(request.id)
         return bool(asked)
 
@@ -135,7 +135,9 @@ class History:
             pass  # it no longer knows the job
         return found[-MAX_REPORTS:]
 
-    def _answers(self, request: Request) -> list[Report]:
+    def answers(self, request: Request) -> list[Report]:
+        """Return what is kept of the programs that are named, or of the one rollout."""
+
         def report(facts: Warned | Refused) -> list[Report]:
             return [Report(request.id, "", facts.kind, vars(facts), self._outbox.wall())]
 

@@ -18,6 +18,7 @@ from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.run import Job, Run, Watched
+from supervisor_roll.listener.rollouts.tally import Tally
 from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
@@ -72,6 +73,7 @@ class SavedState:
             *self._jobs.statuses,
             *self._recycler.back_offs,
             *self._drains.drained,
+            *self._active.tallies,
         )
         return {"", *arbiters, *others}
 
@@ -112,6 +114,8 @@ class SavedState:
             parts["back_off"] = back_off
         if drained := self._drains.drained.get(namespec):
             parts["drained"] = drained
+        if tally := self._active.tallies.get(namespec):
+            parts["tally"] = tally
         return parts
 
     def restore(self, state: dict[str, dict[str, str]]) -> list[Run]:
@@ -133,6 +137,8 @@ class SavedState:
                 self._recycler.back_offs[name] = back_off
             for drained in _usable(name, parts, "drained", _drained):
                 self._drains.drained[name] = drained
+            for tally in _usable(name, parts, "tally", _tally):
+                self._active.tallies[name] = tally
         self._jobs.take_up(runs, _usable("", common, "waiting", _job))
         return runs
 
@@ -183,6 +189,10 @@ def _back_off(parts: dict[str, Any], _: str) -> BackOff:
 
 def _drained(parts: dict[str, Any], _: str) -> Drained:
     return from_data(Drained, parts["drained"])
+
+
+def _tally(parts: dict[str, Any], _: str) -> Tally:
+    return from_data(Tally, parts["tally"])
 
 
 def _verdict(parts: dict[str, Any], _: str) -> Status:

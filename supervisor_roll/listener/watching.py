@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from supervisor_roll.listener.edges.supervisord import SupervisordError
@@ -31,10 +31,9 @@ class Watching:
         statuses: Mapping[str, Status],
         clock: Callable[[], float],
     ) -> None:
-        self._exchanges, self._active, self._statuses = exchanges, active, statuses
-        self._clock = clock
+        self._exchanges, self._active, self._clock = exchanges, active, clock
+        self._lives = Lives(active, statuses)
         self._shown_at = self._all_shown_at = float("-inf")
-        self._sizes: dict[int, int] = {}  # by pid, in the order in which they were measured
 
     def next_deadline(self) -> float | None:
         if not self._exchanges.watched:
@@ -47,7 +46,7 @@ class Watching:
         """Show what is due. What does not arrive is shown the next time."""
         due, now = self.next_deadline(), self._clock()
         if due is None:
-            self._sizes.clear()
+            self._lives.forget()
             self._all_shown_at = float("-inf")
         if due is None or now < due:
             return
@@ -57,7 +56,7 @@ class Watching:
             self._all_shown_at = now
             arbiters = self._active.registry.arbiters.values()
             programs |= {one.namespec for one in arbiters} | self._active.runs.keys()
-            self._measure([worker.pid for one in arbiters for worker in one.workers])
+            self._lives.measure()
         self._exchanges.changed = set()
         try:
             self._exchanges.show({name: self._rows(name) for name in programs})
@@ -66,21 +65,41 @@ class Watching:
             self._exchanges.watched = False
 
     def _rows(self, namespec: str) -> dict[str, WorkerLife]:
-        run, status = self._active.runs.get(namespec), self._statuses.get(namespec)
-        lives = self._active.lives(namespec, run, status.outdated if status else ())
         return {
-            f"{one.pid} {one.began:.1f}" if one.gone_at else str(one.pid): replace(
-                one, memory_bytes=0 if one.gone_at else self._sizes.get(one.pid, 0)
-            )
-            for one in lives
+            f"{one.pid} {one.began:.1f}" if one.gone_at else str(one.pid): one
+            for one in self._lives(namespec)
         }
 
-    def _measure(self, pids: Collection[int]) -> None:
+
+class Lives:
+    """How the workers of each program live, with their memory, for one who watches.
+
+    ``statuses`` have the last end of each program.
+    """
+
+    def __init__(self, active: ActiveRollouts, statuses: Mapping[str, Status]) -> None:
+        self._active, self._statuses = active, statuses
+        self._sizes: dict[int, int] = {}  # by pid, in the order in which they were measured
+
+    def __call__(self, namespec: str) -> list[WorkerLife]:
+        """Return those that run, and in a rollout under way those that have gone meanwhile."""
+        run, status = self._active.runs.get(namespec), self._statuses.get(namespec)
+        lives = self._active.lives(namespec, run, status.outdated if status else ())
+        return [
+            replace(one, memory_bytes=0 if one.gone_at else self._sizes.get(one.pid, 0))
+            for one in lives
+        ]
+
+    def measure(self) -> None:
         """Measure those that were not, and of the others those that were longest ago."""
-        for gone in self._sizes.keys() - set(pids):
-            del self._sizes[gone]
-        known = [pid for pid in self._sizes if pid in pids]
-        for pid in [*(one for one in pids if one not in self._sizes), *known][:MEASURED_AT_ONCE]:
+        registry = self._active.registry
+        pids = [worker.pid for one in registry.arbiters.values() for worker in one.workers]
+        self._sizes = {pid: size for pid, size in self._sizes.items() if pid in pids}
+        new = [one for one in pids if one not in self._sizes]
+        for pid in [*new, *self._sizes][:MEASURED_AT_ONCE]:
             self._sizes.pop(pid, None)
-            size = sum(self._active.registry.table.measured([pid]))
-            self._sizes[pid] = size // _MIB * _MIB
+            self._sizes[pid] = sum(registry.table.measured([pid])) // _MIB * _MIB
+
+    def forget(self) -> None:
+        """Take no size for known."""
+        self._sizes.clear()

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from supervisor.datatypes import boolean
+
 from supervisor_roll.rollout.installing import socket_directory
 from supervisor_roll.rpc.supervisor_types import Options
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE
@@ -25,7 +27,10 @@ def child_environment(
 ) -> dict[str, str]:
     """Return the variables, from ``options`` and the section's keys. Raises ValueError."""
     for key, value in unknown.items():
-        raise ValueError(f"{_SECTION}: {key}={value}: unknown key; known are socket and history")
+        raise ValueError(
+            f"{_SECTION}: {key}={value}: unknown key; known are socket and"
+            " history, which are paths, and page"
+        )
     return {
         SOCKET_VARIABLE: _socket_directory(options, socket),
         PYTHON_VARIABLE: sys.executable,
@@ -33,6 +38,14 @@ def child_environment(
         # ``here`` is the file's absolute directory at the time when the file was read.
         CONFIG_VARIABLE: str(Path(options.here) / Path(options.configfile).name),
     }
+
+
+def is_page_wanted(page: str) -> bool:
+    """Return what the key ``page`` says. Raises ValueError."""
+    try:
+        return bool(boolean(page))
+    except ValueError:
+        raise ValueError(f"{_SECTION}: page={page}: must be true or false") from None
 
 
 def _history_file(options: Options, history: str) -> str:

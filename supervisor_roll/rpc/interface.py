@@ -24,6 +24,7 @@ from supervisor_roll.rpc import (
 )
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.rpc.methods import for_all, for_the_listener
+from supervisor_roll.rpc.page import handler
 from supervisor_roll.rpc.preflights import Preflights
 from supervisor_roll.rpc.successors import Successors
 from supervisor_roll.rpc.supervisor_types import Process, Supervisor
@@ -51,6 +52,16 @@ class RollRPCInterface:
         self._successors, self._preflights = successors, preflights
         self._mailbox = mailbox
         self._config = config
+
+    def _serve_page(self) -> None:
+        """Have supervisord's HTTP servers serve the page."""
+        handler.install(
+            self._supervisord,
+            self._mailbox.documents,
+            self.request,
+            self.reports,
+            self._listener_state,
+        )
 
     @for_all
     def request(self, text: str) -> str:
@@ -82,7 +93,7 @@ class RollRPCInterface:
             ask, expansion.programs, expansion.wildcard, time.monotonic(), time.time()
         )
         if request.programs:
-            notify(RemoteCommunicationEvent(DOORBELL, request.id))
+            ring(request.id)
         return to_json(wire.Receipt(request.id, request.programs, expansion.skipped))
 
     @for_all
@@ -99,9 +110,7 @@ class RollRPCInterface:
         if found is None:
             raise RPCError(Faults.BAD_NAME, f"no job {program_names.shown(id[:80])}")
         reports, done = found
-        process = self._listener()
-        state = program_names.state_name(process) if process is not None else ""
-        return wire.reports_text(reports, done, state)
+        return wire.reports_text(reports, done, self._listener_state())
 
     @for_all
     def status(self) -> str:
@@ -344,6 +353,10 @@ class RollRPCInterface:
         members = self._supervisord.process_groups.get(group)
         return members.processes.get(name) if members is not None else None
 
+    def _listener_state(self) -> str:
+        process = self._listener()
+        return program_names.state_name(process) if process is not None else ""
+
     def _check_listener(self) -> None:
         """Raise RPCError where nobody would take a request."""
         process = self._listener()
@@ -395,6 +408,11 @@ class RollRPCInterface:
             f"{wire.NO_LISTENER}: there is no [eventlistener:roll]; include conf.d/roll.conf,"
             " then `supervisorctl update`"
         )
+
+
+def ring(id: str = "page") -> None:
+    """Have the listener look into the mailbox: for this request, or for what the page asks for."""
+    notify(RemoteCommunicationEvent(DOORBELL, id))
 
 
 def _bad_arguments(error: RollError) -> RPCError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import Refused
 from supervisor_roll.rpc.kept_job import KeptJob
+from supervisor_roll.rpc.page.documents import Documents
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
 from supervisor_roll.wire.workers import MAX_WORKERS_CHARS as _MOST
@@ -32,9 +33,14 @@ PENDING_SECS = 60.0
 class Mailbox:
     """``now`` is in seconds of a monotonic clock, ``at`` in seconds since the epoch."""
 
-    def __init__(self, told: Callable[[Report, Job], None] = lambda report, job: None) -> None:
-        """``told`` is called with each report, and its job."""
+    def __init__(
+        self,
+        told: Callable[[Report, Job], None] = lambda report, job: None,
+        ring: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``told`` is called with each report, and its job; ``ring`` has the listener look."""
         self._told = told
+        self.documents = Documents(ring)
         self.token = secrets.token_hex(16)
         self.state: dict[str, dict[str, str]] = {}  # program -> part -> text
         self._state_chars = 0
@@ -104,12 +110,16 @@ class Mailbox:
                 self._jobs[id].end(now)
         self._expire(now, at)
         self._forget_done(now)
+        self.documents.take(said.documents)
+        names, page_watched = self.documents.wanted()
         return wire.Delivery(
             [request for request, _ in self._pending.values()],
             self._signal(said, send),
             self.state if said.hello else {},
             jobs=[job.id for job in self.jobs if job.id not in self._pending] if said.hello else [],
             watched=watched,
+            documents=names,
+            page_watched=page_watched,
         )
 
     def reports(self, id: str, since: int) -> tuple[list[str], bool] | None:

@@ -10,6 +10,7 @@ class Options(Protocol):
 
     configfile: str
     here: str
+    httpservers: list[tuple[dict[str, Any], HttpServer]]
     logfile: str
     mood: int
     parse_infos: list[str]
@@ -129,3 +130,43 @@ class Supervisor(Protocol):
     process_groups: dict[str, Group]
 
     def reap(self, once: bool = False, recursionguard: int = 0) -> None: ...
+
+
+class HttpServer(Protocol):
+    """``supervisor.http.supervisor_http_server``."""
+
+    def install_handler(self, handler: Any, back: int = 0) -> None: ...
+
+
+class HttpChannel(Protocol):
+    """``supervisor.http.deferring_http_channel``: a client's connection."""
+
+    ac_out_buffer_size: int
+    addr: Any
+    socket: Any
+
+    def close_when_done(self) -> None: ...
+
+    def set_terminator(self, term: bytes | int | None) -> None: ...
+
+
+class HttpRequest(Protocol):
+    """``supervisor.http.deferring_http_request``. Behind a password it has ``auth_info``, too."""
+
+    channel: HttpChannel
+    collector: Any
+    command: str
+    reply_code: int
+    uri: str
+
+    def __setitem__(self, key: str, value: object) -> None: ...
+
+    def done(self, *arg: Any, **kw: Any) -> None: ...
+
+    def error(self, code: int) -> None: ...
+
+    def get_header(self, header: str) -> str | None: ...
+
+    def push(self, thing: Any) -> None: ...
+
+    def split_uri(self) -> tuple[str, str | None, str | None, str | None]: ...

@@ -64,6 +64,11 @@ MAX_EXCHANGE_BYTES = 16 * 1024 * 1024
 MAX_STATE_CHARS = 6 * 1024 * 1024
 MAX_STATUSES_CHARS = 1024 * 1024
 MAX_PORTION_CHARS = 1024 * 1024
+MAX_DOCUMENT_CHARS = 1024 * 1024
+
+# The document of the page that is rendered anew whenever it changes, while somebody watches.
+STATUS = "status"
+METRICS = "metrics"  # which is no JSON; empty where the library that makes it is missing
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,7 @@ class Exchange:
     workers: dict[str, dict[str, str | None]] = field(default_factory=dict)  # while watched
     trouble: str = ""
     package_version: str = ""  # of supervisor_roll; with ``hello``
+    documents: dict[str, str] = field(default_factory=dict)  # what the page shows, by name
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,8 @@ class Delivery:
 
     ``unsent`` says why signals could not be sent. ``jobs`` are the ids of jobs that an earlier
     listener took and did not end: one that the saved state does not tell of is to be ended, since
-    somebody may wait for it.
+    somebody may wait for it. ``documents`` are the names of those that the page waits for;
+    ``page_watched``: somebody looks at it.
     """
 
     requests: list[Request] = field(default_factory=list)
@@ -211,6 +218,8 @@ class Delivery:
     state: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
     watched: bool = False  # somebody wants to see the workers
+    documents: list[str] = field(default_factory=list)
+    page_watched: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class Inet:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def section(self) -> str:
+        """The text of its section."""
+        return _INET.format(inet=self)
+
 
 @dataclass(frozen=True)
 class Program:
@@ -176,7 +181,7 @@ def main_conf(folder: Path, roll: bool, inet: Inet | None = None) -> str:
     """
     return _MAIN.format(
         folder=folder,
-        http_server=_INET.format(inet=inet) if inet else _UNIX.format(folder=folder),
+        http_server=inet.section if inet else _UNIX.format(folder=folder),
         serverurl="" if inet else f"serverurl=unix://{folder}/run/supervisor.sock\n",
         ctlplugin=_CTLPLUGIN if roll else "",
     )

@@ -7,10 +7,12 @@ Its argument is a configuration file with a [program:], an [fcgi-program:] and a
 from __future__ import annotations
 
 import inspect
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from supervisor import http
 from supervisor.dispatchers import POutputDispatcher
 from supervisor.loggers import FileHandler, Logger, SyslogHandler
 from supervisor.options import (
@@ -37,6 +39,9 @@ PROTOCOLS = {
     Logger: types.Logger,
     FileHandler: types.Handler,
     SyslogHandler: types.Handler,
+    http.supervisor_http_server: types.HttpServer,
+    http.deferring_http_channel: types.HttpChannel,
+    http.deferring_http_request: types.HttpRequest,
 }
 # All that a group's configuration is made of, so all that there is to compare.
 _GROUP = ["options", "name", "priority", "process_configs"]
@@ -61,9 +66,16 @@ def real_objects(config: str) -> list[Any]:
         dispatchers += process.config.make_dispatchers(process)[0].values()
     loggers = [one.normallog for one in dispatchers if isinstance(one, POutputDispatcher)]
     handlers = [handler for logger in loggers for handler in logger.handlers]
+    options.openhttpservers(supervisord)
+    [(_, server)] = options.httpservers
+    channel = http.deferring_http_channel(server, socket.socketpair()[0], "")
+    request = http.deferring_http_request(channel, "GET / HTTP/1.1", "GET", "/", "1.1", [])
     return [
         supervisord,
         options,
+        server,
+        channel,
+        request,
         *options.process_group_configs,
         *groups,
         *processes,

@@ -13,6 +13,8 @@ CONFIGURATION = """
 [supervisord]
 childlogdir={folder}
 logfile={folder}/log
+[unix_http_server]
+file={folder}/http.sock
 [program:plain]
 command=true
 stdout_syslog=true

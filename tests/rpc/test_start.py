@@ -72,6 +72,7 @@ def test_without_an_event_listener_the_fault_says_what_to_include(
             f"socket=/tmp/{'x' * 103}: must be an absolute path of at most 96 bytes",
         ),
         ("socket=roll.sock", "socket=roll.sock: must be an absolute path"),
+        ("page=maybe", "page=maybe: must be true or false"),
         ("sokcet=/tmp/x", "sokcet=/tmp/x: unknown key; known are socket and history"),
     ],
 )

@@ -13,6 +13,7 @@ from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.outbox import Outbox
 from supervisor_roll.listener.rollouts.lives import life_of
 from supervisor_roll.listener.rollouts.run import Run
+from supervisor_roll.listener.rollouts.tally import Tally
 from supervisor_roll.rollout import events as ev
 from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.events import InstanceId
@@ -56,7 +57,7 @@ class ActiveRollouts:
     ``attempts`` has what began and how it ended, by namespec and kind of report and in order, with
     the digest of the change that is to come into force (empty: there is none, or it has ended), for
     whoever keeps track of what was tried. ``ends`` has all that has ended, for the recycler, and
-    ``past`` for the history.
+    ``past`` for the history. ``tallies`` count them, and are to be saved.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class ActiveRollouts:
         self.attempts: list[tuple[str, str, str]] = []
         self.ends: list[Ended] = []
         self.past: list[Ended] = []
+        self.tallies: dict[str, Tally] = {}
         self._looks: deque[tuple[str, ev.Whose]] = deque()
 
     # --- what happens to them -------------------------------------------------------------------
@@ -202,6 +204,15 @@ class ActiveRollouts:
         if arbiter is not None:
             workers = tuple(self.registry.shown(arbiter))
             self.handle(run, ev.Observed(workers, whose))
+
+    def count(self, ended: Ended) -> None:
+        """Count a run that has ended, unless it was a dry run."""
+        run = ended.run
+        if not run.job.dry_run:
+            lives = self.lives(run.namespec, run) if run.rollout else []
+            tally = self.tallies.setdefault(run.namespec, Tally())
+            recycling = bool(run.job.recycles)
+            tally.add(ended.facts, recycling, lives, run.since, self.outbox.wall())
 
     # --- what is said of them -------------------------------------------------------------------
 

@@ -257,6 +257,7 @@ class Jobs:
                 run.job.unserved = run.job.unserved or why
         self._active.ends.append(ended)
         self._active.past.append(ended)
+        self._active.count(ended)
         if not (run.job.dry_run or run.job.recycles) and current in (run, None):
             self._active.attempts.append((run.namespec, facts.kind, ""))
         self._outbox.report(run.job.id, run.namespec, facts)

@@ -1,0 +1,102 @@
+"""Renders what the page waits for, and anew what is watched. If nobody looks, nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from supervisor_roll.listener.edges.supervisord import SupervisordError
+from supervisor_roll.listener.exchanges import Exchanges
+from supervisor_roll.listener.history import History
+from supervisor_roll.listener.page import rendering
+from supervisor_roll.listener.page.metrics import metrics_text
+from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.watching import Lives
+from supervisor_roll.wire.codec import to_json
+from supervisor_roll.wire.mailbox import METRICS, STATUS, Status
+
+log = logging.getLogger("supervisor_roll")
+
+# What is watched is rendered so often at most where something has happened, and so often anyhow.
+LEAST_SECS, MOST_SECS = 0.25, 2.0
+# Who watches has supervisord say so from time to time; after so long the listener asks.
+ASK_SECS = 6.0
+RETRY_SECS = 1.0
+_FAILED = {STATUS: '"programs": []', METRICS: "# see the listener's log\n"}
+
+
+class Page:
+    """Of all programs, by what the parts that are passed in know."""
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        active: ActiveRollouts,
+        statuses: Mapping[str, Status],
+        history: History,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take the parts; ``statuses`` have the last end of each program."""
+        self._exchanges, self._active, self._history = exchanges, active, history
+        self._statuses, self._lives = statuses, Lives(active, statuses)
+        self._clock = clock
+        self._status = ""  # as it was told last
+        self._looked_at = self._measured_at = float("-inf")
+        self._told_at = self._failed_at = float("-inf")
+        self._again = False  # something may have changed just after the last look
+
+    def next_deadline(self) -> float | None:
+        if self._exchanges.documents:
+            return self._failed_at + RETRY_SECS
+        if not self._exchanges.page_watched:
+            return None
+        return self._looked_at + (LEAST_SECS if self._again else MOST_SECS)
+
+    def tick(self) -> None:
+        """Render what is due; something may have happened."""
+        now, names = self._clock(), self._exchanges.documents
+        if not names and not self._exchanges.page_watched:
+            self._status = ""
+            return
+        if now < self._failed_at + RETRY_SECS:
+            return
+        self._again = self._exchanges.page_watched and now < self._looked_at + LEAST_SECS
+        if not names and self._again:
+            return
+        rendered = {name: self._rendered(name) for name in names if name != STATUS}
+        if STATUS in names or (self._exchanges.page_watched and not self._again):
+            if now >= self._measured_at + MOST_SECS:
+                self._measured_at = now
+                self._lives.measure()
+            self._looked_at = now
+            text = self._rendered(STATUS)
+            if text != self._status or STATUS in names:
+                self._status = text
+                at = to_json(self._active.outbox.wall())
+                rendered[STATUS] = f'{{"at": {at}, {text}}}'
+        if rendered or now > self._told_at + ASK_SECS:
+            self._told_at = now
+            try:
+                self._exchanges.show_page(rendered)
+            except SupervisordError as error:
+                log.info("the page is not shown anything: %s", error)
+                self._failed_at, self._status = now, ""
+
+    def _rendered(self, name: str) -> str:
+        """Return a document; whatever goes wrong with one costs no rollout anything."""
+        try:
+            arbiters = self._active.registry.arbiters.values()
+            names = {*self._statuses, *self._active.runs, *(one.namespec for one in arbiters)}
+            shown = rendering.statuses(arbiters, self._exchanges.overview(names))
+            if name == STATUS:
+                states = rendering.states_of(self._active)
+                trouble = self._exchanges.trouble
+                return rendering.status_text(shown, self._lives, states, trouble)
+            if name == METRICS:
+                self._lives.measure()
+                hooks = {one.namespec: one.facts.hooks for one in arbiters if not one.successor}
+                return metrics_text(shown, self._lives, self._active.tallies, hooks)
+            return rendering.history_text(self._history, name.partition("/")[2] or "all")
+        except Exception:
+            log.exception("%s cannot be shown", name)
+            return _FAILED.get(name, "{}")

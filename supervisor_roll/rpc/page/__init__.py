@@ -1,0 +1,1 @@
+"""The page at /roll/ in supervisord's own HTTP servers: bytes that are ready, and orders."""
