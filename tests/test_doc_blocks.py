@@ -127,6 +127,8 @@ def accepted(command: str) -> None:
     else:
         assert name in {
             "",
+            "ansible-galaxy",
+            "ansible-playbook",
             "apt-get",
             "bench",
             "cat",
