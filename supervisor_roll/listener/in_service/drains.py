@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from supervisor_roll.listener.configuration.sections import BadConfiguration, Configuration
 from supervisor_roll.listener.edges.seldom import Seldom
-from supervisor_roll.listener.in_service import haproxy
 from supervisor_roll.listener.in_service.answer import ready_of
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
@@ -31,6 +30,7 @@ from supervisor_roll.wire.program import Program
 log = logging.getLogger("supervisor_roll")
 
 _MARKER = "drained."
+_HAPROXY = Path(__file__).with_name("haproxy.py")
 # For HAProxy's own answers, beside the wait for its sessions.
 _ANSWERS_SECS = 15.0
 
@@ -158,7 +158,7 @@ class Drains:
         if settings.haproxy_server:
             state = "drain" if drains else "ready"
             secs = settings.rolldrain_secs
-            arguments = [haproxy.__file__, settings.haproxy_socket, settings.haproxy_server]
+            arguments = [str(_HAPROXY), settings.haproxy_socket, settings.haproxy_server]
             line = [sys.executable, "-I", "-S", *arguments, state, f"{secs:g}"]
             alone = Program("", [], "/", {}, 0o022)
             try:
