@@ -143,7 +143,7 @@ def main(environ: Mapping[str, str]) -> int:
                 # supervisord restarts us, and nothing that we were told is lost.
                 return 1
             time.sleep(FAILED_SECS)
-    agents = Agents(selector, coordinator.agent_answer, configuration)
+    agents = Agents(selector, coordinator.agent_answer, coordinator.configuration)
     rest = Rest(idle_secs(environ), pid, coordinator, readiness, table, agents)
     Loop(selector, coordinator, readiness, users, rest, agents).run()
     return 0

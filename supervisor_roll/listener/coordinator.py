@@ -87,6 +87,7 @@ class Coordinator:
         self.supervisord, self.table = supervisord, table
         self.clock = SteadyClock(clock)
         configuration = LastLook(configuration, self.clock)
+        self.configuration = configuration.lately
         self.outbox = Outbox(wall)
         self.registry = ArbiterRegistry(pid, supervisord, table, self.clock, barrier)
         self.active = active = ActiveRollouts(self.outbox, self.registry, self.clock)

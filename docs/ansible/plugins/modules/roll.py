@@ -106,7 +106,13 @@ def main():
         module.exit_json(changed=not done)
     status, found, said = run(module, KINDS[state], *arguments(module), *names)
     reports = [one for one in found if one["type"] == "report"]
-    programs = {one["program"]: one["kind"] for one in reports if one["program"]}
+    # What is drained around a rollout is back in service last of all.
+    beside = ("drained", "in-service") if state == "rolled" else ()
+    programs = {
+        one["program"]: one["kind"]
+        for one in reports
+        if one["program"] and one["kind"] not in beside
+    }
     result = {"programs": programs, "reports": reports}
     if status != 0:
         why = [text for one in reports if (text := reason(one))]
