@@ -27,6 +27,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._end, other = pty.openpty()
         self.written = b""
+        self._ended = False
         self.resize(rows, columns)
         self.process = subprocess.Popen(
             args,
@@ -55,8 +56,10 @@ class Terminal:
             while data := os.read(self._end, 65536):
                 self.written += data
                 self._stream.feed(data)
-        except OSError:  # EAGAIN: no more now; EIO: nobody has it open any more
+        except BlockingIOError:
             pass
+        except OSError:  # EIO: nobody has it open any more, and all is read
+            self._ended = True
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
 
     def wait_shows(self, text: str, deadline_secs: float = 30.0) -> list[str]:
@@ -72,9 +75,9 @@ class Terminal:
             raise AssertionError(f"no {text!r} in:\n" + "\n".join(self.lines)) from None
 
     def wait_ends(self, deadline_secs: float = 60.0) -> int:
-        """Wait for its end, reading what it writes; its exit status."""
-        wait_until(lambda: (self.lines, self.process.poll() is not None)[1], deadline_secs)
-        return self.process.returncode
+        """Wait for its end, and read all that it has written; its exit status."""
+        wait_until(lambda: self.lines and self._ended, deadline_secs)
+        return self.process.wait(deadline_secs)
 
     def close(self) -> None:
         """End it, if it has not ended."""

@@ -17,6 +17,8 @@ from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.wire.mailbox import Report
 from supervisor_roll.wire.workers import Workers
 
+_MARK = b"\0"
+
 
 class Shown:
     """A Screen on a terminal of 60 columns, and what stands there."""
@@ -26,9 +28,8 @@ class Shown:
         self.stdout = os.fdopen(other, "w", encoding="utf-8")
         self._terminal = pyte.Screen(60, 24)
         self._stream = pyte.ByteStream(self._terminal)
-        self.raw = b""
+        self.raw, self._fed = b"", 0
         self.resize(60, 24)
-        os.set_blocking(self._end, False)
         self.screen = Screen(self.stdout)
 
     def resize(self, columns: int, lines: int) -> None:
@@ -40,12 +41,13 @@ class Shown:
 
     @property
     def lines(self) -> list[str]:
-        try:
-            while data := os.read(self._end, 65536):
-                self.raw += data
-                self._stream.feed(data)
-        except BlockingIOError:
-            pass
+        # What is written arrives in its order, but not at once.
+        os.write(self.stdout.fileno(), _MARK)
+        while not self.raw.endswith(_MARK):
+            self.raw += os.read(self._end, 65536)
+        self.raw = self.raw.removesuffix(_MARK)
+        self._stream.feed(self.raw[self._fed :])
+        self._fed = len(self.raw)
         return [line for one in self._terminal.display if (line := one.rstrip())]
 
     @property

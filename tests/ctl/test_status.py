@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from contextlib import closing
 from typing import Any, cast
 from xmlrpc.client import Fault
 
 import pytest
 
+from supervisor_roll.ctl import status
 from supervisor_roll.ctl.client import RollClient
 from supervisor_roll.ctl.render.status import status_lines, status_table
 from supervisor_roll.ctl.status import look
@@ -50,7 +53,8 @@ def looked(state: str, *workers: Workers | Fault) -> dict[str, Status]:
     return look(cast(RollClient, Answers(state, *workers))).programs
 
 
-def test_what_was_never_rolled_is_known_by_its_workers() -> None:
+def test_what_was_never_rolled_is_known_by_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_WORKERS_SECS", 60.0)
     told = Workers({"myapp": LIVES, "web:a": LIVES}, at=1000.0)
     found = looked("RUNNING", Workers(), told)
     assert found == {
@@ -91,8 +95,8 @@ def test_where_no_listener_tells_of_workers_there_is_what_was_rolled(
 
 
 def rolled() -> list[list[Any]]:
-    status = {"state": "complete", "since": 1.0, "ended": 2.0, "done": 2, "total": 2}
-    return [["status", "myapp", status], *complete("myapp"), ["done"]]
+    ended = {"state": "complete", "since": 1.0, "ended": 2.0, "done": 2, "total": 2}
+    return [["status", "myapp", ended], *complete("myapp"), ["done"]]
 
 
 def test_watch_draws_on_a_terminal_what_there_is_now(site: Supervised) -> None:
@@ -127,12 +131,12 @@ def test_watch_prints_without_a_terminal_what_has_changed(site: Supervised) -> N
     watch.wait_says("myapp: failed")
     watch.interrupt()
     watch.ends(130)
-    assert [line for line in watch.output.splitlines() if line.startswith("myapp")] == [
-        "myapp: complete",
-        "myapp: failed",
-    ]
+    # Each began and ended so long ago, which is no change.
+    lines = [line for line in watch.output.splitlines() if "ago" not in line]
+    tables = re.split(r"^\d{4}-.*$", "\n".join(lines), flags=re.MULTILINE)[1:]
+    assert all(one != next for one, next in itertools.pairwise(tables))
 
 
 def test_watch_and_follow_exclude_each_other(site: Supervised) -> None:
-    status, output = site.ctl("rollstatus", "--watch", "--follow")
-    assert (status, "not allowed with" in output) == (2, True)
+    code, output = site.ctl("rollstatus", "--watch", "--follow")
+    assert (code, "not allowed with" in output) == (2, True)

@@ -10,7 +10,10 @@ from tests.terminal import Terminal
 
 def test_each_worker_is_seen_until_ctrl_c_and_the_rollout_goes_on(make_site: MakeSite) -> None:
     site = make_site(Program(workers=2, roll={"health": "/_status"}))
-    assert site.ctl("rollstatus").output.split()[6:] == ["web", "never", "rolled", "2/2"]
+    # The listener is asked only then, and not waited for where it is slow.
+    wait_until(
+        lambda: site.ctl("rollstatus").output.split()[6:] == ["web", "never", "rolled", "2/2"]
+    )
     old = {str(pid) for pid in site.workers("web").children}
     site.deploy("v2", boot="gate")
     with closing(Terminal(site.ctl_command("rollrestart", "web"), columns=120)) as shown:
