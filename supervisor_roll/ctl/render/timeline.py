@@ -24,7 +24,7 @@ NAMES = {BOOTING: "booting", READY: "serving", DRAINING: "draining", FAILED: "fa
 _GRAPH, _GRAPH_ASCII = "▆", "#"
 _RUNS = re.compile("|".join(f"{char}+" for char in _COLOURS))
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
-_MOST_RELEASE, _MOST_ROWS = 12, 8
+_MOST_RELEASE, _MOST_ROWS = 20, 8
 LEAST_WIDTH, MOST_WIDTH = 50, 300
 
 

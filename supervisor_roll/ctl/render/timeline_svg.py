@@ -15,11 +15,11 @@ from supervisor_roll.ctl.render.timeline import NAMES, Bar, Stretch, Timeline, c
 from supervisor_roll.rollout.words import BOOTING, DRAINING, FAILED, READY
 from supervisor_roll.wire.mailbox import Report
 
-WIDTH, LEFT, RIGHT = 1000, 210, 20  # LEFT: of the bars
+WIDTH, LEFT, RIGHT = 1000, 235, 20  # LEFT: of the bars
 TOP, ROW, BAR = 64, 22, 14
 GRAPH = 110
 _PLOT = WIDTH - LEFT - RIGHT
-_MOST_LABEL = 26
+_MOST_LABEL = 28
 
 # Each stretch has a pattern beside its colour, for who cannot tell the colours apart.
 STYLE = """
@@ -151,7 +151,9 @@ def _capacity(picture: Timeline, above: float, top: float) -> Iterable[str]:
     yield f'<text x="16" y="{above + 30}">ready workers</text>'
     bottom = top + GRAPH
     yield f'<path class="capacity" d="M{LEFT} {bottom}{steps}H{WIDTH - RIGHT}V{bottom}Z"/>'
-    for number in sorted({0, most, picture.promised}):
+    # Two labels that would lie on each other are one: what was promised.
+    far = y_of(picture.promised) - y_of(most) > 14
+    for number in sorted({0, picture.promised, most if far else picture.promised}):
         name = f"promised {number}" if number == picture.promised and number else str(number)
         y = y_of(number)
         yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end" class="faint">{name}</text>'

@@ -69,7 +69,7 @@ TOLD = [
         gone_at=5,
         outdated=True,
         state="gone",
-        release="a-very-long-release",
+        release="a-very-long-name-of-a-release",
     ),
     life(12, 0, ready_at=3, state="ready", release="v2"),
     life(10, -100, ready_at=-99, outdated=True, state="ready", release="v1"),
@@ -84,19 +84,19 @@ def picture(told: list[Report] = TOLD) -> Timeline:
 
 
 def test_it_reads_as_a_bar_for_each_worker_above_how_many_were_ready() -> None:
-    assert timeline_lines(picture(), 64, ascii_only=True) == [
+    assert timeline_lines(picture(), 72, ascii_only=True) == [
         "web: complete, 2/2 workers in 10.0 s, strategy workers, v1 -> v2",
         "2027-01-15 08:00:00, for ops",
         "",
-        "- 10      v1            ========================================",
-        "- 11      a-very-lon..  ============~~~~~~~~",
-        "+ 12      v2            ............============================",
-        "+ 13      v2                                ............========",
-        "+ 14      v2                                            xxxx",
-        "                        |0 s                |5 s",
+        "- 10      v1                    ========================================",
+        "- 11      a-very-long-name-o..  ============~~~~~~~~",
+        "+ 12      v2                    ............============================",
+        "+ 13      v2                                        ............========",
+        "+ 14      v2                                                    xxxx",
+        "                                |0 s                |5 s",
         "",
-        "               ready 3                                  ########",
-        "            promised 2  ########################################",
+        "                       ready 3                                  ########",
+        "                    promised 2  ########################################",
         "",
         "- outdated  + fresh   . booting   = serving   ~ draining   x failed",
     ]
