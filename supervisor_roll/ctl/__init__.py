@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from supervisor_roll.ctl.completion import make_known
+from supervisor_roll.ctl.help import USAGES
 from supervisor_roll.ctl.plugin import RollPlugin
 
-COMMANDS = (
-    "rollrestart",
-    "rollupdate",
-    "rollrecycle",
-    "rollstatus",
-    "rollhistory",
-    "rollabort",
-    "rollpause",
-    "rollresume",
-)
+COMMANDS = tuple(USAGES)
 
 
 def make_plugin(controller: Any, **unknown: str) -> RollPlugin:
