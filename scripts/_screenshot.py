@@ -17,7 +17,7 @@ from tests.harness.configuration import Inet
 from tests.harness.told_to_go import exit_when_told
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, HEIGHT = 1000, 860
+WIDTH, HEIGHT = 1000, 780
 WORKERS = 4
 #: So many of them are replaced when it is taken.
 REPLACED = 2
@@ -42,6 +42,7 @@ def main() -> int:
     with site, tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as page:
         metrics = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        page.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         page.get(f"http://{inet.username}:{inet.password}@127.0.0.1:{inet.port}/roll/")
         site.deploy("v2", boot_secs=0.2)
         site.roll("shop")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import ActionChains, Chrome, Keys
 
 from tests.browser import browser
@@ -77,13 +79,21 @@ class Page:
 
     def click(self, kind: str) -> str:
         """Click a program's button, and the confirmation; what that says will happen."""
-        button = wait_until(
-            lambda: self.all(f"article [data-kind={kind}]:enabled"), 30, f"{kind} can be clicked"
-        )
-        button[0].click()
+        self.press(f"article [data-kind={kind}]:enabled")
         said = self.wait("dialog[open]", "web")
-        self.all("#ask [value=yes]")[0].click()
+        self.press("#ask [value=yes]")
         return said
+
+    def press(self, selector: str) -> None:
+        """Click the first of these, as soon as it stands still."""
+
+        def clicked() -> bool:
+            found = self.all(selector)
+            if found:
+                found[0].click()
+            return bool(found)
+
+        wait_until(clicked, 30, f"{selector} can be clicked", not_yet=(WebDriverException,))
 
     def workers(self, state: str) -> set[int]:
         """The pids of the workers that are shown in that state."""
@@ -130,12 +140,12 @@ def test_a_rollout_is_followed_to_its_last_worker(page: Page) -> None:
     wait_until(lambda: page.workers("ready") == fresh, 15, "those that serve are shown")
     assert old <= page.workers("gone")
     page.wait("#history", "complete")
-    page.all("#history button")[0].click()
+    page.press("#history button")
     told = page.wait("#shown[open]", f"complete: {WORKERS} of {WORKERS} workers replaced")
     assert "wanted: 3" in told
     script = "return [...document.querySelectorAll('#shown .rows li')].map(e => +e.dataset.pid)"
     assert {*page.browser.execute_script(script)} == old | fresh
-    page.all("#shown .close")[0].click()
+    page.press("#shown .close")
 
 
 def test_pause_resume_and_abort_by_click(page: Page) -> None:
@@ -150,6 +160,7 @@ def test_pause_resume_and_abort_by_click(page: Page) -> None:
     page.click("resume")
     page.wait("article .badge", "progressing")
     assert "removes what it started" in page.click("abort")
+    wait_until(lambda: page.site.rollout("web")["why"], 30, "the listener knows of it")
     page.site.open_gate("v3")
     page.wait("article .badge", "aborted")
     assert page.site.wait_ready("web", WORKERS).children == before
@@ -173,7 +184,7 @@ def test_a_dry_run_tells_what_would_happen_and_changes_nothing(page: Page) -> No
     page.click("dry-run")
     said = page.wait("#shown[open]", "It would replace 3 workers")
     assert "The application loads." in said
-    page.all("#shown .close")[0].click()
+    page.press("#shown .close")
     assert page.site.workers("web").children == before
 
 
@@ -181,17 +192,39 @@ def test_by_the_keyboard_alone(page: Page) -> None:
     def press(*keys: str) -> None:
         ActionChains(page.browser).send_keys(*keys).perform()
 
-    requests = len(page.site.rpc.roll.status())
+    boots = page.site.boots("web")
     page.browser.execute_script("document.querySelector('[data-kind=recycle]').focus()")
     press(Keys.ENTER)
     page.wait("dialog[open]", "Recycle web?")
     press(Keys.ENTER)  # on Cancel, which is where the focus is
     wait_until(lambda: not page.all("dialog[open]"), 15, "it is closed")
-    assert len(page.site.rpc.roll.status()) == requests
     press(Keys.ENTER)
     page.wait("dialog[open]", "Recycle web?")
     press(Keys.TAB, Keys.ENTER)
     page.wait("article .reports", "complete: 1 of 1 worker replaced")
+    assert page.site.boots("web") == boots + 1, "what was cancelled was not done"
+
+
+def test_prometheus_is_told_what_the_page_has_shown(page: Page) -> None:
+    page.open()
+    page.wait("#history", "complete")
+    script = "return fetch('/roll/metrics').then(answer => answer.text())"
+    # No fetch takes an address with a password, and this page's has one.
+    script = script.replace("'/roll", "location.origin + '/roll")
+    text = page.browser.execute_script(script)
+    found = {
+        (one.name, one.labels.get("verdict", "")): one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+        if not one.name.endswith("_bucket")
+    }
+    verdicts = page.text("#history .badge").split(",")
+    for verdict in ("failed", "aborted"):
+        assert found["supervisor_roll_rollouts_total", verdict] == verdicts.count(verdict)
+    complete = found["supervisor_roll_rollouts_total", "complete"]
+    recycled = found["supervisor_roll_recycled_workers_total", ""]
+    assert complete + recycled == verdicts.count("complete")
+    assert found["supervisor_roll_ready_workers", ""] == WORKERS
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -29,11 +29,14 @@ function made(tag, text, attributes = {}) {
 const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
 const moment = (at) => new Date(at * 1000).toLocaleString([], { hour12: false });
 const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+// Without what Python itself does to import a module, and without its own mark of the place.
+const brief = (text) =>
+  text.split("\n").filter((line) => !/^\s+(File "<frozen importlib|[~^]+$)/.test(line)).join("\n");
 const first = (text) => text.split("\n", 1)[0];
 
 function secs(value) {
-  if (value < 10) return `${value.toFixed(2)} s`;
-  if (value < 120) return `${Math.round(value)} s`;
+  if (value < 10) return `${value.toFixed(2)}\u00a0s`;
+  if (value < 120) return `${Math.round(value)}\u00a0s`;
   return value < 7200 ? `${Math.round(value / 60)} min` : `${Math.round(value / 3600)} h`;
 }
 
@@ -312,7 +315,7 @@ function update(shown, program) {
   part(".progress span").textContent = `${s.done} of ${s.total} replaced${left(s)}`;
   const why = s.why || s.backing_off || s.recycling;
   part(".why").hidden = !why;
-  if (part(".why").textContent !== why) part(".why").textContent = why;
+  if (part(".why").textContent !== brief(why)) part(".why").textContent = brief(why);
   const may = {
     "dry-run": !rolls,
     rollout: !rolls,
@@ -352,8 +355,8 @@ function draw(shown) {
   }
   // Who has gone in a rollout is told of no more once it has ended.
   const gone = (shown.gone = shown.gone.filter((life) => life.gone_at > to - SHOWN_SECS));
-  const lives = [...gone, ...workers];
-  if (gone.length) from = Math.min(from, Math.max(to - SHOWN_SECS, s.since - 1));
+  if (gone.length && !UNDER_WAY.includes(s.state)) from = Math.min(from, Math.max(to - SHOWN_SECS, s.since - 1));
+  const lives = [...gone.filter((life) => life.gone_at > from), ...workers];
   shown.article.querySelector(".timeline").replaceChildren(...drawn(lives, from, to, s.desired, shown.known));
 }
 
@@ -450,7 +453,7 @@ async function rollout(id, program) {
     const told = reports.filter((report) => !["past", "worker"].includes(report.kind));
     const facts = [past.verdict, past.strategy && `strategy ${past.strategy}`, `began ${moment(past.began)}`, past.secs && `took ${secs(past.secs)}`];
     const content = [made("p", facts.filter(Boolean).join(" · "), { class: "facts" })];
-    if (past.why) content.push(made("pre", past.why));
+    if (past.why) content.push(made("pre", brief(past.why)));
     if (lives.length) {
       const ends = [past.began + past.secs, ...lives.map((life) => life.gone_at ?? 0)];
       const margin = Math.max(0.5, past.secs * 0.08);
