@@ -51,7 +51,8 @@ class _Turn:
     namespec: str
     settings: Settings
     began: float
-    until: float | None  # when waiting ends; None while HAProxy is being told
+    before: Drained | None  # as what it was drained already
+    until: float | None = None  # when waiting ends; None while HAProxy is being told
 
 
 class Drains:
@@ -105,8 +106,8 @@ class Drains:
             except (BadSetting, BadConfiguration) as error:
                 self._end(request, namespec, Refused(str(error)))
                 continue
-            now = self._clock()
-            turn = self._turns[namespec] = _Turn(request, namespec, settings, now, None)
+            now, before = self._clock(), self.drained.get(namespec)
+            turn = self._turns[namespec] = _Turn(request, namespec, settings, now, before)
             if request.kind == DRAIN:
                 self.drained[namespec] = Drained(request.by, self._outbox.wall())
                 self._act(turn)
@@ -176,7 +177,7 @@ class Drains:
         """Go on after HAProxy was told, or could not be."""
         secs, drains = self._clock() - turn.began, turn.request.kind == DRAIN
         if not result.ok:
-            if drains:
+            if drains and turn.before is None:  # else somebody may rely on it
                 self.drained.pop(turn.namespec, None)
                 self._outbox.unsaved.add(turn.namespec)
                 self._unmark(turn.namespec)

@@ -144,6 +144,13 @@ def test_a_haproxy_that_cannot_be_told_leaves_it_in_service(folder: Path) -> Non
     site.pass_time(0)
     assert site.facts(job, "undone")["why"] == "HAProxy refuses it"
     assert (told(site), list(folder.iterdir()), drained_in_status(site)) == ("up 100%", [], "")
+    site.drain_sides.result = Result(True, 0.1, "", "0\n")
+    drain(site)
+    site.drain_sides.result = Result(False, 0.1, "HAProxy is away", "")
+    assert site.facts(drain(site), "undone")["why"] == "HAProxy is away"
+    assert told(site) == "up 0% #drain"  # as before: somebody relies on it
+    site.drain_sides.result = Result(True, 0.1, "", "0\n")
+    back(site)
     site.drain_sides.refuses = NotPossible("cannot run it")
     assert site.facts(drain(site), "undone")["why"] == "cannot run it"
     assert told(site) == "up 100%"
