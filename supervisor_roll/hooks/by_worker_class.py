@@ -26,6 +26,7 @@ _KINDS = {
     "uvicorn_worker": "uvicorn",
     "aiohttp": "aiohttp",
 }
+_DRAINED = ("gthread", "gevent", "asgi", "tornado", "uvicorn")
 
 # Imported only where they are used: asyncio takes some MiB, which a sync worker can do without.
 
@@ -78,6 +79,11 @@ def _once_loaded(config: Any, page: StatusPage) -> None:
         config.loaded_app = page.asgi(config.loaded_app)
 
     config.load = loading
+
+
+def has_drain(worker: Worker) -> bool:
+    """Whether there is a drain for workers of its class."""
+    return _kind_of(worker) in _DRAINED
 
 
 def drain_for(worker: Worker, allowed: Allowed) -> LameDuck | None:

@@ -33,7 +33,7 @@ def import_path() -> dict[str, str]:
     resolved = {}
     for path in sys.path:
         if path.startswith("/"):
-            resolved[path] = os.path.realpath(path)
+            resolved[path] = _real(path)
             # What is in a folder is remembered by its time, which two releases may have in common.
             finder = sys.path_importer_cache.get(path)
             if finder is not None and hasattr(finder, "invalidate_caches"):
@@ -52,7 +52,7 @@ def of_worker(worker: Worker, here: Place, import_path: dict[str, str]) -> list[
     if isinstance(file, str):
         led = [path for path in import_path if file.startswith(f"{path}/")]
         path = max(led, key=len, default="")
-        real = os.path.realpath(import_path.get(path, "") + file.removeprefix(path))
+        real = _real(import_path.get(path, "") + file.removeprefix(path))
         found.append(Place(places.APP, file, real))
     return found
 
@@ -128,6 +128,20 @@ def _here(chdir: str) -> Place:
     except OSError:
         real = ""
     return Place(places.CHDIR, chdir, real, _node("."))
+
+
+def _real(path: str) -> str:
+    """Return where ``path`` leads, as ``os.path.realpath`` does, but in three system calls."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return os.path.realpath(path)
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    except OSError:
+        return os.path.realpath(path)
+    finally:
+        os.close(fd)
 
 
 def _place(kind: str, text: str, path: Path | None = None) -> Place:

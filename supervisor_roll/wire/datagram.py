@@ -25,6 +25,8 @@ WORKER_MARK = "supervisor_roll-worker"
 MAX_BYTES = 16384
 # More descriptors than that are not passed at once.
 MAX_SOCKETS = 64
+# Of the fields that are encoded beforehand.
+_MAX_ENCODED_BYTES = MAX_BYTES * 3 // 4
 
 
 def encode(message: Message) -> bytes:
@@ -32,19 +34,33 @@ def encode(message: Message) -> bytes:
 
     A traceback's end says more than its beginning.
     """
-    said = {name: value for name, value in vars(message).items() if value is not None}
-    fields = {name.upper(): _text(value)[-MAX_BYTES:] for name, value in said.items()}
-    while True:
+    said = dict(vars(message))
+    said.pop("encoded", None)
+    head = f"{message.kind}=1".encode() + message.encoded
+    return head + _encoded(said, MAX_BYTES - len(head))
+
+
+def encoded(fields: dict[str, Any]) -> bytes:
+    """Encode ``fields`` of messages that are yet to be made, for their attribute ``encoded``."""
+    return _encoded(fields, _MAX_ENCODED_BYTES)
+
+
+def _encoded(said: dict[str, Any], most_bytes: int) -> bytes:
+    # Few functions: in a worker that boots, to touch one takes longer than to run it.
+    fields, data = {}, b""
+    for name, value in said.items():
+        if value is not None:
+            text = _text(value)[-MAX_BYTES:]
+            fields[name.upper()] = text
+            data += f"\n{name.upper()}=".encode() + _escaped(text)
+    while (excess := len(data) - most_bytes) > 0:
         values = {key: _escaped(value) for key, value in fields.items()}
-        lines = [f"{message.kind}=1".encode()]
-        lines += [key.encode() + b"=" + value for key, value in values.items()]
-        data = b"\n".join(lines)
-        excess = len(data) - MAX_BYTES
-        if excess <= 0:
-            return data
         longest = max(values, key=lambda key: len(values[key]))
         # By halves at most, so that of several long ones each keeps something.
         fields[longest] = _cut(fields[longest], min(excess, len(values[longest]) // 2 + 1))
+        lines = (f"\n{key}=".encode() + _escaped(value) for key, value in fields.items())
+        data = b"".join(lines)
+    return data
 
 
 def decode(data: bytes) -> Message:

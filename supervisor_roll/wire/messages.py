@@ -18,9 +18,13 @@ else:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Message:
-    """One message. ``kind`` is its first line, ``fields`` the types of what may follow."""
+    """One message. ``kind`` is its first line, ``fields`` the types of what may follow.
+
+    ``encoded``: what it says besides, as ``datagram.encoded`` gives it.
+    """
 
     kind: ClassVar[str] = ""
+    encoded: ClassVar[bytes] = b""
     fields: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls) -> None:

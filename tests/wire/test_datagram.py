@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.datagram import MAX_BYTES, decode, encode
+from supervisor_roll.wire.datagram import MAX_BYTES, decode, encode, encoded
 from supervisor_roll.wire.messages import KINDS, Ack, BackingOff, Failed, Message, Ready, Unready
 
 BRIEF = settings(deadline=None, derandomize=True, database=None, max_examples=100)
@@ -93,6 +95,22 @@ def test_several_long_fields_are_all_cut_until_they_fit(sizes: list[int]):
     assert len(data) <= MAX_BYTES
     for name, value in vars(decode(data)).items():
         assert value and fields[name].endswith(value)
+
+
+@BRIEF
+@given(st.integers(0, 2 * MAX_BYTES), st.integers(0, 2 * MAX_BYTES))
+def test_what_was_encoded_beforehand_is_said_beside_the_rest(before: int, after: int):
+    facts = {"gunicorn": "27.0.1", "stale": "x" * before, "workers": 4, "conf": None}
+    message: Any = Unready
+    data = encode(message(encoded=encoded(facts), status="y" * after, age=None))
+    assert len(data) <= MAX_BYTES
+    came = decode(data)
+    assert isinstance(came, Unready)
+    assert (came.gunicorn, came.workers) == ("27.0.1", 4)
+    assert bool(came.stale) == bool(before) and bool(came.status) == bool(after)
+    assert "conf" not in vars(came) and "age" not in vars(came)
+    if before + after < MAX_BYTES // 2:
+        assert (len(came.stale), len(came.status)) == (before, after)
 
 
 @pytest.mark.parametrize(

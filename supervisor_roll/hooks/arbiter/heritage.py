@@ -15,8 +15,10 @@ from supervisor_roll.hooks.arbiter.addresses import inherits, texts_of
 from supervisor_roll.hooks.arbiter.socket_handoff import descriptors
 from supervisor_roll.hooks.arbiter.stale_code import stale_modules
 from supervisor_roll.hooks.arbiter.state import ArbiterState
+from supervisor_roll.hooks.by_worker_class import has_drain
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.shared_memory import page_of
+from supervisor_roll.wire.datagram import encoded
 from supervisor_roll.wire.places import CHDIR, encode
 
 if TYPE_CHECKING:
@@ -27,10 +29,14 @@ def prepare(server: Arbiter, worker: Worker) -> None:
     """Before a fork: work out what has changed since the one before."""
     state = ArbiterState.of(server)
     seen = len(sys.modules), server.cfg  # HUP makes another configuration
-    if seen != state.facts_are_of:
-        state.facts, state.facts_are_of = _facts(server, worker, state), seen
+    if seen != state.described_is_of:
+        facts = _facts(server, worker, state)
+        state.described, state.described_is_of = encoded(facts), seen
+        state.bounds_boots = int(facts["gunicorn"].partition(".")[0]) < 22
+        state.drains = server.cfg.graceful_timeout > 0 and has_drain(worker)
     here = places.here(str(server.cfg.chdir))
     state.here = here if here.kind == CHDIR else None
+    state.runs = encode([here])
     state.import_path = places.import_path()
     # They may change at a HUP.
     ours = state.listening and not inherits(server.cfg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.config_file import Configured
@@ -34,10 +34,13 @@ class ArbiterState:
         self.channel = Channel()
         self.configured = Configured()
         self.places: list[Place] = []  # as of its start
-        self.facts: dict[str, Any] = {}  # what its workers say of it (heritage)
-        self.facts_are_of: tuple[int, object] | None = None
+        self.described = b""  # what its workers say of it (heritage)
+        self.described_is_of: tuple[int, object] | None = None
+        self.bounds_boots = False  # Gunicorn ends a boot at ``timeout``
+        self.drains = False  # its workers are of a class that needs a drain
         # As of the last fork.
         self.here: Place | None = None  # where ``chdir`` leads; None if it leads elsewhere now
+        self.runs = ""  # the same as it is said
         self.import_path: dict[str, str] = {}
         self.sockets: list[tuple[str, int]] = []  # that the listener keeps
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others

@@ -124,7 +124,8 @@ class Readiness:
 
     def prepare_drain(self) -> None:
         """Before the application is loaded: prepare the drain of the worker's class."""
-        self._drain = drain_for(self._worker, Allowance(self._worker, self.reporter.arbiter))
+        if self._state.drains:
+            self._drain = drain_for(self._worker, Allowance(self._worker, self.reporter.arbiter))
         if self._drain is not None:
             self._drain.prepare()
 

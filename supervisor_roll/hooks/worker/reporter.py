@@ -36,18 +36,21 @@ class WorkerReporter:
         self.page = page_of(worker) or WorkerPage()
         if page_of(worker) is None:  # pre_fork is not installed
             heritage.prepare(server, worker)
-        self.facts = dict(state.facts)
+        self._described = state.described
+        self.facts: dict[str, Any] = {"runs": state.runs}
         # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
         # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self._beats_while_booting = int(self.facts["gunicorn"].partition(".")[0]) < 22
+        self._beats_while_booting = state.bounds_boots
         takeover = state.takeover
         self._beside = takeover is not None and not takeover.is_gone()
         self._at_fork: tuple[Place, dict[str, str]] | None = None
         safely(self._follow, state)
-        safely(self.note_places)
 
     def _follow(self, state: ArbiterState) -> None:
-        here = state.here or places.follow(self.worker, state.places)
+        here = state.here
+        if here is None:
+            here = places.follow(self.worker, state.places)
+            self.facts["runs"] = encode([here])
         self._at_fork = here, state.import_path
 
     def note_places(self) -> None:
@@ -57,15 +60,11 @@ class WorkerReporter:
 
     def message(self, kind: type[_Kind], **fields: Any) -> _Kind:
         """Return a message of this kind, with what every one of it says of the worker."""
+        if issubclass(kind, Describing):
+            fields = {**self.facts, **fields, "encoded": self._described}
         changes, count = self.arbiter.count()
-        return kind(
-            age=self.page.retire_age or self.worker.age,
-            **(self.facts if issubclass(kind, Describing) else {}),
-            changes=changes,
-            workers=count,
-            surplus=self.page.surplus,
-            **fields,
-        )
+        age, surplus = self.page.retire_age or self.worker.age, self.page.surplus
+        return kind(age=age, changes=changes, workers=count, surplus=surplus, **fields)
 
     def tell(self, kind: type[FromWorker], **fields: Any) -> None:
         """Say it, and want no answer."""

@@ -8,6 +8,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
+from supervisor_roll.wire.datagram import decode, encode
 from supervisor_roll.wire.messages import (
     Booting,
     Counted,
@@ -38,7 +39,8 @@ def reporter() -> WorkerReporter:
 def test_it_describes_itself_as_it_comes_to_serve(
     reporter: WorkerReporter, kind: type[Describing]
 ) -> None:
-    said = reporter.message(kind)
+    said = decode(encode(reporter.message(kind)))
+    assert isinstance(said, kind)
     assert {*Describing.fields} - {"unchecked"} == vars(said).keys()
     assert (said.age, said.binds) == (7, ("127.0.0.1:8000",))
 
