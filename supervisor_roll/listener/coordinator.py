@@ -222,7 +222,7 @@ class Coordinator:
         if arbiter is None:
             return
         self.outbox.unsaved.add(arbiter.namespec)
-        self.active.processes_changed(arbiter.namespec)
+        self.active.process_gone(arbiter.namespec, instance)
         if itself:
             self.registry.stale()
             self.keeper.exited(arbiter)
@@ -250,6 +250,7 @@ class Coordinator:
             self._watching.next_deadline(),
             self._drains.next_deadline(),
             self._page.next_deadline(),
+            self._exchanges.next_deadline(),
         ]
         if self._retry_at is not None:
             deadlines = [self._retry_at]
@@ -288,6 +289,7 @@ class Coordinator:
             or self._recycler.next_deadline() is not None
             or self._watching.next_deadline() is not None
             or self._page.next_deadline() is not None
+            or self._exchanges.next_deadline() is not None
             or self.keeper.store.closing
         )
 
@@ -305,6 +307,9 @@ class Coordinator:
             self._recycler.tick()
             self._updates.tick()
             self._drains.tick()
+
+            show_at = self._exchanges.next_deadline()
+            self._rung = self._rung or (show_at is not None and show_at <= self.clock())
             while self._rung or self.outbox.full:
                 self._actions.leave_signals()
                 requests = self._exchanges.make()

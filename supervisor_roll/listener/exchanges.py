@@ -30,6 +30,9 @@ from supervisor_roll.wire.workers import MAX_WORKERS_CHARS
 
 log = logging.getLogger("supervisor_roll")
 
+# So long a status may wait for the next exchange: a rollout makes many.
+SHOW_SECS = 0.1
+
 
 class Exchanges:
     """Empties the outbox into supervisord's mailbox, but for what the listener does itself."""
@@ -54,7 +57,13 @@ class Exchanges:
         self.documents: set[str] = set()  # what the page waits for
         self.changed: set[str] = set()  # of these programs, since they were shown
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
-        self._seen = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,))
+        self._seen = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars})
+        self._unshown: set[str] = set()  # programs whose status an exchange was sent without
+        self._show_at: float | None = None
+
+    def next_deadline(self) -> float | None:
+        """When what was left out is to be shown, if nothing was said before."""
+        return self._show_at
 
     def hello(self) -> Delivery:
         """Say the first word, and learn what an earlier listener left. Raises SupervisordError."""
@@ -73,12 +82,15 @@ class Exchanges:
             del outbox.reports[:portion]
         programs = self._saved.programs if self._whole else self._changed()
         self.changed |= programs
+        # A signal waits for what must be known before it, and not for what is only looked at.
+        brief = bool(outbox.signals) and not self._whole
+        shown = set[str]() if brief else programs | self._unshown
         delivery = self._call(
             Exchange(
                 self._pid,
                 whole=self._whole,
                 state=self._saved.changes(programs) if programs else {},
-                statuses=self._statuses(programs),
+                statuses=self._statuses(shown),
                 signals=outbox.signals,
                 reports=outbox.reports,
                 fetched=outbox.fetched,
@@ -90,6 +102,8 @@ class Exchanges:
         outbox.reports, outbox.fetched, outbox.done, outbox.signals = [], [], [], []
         outbox.unsaved.clear()
         self._whole = False
+        self._unshown = self._unshown | programs if brief else set()
+        self._show_at = self._active.clock() + SHOW_SECS if brief else None
         for text in delivery.unsent:
             log.warning("%s", text)
         return delivery.requests
@@ -147,11 +161,11 @@ class Exchanges:
         self.watched, self.page_watched = delivery.watched, delivery.page_watched
         self.documents |= {*delivery.documents}
         if not self.watched or exchange.whole:
-            self._seen, self.changed = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,)), set()
+            self._seen, self.changed = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars}), set()
         return delivery
 
     def _forget(self) -> None:
         """Tell it all again: what came of the last word is not known."""
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
-        self._seen = Told(MAX_WORKERS_CHARS, flat=(WorkerLife,))
+        self._seen = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars})
         self._saved.forget()

@@ -76,8 +76,8 @@ class MessageHandler:
         self._active, self._keeper, self._releases = active, keeper, releases
         self._recycler = recycler
         self._configuration, self._serve = configuration, serve
-        self._verified: dict[InstanceId, tuple[str, str]] = {}  # what runs what is deployed
-        self._verified_until = 0.0
+        # What runs what is deployed, by what it has told, and when that was looked at.
+        self._verified: dict[InstanceId, tuple[tuple[str, str], float]] = {}
 
     def receive(self, datagram: Datagram, message: Message) -> tuple[Ack | None, list[int]]:
         """Return the answer, with the descriptors that go with it.
@@ -173,8 +173,7 @@ class MessageHandler:
             message = Loaded(**vars(message))
         known = arbiter.heard_worker(worker, message)
         known.uid = uid
-        born = self._active.started(arbiter, worker, known.age, message.surplus)
-        self._active.feed(arbiter, born)
+        self._active.feed_birth(arbiter, worker, known.age, message.surplus)
         self._note_count(arbiter, message, own=False)
         if isinstance(message, (Booting, Loaded)) and settings.release:
             self._releases.told_by(arbiter, known, settings.release, message)
@@ -206,7 +205,7 @@ class MessageHandler:
             self._active.feed(arbiter, ev.BootFailed(worker, "\n".join(texts)))
         elif isinstance(message, Ready):
             self._warn_of_timeout(arbiter, known.boot_secs)
-            first = fresh is not None and not fresh.ready
+            first = fresh is not None and not fresh.ready and self._active.tries(arbiter)
             cpu_secs = self._table.cpu_secs(worker) if first else 0.0
             self._active.feed(
                 arbiter, ev.BecameReady(worker, known.boot_secs, known.health, cpu_secs)
@@ -226,8 +225,9 @@ class MessageHandler:
         # the rollout has failed. A cold start or a crashed one's replacement never is.
         if fresh is not None and isinstance(message, Unready) and not known.ready:
             known.held_back = True
-        serving = any(one.ready for one in self._registry.siblings(arbiter.namespec))
-        holds = serving and (fresh is not None or known.held_back)
+        holds = (fresh is not None or known.held_back) and any(
+            one.ready for one in self._registry.siblings(arbiter.namespec)
+        )
         fields: dict[str, Any] = {}
         if isinstance(message, Describing):
             fields["hold_secs"] = settings.ready_timeout_secs
@@ -257,11 +257,10 @@ class MessageHandler:
 
     def _verify(self, arbiter: Arbiter, worker: InstanceId, message: Describing) -> None:
         """End the rollout if a fresh worker does not run what is deployed, now or a moment ago."""
-        now = self._active.clock()
-        if now >= self._verified_until:
-            self._verified, self._verified_until = {}, now + VERIFIED_SECS
-        told = message.places, message.runs
-        if self._verified.get(worker) == told:
+        now, told = self._active.clock(), (message.places, message.runs)
+        lately = {one: at for one, at in self._verified.items() if now < at[1] + VERIFIED_SECS}
+        self._verified = lately
+        if worker in lately and lately[worker][0] == told:
             return
         program = self._registry.program_lately(arbiter.namespec, self._active.succeeds(arbiter))
         run, own = arbiter.facts.places, decode(message.runs)
@@ -271,7 +270,7 @@ class MessageHandler:
             text = f"worker {worker.pid} does not run what is deployed: {why}; roll it again"
             self._active.feed(arbiter, ev.PrerequisiteFailed(text))
         else:
-            self._verified[worker] = told
+            self._verified[worker] = told, now
 
     def _warn_of_timeout(self, arbiter: Arbiter, boot_secs: float) -> None:
         if arbiter.facts.nearly_ends(boot_secs):

@@ -18,13 +18,16 @@ from supervisor_roll.listener.recycling.recycler import Recycler
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.rollouts.jobs import Jobs
 from supervisor_roll.listener.rollouts.run import Job, Run, Watched
+from supervisor_roll.listener.rollouts.saved_rollout import as_asked
 from supervisor_roll.listener.rollouts.tally import Tally
 from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage, BadSetting, RollError
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 from supervisor_roll.rollout.reports import WorkerLife
+from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.wire.codec import from_data, to_json
+from supervisor_roll.wire.gunicorn_facts import GunicornFacts
 from supervisor_roll.wire.mailbox import MAX_STATE_CHARS, Status
 
 log = logging.getLogger("supervisor_roll")
@@ -32,6 +35,14 @@ _T = TypeVar("_T")
 
 # No machine has been up for that long: a saved time beyond is none.
 MOST_SECS = 1e10
+_FLAT: dict[type, Callable[[Any], object]] = {
+    Worker: vars,
+    Instance: vars,
+    Watched: vars,
+    WorkerLife: vars,
+    GunicornFacts: vars,
+    Settings: as_asked,
+}
 
 
 class SavedState:
@@ -54,7 +65,7 @@ class SavedState:
 
     def forget(self) -> None:
         """Take nothing for saved any more."""
-        self._told = Told(MAX_STATE_CHARS, flat=(Worker, Instance, Watched, WorkerLife))
+        self._told = Told(MAX_STATE_CHARS, _FLAT)
 
     def changes(self, programs: Iterable[str]) -> dict[str, dict[str, str | None]]:
         """Return what has changed of these programs ("": of none alone) since it was saved."""
@@ -96,7 +107,8 @@ class SavedState:
         parts: dict[str, object] = {}
         for arbiter in self._active.registry.siblings(namespec):
             own = _text(arbiter.id)
-            parts[f"arbiter {own}"] = {**arbiter.to_data(), "workers": []}
+            parts[f"arbiter {own}"] = {**arbiter.to_data(), "facts": {}, "workers": []}
+            parts[f"facts {own}"] = arbiter.facts
             for worker in arbiter.workers.values():
                 parts[f"worker {own} {_text(worker.id)}"] = worker
         if run := self._active.runs.get(namespec):
@@ -105,8 +117,9 @@ class SavedState:
             parts |= {f"watched {_text(one.id)}": one for one in run.watched}
             parts |= {f"gone {one.pid} {one.began}": one for one in run.gone}
             if rollout is not None:
-                instances = {"members": [], "gone": rollout.instances.gone}
-                parts["rollout"] = {**data["rollout"], "instances": instances}
+                # What stays, or may be long, is apart from what each message changes.
+                parts["rollout"] = {**data["rollout"], "settings": {}, "instances": {}}
+                parts["settings"], parts["departed"] = rollout.settings, rollout.instances.gone
                 parts |= {f"instance {_text(one.id)}": one for one in rollout.instances.members}
         if verdict := self._jobs.statuses.get(namespec):
             parts["verdict"] = verdict
@@ -148,9 +161,12 @@ class SavedState:
         saved["gone"] = list(_under(parts, "gone ").values())
         saved["job"] = _job_data(common, saved["job"])
         if "rollout" in parts:
-            instances = parts["rollout"]["instances"]
-            members = list(_under(parts, "instance ").values())
-            saved["rollout"] = {**parts["rollout"], "instances": {**instances, "members": members}}
+            rollout, members = parts["rollout"], list(_under(parts, "instance ").values())
+            # One that an earlier release has saved has both within.
+            settings = parts.get("settings", rollout["settings"])
+            gone = parts.get("departed", rollout["instances"].get("gone", []))
+            instances = {"members": members, "gone": gone}
+            saved["rollout"] = {**rollout, "settings": settings, "instances": instances}
         run = Run.from_data(saved)
         if run.rollout is not None:
             if run.rollout.now > self._clock():
@@ -171,8 +187,9 @@ def _under(parts: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _arbiter(parts: dict[str, Any], own: str) -> Arbiter:
-    workers = list(_under(parts, f"worker {own} ").values())
-    return Arbiter.from_data({**parts[f"arbiter {own}"], "workers": workers})
+    arbiter, workers = parts[f"arbiter {own}"], list(_under(parts, f"worker {own} ").values())
+    facts = parts.get(f"facts {own}", arbiter["facts"])  # within, as an earlier release saved them
+    return Arbiter.from_data({**arbiter, "facts": facts, "workers": workers})
 
 
 def _job_data(common: dict[str, Any], id: str) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from supervisor_roll.listener.edges.seldom import Seldom
 from supervisor_roll.wire.codec import to_json
 
 _left_out = Seldom()
+_NOTHING = (None, 0)
 
 
 class Told:
@@ -17,9 +19,14 @@ class Told:
     not: what one tells of itself must not cost the others theirs.
     """
 
-    def __init__(self, most_chars: int, flat: tuple[type, ...] = ()) -> None:
-        """``flat`` are classes whose attributes have no inner state: to compare them is enough."""
-        self._most_chars, self._flat = most_chars, flat
+    def __init__(
+        self, most_chars: int, flat: Mapping[type, Callable[[Any], object]] | None = None
+    ) -> None:
+        """``flat`` are classes whose attributes have no inner state: to compare them is enough.
+
+        Each with what is told of such an object.
+        """
+        self._most_chars, self._flat = most_chars, flat or {}
         self._known: dict[str, dict[str, tuple[object, int]]] = {}
         self._chars: dict[str, int] = {}  # of each program
 
@@ -41,13 +48,13 @@ class Told:
         for part in found:
             chars -= known.pop(part)[1]
         for part, value in parts.items():
-            flat = isinstance(value, self._flat)
-            now = tuple(vars(value).values()) if flat else to_json(value)
-            before, size = known.get(part, (None, 0))
-            if now != before:
-                text = to_json(value) if flat else str(now)
+            told = self._flat.get(type(value))
+            now = list(vars(value).values()) if told else to_json(value)
+            before = known.get(part, _NOTHING)
+            if now != before[0]:
+                text = to_json(told(value)) if told else str(now)
                 known[part], found[part] = (now, len(text)), text
-                chars += len(text) - size
+                chars += len(text) - before[1]
         self._chars[program] = chars
         if not known:
             del self._known[program], self._chars[program]

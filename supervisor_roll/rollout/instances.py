@@ -147,23 +147,23 @@ class Instances:
     @property
     def up(self) -> list[Instance]:
         """Those nobody asked to go."""
-        return [one for one in self if not one.wanted_gone]
+        return [one for one in self.members if not one.wanted_gone]
 
     @property
     def leaving(self) -> list[Instance]:
-        return [one for one in self if one.wanted_gone]
+        return [one for one in self.members if one.wanted_gone]
 
     @property
     def outdated(self) -> list[Instance]:
-        return [one for one in self.up if not one.fresh]
+        return [one for one in self.members if not (one.wanted_gone or one.fresh)]
 
     @property
     def fresh(self) -> list[Instance]:
-        return [one for one in self.up if one.fresh]
+        return [one for one in self.members if one.fresh and not one.wanted_gone]
 
     @property
     def ready(self) -> list[Instance]:
-        return [one for one in self.up if one.ready]
+        return [one for one in self.members if one.ready_since is not None and not one.wanted_gone]
 
     @property
     def counted(self) -> list[Instance]:

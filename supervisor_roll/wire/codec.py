@@ -45,10 +45,13 @@ class _Misfit(Exception):
         self.path: list[str] = []
 
 
+# Not asdict, which copies all: supervisord does nothing else meanwhile.
+_ENCODER = json.JSONEncoder(default=vars)
+
+
 def to_json(value: object) -> str:
     """Return the JSON text of a dataclass, or of lists and dicts of them."""
-    # Not asdict, which copies all: supervisord does nothing else meanwhile.
-    return json.dumps(value, default=vars)
+    return _ENCODER.encode(value)
 
 
 def from_json(shape: type[_Value], text: object, most_bytes: int = 0) -> _Value:

@@ -11,6 +11,9 @@ from supervisor_roll.rollout.errors import BadMessage
 
 READY = b"READY\n"
 OK = b"RESULT 2\nOK"
+# What this package tells other listeners, and so ours (rpc.announcements): nothing new to it.
+ANNOUNCEMENT = "announcement"
+_ANNOUNCES = "REMOTE_COMMUNICATION", "type:supervisor_roll."
 
 
 class EventReader:
@@ -28,7 +31,10 @@ class EventReader:
         self.lost = False
 
     def feed(self, data: bytes) -> list[str]:
-        """Return the events that ``data`` completes, by name. Raises BadMessage for no envelope."""
+        """Return the events that ``data`` completes, by name, or ANNOUNCEMENT.
+
+        Raises BadMessage for no envelope.
+        """
         self._text += self._decoder.decode(data)
         names = []
         while "\n" in self._text:
@@ -44,7 +50,8 @@ class EventReader:
             if len(rest) < length:
                 break
             self._text = rest[length:]
-            names.append(name)
+            announces = name == _ANNOUNCES[0] and rest[:length].startswith(_ANNOUNCES[1])
+            names.append(ANNOUNCEMENT if announces else name)
             self.lost = self.lost or -1 < self._serial != serial - 1
             self._serial = serial
         return names

@@ -80,6 +80,59 @@ def test_of_many_workers_only_the_one_that_spoke_is_told() -> None:
     assert sizes[1] <= 1.5 * sizes[0]
 
 
+def test_a_signal_leaves_with_what_must_be_known_and_what_is_shown_comes_after() -> None:
+    site, program = ready_site(4)
+    program.boots = lambda age: (Booting, Loaded)
+    site.ask("myapp")
+    site.pass_time(1)
+    site.supervisord.received.clear()
+    program.say(max(program.workers), Ready)
+    site.settle()
+    first, *_ = site.supervisord.received
+    assert [one.name for one in first.signals] == ["TTOU"]
+    assert not first.statuses
+    assert "settings" not in first.state["myapp"]
+    site.pass_time(1)
+    shown = [one.statuses["myapp"] for one in site.supervisord.received if one.statuses]
+    assert shown[-1] is not None
+    assert shown[-1].ready == 4
+    site.supervisord.received.clear()
+    site.pass_time(1)
+    assert site.supervisord.received == []
+
+
+def test_of_a_restarted_listeners_first_word_nothing_is_left_for_later() -> None:
+    site, program = ready_site(4)
+    program.boots = lambda age: (Booting, Loaded)
+    site.ask("myapp")
+    site.restart()
+    site.supervisord.received.clear()
+    program.say(max(program.workers), Ready)
+    site.settle()
+    whole = next(one for one in site.supervisord.received if one.whole)
+    assert whole.statuses.keys() == {"myapp"}
+
+
+def test_supervisord_is_asked_no_more_often_the_more_workers_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    for workers in (2, 8):
+        site, program = ready_site(workers)
+        times = [0]
+        processes = site.supervisord.processes
+
+        def counted(times: list[int] = times, processes: Any = processes) -> Any:
+            times[0] += 1
+            return processes()
+
+        monkeypatch.setattr(site.supervisord, "processes", counted)
+        assert site.is_done(site.ask("myapp", max_surge="1"))
+        assert len(program.serving) == workers
+        asked.append(times[0])
+    assert asked[0] == asked[1]
+
+
 def test_after_a_restart_the_whole_is_told_again() -> None:
     site = rolled(3)
     before = [saved(site, f"p{number}") for number in range(3)]

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 
 from supervisor_roll.listener.__main__ import Loop
+from supervisor_roll.wire.listener_protocol import ANNOUNCEMENT
 from tests.fakes.site import ready_site
 
 
 @pytest.mark.parametrize(
     ("event", "said"),
-    [("TICK_5", []), ("PROCESS_STATE_RUNNING", []), ("REMOTE_COMMUNICATION", ["exchange"])],
+    [
+        ("TICK_5", []),
+        ("PROCESS_STATE_RUNNING", []),
+        (ANNOUNCEMENT, []),
+        ("REMOTE_COMMUNICATION", ["exchange"]),
+    ],
 )
 def test_only_a_request_has_the_mailbox_looked_into(event: str, said: list[str]) -> None:
     site, _ = ready_site(2)

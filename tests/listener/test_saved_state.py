@@ -72,7 +72,7 @@ def test_settings_are_read_from_the_configuration_again() -> None:
     site = rolling()
     site.settings["myapp"] = Settings.parsed({"drain_timeout_secs": "7", "health": "/new"})
     state: Any = saved(site)
-    state["rollout"]["settings"] |= {"on_failure": "id > F", "release": "id > F"}
+    state["settings"] |= {"on_failure": "id > F", "release": "id > F"}
     save(site, state)
     site.restart()
     rollout = site.coordinator.active.runs["myapp"].rollout

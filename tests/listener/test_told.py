@@ -14,7 +14,7 @@ from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.events import InstanceId
 from supervisor_roll.rollout.instances import Instance
 
-FLAT = (Worker, Instance, Watched)
+FLAT = dict.fromkeys((Worker, Instance, Watched), vars)
 
 
 def told(most_chars: int = 1000) -> Told:

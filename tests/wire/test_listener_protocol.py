@@ -14,7 +14,7 @@ from supervisor.events import Event, ProcessStateExitedEvent, RemoteCommunicatio
 from supervisor.process import EventListenerPool
 
 from supervisor_roll.rollout.errors import BadMessage
-from supervisor_roll.wire.listener_protocol import OK, READY, EventReader
+from supervisor_roll.wire.listener_protocol import ANNOUNCEMENT, OK, READY, EventReader
 
 NAMES = {
     Tick5Event: "TICK_5",
@@ -52,6 +52,21 @@ def test_an_event_is_named_once_it_is_complete() -> None:
     assert reader.partial
     assert reader.feed(data[-1:]) == ["REMOTE_COMMUNICATION"]
     assert not reader.partial
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "name"),
+    [
+        (RemoteCommunicationEvent, "type:supervisor_roll.started\n{}", ANNOUNCEMENT),
+        (RemoteCommunicationEvent, "type:supervisor_rolls.started\n{}", "REMOTE_COMMUNICATION"),
+        (RemoteCommunicationEvent, "type:another\ntype:supervisor_roll.x", "REMOTE_COMMUNICATION"),
+        (Tick5Event, "type:supervisor_roll.started\n", "TICK_5"),
+    ],
+)
+def test_what_we_announce_to_others_has_a_name_of_its_own(
+    kind: type[Event], payload: str, name: str
+) -> None:
+    assert EventReader().feed(written(kind, payload)) == [name]
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,7 +7,7 @@ import socket
 import struct
 import xmlrpc.client
 from base64 import b64encode
-from http.client import HTTPException, HTTPResponse
+from io import BufferedReader
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -62,25 +62,44 @@ class _Transport(xmlrpc.client.Transport):
             self._head += f"Authorization: Basic {secret}\r\n"
 
     def request(self, host: Any, handler: str, request_body: Any, verbose: bool = False) -> Any:
-        """Return what is answered. Raises OSError, HTTPException and xmlrpc.client.Error."""
+        """Return what is answered. Raises OSError and xmlrpc.client.Error."""
         if self._socket is None:
             self._socket = self._connected()
+            self._answers = self._socket.makefile("rb")
         head = f"{self._head}Content-Length: {len(request_body)}\r\n\r\n"
         self._socket.sendall(head.encode() + request_body)
-        response = HTTPResponse(self._socket, method="POST")
-        response.begin()
-        text = response.read()
-        if response.will_close or response.status != 200:
-            self.close()
-        if response.status != 200:
-            raise xmlrpc.client.ProtocolError(handler, response.status, response.reason, {})
+        text = self._answer(self._answers)
         parser, target = self.getparser()
         parser.feed(text)
         parser.close()
         return target.close()
 
+    def _answer(self, answers: BufferedReader) -> bytes:
+        """Return the body of an answer, which supervisord always says the length of.
+
+        http.client takes ten times as long. Raises OSError and ProtocolError.
+        """
+        version, _, status = answers.readline().decode("latin-1").strip().partition(" ")
+        code, _, reason = status.partition(" ")
+        headers = {}
+        while ":" in (line := answers.readline().decode("latin-1")):
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        length = headers.get("content-length", "")
+        if not (version.startswith("HTTP/") and code.isdecimal() and length.isdecimal()):
+            raise ConnectionError("it closed the connection")
+        body = answers.read(int(length))
+        if len(body) < int(length):
+            raise ConnectionError("it closed the connection in the middle of its answer")
+        if (version, code) != ("HTTP/1.1", "200") or headers.get("connection") == "close":
+            self.close()
+        if code != "200":
+            raise xmlrpc.client.ProtocolError("", int(code), reason, headers)
+        return body
+
     def close(self) -> None:
         if self._socket is not None:
+            self._answers.close()
             self._socket.close()
             self._socket = None
 
@@ -222,6 +241,6 @@ class Supervisord:
             raise Refused(method, fault) from fault
         except xmlrpc.client.ProtocolError as error:
             raise Unreachable(f"{method}: HTTP {error.errcode} {error.errmsg}") from error
-        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+        except (OSError, xmlrpc.client.Error) as error:
             self._transport.close()
             raise Unreachable(f"{method}: {error}") from error

@@ -80,6 +80,14 @@ class ActiveRollouts:
         if run is not None and (run.arbiter == arbiter.id or run.is_successor(arbiter.id)):
             self.handle(run, event)
 
+    def feed_birth(self, arbiter: Arbiter, worker: InstanceId, age: int, surplus: bool) -> None:
+        """Tell the rollout of a worker, unless it knows all of this: each message says it."""
+        run = self.runs.get(arbiter.namespec)
+        known = run.rolling.instances.get(worker) if run and run.rolling else None
+        settled = known is not None and known.surplus and not surplus
+        if known is None or not known.heard or known.age != age or settled:
+            self.feed(arbiter, self.started(arbiter, worker, age, surplus))
+
     def handle(self, run: Run, event: ev.Event) -> None:
         """Tell the run's rollout, unless it has ended."""
         if run.rolling is not None:
@@ -134,13 +142,16 @@ class ActiveRollouts:
         if event is not None:
             self.feed(arbiter, event)
 
-    def processes_changed(self, namespec: str) -> None:
-        """One of the program's processes has gone: a rollout fails by that, unless it was meant.
+    def process_gone(self, namespec: str, instance: InstanceId) -> None:
+        """End a rollout if one of the program's processes has gone because the program is stopped.
 
-        supervisord calls a program STOPPING before it stops it.
+        supervisord calls it STOPPING before that. What the rollout has asked to go tells nothing.
         """
         run = self.runs.get(namespec)
         if run is not None and run.rolling is not None:
+            known = run.rolling.instances.get(instance)
+            if known is not None and known.wanted_gone:
+                return
             self.registry.stale()
             info = self.registry.info(namespec)
             if info is not None:
@@ -297,6 +308,11 @@ class ActiveRollouts:
         """Whether only workers past a limit are replaced, by others that run the same."""
         run = self.runs.get(arbiter.namespec)
         return run is not None and bool(run.job.recycles)
+
+    def tries(self, arbiter: Arbiter) -> bool:
+        """Whether the program is being rolled, and no fresh worker has been ready yet."""
+        run = self.runs.get(arbiter.namespec)
+        return run is not None and run.rolling is not None and not run.rolling.proved
 
     def leaving(self, arbiter: Arbiter) -> int:
         """How many of its workers a rollout under way has asked to go."""

@@ -8,6 +8,7 @@ from supervisor_roll.rollout.arbiter_rollout import ArbiterRollout
 from supervisor_roll.rollout.errors import BadMessage, RollError
 from supervisor_roll.rollout.machine import Rollout
 from supervisor_roll.rollout.phases import TRANSITIONS
+from supervisor_roll.rollout.settings import Settings
 from supervisor_roll.rollout.worker_rollout import WorkerRollout
 from supervisor_roll.wire.codec import from_data
 
@@ -33,14 +34,14 @@ def to_json(rollout: Rollout) -> dict[str, Any]:
     return {
         "strategy": rollout.strategy,
         **vars(rollout),
-        "settings": _as_asked(vars(rollout.settings)),
+        "settings": as_asked(rollout.settings),
     }
 
 
 def from_json(saved: dict[str, Any]) -> Rollout:
     """Return the rollout that ``to_json`` gave. Raises BadMessage where it is not one."""
     try:
-        settings = _as_asked(saved["settings"])
+        settings = _asked(saved["settings"])
         rollout = from_data(_STRATEGIES[saved["strategy"]], {**saved, "settings": settings})
     except (KeyError, TypeError, AttributeError, RollError) as error:
         raise BadMessage(f"not a saved rollout: {error!r}") from error
@@ -49,5 +50,10 @@ def from_json(saved: dict[str, Any]) -> Rollout:
     return rollout
 
 
-def _as_asked(settings: dict[str, Any]) -> dict[str, Any]:
+def as_asked(settings: Settings) -> dict[str, Any]:
+    """Return them without what only the configuration may say."""
+    return _asked(vars(settings))
+
+
+def _asked(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in _CONFIGURED_ONLY}

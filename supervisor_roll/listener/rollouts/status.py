@@ -41,7 +41,7 @@ def overview(
         if arbiter.id in _beside(runs.get(arbiter.namespec)):
             continue
         name, workers = arbiter.namespec, arbiter.workers.values()
-        pids = [one.id.pid for one in workers]
+        pids = {one.id.pid: None for one in workers}
         status = shown.get(name)
         if status is None and not arbiter.boot_failure and name not in recycling:
             continue
@@ -51,11 +51,11 @@ def overview(
                 status, backing_off=arbiter.boot_failure
             )  # it speaks of both arbiters
             continue
-        outdated = [pid for pid in status.outdated if pid in pids]
+        outdated = {pid: None for pid in status.outdated if pid in pids}
         shown[name] = replace(
             status,
             backing_off=arbiter.boot_failure,
-            outdated=outdated,
+            outdated=list(outdated),
             arbiter=arbiter.id.pid,
             fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
             ready=arbiter.ready,

@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import xmlrpc.client
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,3 +142,63 @@ while os.getppid() == parent:
 """
         assert "supervisord has gone" in run(ASK.format(url=url, then=then))
         assert server.heard <= 1
+
+
+@contextmanager
+def answers_with(path: str, *answers: bytes) -> Iterator[list[bytes]]:
+    """A server that answers what comes through one connection in one piece, then leaves."""
+    pieces: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                for answer in answers:
+                    pieces.append(connection.recv(65536))
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield pieces
+        finally:
+            thread.join()
+
+
+def answer(pid: int, status: str = "200 OK", missing: int = 0) -> bytes:
+    body = xmlrpc.client.dumps((pid,), methodresponse=True).encode()
+    head = f"HTTP/1.1 {status}\r\nServer: x\r\nContent-length:{len(body) + missing}\r\n\r\n"
+    return head.encode() + body
+
+
+def test_one_connection_serves_all_calls_and_each_is_sent_in_one_piece(tmp_path: Path) -> None:
+    path = str(tmp_path / "s.sock")
+    with answers_with(path, answer(7), answer(8)) as pieces:
+        supervisord = Supervisord(f"unix://{path}", "operator", "secret", "token")
+        assert (supervisord.pid(), supervisord.pid()) == (7, 8)
+    ends = [(one[:5], one.rstrip()[-13:]) for one in pieces]
+    assert ends == [(b"POST ", b"</methodCall>")] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (b"", "it closed the connection"),
+        (b"?\r\n\r\n", "it closed the connection"),
+        (b"HTTP/1.1 ok\r\nContent-Length: 0\r\n\r\n", "it closed the connection"),
+        (answer(7, missing=1), "in the middle of its answer"),
+        (answer(7, "401 Unauthorized"), "HTTP 401 Unauthorized"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_and_the_next_call_connects_again(
+    tmp_path: Path, given: bytes, why: str
+) -> None:
+    path = str(tmp_path / "s.sock")
+    supervisord = Supervisord(f"unix://{path}", None, None, "token")
+    with answers_with(path, given), pytest.raises(Unreachable, match=why):
+        supervisord.pid()
+    Path(path).unlink()
+    with answers_with(path, answer(9)):
+        assert supervisord.pid() == 9
