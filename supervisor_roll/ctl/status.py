@@ -22,16 +22,17 @@ _WATCH_SECS = 1.0
 
 
 def look(client: RollClient) -> wire.Overview:
-    """Return the overview, with a status for each program that was never rolled."""
+    """Return the overview, with a status for each program that was never rolled, or cannot be."""
     found = client.overview()
     if found.listener is None or found.listener.state not in wire.LISTENING:
         return found
-    never = {
-        name: _never_rolled(lives)
-        for name, lives in _workers(client).programs.items()
-        if name not in found.programs
-    }
-    return replace(found, programs={**found.programs, **never})
+    told = _workers(client)
+    programs = {name: _never_rolled(lives) for name, lives in told.programs.items()}
+    programs |= found.programs
+    for name, why in told.resists.items():
+        if programs[name].state == wire.IDLE and not programs[name].why:
+            programs[name] = replace(programs[name], why=f"cannot be rolled: {why}")
+    return replace(found, programs=programs)
 
 
 def _workers(client: RollClient) -> Workers:

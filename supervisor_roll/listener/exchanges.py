@@ -108,7 +108,7 @@ class Exchanges:
             log.warning("%s", text)
         return delivery.requests
 
-    def show(self, workers: Mapping[str, Mapping[str, WorkerLife]]) -> None:
+    def show(self, workers: Mapping[str, Mapping[str, WorkerLife | str]]) -> None:
         """Tell who watches of these programs' workers, by pid. Raises SupervisordError."""
         parts = self._seen.changes(workers)
         self._call(Exchange(self._pid, workers=parts, trouble=self.trouble))

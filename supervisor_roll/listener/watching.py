@@ -9,8 +9,10 @@ from dataclasses import replace
 from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.exchanges import Exchanges
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
+from supervisor_roll.listener.rollouts.eligibility import RELOADS, why_not_recycle
 from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.wire.mailbox import Status
+from supervisor_roll.wire.workers import RESISTS
 
 log = logging.getLogger("supervisor_roll")
 
@@ -64,11 +66,15 @@ class Watching:
             log.info("who watches is not shown the workers: %s", error)
             self._exchanges.watched = False
 
-    def _rows(self, namespec: str) -> dict[str, WorkerLife]:
-        return {
+    def _rows(self, namespec: str) -> dict[str, WorkerLife | str]:
+        rows: dict[str, WorkerLife | str] = {
             f"{one.pid} {one.began:.1f}" if one.gone_at else str(one.pid): one
             for one in self._lives(namespec)
         }
+        for arbiter in self._active.registry.siblings(namespec):
+            if why := why_not_recycle(arbiter) or (RELOADS if arbiter.facts.reload else ""):
+                rows[RESISTS] = why
+        return rows
 
 
 class Lives:

@@ -55,13 +55,15 @@ def looked(state: str, *workers: Workers | Fault) -> dict[str, Status]:
 
 def test_what_was_never_rolled_is_known_by_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_WORKERS_SECS", 60.0)
-    told = Workers({"myapp": LIVES, "web:a": LIVES}, at=1000.0)
+    resists = dict.fromkeys(("myapp", "web:a"), "it has reload: turn it off")
+    told = Workers({"myapp": LIVES, "web:a": LIVES}, 1000.0, resists)
     found = looked("RUNNING", Workers(), told)
     assert found == {
         "myapp": ROLLED,
         "web:a": Status(
             IDLE,
             0.0,
+            why="cannot be rolled: it has reload: turn it off",
             ready=2,
             desired=3,
             fresh=[1, 2, 3, 4],
@@ -71,12 +73,14 @@ def test_what_was_never_rolled_is_known_by_its_workers(monkeypatch: pytest.Monke
     assert status_table(found, 1060.0) == [
         "PROGRAM  STATE         SINCE     REPLACED  READY  RELEASE         WHY",
         "myapp    complete      50 s ago  3/3       3/3",
-        "web:a    never rolled                      2/3    v1 (2), v2 (1)",
+        "web:a    never rolled                      2/3    v1 (2), v2 (1)  "
+        "cannot be rolled: it has reload: turn it off",
     ]
     assert status_lines("web:a", found["web:a"], 1060.0) == [
         "web:a: never rolled",
         "  ready     2 of 3",
         "  workers   1 4 (v1), 2 (v2), 3",
+        "  why       cannot be rolled: it has reload: turn it off",
     ]
 
 

@@ -176,3 +176,24 @@ def test_a_row_is_as_the_report_has_it(site: Site) -> None:
     watch(site)
     [first, _] = site.supervisord.mailbox.workers["myapp"].values()
     assert from_json(WorkerLife, first).pid == json.loads(first)["pid"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"reload": True}, "turn reload off"),
+        ({"missing": "pre_fork"}, "without the hooks"),
+        ({}, ""),
+    ],
+)
+def test_who_watches_is_told_what_cannot_be_rolled(facts: dict[str, object], why: str) -> None:
+    site = Site()
+    try:
+        site.start("myapp", workers=2, **facts)
+        site.settle()
+        found = watch(site)
+        assert why in found.resists.get("myapp", "")
+        assert bool(why) == ("myapp" in found.resists)
+        assert len(found.programs["myapp"]) == 2
+    finally:
+        site.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.wire.codec import from_json, to_json
-from supervisor_roll.wire.workers import Workers, workers_text
+from supervisor_roll.wire.workers import RESISTS, Workers, workers_text
 
 
 def test_rows_of_text_are_read_as_workers() -> None:
@@ -15,3 +15,7 @@ def test_rows_of_text_are_read_as_workers() -> None:
         {name: lives, "web": []}, 1e9
     )
     assert from_json(Workers, workers_text({}, 0.0)) == Workers()
+    resists = {**texts, RESISTS: to_json('it has "reload"')}
+    assert from_json(Workers, workers_text({name: resists}, 1e9)) == Workers(
+        {name: lives}, 1e9, {name: 'it has "reload"'}
+    )
