@@ -115,8 +115,12 @@ class Exchanges:
 
     def show_page(self, documents: dict[str, str]) -> None:
         """Hand in what was rendered for the page. Raises SupervisordError."""
-        self.documents -= documents.keys()
-        self._call(Exchange(self._pid, documents=documents, trouble=self.trouble))
+        self.documents -= documents.keys()  # whoever asks from now on asks anew
+        try:
+            self._call(Exchange(self._pid, documents=documents, trouble=self.trouble))
+        except SupervisordError:
+            self.documents |= documents.keys()
+            raise
 
     def _changed(self) -> set[str]:
         """Return the programs of which something may have changed."""

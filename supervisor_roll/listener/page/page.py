@@ -13,12 +13,14 @@ from supervisor_roll.listener.page.metrics import metrics_text
 from supervisor_roll.listener.rollouts.active import ActiveRollouts
 from supervisor_roll.listener.watching import Lives
 from supervisor_roll.wire.codec import to_json
-from supervisor_roll.wire.mailbox import METRICS, STATUS, Status
+from supervisor_roll.wire.mailbox import MAX_DOCUMENT_CHARS, METRICS, STATUS, Status
 
 log = logging.getLogger("supervisor_roll")
 
 # What is watched is rendered so often at most where something has happened, and so often anyhow.
 LEAST_SECS, MOST_SECS = 0.25, 2.0
+# supervisord does nothing else while it takes them: so many at once, and of more as many a second.
+CHARS_A_SEC = 256 * 1024
 # Who watches has supervisord say so from time to time; after so long the listener asks.
 ASK_SECS = 6.0
 RETRY_SECS = 1.0
@@ -42,45 +44,58 @@ class Page:
         self._clock = clock
         self._status = ""  # as it was told last
         self._looked_at = self._measured_at = float("-inf")
-        self._told_at = self._failed_at = float("-inf")
+        self._told_at = self._due = float("-inf")  # before that nothing is told
         self._again = False  # something may have changed just after the last look
 
     def next_deadline(self) -> float | None:
         if self._exchanges.documents:
-            return self._failed_at + RETRY_SECS
+            return self._due
         if not self._exchanges.page_watched:
             return None
-        return self._looked_at + (LEAST_SECS if self._again else MOST_SECS)
+        return self._due if self._again else self._looked_at + MOST_SECS
 
     def tick(self) -> None:
         """Render what is due; something may have happened."""
         now, names = self._clock(), self._exchanges.documents
-        if not names and not self._exchanges.page_watched:
+        watched = self._exchanges.page_watched
+        if not names and not watched:
             self._status = ""
             return
-        if now < self._failed_at + RETRY_SECS:
+        self._again = now < self._due
+        if self._again:
             return
-        self._again = self._exchanges.page_watched and now < self._looked_at + LEAST_SECS
-        if not names and self._again:
-            return
-        rendered = {name: self._rendered(name) for name in names if name != STATUS}
-        if STATUS in names or (self._exchanges.page_watched and not self._again):
-            if now >= self._measured_at + MOST_SECS:
-                self._measured_at = now
-                self._lives.measure()
-            self._looked_at = now
-            text = self._rendered(STATUS)
-            if text != self._status or STATUS in names:
-                self._status = text
-                at = to_json(self._active.outbox.wall())
-                rendered[STATUS] = f'{{"at": {at}, {text}}}'
+        rendered, room = dict[str, str](), MAX_DOCUMENT_CHARS
+        for name in sorted({*names, STATUS} if watched else names, key=lambda one: one != STATUS):
+            text = self._looked(now) if name == STATUS else self._rendered(name)
+            if name == STATUS and name not in names and text == self._status:
+                continue
+            room -= len(text)
+            if room < 0 and rendered:
+                break  # the rest has its turn
+            rendered[name] = text
         if rendered or now > self._told_at + ASK_SECS:
-            self._told_at = now
-            try:
-                self._exchanges.show_page(rendered)
-            except SupervisordError as error:
-                log.info("the page is not shown anything: %s", error)
-                self._failed_at, self._status = now, ""
+            self._tell(rendered, now)
+
+    def _tell(self, rendered: dict[str, str], now: float) -> None:
+        self._status = rendered.get(STATUS, self._status)
+        texts = dict(rendered)
+        if STATUS in texts:
+            at = to_json(self._active.outbox.wall())
+            texts[STATUS] = f'{{"at": {at}, {texts[STATUS]}}}'
+        secs = sum(map(len, texts.values())) / CHARS_A_SEC
+        self._told_at, self._due = now, now + max(LEAST_SECS, secs)
+        try:
+            self._exchanges.show_page(texts)
+        except SupervisordError as error:
+            log.info("the page is not shown anything: %s", error)
+            self._status, self._due = "", now + RETRY_SECS
+
+    def _looked(self, now: float) -> str:
+        if now >= self._measured_at + MOST_SECS:
+            self._measured_at = now
+            self._lives.measure()
+        self._looked_at = now
+        return self._rendered(STATUS)
 
     def _rendered(self, name: str) -> str:
         """Return a document; whatever goes wrong with one costs no rollout anything."""

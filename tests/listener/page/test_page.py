@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from supervisor_roll.listener.edges.history_file import Entry, HistoryFile
 from supervisor_roll.listener.page import page, rendering
-from supervisor_roll.rollout.reports import Refused, WorkerLife
+from supervisor_roll.rollout.reports import Note, Past, Refused, WorkerLife
 from supervisor_roll.rollout.words import COMPLETE, PROGRESSING, READY
 from supervisor_roll.rpc.page.documents import WATCHING_SECS, Document, Documents
-from supervisor_roll.wire.mailbox import IDLE, MAX_DOCUMENT_CHARS, STATUS, Status
+from supervisor_roll.wire.codec import to_json
+from supervisor_roll.wire.mailbox import (
+    IDLE,
+    MAX_DOCUMENT_CHARS,
+    STATUS,
+    Report,
+    Reports,
+    Status,
+)
 from supervisor_roll.wire.messages import Ready
 from tests.fakes.site import EPOCH, Site, ready_site
 
@@ -172,3 +182,22 @@ def test_whatever_is_known_there_is_a_bound() -> None:
     too_many = {f"{number}": Status(READY, 0.0, why="z" * 1000) for number in range(5000)}
     text = rendering.status_text(too_many, lambda name: [], {}, "")
     assert len(text) < MAX_DOCUMENT_CHARS and "too many" in text
+
+
+def test_what_is_much_comes_in_turns(site: Site, tmp_path: Path) -> None:
+    site.history = str(tmp_path / "history.sqlite")
+    large = to_json(Reports([Report("j", "myapp", Note.kind, {"text": "x" * 700_000})]))
+    entries = [Entry("myapp", to_json(Past()), large)] * 3
+    HistoryFile(site.history).add(entries)
+    site.restart()
+    browser = Browser(site)
+    for number in (1, 2, 3):
+        browser.documents.ask(f"rollouts/{number}", None, browser)
+    site.settle()
+    told(site)
+    assert len(browser.answers) <= 1
+    site.pass_time(12)
+    times = told(site)
+    assert [len(one) for one in times] == [1] * len(times)
+    assert len(browser.answers) == 3
+    assert all(one and len(one) > 700_000 for one in browser.answers)

@@ -217,8 +217,10 @@ def test_without_a_listener_the_page_says_so(make_site: Callable[..., Supervised
     assert status == 400 and "the listener roll is STOPPED" in json.loads(text)["error"]
 
 
-def test_a_password_in_digest_form_and_a_reload(make_site: Callable[..., Supervised]) -> None:
-    site = make_site(DEAF_LISTENER)
+def test_a_password_in_digest_form_and_a_reload(
+    make_site: Callable[..., Supervised], python: str
+) -> None:
+    site = make_site(DEAF_LISTENER, python=python)
     digest = hashlib.sha1(PASSWORD.encode()).hexdigest()
     config = site.config.read_text()
     site.config.write_text(config.replace(f"password={PASSWORD}", f"password={{SHA}}{digest}"))
