@@ -18,13 +18,14 @@ from supervisor_roll.listener.told import Told
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.rollout.run import ROLLING
-from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import (
     MAX_STATUSES_CHARS,
     Delivery,
     Exchange,
     Request,
     Status,
+    exchanged,
 )
 from supervisor_roll.wire.workers import MAX_WORKERS_CHARS
 
@@ -155,7 +156,7 @@ class Exchanges:
 
     def _call(self, exchange: Exchange) -> Delivery:
         try:
-            delivery = from_json(Delivery, self._supervisord.exchange(to_json(exchange)))
+            delivery = from_json(Delivery, self._supervisord.exchange(exchanged(exchange)))
         except SupervisordError:
             self._forget()
             raise

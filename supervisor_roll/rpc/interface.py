@@ -314,7 +314,7 @@ class RollRPCInterface:
             answer = self._mailbox.exchange(said, time.monotonic(), time.time(), self._send)
         except BadMessage as error:
             raise _bad_arguments(error) from None
-        return to_json(answer)
+        return wire.exchanged(answer)
 
     def _check_mood(self) -> None:
         """Raise RPCError where supervisord stops all that it runs, as its own methods do."""

@@ -87,7 +87,7 @@ def fitting(shape: type[_Value], data: object) -> _Value:
     """Return the dataclass ``shape`` with what fits of ``data``, and defaults for the rest."""
     given, found = data if isinstance(data, dict) else {}, {}
     hint: Any = shape
-    for name, (parse, _) in _fields(hint).items():
+    for name, parse in _fields(hint).items():
         with contextlib.suppress(_Misfit, KeyError):
             found[name] = parse(given[name])
     return shape(**found)
@@ -145,22 +145,28 @@ def _within(parse: _Parse, allowed: range, value: object) -> Any:
 
 def _object(shape: Any, data: object) -> Any:
     given, fields = _plain(dict, data), _fields(shape)
-    missing = [name for name, (_, required) in fields.items() if required and name not in given]
+    missing = [name for name in _required(shape) if name not in given]
     if missing:
         raise _Misfit(f"missing {', '.join(missing)}")
-    known = [name for name in fields if name in given]
-    items = ((name, given[name]) for name in known)
-    return shape(**dict(_each(items, (fields[name][0] for name in known))))
+    items = [one for one in given.items() if one[0] in fields]
+    return shape(**dict(_each(items, [fields[name] for name, _ in items])))
 
 
 @functools.cache
-def _fields(shape: Any) -> dict[str, tuple[_Parse, bool]]:
-    """Return how each field of a dataclass is read, and whether it must be there."""
-    hints, none = get_type_hints(shape, include_extras=True), dataclasses.MISSING
-    return {
-        one.name: (_parser(hints[one.name]), one.default is none and one.default_factory is none)
+def _fields(shape: Any) -> dict[str, _Parse]:
+    """Return how each field of a dataclass is read."""
+    hints = get_type_hints(shape, include_extras=True)
+    return {one.name: _parser(hints[one.name]) for one in dataclasses.fields(shape)}
+
+
+@functools.cache
+def _required(shape: Any) -> list[str]:
+    none = dataclasses.MISSING
+    return [
+        one.name
         for one in dataclasses.fields(shape)
-    }
+        if one.default is none and one.default_factory is none
+    ]
 
 
 def _members(make: Any, parsers: Iterable[_Parse], data: Any) -> Any:

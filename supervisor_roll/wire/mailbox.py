@@ -264,6 +264,11 @@ class Overview:
     package_version: str = ""
 
 
+def exchanged(said: Exchange | Delivery) -> str:
+    """Return its JSON text. What is empty is left out, since that is the default of each field."""
+    return to_json({name: value for name, value in vars(said).items() if value})
+
+
 def decode_command(text: object) -> Command:
     """Return a command in which each name is there once. Raises BadMessage."""
     ask = from_json(Command, text, MAX_REQUEST_BYTES)

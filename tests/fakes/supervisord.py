@@ -15,7 +15,7 @@ from supervisor.xmlrpc import Faults
 from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.rpc.mailbox import Mailbox
 from supervisor_roll.wire import mailbox as wire
-from supervisor_roll.wire.codec import from_json, to_json
+from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.program import Program as Spawned
 from supervisor_roll.wire.successor import (
@@ -79,7 +79,7 @@ class FakeSupervisord:
         self._site.point("exchange", put)
         if self.loses_answers:
             raise Unreachable("supervisord has answered, and nobody has heard it")
-        return to_json(deliveries[0])
+        return wire.exchanged(deliveries[0])
 
     def _send(self, namespec: str, name: str) -> str:
         if self.refuses_signals or namespec not in self._site.programs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from supervisor_roll.rollout.errors import BadMessage
@@ -79,6 +81,30 @@ def test_a_status_of_an_earlier_release_has_one_arbiter_and_rolls_workers() -> N
 def test_a_malformed_exchange_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         from_json(wire.Exchange, text)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        wire.Exchange(7),
+        wire.Exchange(7, hello=True, state={"a": {"run": None}}, statuses={"a": None}),
+        wire.Exchange(7, signals=[wire.Signal(1, "a", "TTIN")], trouble="it is full"),
+        wire.Delivery(),
+        wire.Delivery([wire.Request("1", wire.ABORT, ["a"])], watched=True),
+    ],
+)
+def test_what_is_empty_is_not_said_and_comes_to_the_same(
+    said: wire.Exchange | wire.Delivery,
+) -> None:
+    text = wire.exchanged(said)
+    assert from_json(type(said), text) == said
+    assert all(json.loads(text).values())
+
+
+@pytest.mark.parametrize("kind", [wire.Exchange, wire.Delivery])
+def test_the_default_of_all_that_may_be_left_out_is_empty(kind: type) -> None:
+    one = kind(7) if kind is wire.Exchange else kind()
+    assert not any(value for name, value in vars(one).items() if name != "pid")
 
 
 def test_reports_are_the_same_of_texts_as_of_values() -> None:
