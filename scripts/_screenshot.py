@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser import browser
 from tests.harness import Program, Site, free_port, wait_until
-from tests.harness.chromium import install_chromium
 from tests.harness.configuration import Inet
+from tests.harness.debian_packages import CHROMIUM, install
 from tests.harness.told_to_go import exit_when_told
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--file", type=Path, default=ROOT / "docs" / "page.png")
     file = parser.parse_args().file
     exit_when_told()
-    why = install_chromium()
+    why = install(CHROMIUM)
     if why:
         print(why, file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selenium import webdriver
 
-from tests.harness.chromium import OPTIONS
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 
 from tests.browser import browser
 from tests.harness import Program, Site, free_port, wait_until
-from tests.harness.chromium import install_chromium
 from tests.harness.configuration import Inet
+from tests.harness.debian_packages import CHROMIUM, install
 
 WORKERS = 3
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
@@ -103,7 +103,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    why = install_chromium()
+    why = install(CHROMIUM)
     if why:
         pytest.skip(f"there is no Chromium to look at the page with: {why}")
     folder: Path = tmp_path_factory.mktemp("browser")

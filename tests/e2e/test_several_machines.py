@@ -21,14 +21,18 @@ from supervisor_roll.listener.in_service.haproxy import ask
 from tests.e2e.balancers import MACHINES, Balancers
 from tests.harness import Load, MakeSite, Program, Site, steady, wait_until
 from tests.harness.connections import Connection
+from tests.harness.debian_packages import BALANCERS, install
 from tests.harness.folders import new_folder
 from tests.harness.venvs import CHECKOUT, packages_venv
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("haproxy") and shutil.which("nginx") and os.geteuid() == 0),
-    reason="needs haproxy and nginx, and root to run nginx",
-)
 WORKERS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _balancers() -> None:
+    why = install(BALANCERS) or ("needs root to run nginx" if os.geteuid() else "")
+    if why:
+        pytest.skip(why)
 
 
 class Fleet:

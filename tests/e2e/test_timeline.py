@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.browser import OPTIONS
 from tests.harness import MakeSite, Program, Site
-from tests.harness.chromium import OPTIONS, install_chromium
+from tests.harness.debian_packages import CHROMIUM, install
 from tests.harness.png import Png
 
 
@@ -40,7 +41,7 @@ document.getElementById("found").textContent = JSON.stringify(found);
 
 @pytest.fixture(scope="module", autouse=True)
 def _chromium() -> None:
-    if why := install_chromium():
+    if why := install(CHROMIUM):
         pytest.skip(why)
 
 

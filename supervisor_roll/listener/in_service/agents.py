@@ -109,7 +109,6 @@ class Agents:
                 clients = agent.clients()
                 line = self._answer(agent.namespecs).encode()
                 for client in clients:
-                    client.setblocking(False)  # whatever the default timeout is
                     # With what it may have sent unread, a reset could overtake the answer.
                     with suppress(OSError):
                         client.recv(4096)
