@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -18,8 +19,9 @@ log = logging.getLogger("supervisor_roll")
 
 # So often at most they are shown where something has changed, and so often anyhow.
 LEAST_SECS, MOST_SECS = 0.25, 2.0
-# To measure one takes the kernel a while, the longer the more memory it has.
-MEASURED_AT_ONCE = 16
+# To measure one takes the kernel a while, the longer the more memory it has; a worker that becomes
+# ready meanwhile waits. So it is one at least, and no other after so long.
+MEASURED_AT_ONCE, MEASURED_WITHIN_SECS = 16, 0.002
 _MIB = 2**20
 
 
@@ -102,9 +104,12 @@ class Lives:
         pids = [worker.pid for one in registry.arbiters.values() for worker in one.workers]
         self._sizes = {pid: size for pid, size in self._sizes.items() if pid in pids}
         new = [one for one in pids if one not in self._sizes]
+        until = time.monotonic() + MEASURED_WITHIN_SECS
         for pid in [*new, *self._sizes][:MEASURED_AT_ONCE]:
             self._sizes.pop(pid, None)
             self._sizes[pid] = sum(registry.table.measured([pid])) // _MIB * _MIB
+            if time.monotonic() >= until:
+                break
 
     def forget(self) -> None:
         """Take no size for known."""

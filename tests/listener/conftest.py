@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from supervisor_roll.listener import watching
 from tests.fakes.arbiter_rollouts import BIND, UNIX
 from tests.fakes.site import Site, ready_site
 from tests.harness.descriptors import assert_none_left_open, open_descriptors
+
+
+@pytest.fixture(autouse=True)
+def _time_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To measure a worker of the fakes takes no time, but a busy machine may."""
+    monkeypatch.setattr(watching, "MEASURED_WITHIN_SECS", 60.0)
 
 
 @pytest.fixture

@@ -161,8 +161,12 @@ def test_after_an_answer_that_was_lost_it_is_told_all_again(site: Site) -> None:
     assert len(watch(site).programs["myapp"]) == 2
 
 
-def test_a_few_are_measured_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MEASURED_AT_ONCE", 1)
+@pytest.mark.parametrize("bound", [{"MEASURED_AT_ONCE": 1}, {"MEASURED_WITHIN_SECS": 0.0}])
+def test_a_few_are_measured_at_a_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, bound: dict[str, float]
+) -> None:
+    for name, value in bound.items():
+        monkeypatch.setattr(watching, name, value)
     site.table.worker_bytes = 2**20
     sizes = [
         sum(bool(one.memory_bytes) for one in watch(site).programs["myapp"])
