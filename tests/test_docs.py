@@ -130,7 +130,7 @@ def test_the_settings_in_readme_are_valid() -> None:
     ini = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=(";", "#"))
     ini.read_string(doc_blocks.block("README", "[roll:myapp]"))
     Settings.parsed(ini["roll:myapp"])
-    assert len(ini["roll:myapp"]) == 12
+    assert len(ini["roll:myapp"]) == 7
 
 
 def test_the_reference_has_every_command_as_its_help_shows_it() -> None:
