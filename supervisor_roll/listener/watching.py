@@ -73,9 +73,8 @@ class Watching:
             f"{one.pid} {one.began:.1f}" if one.gone_at else str(one.pid): one
             for one in self._lives(namespec)
         }
-        for arbiter in self._active.registry.siblings(namespec):
-            if why := why_not_recycle(arbiter) or (RELOADS if arbiter.facts.reload else ""):
-                rows[RESISTS] = why
+        if why := self._lives.resists(namespec):
+            rows[RESISTS] = why
         return rows
 
 
@@ -97,6 +96,13 @@ class Lives:
             replace(one, memory_bytes=0 if one.gone_at else self._sizes.get(one.pid, 0))
             for one in lives
         ]
+
+    def resists(self, namespec: str) -> str:
+        """Say why the program cannot be rolled as it runs now; empty if it can."""
+        why = ""
+        for arbiter in self._active.registry.siblings(namespec):
+            why = why_not_recycle(arbiter) or (RELOADS if arbiter.facts.reload else "") or why
+        return why
 
     def measure(self) -> None:
         """Measure those that were not, and of the others those that were longest ago."""

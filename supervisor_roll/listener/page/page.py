@@ -106,7 +106,9 @@ class Page:
             if name == STATUS:
                 states = rendering.states_of(self._active)
                 trouble = self._exchanges.trouble
-                return rendering.status_text(shown, self._lives, states, trouble)
+                return rendering.status_text(
+                    shown, self._lives, self._lives.resists, states, trouble
+                )
             if name == METRICS:
                 self._lives.measure()
                 hooks = {one.namespec: one.facts.hooks for one in arbiters if not one.successor}

@@ -41,6 +41,7 @@ def statuses(arbiters: Iterable[Arbiter], known: Mapping[str, Status]) -> dict[s
 def status_text(
     shown: dict[str, Status],
     lives: Callable[[str], Iterable[WorkerLife]],
+    resists: Callable[[str], str],
     states: dict[str, str],
     trouble: str,
 ) -> str:
@@ -60,6 +61,7 @@ def status_text(
                         status, releases={}, since=0.0 if status.state == IDLE else status.since
                     ),
                     "workers": workers,
+                    "resists": resists(name),
                 }
             )
         text = to_json({"trouble": trouble, "programs": programs})[1:-1]

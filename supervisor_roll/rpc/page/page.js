@@ -313,7 +313,7 @@ function update(shown, program) {
   bar.value = s.done;
   bar.setAttribute("aria-label", `Workers of ${shown.name} that are replaced`);
   part(".progress span").textContent = `${s.done} of ${s.total} replaced${left(s)}`;
-  const why = s.why || s.backing_off || s.recycling;
+  const why = s.why || s.backing_off || s.recycling || (program.resists && `cannot be rolled: ${program.resists}`);
   part(".why").hidden = !why;
   if (part(".why").textContent !== brief(why)) part(".why").textContent = brief(why);
   const may = {

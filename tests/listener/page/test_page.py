@@ -47,6 +47,7 @@ class Browser:
     def get(self, name: str) -> Any:
         self.documents.ask(name, None, self)
         self._site.settle()
+        self._site.pass_time(page.LEAST_SECS)
         return json.loads(self.answers[-1] or b"null")
 
     def program(self) -> Any:
@@ -89,6 +90,18 @@ def test_a_program_that_was_never_rolled_is_shown_with_its_workers(browser: Brow
     assert (status["state"], status["ready"], status["desired"]) == (IDLE, 2, 2)
     assert [one["state"] for one in program["workers"]] == [READY] * 2
     assert found["at"] == pytest.approx(EPOCH + 1010, abs=1)
+
+
+def test_a_program_that_cannot_be_rolled_is_shown_with_the_reason(
+    site: Site, browser: Browser
+) -> None:
+    assert browser.program()["resists"] == ""
+    program = site.programs["myapp"]
+    program.facts["reload"] = True
+    program.say(max(program.workers), Ready)
+    site.settle()
+    site.pass_time(1)
+    assert "reload" in browser.program()["resists"]
 
 
 def test_a_rollout_is_followed_while_it_is_watched(site: Site, browser: Browser) -> None:
@@ -175,12 +188,12 @@ def test_whatever_is_known_there_is_a_bound() -> None:
     life = WorkerLife(pid=1, how="x" * 300, release="\N{BOMB}" * 100, health="y" * 300)
     few = Status(READY, 0.0)
     many = {f"g{number}:{'n' * 200}": few for number in range(40)}
-    text = rendering.status_text(many, lambda name: [life] * 2000, {}, "")
+    text = rendering.status_text(many, lambda name: [life] * 2000, str, {}, "")
     assert len(text) < MAX_DOCUMENT_CHARS
     programs = json.loads(f"{{{text}}}")["programs"]
     assert len(programs) == 40 and len(programs[0]["workers"]) < 2000
     too_many = {f"{number}": Status(READY, 0.0, why="z" * 1000) for number in range(5000)}
-    text = rendering.status_text(too_many, lambda name: [], {}, "")
+    text = rendering.status_text(too_many, lambda name: [], str, {}, "")
     assert len(text) < MAX_DOCUMENT_CHARS and "too many" in text
 
 
