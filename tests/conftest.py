@@ -23,7 +23,14 @@ _TMPDIR = pytest.StashKey[Path]()
 _REAL_FIXTURES = {"site", "make_site", "begin"}
 _REAL_FOLDERS = {"ctl", "hooks", "rpc"}
 #: They come first, so that in the end nothing waits for one of them.
-_LONGEST = {"test_keepalive", "test_streams", "test_worker_classes"}
+_LONGEST = {
+    "test_debian",
+    "test_keepalive",
+    "test_recycling",
+    "test_several_machines",
+    "test_streams",
+    "test_worker_classes",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
