@@ -145,7 +145,7 @@ class RollRPCInterface:
             raise RPCError(Faults.BAD_ARGUMENTS, text)
         chosen = {name for name in names if isinstance(name, str)}
         if self._mailbox.watch(time.monotonic()):
-            notify(RemoteCommunicationEvent(DOORBELL, WATCHED))
+            ring(WATCHED)
         found = self._mailbox.workers
         shown = {name: found[name] for name in found if not names or name in chosen}
         return workers_text(shown, self._mailbox.workers_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.rollout.reports import Refused
@@ -16,8 +16,7 @@ from supervisor_roll.rpc.kept_job import KeptJob
 from supervisor_roll.rpc.page.documents import Documents
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.mailbox import Exchange, Job, Report, Request, Status
-from supervisor_roll.wire.workers import MAX_WORKERS_CHARS as _MOST
-from supervisor_roll.wire.workers import WATCHED_SECS
+from supervisor_roll.wire.workers import MAX_WORKERS_CHARS, WATCHED_SECS
 
 # Those that are not done are never dropped, so that no more are taken then.
 MAX_JOBS = 100
@@ -152,16 +151,7 @@ class Mailbox:
             raise BadMessage(f"state: it has more than {wire.MAX_STATE_CHARS} characters")
         if said.whole:
             self.state, self.statuses, self._state_chars = {}, {}, 0
-        for program, parts in said.state.items():
-            kept = self.state.setdefault(program, {})
-            for part, text in parts.items():
-                self._state_chars += len(text or "") - len(kept.get(part, ""))
-                if text is None:
-                    kept.pop(part, None)
-                else:
-                    kept[part] = text
-            if not kept:
-                del self.state[program]
+        self._state_chars += _merge(self.state, said.state)
         for program, status in said.statuses.items():
             if status is None:
                 self.statuses.pop(program, None)
@@ -176,16 +166,9 @@ class Mailbox:
             self.workers_at = at
         if not watched or not said.workers:
             return
-        for program, rows in said.workers.items():
-            kept = self.workers.setdefault(program, {})
-            for pid, text in rows.items():
-                if text is None:
-                    kept.pop(pid, None)
-                else:
-                    kept[pid] = text
-            if not kept:
-                del self.workers[program]
-        if sum(len(text) for one in self.workers.values() for text in one.values()) > _MOST:
+        _merge(self.workers, said.workers)
+        chars = sum(len(text) for one in self.workers.values() for text in one.values())
+        if chars > MAX_WORKERS_CHARS:
             self.workers = {}  # which our own listener never lets come to pass
 
     def _signal(self, said: Exchange, send: Callable[[str, str], str]) -> list[str]:
@@ -228,3 +211,19 @@ class Mailbox:
                 for program in request.programs:
                     self._jobs[id].add(Report(id, program, Refused.kind, {"why": why}, at))
                 self._jobs[id].end(now)
+
+
+def _merge(kept: dict[str, dict[str, str]], said: Mapping[str, Mapping[str, str | None]]) -> int:
+    """Take what is said of programs' parts, None: no more; by how many characters that is more."""
+    more = 0
+    for program, parts in said.items():
+        own = kept.setdefault(program, {})
+        for part, text in parts.items():
+            more += len(text or "") - len(own.get(part, ""))
+            if text is None:
+                own.pop(part, None)
+            else:
+                own[part] = text
+        if not own:
+            del kept[program]
+    return more
