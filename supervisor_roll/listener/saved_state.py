@@ -59,8 +59,14 @@ class SavedState:
         clock: SteadyClock,
     ) -> None:
         self._active, self._jobs, self._reconciler = active, jobs, reconciler
-        self._recycler, self._configuration, self._clock = recycler, configuration, clock
-        self._drains = drains
+        self._configuration, self._clock = configuration, clock
+        # What is one part each: how it is read, and where it is, by program.
+        self._wholes: dict[str, tuple[Any, dict[str, Any]]] = {
+            "verdict": (Status, jobs.statuses),
+            "back_off": (BackOff, recycler.back_offs),
+            "drained": (Drained, drains.drained),
+            "tally": (Tally, active.tallies),
+        }
         self.forget()
 
     def forget(self) -> None:
@@ -79,14 +85,7 @@ class SavedState:
     def programs(self) -> set[str]:
         """Of which there is something to save."""
         arbiters = {one.namespec for one in self._active.registry.arbiters.values()}
-        others = (
-            *self._active.runs,
-            *self._jobs.statuses,
-            *self._recycler.back_offs,
-            *self._drains.drained,
-            *self._active.tallies,
-        )
-        return {"", *arbiters, *others}
+        return {"", *arbiters, *self._active.runs}.union(*(one for _, one in self._wholes.values()))
 
     def _common(self) -> dict[str, object]:
         automatic = self._reconciler.saved()
@@ -121,14 +120,8 @@ class SavedState:
                 parts["rollout"] = {**data["rollout"], "settings": {}, "instances": {}}
                 parts["settings"], parts["departed"] = rollout.settings, rollout.instances.gone
                 parts |= {f"instance {_text(one.id)}": one for one in rollout.instances.members}
-        if verdict := self._jobs.statuses.get(namespec):
-            parts["verdict"] = verdict
-        if back_off := self._recycler.back_offs.get(namespec):
-            parts["back_off"] = back_off
-        if drained := self._drains.drained.get(namespec):
-            parts["drained"] = drained
-        if tally := self._active.tallies.get(namespec):
-            parts["tally"] = tally
+        wholes = self._wholes.items()
+        parts |= {part: one[namespec] for part, (_, one) in wholes if namespec in one}
         return parts
 
     def restore(self, state: dict[str, dict[str, str]]) -> list[Run]:
@@ -144,14 +137,9 @@ class SavedState:
             for arbiter in _usable(name, parts, "arbiter", _arbiter):
                 self._active.registry.arbiters[arbiter.id] = arbiter
             runs += _usable(name, parts, "run", partial(self._run, common))
-            for verdict in _usable(name, parts, "verdict", _verdict):
-                self._jobs.statuses[name] = verdict
-            for back_off in _usable(name, parts, "back_off", _back_off):
-                self._recycler.back_offs[name] = back_off
-            for drained in _usable(name, parts, "drained", _drained):
-                self._drains.drained[name] = drained
-            for tally in _usable(name, parts, "tally", _tally):
-                self._active.tallies[name] = tally
+            for part, (shape, kept) in self._wholes.items():
+                for whole in _usable(name, parts, part, partial(_whole, shape, part)):
+                    kept[name] = whole
         self._jobs.take_up(runs, _usable("", common, "waiting", _job))
         return runs
 
@@ -200,20 +188,8 @@ def _job(common: dict[str, Any], id: str) -> Job:
     return Job.from_data(_job_data(common, id))
 
 
-def _back_off(parts: dict[str, Any], _: str) -> BackOff:
-    return from_data(BackOff, parts["back_off"])
-
-
-def _drained(parts: dict[str, Any], _: str) -> Drained:
-    return from_data(Drained, parts["drained"])
-
-
-def _tally(parts: dict[str, Any], _: str) -> Tally:
-    return from_data(Tally, parts["tally"])
-
-
-def _verdict(parts: dict[str, Any], _: str) -> Status:
-    return from_data(Status, parts["verdict"])
+def _whole(shape: type[_T], part: str, parts: dict[str, Any], _: str) -> _T:
+    return from_data(shape, parts[part])
 
 
 def _read(program: str, texts: dict[str, str]) -> dict[str, Any]:
