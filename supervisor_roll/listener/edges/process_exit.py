@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import Signals
 
-from supervisor_roll.listener.edges.process_stat import PROC
+from supervisor_roll.listener.edges.process_stat import PROC, exit_code
 from supervisor_roll.rollout.events import InstanceId
 
 # Of linux/pidfd.h: struct pidfd_info as of its first version, of which the mask is the first field
@@ -25,7 +25,7 @@ _EXIT = 1 << 3
 
 def how_ended(instance: InstanceId, pidfd: int, proc: Path = PROC) -> str:
     """Say it: ``killed by SIGKILL``, ``exit status 3``; empty for 0, or where nobody tells."""
-    status = _told_of(pidfd) or _of_zombie(instance, proc)
+    status = _told_of(pidfd) or exit_code(instance, proc)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         with suppress(ValueError):
@@ -40,13 +40,4 @@ def _told_of(pidfd: int) -> int:
         fcntl.ioctl(pidfd, _GET_INFO, info)
         mask, status = _INFO.unpack(info)
         return int(status) if mask & _EXIT else 0
-    return 0
-
-
-def _of_zombie(instance: InstanceId, proc: Path) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        line = (proc / str(instance.pid) / "stat").read_bytes()
-        fields = line[line.rindex(b")") + 1 :].split()
-        if fields[0] in (b"Z", b"X") and int(fields[19]) == instance.started:
-            return int(fields[49])
     return 0

@@ -46,9 +46,7 @@ def read(path: str) -> bytes:
 def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
     """Return what the kernel says of this pid; None if no process has it, or it is unreadable."""
     try:
-        line = read(f"{proc}/{pid}/stat")
-        # The name, in parentheses, may itself hold parentheses, spaces and line ends.
-        fields = line[line.rindex(b")") + 1 :].split()
+        fields = _fields(pid, proc)
         return ProcessStat(
             InstanceId(pid, int(fields[19])),
             int(fields[1]),
@@ -57,6 +55,25 @@ def stat_of(pid: int, proc: Path = PROC) -> ProcessStat | None:
         )
     except (OSError, ValueError, IndexError):
         return None
+
+
+def exit_code(instance: InstanceId, proc: Path = PROC) -> int:
+    """Return with what a process that is a zombie has ended, as wait(2); 0 where we may not know.
+
+    The kernel tells it root, and who may trace the process.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        fields = _fields(instance.pid, proc)
+        if fields[0].decode() in _GONE and int(fields[19]) == instance.started:
+            return int(fields[49])
+    return 0
+
+
+def _fields(pid: int, proc: Path) -> list[bytes]:
+    """Return what follows the name. Raises OSError and ValueError."""
+    line = read(f"{proc}/{pid}/stat")
+    # The name, in parentheses, may itself hold parentheses, spaces and line ends.
+    return line[line.rindex(b")") + 1 :].split()
 
 
 def cpu_secs(instance: InstanceId, proc: Path = PROC) -> float:
