@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.rollouts.active import INTENDED, ActiveRollouts
 
 
@@ -15,7 +14,9 @@ def agent_answer(active: ActiveRollouts, namespecs: Iterable[str], drained: Coll
     weight of 0: HAProxy does not take back the word "drain" when it is told "up" again.
     """
     namespecs = list(namespecs)
-    stopped = {name: state for name in namespecs if (state := _intended(active, name))}
+    # Without them, what its workers have said is as true as ever.
+    states = active.registry.states_if_told()
+    stopped = {name: states[name] for name in namespecs if states.get(name) in INTENDED}
     counts = [
         found
         for name in namespecs
@@ -43,12 +44,3 @@ def ready_of(active: ActiveRollouts, namespec: str) -> tuple[int, int] | None:
     workers = [one for at in arbiters for one in at.workers.values()]
     ready = sum(one.ready and one.id not in leaving for one in workers)
     return ready, rollout.desired if rollout else max(one.count for one in arbiters)
-
-
-def _intended(active: ActiveRollouts, namespec: str) -> str:
-    """Return the process's state if it was stopped on purpose, or for good."""
-    try:
-        state = active.registry.states().get(namespec, "")
-    except SupervisordError:
-        return ""  # what its workers have said is as true as ever
-    return state if state in INTENDED else ""

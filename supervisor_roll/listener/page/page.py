@@ -100,20 +100,25 @@ class Page:
     def _rendered(self, name: str) -> str:
         """Return a document; whatever goes wrong with one costs no rollout anything."""
         try:
-            arbiters = self._active.registry.arbiters.values()
-            names = {*self._statuses, *self._active.runs, *(one.namespec for one in arbiters)}
-            shown = rendering.statuses(arbiters, self._exchanges.overview(names))
             if name == STATUS:
-                states = rendering.states_of(self._active)
-                trouble = self._exchanges.trouble
                 return rendering.status_text(
-                    shown, self._lives, self._lives.resists, states, trouble
+                    self._shown(),
+                    self._lives,
+                    self._lives.resists,
+                    self._active.registry.states_if_told(),
+                    self._exchanges.trouble,
                 )
             if name == METRICS:
                 self._lives.measure()
+                arbiters = self._active.registry.arbiters.values()
                 hooks = {one.namespec: one.facts.hooks for one in arbiters if not one.successor}
-                return metrics_text(shown, self._lives, self._active.tallies, hooks)
+                return metrics_text(self._shown(), self._lives, self._active.tallies, hooks)
             return rendering.history_text(self._history, name.partition("/")[2] or "all")
         except Exception:
             log.exception("%s cannot be shown", name)
             return _FAILED.get(name, "{}")
+
+    def _shown(self) -> dict[str, Status]:
+        arbiters = self._active.registry.arbiters.values()
+        names = {*self._statuses, *self._active.runs, *(one.namespec for one in arbiters)}
+        return rendering.statuses(arbiters, self._exchanges.overview(names))

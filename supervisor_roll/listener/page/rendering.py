@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from supervisor_roll.listener.arbiters.arbiter import Arbiter
-from supervisor_roll.listener.edges.supervisord import SupervisordError
 from supervisor_roll.listener.history import History
-from supervisor_roll.listener.rollouts.active import MOST_RELEASES, ActiveRollouts
+from supervisor_roll.listener.rollouts.active import MOST_RELEASES
 from supervisor_roll.rollout.reports import Warned, WorkerLife
 from supervisor_roll.wire.codec import to_json
 from supervisor_roll.wire.mailbox import (
@@ -78,11 +77,3 @@ def history_text(history: History, what: str) -> str:
         return text
     why = Warned("it is too much to be shown here: see rollhistory")
     return to_json(Reports([Report("", "", why.kind, vars(why))], done=True))
-
-
-def states_of(active: ActiveRollouts) -> dict[str, str]:
-    """Return the states that supervisord has for its processes, if it says them."""
-    try:
-        return active.registry.states()
-    except SupervisordError:
-        return {}
