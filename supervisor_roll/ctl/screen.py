@@ -80,7 +80,8 @@ class Screen:
         """
         coloured_too = self._terminal and self._unicode and "NO_COLOR" not in os.environ
         for line in picture(shutil.get_terminal_size((100, 24)).columns, not self._unicode):
-            self._write(self._stdout, coloured(clean(line)) if coloured_too else clean(line))
+            line = self._fit(line)
+            self._write(self._stdout, coloured(line) if coloured_too else line)
 
     def _fit(self, text: str) -> str:
         return clean(text).encode(self._encoding, "backslashreplace").decode(self._encoding)

@@ -135,3 +135,9 @@ def test_a_terminal_has_colours_unless_they_are_unwanted(
     assert widths == [(77, False)]
     bars = "██" if no_colour else "\x1b[32m██\x1b[0m"
     assert terminal.getvalue() == f"a?[2J {bars}\n"
+
+
+def test_a_picture_with_a_name_that_the_output_cannot_show_is_drawn_all_the_same() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Screen(out).draw(lambda width, ascii_only: [f"caf\u00e9 {ascii_only}"])
+    assert out.buffer.getvalue() == b"caf\\xe9 True\n"
