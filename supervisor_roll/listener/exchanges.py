@@ -57,10 +57,10 @@ class Exchanges:
         self.page_watched = False  # or looks at the page
         self.documents: set[str] = set()  # what the page waits for
         self.changed: set[str] = set()  # of these programs, since they were shown
-        self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
-        self._seen = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars})
         self._unshown: set[str] = set()  # programs whose status an exchange was sent without
         self._show_at: float | None = None
+        self._whole = True  # all is to be told
+        self._forget()
 
     def next_deadline(self) -> float | None:
         """When what was left out is to be shown, if nothing was said before."""
@@ -166,11 +166,15 @@ class Exchanges:
         self.watched, self.page_watched = delivery.watched, delivery.page_watched
         self.documents |= {*delivery.documents}
         if not self.watched or exchange.whole:
-            self._seen, self.changed = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars}), set()
+            self._forget_watched()
+            self.changed = set()
         return delivery
 
     def _forget(self) -> None:
         """Tell it all again: what came of the last word is not known."""
         self._whole, self._shown = True, Told(MAX_STATUSES_CHARS)
-        self._seen = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars})
+        self._forget_watched()
         self._saved.forget()
+
+    def _forget_watched(self) -> None:
+        self._seen = Told(MAX_WORKERS_CHARS, flat={WorkerLife: vars})
