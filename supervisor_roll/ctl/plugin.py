@@ -141,7 +141,8 @@ class RollPlugin(ControllerPluginBase):
         screen, client = Screen(self.ctl.stdout, self.objects), RollClient(self.ctl)
         followed: list[str] = []
         try:
-            found = client.overview() if given.follow else look(client)
+            # Who watches looks again and again.
+            found = client.overview() if given.follow or given.watch else look(client)
             names = self._matching(client, screen, given.names)
             about = names if given.names else None
             if given.watch:
@@ -334,11 +335,14 @@ class RollPlugin(ControllerPluginBase):
             return
         if given.timeline:
             screen.draw(partial(timeline_lines, picture))
-        files = {given.svg: svg(picture), given.html: page(picture, past, told, self.whole)}
-        for name, text in files.items():
+        files: dict[str, Callable[[], str]] = {
+            given.svg: partial(svg, picture),
+            given.html: partial(page, picture, past, told, self.whole),
+        }
+        for name, drawn in files.items():
             try:
                 if name:
-                    write_file(Path(name), text)
+                    write_file(Path(name), drawn())
                     screen.say(f"written to {name}")
             except OSError as error:
                 screen.say(f"error: {name} cannot be written: {error.strerror or error}")
