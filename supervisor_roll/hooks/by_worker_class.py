@@ -82,13 +82,13 @@ def _once_loaded(config: Any, page: StatusPage) -> None:
 
 
 def has_drain(worker: Worker) -> bool:
-    """Whether there is a drain for workers of its class."""
-    return _kind_of(worker) in _DRAINED
+    """Whether there is a drain for workers of its class, and time for it."""
+    return worker.cfg.graceful_timeout > 0 and _kind_of(worker) in _DRAINED
 
 
 def drain_for(worker: Worker, allowed: Allowed) -> LameDuck | None:
     """Return the drain for a worker that was just forked; None if its class needs none."""
-    if worker.cfg.graceful_timeout <= 0:
+    if not has_drain(worker):
         return None
     match _kind_of(worker):
         case "gthread":

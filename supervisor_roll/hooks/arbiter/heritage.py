@@ -33,7 +33,7 @@ def prepare(server: Arbiter, worker: Worker) -> None:
         facts = _facts(server, worker, state)
         state.described, state.described_is_of = encoded(facts), seen
         state.bounds_boots = int(facts["gunicorn"].partition(".")[0]) < 22
-        state.drains = server.cfg.graceful_timeout > 0 and has_drain(worker)
+        state.drains = has_drain(worker)
     here = places.here(str(server.cfg.chdir))
     state.here = here if here.kind == CHDIR else None
     state.runs = encode([here])
