@@ -81,9 +81,11 @@ class Drains:
 
     def restored(self) -> None:
         """Have the files say what the saved state says."""
+        if not self._folder:
+            return
         wanted = {self.marker(name) for name in self.drained}
         try:
-            for one in Path(self._folder or "/nowhere").glob(f"{_MARKER}*"):
+            for one in Path(self._folder).glob(f"{_MARKER}*"):
                 if str(one) not in wanted:
                     one.unlink()
         except OSError as error:
@@ -212,6 +214,7 @@ class Drains:
 
     def _unmark(self, namespec: str) -> None:
         try:
-            Path(self.marker(namespec) or "/nowhere").unlink(missing_ok=True)
+            if self._folder:
+                Path(self.marker(namespec)).unlink(missing_ok=True)
         except OSError as error:
             self._failures.warn("a worker of %s cannot be told: %s", namespec, error)

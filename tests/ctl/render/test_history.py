@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
-import pytest
-
 from supervisor_roll.ctl.render.history import history_table, one_rollout
 from supervisor_roll.wire.mailbox import Report
 
 AT = 1_800_000_000.0
-
-
-@pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def past(id: int, **facts: object) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,7 +13,7 @@ from supervisor_roll.listener.rollouts.tally import Spread, Tally
 from supervisor_roll.rollout.reports import WorkerLife
 from supervisor_roll.rpc.page.documents import Document, Documents
 from supervisor_roll.wire.mailbox import METRICS, Status
-from tests.fakes.site import EPOCH, Site, ready_site
+from tests.fakes.site import EPOCH, Site
 
 
 class Samples(dict[tuple[str, ...], float]):
@@ -48,14 +47,6 @@ class Scraper:
         self._documents.ask(METRICS, None, self)
         self._site.pass_time(1)
         return Samples(self._data.decode())
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site, _ = ready_site(2)
-    site.pass_time(10)
-    yield site
-    site.close()
 
 
 def test_a_rollout_is_counted_once_also_by_the_next_listener(site: Site) -> None:

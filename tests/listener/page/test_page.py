@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from supervisor_roll.wire.mailbox import (
     Status,
 )
 from supervisor_roll.wire.messages import Ready
-from tests.fakes.site import EPOCH, Site, ready_site
+from tests.fakes.site import EPOCH, Site
 
 
 class Browser:
@@ -60,14 +59,6 @@ def told(site: Site) -> list[dict[str, str]]:
     found = [one.documents for one in site.supervisord.received if one.documents]
     site.supervisord.received.clear()
     return found
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site, _ = ready_site(2)
-    site.pass_time(10)
-    yield site
-    site.close()
 
 
 @pytest.fixture
