@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,26 +22,45 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def install(commands: dict[str, str]) -> str:
-    """Install what is missing, if we may; say why it cannot be had, if so."""
-    with (CACHE / "apt.lock").open("w") as lock:
+    """Install what is missing, if we may; say why it cannot be had, if so.
+
+    What failed once is not tried again before the next start of all tests.
+    """
+    with (CACHE / "apt.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [one for one, command in commands.items() if not shutil.which(command)]
         if not missing:
             return ""
         if os.geteuid() or not shutil.which("apt-get"):
             return f"needs Debian's packages {' and '.join(missing)}"
+        lock.seek(0)
+        if failed := lock.read():
+            return failed
         with _no_service_starts():
             for arguments in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-                done = subprocess.run(
-                    ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
-                    env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    timeout=600,
-                )
-                if done.returncode:
-                    return f"apt-get {arguments[0]} failed: {done.stderr.strip()[-300:]}"
+                if said := _apt_get(*arguments):
+                    failed = f"apt-get {arguments[0]} failed: {said[-300:]}"
+                    lock.write(failed)
+                    return failed
     return ""
+
+
+def _apt_get(*arguments: str) -> str:
+    """What it says if it fails; empty if it does not."""
+    with tempfile.TemporaryFile("w+") as said:  # a pipe may stay open in what it leaves behind
+        try:
+            status = subprocess.run(
+                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                timeout=600,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return "it was not done after 600 s"
+        said.seek(0)
+        return said.read().strip() or f"status {status}" if status else ""
 
 
 @contextmanager
@@ -54,3 +74,8 @@ def _no_service_starts() -> Iterator[None]:
         yield
     finally:
         _POLICY.unlink()
+
+
+if __name__ == "__main__":  # all of them, before the first test: an overlay wants a still ground
+    (CACHE / "apt.lock").unlink(missing_ok=True)
+    print(install({**CHROMIUM, **BALANCERS}))
