@@ -79,7 +79,7 @@ class Balancers:
         finally:
             for one in running:
                 one.terminate()
-                one.wait()
+                one.wait(30)
 
     def _here(self, text: str, where: str, address: str) -> str:
         text = text.replace("/run/haproxy/admin.sock", self.api).replace(where, address)

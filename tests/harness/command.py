@@ -88,7 +88,8 @@ class Command:
             raise AssertionError(
                 f"still running after {deadline_secs:g} s and more, having said:\n{self.output}"
             ) from None
-        self._reader.join()
+        self._reader.join(deadline_secs)
+        assert not self._reader.is_alive(), f"what it left keeps its output open:\n{self.output}"
         return Ran(status, self.output)
 
     def ends(self, status: int = 0, *says: str, deadline_secs: float = 90.0) -> str:

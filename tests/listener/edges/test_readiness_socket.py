@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -223,6 +224,7 @@ def as_nobody(what: Callable[[], object]) -> int:
     """Do it in a child that has become another user; its exit status."""
     pid = os.fork()
     if not pid:
+        signal.alarm(int(DEADLINE_SECS))  # ends it
         try:
             os.setgroups([])
             os.setuid(65534)
@@ -257,8 +259,10 @@ def test_a_worker_that_has_become_another_user_writes_to_that_users_socket(
     heard: list[bytes] = []
 
     def hear() -> None:
-        wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard))
-        os.close(end)
+        try:
+            wait_until(lambda: bool(heard.extend(one.data for one in readiness.receive()) or heard))
+        finally:
+            os.close(end)
 
     thread = threading.Thread(target=hear)
     thread.start()
