@@ -40,7 +40,9 @@ def main() -> int:
     )
     parser.add_argument("--programs", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="of each program (%(default)s)")
-    parser.add_argument("--parallel", type=int, default=4, help="at once (%(default)s)")
+    parser.add_argument(
+        "--parallel", type=int, default=os.cpu_count() or 1, help="at once (%(default)s, the cores)"
+    )
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second (%(default)g)")
     parser.add_argument(
         "--trace", action="store_true", help="tell what Python holds in supervisord, and where"

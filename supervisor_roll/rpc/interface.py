@@ -106,7 +106,7 @@ class RollRPCInterface:
         """
         if not isinstance(id, str) or not isinstance(since, int) or isinstance(since, bool):
             raise RPCError(Faults.BAD_ARGUMENTS, "reports takes an id and a number")
-        found = self._mailbox.reports(id, since)
+        found = self._mailbox.reports(id, since, time.monotonic())
         if found is None:
             raise RPCError(Faults.BAD_NAME, f"no job {program_names.shown(id[:80])}")
         reports, done = found

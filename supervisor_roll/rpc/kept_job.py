@@ -13,6 +13,9 @@ MAX_REPORTS = 2000
 MAX_JOB_CHARS = 2 * 1024 * 1024
 # supervisord does nothing else while it answers, so that one answer is small.
 MAX_ANSWER_CHARS = 128 * 1024
+# A job that is done is followed for so long, or until its end has been read, and for a moment more:
+# another command may follow it too.
+FOLLOWED_SECS, OTHERS_SECS = 30.0, 2.0
 
 
 class KeptJob:
@@ -23,6 +26,7 @@ class KeptJob:
         self.chars = 0
         self.seq = 0  # the number of the last report
         self.ended: float | None = None  # when it was done
+        self.read: float | None = None  # when its last reports were first read
         self._reports: deque[str] = deque()
 
     def add(self, report: Report) -> None:
@@ -38,7 +42,14 @@ class KeptJob:
         self.ended = now
         self.job.programs.clear()
 
-    def after(self, since: int) -> tuple[list[str], bool]:
+    def followed(self, now: float) -> bool:
+        """Whether somebody may be about to ask for its last reports."""
+        if self.ended is None:
+            return True
+        unread = now - self.ended < FOLLOWED_SECS
+        return unread if self.read is None else now - self.read < OTHERS_SECS
+
+    def after(self, since: int, now: float) -> tuple[list[str], bool]:
         """Return the reports after number ``since``, and whether these are its last.
 
         They are no more than one answer has room for.
@@ -51,5 +62,7 @@ class KeptJob:
             if found and room < 0:
                 break
             found.append(text)
-        whole = max(since, before + known + len(found)) >= self.seq
-        return found, self.ended is not None and whole
+        done = self.ended is not None and max(since, before + known + len(found)) >= self.seq
+        if done and self.read is None:
+            self.read = now
+        return found, done

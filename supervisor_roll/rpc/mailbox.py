@@ -24,7 +24,6 @@ MAX_JOBS = 100
 MAX_NAMES_CHARS = 256 * 1024
 # Of the reports of jobs that are done; the last ones are read by who has followed those jobs.
 MAX_DONE_CHARS = 64 * 1024
-FOLLOWED_SECS = 30.0
 # A rollout that begins long after it was asked for would surprise.
 PENDING_SECS = 60.0
 
@@ -121,13 +120,13 @@ class Mailbox:
             page_watched=page_watched,
         )
 
-    def reports(self, id: str, since: int) -> tuple[list[str], bool] | None:
+    def reports(self, id: str, since: int, now: float) -> tuple[list[str], bool] | None:
         """Return a job's next reports after number ``since``, and whether these are its last.
 
         They are JSON text. None if there is no such job.
         """
         kept = self._jobs.get(id)
-        return None if kept is None else kept.after(since)
+        return None if kept is None else kept.after(since, now)
 
     def watch(self, now: float) -> bool:
         """Note that somebody wants to see the workers; whether the listener is to be told so."""
@@ -197,8 +196,7 @@ class Mailbox:
         done = {id: kept for id, kept in self._jobs.items() if kept.ended is not None}
         chars = sum(kept.chars for kept in done.values())
         for id, kept in done.items():
-            followed = kept.ended is not None and now - kept.ended < FOLLOWED_SECS
-            if len(self._jobs) <= MAX_JOBS and (chars <= MAX_DONE_CHARS or followed):
+            if len(self._jobs) <= MAX_JOBS and (chars <= MAX_DONE_CHARS or kept.followed(now)):
                 break
             chars -= kept.chars
             del self._jobs[id]

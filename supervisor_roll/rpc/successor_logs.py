@@ -16,18 +16,18 @@ from supervisor.loggers import SyslogHandler
 from supervisor_roll.rpc.supervisor_types import Logger, OutputDispatcher, Process, ProcessConfig
 
 TAIL_BYTES = 16384
-_CHANNELS = ("stdout", "stderr")
+_LOGFILES = ("stdout_logfile", "stderr_logfile")
 # With the same log file: what else must be the same for one logger to serve both for good.
 _LOG_KEYS = ("logfile_maxbytes", "logfile_backups", "syslog")
 
 
 def resolved(config: ProcessConfig, former: ProcessConfig) -> ProcessConfig:
-    """Copy it, with the former configuration's files (or none) for automatic log files."""
-    config = copy.copy(config)
-    for channel in _CHANNELS:
-        key = f"{channel}_logfile"
-        if getattr(config, key) is Automatic:
-            setattr(config, key, getattr(former, key))
+    """Return it, or a copy with the former configuration's files for automatic log files."""
+    automatic = [key for key in _LOGFILES if getattr(config, key) is Automatic]
+    if automatic:
+        config = copy.copy(config)
+    for key in automatic:
+        setattr(config, key, getattr(former, key))
     return config
 
 
@@ -38,11 +38,12 @@ def with_logs(config: ProcessConfig, former: ProcessConfig) -> tuple[ProcessConf
     would tell no more than an error's name then, and leave pipes open.
     """
     copied = resolved(config, former)
-    keys = [f"{channel}_logfile" for channel in _CHANNELS]
     made = [
-        key for key in keys if getattr(config, key) is Automatic and getattr(former, key) is None
+        key
+        for key in _LOGFILES
+        if getattr(config, key) is Automatic and getattr(former, key) is None
     ]
-    for key in keys:
+    for key in _LOGFILES:
         if getattr(copied, key):
             _check_log(key, Path(getattr(copied, key)))
     for key in made:

@@ -190,7 +190,8 @@ class Site:
         """All of a job's reports, as who follows it reads them, and whether it is done."""
         reports: list[wire.Report] = []
         while True:
-            found = self.supervisord.mailbox.reports(job, reports[-1].seq if reports else 0)
+            since = reports[-1].seq if reports else 0
+            found = self.supervisord.mailbox.reports(job, since, self.now)
             reports += [from_json(wire.Report, text) for text in found[0]]
             if not found[0] or found[1]:
                 return reports, found[1]

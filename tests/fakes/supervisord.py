@@ -89,7 +89,7 @@ class FakeSupervisord:
 
     def reports(self, job: str, since: int) -> wire.Reports:
         self._check("reports")
-        found = self.mailbox.reports(job, since)
+        found = self.mailbox.reports(job, since, self._site.now)
         assert found is not None
         return from_json(wire.Reports, wire.reports_text(*found, "RUNNING"))
 

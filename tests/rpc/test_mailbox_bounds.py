@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from supervisor_roll.rollout.reports import Note, Refused, Warned
-from supervisor_roll.rpc.kept_job import MAX_JOB_CHARS, MAX_REPORTS
-from supervisor_roll.rpc.mailbox import (
+from supervisor_roll.rpc.kept_job import (
     FOLLOWED_SECS,
-    MAX_DONE_CHARS,
-    MAX_JOBS,
-    PENDING_SECS,
-    Mailbox,
+    MAX_JOB_CHARS,
+    MAX_REPORTS,
+    OTHERS_SECS,
 )
+from supervisor_roll.rpc.mailbox import MAX_DONE_CHARS, MAX_JOBS, PENDING_SECS, Mailbox
 from supervisor_roll.wire import mailbox as wire
 from supervisor_roll.wire.codec import from_json
 from supervisor_roll.wire.mailbox import Command, Exchange, Report, Request
@@ -33,9 +32,14 @@ def say(mailbox: Mailbox, now: float = 0.0, **said: object) -> list[str]:
     ]
 
 
-def told(mailbox: Mailbox, job: str, since: int = 0) -> tuple[list[Report], bool]:
-    reports, done = mailbox.reports(job, since) or ([], False)
+def told(mailbox: Mailbox, job: str, since: int = 0, now: float = 0.0) -> tuple[list[Report], bool]:
+    reports, done = mailbox.reports(job, since, now) or ([], False)
     return [from_json(Report, one) for one in reports], done
+
+
+def kept(mailbox: Mailbox, ids: list[str]) -> list[str]:
+    """Those of the jobs that the mailbox knows; nothing of them has been read then."""
+    return [id for id in ids if mailbox.reports(id, 1 << 30, 0.0) is not None]
 
 
 def test_only_the_newest_reports_of_a_job_are_kept() -> None:
@@ -64,20 +68,38 @@ def test_done_jobs_are_dropped_the_oldest_first() -> None:
     ids = [put(mailbox).id for _ in range(MAX_JOBS)]
     say(mailbox, fetched=ids, done=[ids[3], ids[5]])
     put(mailbox)
-    assert mailbox.reports(ids[3], 0) is None
-    assert mailbox.reports(ids[5], 0) is not None
+    assert kept(mailbox, ids[3:4]) == []
+    assert kept(mailbox, ids[5:6]) == ids[5:6]
     assert len(mailbox.jobs) == MAX_JOBS - 1
 
 
-def test_of_jobs_that_are_done_so_much_is_kept_and_longer_what_is_still_followed() -> None:
-    mailbox = Mailbox()
-    text = "x" * (MAX_DONE_CHARS // 3)
-    ids = [put(mailbox).id for _ in range(5)]
+def done_with(mailbox: Mailbox, chars: int, jobs: int) -> list[str]:
+    """So many jobs that are done, each with a report of so many characters and more."""
+    ids = [put(mailbox).id for _ in range(jobs)]
     for id in ids:
-        say(mailbox, reports=[Report(id, "myapp", Note.kind, {"text": text})], done=[id])
-    assert all(told(mailbox, id)[1] for id in ids)
+        say(mailbox, reports=[Report(id, "myapp", Note.kind, {"text": "x" * chars})], done=[id])
+    return ids
+
+
+def test_of_jobs_that_are_done_so_much_is_kept_and_longer_what_is_not_read_yet() -> None:
+    mailbox = Mailbox()
+    ids = done_with(mailbox, MAX_DONE_CHARS // 3, 5)
+    say(mailbox, now=FOLLOWED_SECS - 1)
+    assert kept(mailbox, ids) == ids
+    mailbox = Mailbox()
+    ids = done_with(mailbox, MAX_DONE_CHARS // 3, 5)
     say(mailbox, now=FOLLOWED_SECS)
-    assert [id for id in ids if mailbox.reports(id, 0) is not None] == ids[-2:]
+    assert kept(mailbox, ids) == ids[-2:]
+
+
+def test_what_is_read_to_its_end_is_kept_a_moment_for_who_else_follows_it() -> None:
+    mailbox = Mailbox()
+    ids = done_with(mailbox, MAX_DONE_CHARS, 2)
+    assert told(mailbox, ids[0])[1]
+    say(mailbox, now=OTHERS_SECS - 0.1)
+    assert told(mailbox, ids[0])[1]
+    say(mailbox, now=OTHERS_SECS)
+    assert kept(mailbox, ids) == ids[1:]
 
 
 def test_what_is_not_done_is_never_dropped_and_no_more_is_taken_then() -> None:
@@ -89,7 +111,7 @@ def test_what_is_not_done_is_never_dropped_and_no_more_is_taken_then() -> None:
     for program in range(MAX_JOBS):  # the listener's own jobs
         say(mailbox, reports=[Report(f"auto-{program}", "myapp", Note.kind)])
     assert say(mailbox) == ids
-    assert all(mailbox.reports(one, 0) is not None for one in ids)
+    assert kept(mailbox, ids) == ids
     say(mailbox, fetched=ids)
     assert mailbox.full
     say(mailbox, done=[*ids, *(f"auto-{program}" for program in range(MAX_JOBS))])
@@ -111,7 +133,7 @@ def test_a_request_taken_late_is_not_refused() -> None:
     mailbox = Mailbox()
     job = put(mailbox).id
     say(mailbox, now=PENDING_SECS + 1, fetched=[job])
-    assert mailbox.reports(job, 0) == ([], False)
+    assert told(mailbox, job) == ([], False)
 
 
 def test_an_id_is_never_used_again() -> None:
