@@ -55,7 +55,9 @@ def _venv(name: str, packages: list[str]) -> Path:
         if not done.exists() or done.read_text() != what:
             _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
             pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"))
-            _run(*pip, "install", "--quiet", "--disable-pip-version-check", *packages)
+            # An index that falls silent is asked again, long before a test may not take longer.
+            patience = ("--timeout", "30", "--retries", "8")
+            _run(*pip, "install", "--quiet", "--disable-pip-version-check", *patience, *packages)
             (packages_folder,) = folder.glob("lib/python3*/site-packages")
             (packages_folder / "checkout.pth").write_text(f"{CHECKOUT}\n")
             done.write_text(what)
