@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from supervisor_roll import hooks
 from supervisor_roll.hooks.shared_memory import page_of
@@ -22,6 +22,7 @@ class FakeWorker:
     def __init__(self, age: int) -> None:
         self.age = self.born = age  # the latter is its name, however the arbiter sorts it
         self.pid = 0
+        self.cfg: Any = None
         self.draining = False
         self.due: dict[str, Any] = {}  # what it says of the limit that it is past
 
@@ -58,6 +59,7 @@ class FakeArbiter:
     """``termed`` are the ages of the workers that were asked to leave, each once, in order."""
 
     make_worker = FakeWorker
+    START_CTX: ClassVar = {"cwd": "/nonexistent"}
 
     def __init__(self, workers: int, pid: int = 1000) -> None:
         self.configured = workers
@@ -80,6 +82,7 @@ class FakeArbiter:
             preload_app=False,
             reload=False,
             reuse_port=False,
+            settings={},
             timeout=30,
             uid=os.geteuid(),
             workers=self.configured,
@@ -110,6 +113,7 @@ class FakeArbiter:
     def spawn_worker(self) -> None:
         self.worker_age += 1
         worker = self.make_worker(self.worker_age)
+        worker.cfg = self.cfg
         hooks.pre_fork(self, worker)
         worker.pid = self.pid + worker.age
         self.WORKERS[worker.pid] = worker

@@ -106,7 +106,7 @@ def test_of_what_is_wrong_nothing_is_taken(
     channel.close()
     listener.taken.clear()
     assert fds == []
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]) -> None:
@@ -139,14 +139,14 @@ def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
             os.close(fd)
     channel.close()
     listener.taken.clear()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_descriptor_that_is_none_is_not_sent(listener: RawListener) -> None:
     before = open_descriptors()
     assert Channel(patience_secs=0.01).ask(Listening(), [1 << 20]) is None
     assert listener.holds_nothing()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_nobody_listening_takes_no_descriptor(
@@ -157,4 +157,4 @@ def test_nobody_listening_takes_no_descriptor(
     channel = Channel(patience_secs=30)
     assert channel.ask_for_sockets(Starting()) == (None, [])
     assert channel.ask(Listening(), pair) is None
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -26,7 +26,8 @@ class Arbiter:
 
     def __init__(self, stubborn: int = 0) -> None:
         self.pid = os.getpid()
-        self.cfg = SimpleNamespace(graceful_timeout=30)
+        self.START_CTX = {"cwd": "/nonexistent"}
+        self.cfg = SimpleNamespace(graceful_timeout=30, chdir="/nonexistent", settings={})
         self.cfg.set = lambda name, value: setattr(self.cfg, name, value)
         self.WORKERS = {1: object()}
         self.sent: list[int] = []
