@@ -157,7 +157,7 @@ def test_one_that_is_under_way_is_ended_by_an_abort(make_site: MakeSite) -> None
 def test_it_ends_with_a_program_that_is_stopped(
     make_site: MakeSite, asked: tuple[str, ...]
 ) -> None:
-    site = _site(make_site, IN_PLACE | {"ready_timeout_secs": f"{5 * patience():.0f}"})
+    site = _site(make_site, IN_PLACE | {"ready_timeout_secs": "3600"})
     site.deploy("hangs", boot="hang")
     gone = site.workers("web").children | {site.pid("web")}
     beside = _processes(site)

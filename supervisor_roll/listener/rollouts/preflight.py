@@ -19,6 +19,8 @@ from supervisor_roll.wire.successor import preflight_of
 
 # What one that was asked where it hangs has to say so.
 LAST_WORDS_SECS = 1.0
+# supervisor's words for a program that somebody has stopped.
+_STOPPED = ("STOPPING", "STOPPED")
 
 
 @dataclass
@@ -98,8 +100,11 @@ class Preflights:
     def _look(self, namespec: str, one: _Preflight) -> Result | None:
         """Return how it has ended; None if it has not. Raises SupervisordError."""
         now = self._clock()
-        if now < one.deadline and self._is_shown(namespec):
-            return None
+        if now < one.deadline and self._state(preflight_of(namespec)):
+            if self._state(namespec) not in _STOPPED:
+                return None
+            self._unwanted.add(namespec)
+            return Result(False, now - one.began, "its program has been stopped meanwhile")
         if not one.pid:
             if now >= one.deadline:
                 return Result(False, now - one.began, "its last one could not be ended")
@@ -122,13 +127,13 @@ class Preflights:
         text = explained(found.tail, found.exit_code, one.timeout_secs if one.late else None)
         return Result(not text, now - one.began, text, found.tail)
 
-    def _is_shown(self, namespec: str) -> bool:
-        """Say whether supervisord has one of the program, as of its last event."""
-        name = preflight_of(namespec)
+    def _state(self, namespec: str) -> str:
+        """Return a process's state, as of supervisord's last event; empty if there is none."""
         try:
-            return any(info.namespec == name for info in self._registry.processes())
+            states = {one.namespec: one.state for one in self._registry.processes()}
         except Refused:
-            return True  # it shuts down, and ends them all
+            return "RUNNING"  # supervisord shuts down, and ends them all
+        return states.get(namespec, "")
 
     def _end(self, namespec: str, one: _Preflight) -> None:
         """Have one that is late write where it hangs, as Python does at ABRT; then end it."""

@@ -23,7 +23,7 @@ class FakeSupervisord:
     """It runs one preflight at a time, which ends when a test says so."""
 
     def __init__(self) -> None:
-        self.now, self.pid = 100.0, 0
+        self.now, self.pid, self.state = 100.0, 0, "RUNNING"
         self.last = Preflight()
         self.done: list[str] = []
         self.fault: int | None = None
@@ -72,7 +72,9 @@ class FakeSupervisord:
 
     def processes(self) -> list[ProcessInfo]:
         if self._infos is None:
-            self._infos = [ProcessInfo(BESIDE, self.last.pid, "RUNNING")] if self.last.runs else []
+            self._infos = [ProcessInfo("web", 9, self.state)]
+            if self.last.runs:
+                self._infos.append(ProcessInfo(BESIDE, self.last.pid, "RUNNING"))
         return self._infos
 
 
@@ -211,6 +213,24 @@ def test_of_a_program_that_is_gone_or_is_another_now_it_has_failed(
     supervisord.end(0)
     supervisord.fault = Faults.BAD_NAME
     assert [result.ok for _, result in preflights.poll()] == [False]
+
+
+@pytest.mark.parametrize("state", ["STOPPING", "STOPPED"])
+def test_one_of_a_program_that_is_stopped_is_ended(
+    supervisord: FakeSupervisord, preflights: Preflights, state: str
+) -> None:
+    preflights.start("web", 30, False)
+    supervisord.state = "EXITED"  # and is started again
+    supervisord.stale()
+    assert preflights.poll() == []
+    supervisord.state = state
+    supervisord.stale()
+    assert preflights.poll() == [
+        ("web", Result(False, 0, "its program has been stopped meanwhile"))
+    ]
+    assert preflights.next_deadline() == supervisord.now
+    assert preflights.poll() == []
+    assert supervisord.done == ["start 30 False", "stop"]
 
 
 @pytest.mark.parametrize(
