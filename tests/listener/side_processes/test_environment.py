@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,8 @@ from supervisor_roll.wire.program import Program
 from tests.harness.folders import new_folder
 
 NOBODY = 65534
+#: Of no other test and of no Debian package: what is of nobody may be another test's.
+STOPPER = 65531
 takes_root = pytest.mark.skipif(os.getuid() != 0, reason="takes root")
 SECRETS = ("SUPERVISOR_ROLL_TOKEN", "SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD")
 PROGRAM = Program("/usr/bin/env", ["env"], "/", {"PATH": os.environ["PATH"], "OWN": "1"}, 0o22)
@@ -54,15 +57,21 @@ def test_a_command_of_on_failure_or_release() -> None:
         check(ended(sides).output)
 
 
-@pytest.fixture
-def worker() -> Iterator[int]:
-    """The pid of a process of another user."""
-    with subprocess.Popen(["/bin/sleep", "60"], user=NOBODY, group=NOBODY, extra_groups=[]) as one:
+@contextmanager
+def worker_of(user: int) -> Iterator[int]:
+    """The pid of a process of that user."""
+    with subprocess.Popen(["/bin/sleep", "60"], user=user, group=user, extra_groups=[]) as one:
         try:
-            wait_for_user(one.pid, NOBODY)
+            wait_for_user(one.pid, user)
             yield one.pid
         finally:
             one.kill()
+
+
+@pytest.fixture
+def worker() -> Iterator[int]:
+    with worker_of(NOBODY) as pid:
+        yield pid
 
 
 @takes_root
@@ -93,7 +102,7 @@ def test_it_enters_no_folder_that_the_worker_may_not_enter(worker: int, tmp_path
 
 STOPS = f"""
 import os, signal, sys
-os.setuid({NOBODY})
+os.setuid({STOPPER})
 print("stops", flush=True)
 fd = os.open("/proc/loadavg", os.O_RDONLY)
 while True:
@@ -107,8 +116,9 @@ while True:
 
 
 @takes_root
-def test_a_worker_that_stops_it_at_once_does_not_stop_the_listener(worker: int) -> None:
+def test_a_worker_that_stops_it_at_once_does_not_stop_the_listener() -> None:
     with (
+        worker_of(STOPPER) as worker,
         selectors.DefaultSelector() as selector,
         subprocess.Popen([sys.executable, "-c", STOPS], stdout=subprocess.PIPE) as stops,
     ):
@@ -118,7 +128,7 @@ def test_a_worker_that_stops_it_at_once_does_not_stop_the_listener(worker: int) 
             sides = SideProcesses(selector)
             for _ in range(20):
                 signal.alarm(20)
-                sides.command("key", "sleep 1", PROGRAM, "", 0.2, worker, NOBODY)
+                sides.command("key", "sleep 1", PROGRAM, "", 0.2, worker, STOPPER)
                 assert not ended(sides).ok
         finally:
             signal.alarm(0)
