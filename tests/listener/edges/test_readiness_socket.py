@@ -224,6 +224,7 @@ def as_nobody(what: Callable[[], object]) -> int:
     """Do it in a child that has become another user; its exit status."""
     pid = os.fork()
     if not pid:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(DEADLINE_SECS))  # ends it
         try:
             os.setgroups([])
