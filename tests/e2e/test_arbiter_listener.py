@@ -189,6 +189,9 @@ def test_gevent_workers_that_began_before_the_listener_hand_the_sockets_in(
     assert site.ctl("start", "roll").status == 0
     site.wait_ready("web", 2)
     site.write(replace(program, environment=CHANGED))
+    asked = ("rollrestart", "--dry-run", "--no-preflight", "web")
+    # They say at a heartbeat that they are ready, and hand them in then.
+    wait_until(lambda: site.ctl(*asked).status == 0, 30, "a rollout is not refused any more", 0.5)
     with site.unharmed(replaced=2, same_arbiter=False):
         site.roll("web")
     site.assert_applied("web")
