@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from pathlib import Path
 
 from tests.harness.waiting import wait_until
 
 
 def open_descriptors() -> int:
-    """How many there are now. What an earlier test left to be collected may go at any moment."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def settled_descriptors() -> int:
+    """How many are open once what earlier tests have left is closed: as garbage, or by a thread."""
+    gc.collect()
+    before = -1
+    while (now := open_descriptors()) != before:
+        before = now
+        time.sleep(0.05)
+    return now
 
 
 def assert_none_left_open(before: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.wire.datagram import SOCKET_VARIABLE, encode
 from supervisor_roll.wire.messages import Ack, Loaded, Ready
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import open_descriptors, settled_descriptors
 from tests.hooks.raw_listener import RawListener
 
 # Far above what any step takes even on a slow machine, far below what a wrong wait would take.
@@ -133,7 +133,7 @@ def test_an_answer_that_is_garbage_is_no_answer(garbage: bytes, listener: RawLis
 def test_no_descriptor_is_left_behind(
     listener: RawListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     for number in range(60):
         channel = Channel(patience_secs=0.001)
         channel.ask(Ready())  # it stays out
@@ -154,21 +154,21 @@ def test_no_descriptor_is_left_behind(
         channel = Channel()
         channel.ask(Ready())
         channel.tell(Ready())
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 def test_a_channel_that_waits_for_an_answer_keeps_one_descriptor(listener: RawListener) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     channel = Channel(patience_secs=0.001)
     for kind in (Ready, Loaded) * 5:
         assert channel.ask(kind()) is None
         _, answers = listener.take()
         for one in answers:
             one.close()
-    assert open_descriptors() <= before + 1
+    assert open_descriptors() == before + 1
     channel.close()
     channel.close()
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("around", [0o1777, 0o755])

@@ -13,7 +13,7 @@ import pytest
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.wire.datagram import MAX_SOCKETS, SOCKET_VARIABLE, encode
 from supervisor_roll.wire.messages import Ack, Listening, Starting
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import open_descriptors, settled_descriptors
 from tests.hooks.raw_listener import RawListener
 
 ANSWER = encode(Ack(sockets=("x",)))
@@ -98,7 +98,7 @@ WRONG: dict[str, Callable[[list[int]], tuple[bytes, list[int]]]] = {
 def test_of_what_is_wrong_nothing_is_taken(
     listener: RawListener, pair: list[int], what: str
 ) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     thread = answering(listener, *WRONG[what](pair))
     channel = Channel(patience_secs=30)
     _, fds = channel.ask_for_sockets(Starting())
@@ -106,7 +106,7 @@ def test_of_what_is_wrong_nothing_is_taken(
     channel.close()
     listener.taken.clear()
     assert fds == []
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]) -> None:
@@ -122,7 +122,7 @@ def test_as_many_as_are_allowed_are_taken(listener: RawListener, pair: list[int]
 def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
     listener: RawListener, pair: list[int], when: str
 ) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     channel = Channel(patience_secs=30 if when == "in time" else 0.01)
     if when == "in time":
         thread = answering(listener, ANSWER, pair)
@@ -139,22 +139,22 @@ def test_what_nobody_asked_for_or_waited_for_is_not_left_open(
             os.close(fd)
     channel.close()
     listener.taken.clear()
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 def test_a_descriptor_that_is_none_is_not_sent(listener: RawListener) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     assert Channel(patience_secs=0.01).ask(Listening(), [1 << 20]) is None
     assert listener.holds_nothing()
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 def test_nobody_listening_takes_no_descriptor(
     tmp_path: Path, pair: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "nothing"))
-    before = open_descriptors()
+    before = settled_descriptors()
     channel = Channel(patience_secs=30)
     assert channel.ask_for_sockets(Starting()) == (None, [])
     assert channel.ask(Listening(), pair) is None
-    assert open_descriptors() <= before
+    assert open_descriptors() == before

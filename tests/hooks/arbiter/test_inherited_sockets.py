@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import socket
@@ -20,7 +19,7 @@ from supervisor_roll.hooks.arbiter.inherited_sockets import (
     kept_from,
     listeners,
 )
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import open_descriptors, settled_descriptors
 
 
 class Server:
@@ -42,10 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_open() -> Iterator[None]:
-    gc.collect()  # what other tests have left to it
-    before = open_descriptors()
+    before = settled_descriptors()
     yield
-    assert open_descriptors() <= before
+    assert open_descriptors() == before
 
 
 def kept(bind: str, text: str = "") -> InheritedSocket:
