@@ -13,14 +13,13 @@ from supervisor.xmlrpc import Faults
 
 from supervisor_roll.listener.arbiters.registry import ArbiterRegistry
 from supervisor_roll.listener.edges.supervisord import Refused, Supervisord, Unreachable
+from supervisor_roll.listener.rollouts.active import INTENDED
 from supervisor_roll.listener.rollouts.preflight_output import explained
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
 from supervisor_roll.wire.successor import preflight_of
 
 # What one that was asked where it hangs has to say so.
 LAST_WORDS_SECS = 1.0
-# supervisor's words for a program that somebody has stopped.
-_STOPPED = ("STOPPING", "STOPPED")
 
 
 @dataclass
@@ -99,9 +98,10 @@ class Preflights:
 
     def _look(self, namespec: str, one: _Preflight) -> Result | None:
         """Return how it has ended; None if it has not. Raises SupervisordError."""
-        now = self._clock()
-        if now < one.deadline and self._state(preflight_of(namespec)):
-            if self._state(namespec) not in _STOPPED:
+        now, states = self._clock(), self._registry.states()
+        # There are none where supervisord shuts down, and ends them all.
+        if now < one.deadline and (not states or preflight_of(namespec) in states):
+            if states.get(namespec) not in INTENDED:
                 return None
             self._unwanted.add(namespec)
             return Result(False, now - one.began, "its program has been stopped meanwhile")
@@ -126,14 +126,6 @@ class Preflights:
             return None
         text = explained(found.tail, found.exit_code, one.timeout_secs if one.late else None)
         return Result(not text, now - one.began, text, found.tail)
-
-    def _state(self, namespec: str) -> str:
-        """Return a process's state, as of supervisord's last event; empty if there is none."""
-        try:
-            states = {one.namespec: one.state for one in self._registry.processes()}
-        except Refused:
-            return "RUNNING"  # supervisord shuts down, and ends them all
-        return states.get(namespec, "")
 
     def _end(self, namespec: str, one: _Preflight) -> None:
         """Have one that is late write where it hangs, as Python does at ABRT; then end it."""

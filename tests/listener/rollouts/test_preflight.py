@@ -12,7 +12,6 @@ from supervisor_roll.listener.edges.supervisord import Refused, Unreachable
 from supervisor_roll.listener.rollouts.preflight import LAST_WORDS_SECS, Preflights
 from supervisor_roll.listener.rollouts.preflight_output import explained
 from supervisor_roll.listener.side_processes.process import NotPossible, Result
-from supervisor_roll.wire.program import ProcessInfo
 from supervisor_roll.wire.successor import Preflight
 
 BESIDE = "web:web.preflight"
@@ -28,7 +27,7 @@ class FakeSupervisord:
         self.done: list[str] = []
         self.fault: int | None = None
         self.silent = False
-        self._infos: list[ProcessInfo] | None = None
+        self._states: dict[str, str] | None = None
 
     def start_preflight(self, namespec: str, within_secs: float, changed: bool) -> Preflight:
         self._say(f"start {within_secs:g} {changed}")
@@ -68,14 +67,12 @@ class FakeSupervisord:
     # --- as the registry, which keeps what it has seen until supervisord's next event
 
     def stale(self) -> None:
-        self._infos = None
+        self._states = None
 
-    def processes(self) -> list[ProcessInfo]:
-        if self._infos is None:
-            self._infos = [ProcessInfo("web", 9, self.state)]
-            if self.last.runs:
-                self._infos.append(ProcessInfo(BESIDE, self.last.pid, "RUNNING"))
-        return self._infos
+    def states(self) -> dict[str, str]:
+        if self._states is None:
+            self._states = {"web": self.state} | ({BESIDE: "RUNNING"} if self.last.runs else {})
+        return self._states
 
 
 def refusal(code: int) -> Refused:
@@ -215,7 +212,7 @@ def test_of_a_program_that_is_gone_or_is_another_now_it_has_failed(
     assert [result.ok for _, result in preflights.poll()] == [False]
 
 
-@pytest.mark.parametrize("state", ["STOPPING", "STOPPED"])
+@pytest.mark.parametrize("state", ["STOPPING", "STOPPED", "FATAL"])
 def test_one_of_a_program_that_is_stopped_is_ended(
     supervisord: FakeSupervisord, preflights: Preflights, state: str
 ) -> None:
