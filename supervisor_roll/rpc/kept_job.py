@@ -26,7 +26,7 @@ class KeptJob:
         self.chars = 0
         self.seq = 0  # the number of the last report
         self.ended: float | None = None  # when it was done
-        self.read: float | None = None  # when its last reports were first read
+        self.followed_until = 0.0  # somebody may be about to ask for its last reports
         self._reports: deque[str] = deque()
 
     def add(self, report: Report) -> None:
@@ -39,15 +39,8 @@ class KeptJob:
 
     def end(self, now: float) -> None:
         """Note that it is done: nobody asks any more which programs it has."""
-        self.ended = now
+        self.ended, self.followed_until = now, now + FOLLOWED_SECS
         self.job.programs.clear()
-
-    def followed(self, now: float) -> bool:
-        """Whether somebody may be about to ask for its last reports."""
-        if self.ended is None:
-            return True
-        unread = now - self.ended < FOLLOWED_SECS
-        return unread if self.read is None else now - self.read < OTHERS_SECS
 
     def after(self, since: int, now: float) -> tuple[list[str], bool]:
         """Return the reports after number ``since``, and whether these are its last.
@@ -63,6 +56,6 @@ class KeptJob:
                 break
             found.append(text)
         done = self.ended is not None and max(since, before + known + len(found)) >= self.seq
-        if done and self.read is None:
-            self.read = now
+        if done:
+            self.followed_until = min(self.followed_until, now + OTHERS_SECS)
         return found, done

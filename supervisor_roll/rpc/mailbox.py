@@ -196,7 +196,8 @@ class Mailbox:
         done = {id: kept for id, kept in self._jobs.items() if kept.ended is not None}
         chars = sum(kept.chars for kept in done.values())
         for id, kept in done.items():
-            if len(self._jobs) <= MAX_JOBS and (chars <= MAX_DONE_CHARS or kept.followed(now)):
+            spared = chars <= MAX_DONE_CHARS or now < kept.followed_until
+            if len(self._jobs) <= MAX_JOBS and spared:
                 break
             chars -= kept.chars
             del self._jobs[id]
