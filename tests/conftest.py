@@ -3,6 +3,7 @@ where a test fails."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -81,7 +82,7 @@ def _no_hook_fails(
 ) -> Iterator[None]:
     """What our hooks would not raise into Gunicorn is not lost here, but where it is looked for."""
     yield
-    if "caplog" not in request.function.__code__.co_varnames:
+    if "caplog" not in inspect.signature(request.function).parameters:
         said = [one.getMessage() for one in caplog.get_records("call")]
         assert not [one for one in said if "Gunicorn goes on without it" in one]
 

@@ -37,22 +37,22 @@ def with_logs(config: ProcessConfig, former: ProcessConfig) -> tuple[ProcessConf
     Raises ChildProcessError if they, or those that are named, cannot be opened: supervisor itself
     would tell no more than an error's name then, and leave pipes open.
     """
-    copied = resolved(config, former)
+    named = resolved(config, former)
     made = [
         key
         for key in _LOGFILES
         if getattr(config, key) is Automatic and getattr(former, key) is None
     ]
     for key in _LOGFILES:
-        if getattr(copied, key):
-            _check_log(key, Path(getattr(copied, key)))
+        if getattr(named, key):
+            _check_log(key, Path(getattr(named, key)))
     for key in made:
-        setattr(copied, key, Automatic)
+        setattr(named, key, Automatic)
     try:
-        copied.create_autochildlogs()
+        named.create_autochildlogs()
     except OSError as error:
         raise ChildProcessError(f"no log file can be made: {error}") from None
-    return copied, [getattr(copied, key) for key in made]
+    return named, [getattr(named, key) for key in made]
 
 
 def remove_logs(paths: list[str]) -> None:

@@ -78,4 +78,5 @@ def _no_service_starts() -> Iterator[None]:
 
 if __name__ == "__main__":  # all of them, before the first test: an overlay wants a still ground
     (CACHE / "apt.lock").unlink(missing_ok=True)
-    print(install({**CHROMIUM, **BALANCERS}))
+    if why := install({**CHROMIUM, **BALANCERS}):
+        print(why)
