@@ -57,7 +57,8 @@ def overview(
             backing_off=arbiter.boot_failure,
             outdated=list(outdated),
             arbiter=arbiter.id.pid,
-            fresh=[pid for pid in pids if pid not in outdated] if status.job else [],
+            # Not as they were heard, which is as chance would have it.
+            fresh=sorted(pid for pid in pids if pid not in outdated) if status.job else [],
             ready=arbiter.ready,
             desired=status.desired if name in runs else arbiter.count,
             releases={str(one.id.pid): one.release for one in workers if one.release},
