@@ -15,6 +15,8 @@ from tests.hooks.fake_listener import HOOKS, Gunicorn, Site
 
 VERSION = "27.0.1"
 CLASSES = ("sync", "gthread", "uvicorn_worker.UvicornWorker")
+#: Of this class also where the listener wants to be asked first: for a health check, say.
+ASKING = "sync"
 #: A worker that was killed is replaced, and its replacement has booted, after that long.
 SETTLE_SECS = 0.6
 ASGI = """
@@ -61,19 +63,24 @@ def print_table(count: int) -> None:
         f"  {'worker class':28}{'worker':^17}{'arbiter':^17}{'of worker':^16}"
         f"{'arbiter':^17}{'worker':^17}"
     )
-    for worker_class in CLASSES:
+    for worker_class, alone in [*((one, True) for one in CLASSES), (ASKING, False)]:
         cells = [
             f"{f'{bare:.{digits}f} -> {hooked:.{digits}f}':^{width}}"
             for bare, hooked, digits, width in zip(
-                *figures(worker_class, count), (2, 2, 0, 2, 2), (17, 17, 16, 17, 17), strict=True
+                *figures(worker_class, count, alone),
+                (2, 2, 0, 2, 2),
+                (17, 17, 16, 17, 17),
+                strict=True,
             )
         ]
-        print(f"  {worker_class:28}{''.join(cells)}", flush=True)
+        name = worker_class if alone else f"{worker_class}, asks first"
+        print(f"  {name:28}{''.join(cells)}", flush=True)
 
 
-def figures(worker_class: str, count: int) -> tuple[list[float], list[float]]:
+def figures(worker_class: str, count: int, alone: bool) -> tuple[list[float], list[float]]:
     """What ``Boots.figures`` gives without the hooks, and with them."""
     with closing(Site()) as site:
+        site.listener.more = lambda pid, message: {"ready_alone": alone}
         if "uvicorn" in worker_class:
             (site.folder / "app.py").write_text(ASGI)
         both = []

@@ -119,10 +119,11 @@ def beat_at_once(worker: Worker) -> None:
 
     One of Tornado's may well have come to its ``max_requests`` by then, never having been ready.
     """
-    if _kind_of(worker) == "tornado":
+    ioloop = sys.modules.get("tornado.ioloop")
+    if ioloop is not None and _kind_of(worker) == "tornado":
         watchdog: Callable[[], None] = getattr(worker, "watchdog")  # noqa: B009 - only of this class
         # The loop that the worker's run() will find as the current one.
-        sys.modules["tornado.ioloop"].IOLoop.current().add_callback(watchdog)
+        ioloop.IOLoop.current().add_callback(watchdog)
 
 
 def _kind_of(worker: Worker) -> str:
@@ -136,6 +137,8 @@ def _kind_of(worker: Worker) -> str:
 
 def _is_tornado(application: Any) -> bool:
     """Whether it is what Tornado's HTTP server takes itself."""
+    if "tornado" not in sys.modules:
+        return False
     natives = [("tornado.web", "Application"), ("tornado.wsgi", "WSGIContainer")]
     return any(
         isinstance(application, getattr(sys.modules.get(module), name, ()))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import _socket
 import os
-import stat
 import time
 from array import array
 from collections.abc import Sequence
 
+from supervisor_roll.hooks.line import Line
 from supervisor_roll.rollout.errors import BadMessage
 from supervisor_roll.wire.datagram import (
     MAX_BYTES,
     MAX_SOCKETS,
-    SOCKET_VARIABLE,
     decode,
     encode,
 )
@@ -27,32 +26,38 @@ ANSWER_SECS = 5.0
 
 
 class Channel:
-    """Where this process says things to the listener.
+    """Where this process says things to the listener: on ``line``, or each on a line of its own.
 
-    Built on ``_socket``, which gevent does not replace: a heartbeat may run where its hub
-    cannot switch.
+    Built on ``_socket``, as ``Line`` is.
     """
 
-    def __init__(self, patience_secs: float = PATIENCE_SECS) -> None:
-        self.path = os.environ.get(SOCKET_VARIABLE, "")  # a directory
-        self._patience = patience_secs
+    def __init__(self, patience_secs: float = PATIENCE_SECS, line: Line | None = None) -> None:
+        self._patience, self._line = patience_secs, line
         self._awaited: tuple[type[Message], _socket.socket, float] | None = None
 
     def be_patient(self, secs: float) -> None:
         """Wait for so long in all, from now on."""
         self._patience = secs
 
-    def tell(self, message: Message) -> None:
-        """Say ``message`` and want no answer. May be lost where the listener does not listen."""
-        self._send(message, ())
+    def tell(self, message: Message | bytes) -> None:
+        """Say ``message``, which may be encoded, and want no answer.
 
-    def ask(self, message: Message, fds: Sequence[int] = ()) -> Ack | None:
+        May be lost where the listener does not listen.
+        """
+        self._send(message if isinstance(message, bytes) else encode(message), ())
+
+    def ask(self, message: Message, fds: Sequence[int] = (), *, waits: bool = True) -> Ack | None:
         """Say ``message`` and return the answer; None if it has not come within our patience.
 
         Duplicates of ``fds`` go with it. Asking the same kind again first looks for the answer
-        that is still out.
+        that is still out. ``waits``: False to have no patience, this time.
         """
+        patience = self._patience
+        if not waits:
+            self._patience = 0.0
         answer, _ = self._ask(message, fds, wants_sockets=False)
+        if not waits:
+            self._patience = patience
         return answer
 
     def ask_for_sockets(self, message: Message) -> tuple[Ack | None, list[int]]:
@@ -77,7 +82,7 @@ class Channel:
             self.close()
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            sent = self._send(message, (theirs.fileno(), *fds))
+            sent = self._send(encode(message), (theirs.fileno(), *fds))
         finally:
             theirs.close()
         if not sent:
@@ -89,42 +94,28 @@ class Channel:
             self.close()
         return answer, came
 
+    def hang_up(self) -> None:
+        """Wait for no answer, and say things each on a line of its own from now on."""
+        self.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
     def close(self) -> None:
         """Stop waiting for an answer."""
         if self._awaited is not None:
             self._awaited[1].close()
             self._awaited = None
 
-    def _send(self, message: Message, fds: Sequence[int]) -> bool:
-        if not self.path:
-            return False
+    def _send(self, data: bytes, fds: Sequence[int]) -> bool:
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", fds))] if fds else []
         began = time.monotonic()
-        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
-        try:
-            # Connected, since a full queue only shows in poll() on a connected socket.
-            socket.settimeout(self._patience)
-            self._connect(socket)
-            socket.sendmsg([encode(message)], ancillary)
-        except OSError:
-            return False
-        finally:
-            socket.close()
-            self._spend(began)
-        return True
-
-    def _connect(self, socket: _socket.socket) -> None:
-        # A worker may have become another user since it was forked.
-        user = os.geteuid()
-        if not _is_a_listeners(self.path, user):
-            raise PermissionError(f"{self.path} may be anybody's")
-        try:
-            socket.connect(f"{self.path}/{user}")
-        except OSError:
-            if user != 0:
-                raise
-            # A listener that is not root has no socket but its own user's.
-            socket.connect(f"{self.path}/{os.stat(self.path).st_uid}")  # noqa: PTH116
+        line = self._line or Line()
+        sent = line.send(data, ancillary, self._patience)
+        if self._line is None:
+            line.close()
+        self._spend(began)
+        return sent
 
     def _receive(self, socket: _socket.socket, wants_sockets: bool) -> tuple[Ack | None, list[int]]:
         began = time.monotonic()
@@ -152,20 +143,6 @@ class Channel:
 
     def _spend(self, began: float) -> None:
         self._patience = max(0.0, self._patience - (time.monotonic() - began))
-
-
-def _is_a_listeners(path: str, user: int) -> bool:
-    """Whether the directory is one that only a listener can have made and can write in.
-
-    In a place such as /tmp anybody may have been there first, to be handed our sockets.
-    """
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
-        return False
-    if found.st_uid in (0, user):
-        return True
-    around = os.stat(os.path.dirname(path))  # noqa: PTH116, PTH120
-    return not around.st_mode & stat.S_IWOTH
 
 
 def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:

@@ -69,6 +69,8 @@ class ArbiterPage(_Page):
     failures = _Field[int](9, "B")
     # Another arbiter serves in this one's place, once it stops.
     retiring = _Field[bool](10, "?")
+    # The listener has nothing to say to a worker before it is ready, as one was last told.
+    ready_alone = _Field[bool](11, "?")
     # The times are of the monotonic clock.
     # Till when the workers are to tell what they answer.
     watched_until = _Field[float](16, "d")

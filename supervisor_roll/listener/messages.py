@@ -235,6 +235,9 @@ class MessageHandler:
             fields.update(_check_fields(settings))
         if isinstance(message, Ready):
             fields["drain_secs"] = settings.drain_timeout_secs
+            fields["ready_alone"] = not (
+                settings.health or settings.release or arbiter.namespec in self._active.runs
+            )
             fields.update(self._recycler.told_ready(arbiter, settings))
             if fresh is not None:
                 fields["watch_secs"] = self._active.watch_secs(arbiter.namespec)

@@ -84,7 +84,7 @@ class Booting(Describing):
 
 
 class Loaded(Describing):
-    """The application is imported. The answer says what to check."""
+    """The application is imported. The answer says what to check. Left out after READY_ALONE."""
 
 
 class Ready(Describing):
@@ -181,6 +181,7 @@ class Ack(Message):
 
     changes: int | None = None
     surplus: bool = False
+    ready_alone: bool = False  # an ordinary worker need not be LOADED first
     hold: bool = False
     hold_secs: float = 0.0
     health: str = ""

@@ -210,6 +210,50 @@ def test_one_worker_more_waits_for_a_slow_listener_and_serves_nobody_unchecked(
     assert set(site.kinds(pid)) == {Booting, Loaded, Unready}
 
 
+def test_an_ordinary_worker_says_ready_alone_and_waits_for_nobody_where_it_may(
+    make_site: MakeSite,
+) -> None:
+    """One of TTIN says all; and so do all again once one was told so."""
+    mute: list[int] = []
+    more: dict[str, bool] = {"ready_alone": True}
+
+    def answers(pid: int, message: Message) -> Message | None:
+        return None if getattr(message, "age", 0) in mute else Ack(**more)
+
+    site = make_site(f"workers = 1\nworker_class = 'gthread'\n{HOOKS}", answers).run()
+
+    def killed_and_replaced(age: int) -> int:
+        [old] = workers(site)
+        os.kill(old, signal.SIGKILL)
+        site.hear_until(lambda: bool(said_of(Ready, age)), f"the worker of age {age}")
+        return said_of(Ready, age)[0]
+
+    def said_of(kind: type[Message], age: int) -> list[int]:
+        return [pid for pid, message in site.said(kind) if message.age == age]
+
+    site.hear_until(lambda: bool(said_of(Ready, 1)), "the first one")
+    assert site.kinds(said_of(Ready, 1)[0]) == [Booting, Loaded, Ready]
+    mute.append(2)  # as one is that sleeps
+    alone = killed_and_replaced(2)
+    client = site.connect()
+    assert client is not None
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    assert site.kinds(alone) == [Booting, Ready]
+    alone = killed_and_replaced(3)
+    site.gunicorn.send(signal.SIGTTIN)
+    site.hear_until(lambda: bool(said_of(Ready, 4)), "one more")
+    assert site.kinds(alone) == [Booting, Ready], "its answer was found"
+    surplus = said_of(Ready, 4)[0]
+    assert site.kinds(surplus) == [Booting, Loaded, Ready]
+
+    site.gunicorn.send(signal.SIGTTOU)
+    wait_until(lambda: workers(site) == {surplus}, DEADLINE_SECS, "one is left")
+    more.clear()  # a rollout has begun, say
+    assert site.kinds(killed_and_replaced(5)) == [Booting, Ready]
+    time.sleep(3)  # it looks for its answer each second
+    assert site.kinds(killed_and_replaced(6)) == [Booting, Loaded, Ready]
+
+
 def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_site: MakeSite) -> None:
     """A failing check never keeps a program from starting."""
     site = make_site(

@@ -231,6 +231,26 @@ def test_a_sick_worker_is_held_in_a_rollout_and_else_never() -> None:
     assert not answer_to(site, program, PIDS + 15, Unready, status="503").hold
 
 
+@pytest.mark.parametrize(
+    ("settings", "alone"), [({}, True), (HEALTH, False), ({"release": "1"}, False)]
+)
+def test_where_nothing_is_to_be_said_to_it_before_a_worker_may_say_ready_alone(
+    settings: dict[str, str], alone: bool
+) -> None:
+    site, program = ready_site(2, myapp=settings, later=(Booting, Loaded))
+    status = {"status": "200 OK"} if settings is HEALTH else {}
+    assert answer_to(site, program, PIDS + 11, Ready, **status).ready_alone is alone
+    assert not answer_to(site, program, PIDS + 11, Loaded).ready_alone
+
+
+def test_in_a_rollout_no_worker_may_say_ready_alone() -> None:
+    site, program = ready_site(2, later=(Booting, Loaded))
+    job = site.ask("myapp")
+    site.settle()
+    assert not answer_to(site, program, PIDS + 12, Ready).ready_alone
+    assert not site.is_done(job)
+
+
 def test_only_a_worker_that_a_rollout_claims_stays_surplus() -> None:
     site, program = ready_site(2, later=(Booting, Loaded))
     program.signal("TTIN")  # an operator's own

@@ -6,6 +6,7 @@ copied first, which takes longer than the work itself.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.by_worker_class import has_drain
 from supervisor_roll.hooks.install import is_ours
 from supervisor_roll.hooks.shared_memory import page_of
-from supervisor_roll.wire.datagram import encoded
-from supervisor_roll.wire.places import CHDIR, encode
+from supervisor_roll.wire import places as wire_places
+from supervisor_roll.wire.datagram import encode, encoded
+from supervisor_roll.wire.messages import Booting
+from supervisor_roll.wire.places import CHDIR
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -28,19 +31,34 @@ if TYPE_CHECKING:
 def prepare(server: Arbiter, worker: Worker) -> None:
     """Before a fork: work out what has changed since the one before."""
     state = ArbiterState.of(server)
+    state.booting = b""  # not that of the one before, whatever fails
     seen = len(sys.modules), server.cfg  # HUP makes another configuration
     if seen != state.described_is_of:
         facts = _facts(server, worker, state)
         state.described, state.described_is_of = encoded(facts), seen
         state.bounds_boots = int(facts["gunicorn"].partition(".")[0]) < 22
+        state.becomes_other_user = server.cfg.uid != os.geteuid()
         state.drains = has_drain(worker)
     here = places.here(str(server.cfg.chdir))
     state.here = here if here.kind == CHDIR else None
-    state.runs = encode([here])
+    state.runs = wire_places.encode([here])
     state.import_path = places.import_path()
+    if state.here is not None:
+        state.booting = _booting(state, worker)
+    state.line.renew()
     # They may change at a HUP.
     ours = state.listening and not inherits(server.cfg)
     state.sockets = descriptors(server.LISTENERS) if ours else []
+
+
+def _booting(state: ArbiterState, worker: Worker) -> bytes:
+    changes, count = state.page.count()
+    page = page_of(worker)
+    fields: dict[str, Any] = {"runs": state.runs, "encoded": state.described}
+    surplus = page is not None and page.surplus
+    return encode(
+        Booting(age=worker.age, changes=changes, workers=count, surplus=surplus, **fields)
+    )
 
 
 def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, Any]:
@@ -65,5 +83,5 @@ def _facts(server: Arbiter, worker: Worker, state: ArbiterState) -> dict[str, An
         "conf": state.configured.path,
         "conf_digest": state.configured.digest,
         "listens": state.listening and is_ours(cfg.on_exit),
-        "places": encode(state.places),
+        "places": wire_places.encode(state.places),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from supervisor_roll.hooks import places
 from supervisor_roll.hooks.arbiter.config_file import Configured
 from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.line import Line
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import ATTRIBUTE, ArbiterPage
 from supervisor_roll.wire.places import Place
@@ -32,15 +33,18 @@ class ArbiterState:
         self.count_changes_by = ""  # one of the above, while it does
         # One for all that the arbiter waits for, so that its start is bounded as a whole.
         self.channel = Channel()
+        self.line = Line()  # for its workers
         self.configured = Configured()
         self.places: list[Place] = []  # as of its start
         self.described = b""  # what its workers say of it (heritage)
         self.described_is_of: tuple[int, object] | None = None
-        self.bounds_boots = False  # Gunicorn ends a boot at ``timeout``
+        self.bounds_boots = False  # Gunicorn ends a boot at ``timeout``, as up to 21.2
+        self.becomes_other_user = False  # a worker, once its hook post_fork has run
         self.drains = False  # its workers are of a class that needs a drain
         # As of the last fork.
         self.here: Place | None = None  # where ``chdir`` leads; None if it leads elsewhere now
         self.runs = ""  # the same as it is said
+        self.booting = b""  # BOOTING of the worker to be forked; empty where ``here`` is None
         self.import_path: dict[str, str] = {}
         self.sockets: list[tuple[str, int]] = []  # that the listener keeps
         self.asked_for_sockets = False  # on_starting is installed, and has left nothing to others

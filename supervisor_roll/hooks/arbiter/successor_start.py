@@ -108,7 +108,7 @@ def _get_sockets(server: Arbiter, state: ArbiterState, *, beside_another: bool) 
                 "connections would be lost with those of the other"
             )
         return
-    if not state.channel.path:
+    if not state.line.path:
         if beside_another:
             raise _Refused("there is no listener to ask for the sockets")
         return

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor_roll.hooks.arbiter import socket_handoff
 from supervisor_roll.hooks.arbiter.retiring import Allowance
-from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.by_worker_class import (
     beat_at_once,
     checker_for,
@@ -37,13 +36,15 @@ from supervisor_roll.hooks.worker.bake_watch import BakeWatch
 from supervisor_roll.hooks.worker.recycling import Recycling
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
 from supervisor_roll.hooks.worker.request_limit import RequestLimit
-from supervisor_roll.wire.messages import Aborting, Ack, Booting, Listening, Loaded, Ready, Unready
+from supervisor_roll.wire.messages import Aborting, Ack, Listening, Loaded, Ready, Unready
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
 
 RETRY_SECS = 1.0
 BEAT_SECS = 1.0
+# After that long a worker that has not waited for an answer looks for it.
+SOON_SECS = 0.05
 # A ready worker that no listener answers for that long is one to be kept. Longer than a rollout
 # waits for it: without a word of its workers it removes those that it has added.
 UNCLAIMED_SECS = 300.0
@@ -61,10 +62,10 @@ def forked(server: Arbiter, worker: Worker) -> None:
     signal.set_wakeup_fd(-1)  # it was the arbiter's
     safely(_mark, worker)
     reporter = WorkerReporter(server, worker)
-    readiness = Readiness(server, reporter)
+    readiness = Readiness(reporter)
     setattr(worker, _READINESS, readiness)
     boot_guard.back_off(server, reporter)
-    reporter.tell(Booting)
+    reporter.tell_booting()
     boot_guard.guard(reporter)
     readiness.prepare_drain()
 
@@ -107,9 +108,9 @@ def leaving(worker: Worker) -> None:
 class Readiness:
     """Sees one worker from its loaded application to its acknowledged ready."""
 
-    def __init__(self, server: Arbiter, reporter: WorkerReporter) -> None:
+    def __init__(self, reporter: WorkerReporter) -> None:
         self.reporter = reporter
-        self._state = ArbiterState.of(server)
+        self._state = reporter.state
         self._limit: RequestLimit | None = None
         self._worker = reporter.worker
         self._check: Check | None = None
@@ -118,6 +119,7 @@ class Readiness:
         self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
         self._acknowledged = self._serves_status = False
+        self._waits = True  # for the answer to READY
         self._boot_secs = 0.0
         self._sockets = self._state.sockets
         self._hand_ins_left = HAND_INS
@@ -149,12 +151,10 @@ class Readiness:
             config: Any = getattr(worker, "config", None)
             if hasattr(config, "timeout_notify"):
                 config.timeout_notify = BEAT_SECS
-        safely(reporter.note_places)
         self._checker = checker_for(worker)
         if self._checker is None:
             reporter.facts["unchecked"] = True
-        reporter.be_patient()
-        answer = reporter.ask(Loaded)
+        answer = self._ask_loaded()
         if answer is not None:
             self._check = Check.from_answer(answer)
             self._holds = answer.hold
@@ -178,6 +178,22 @@ class Readiness:
 
         worker.notify = notify
         safely(beat_at_once, worker)
+
+    def _ask_loaded(self) -> Ack | None:
+        """Say that it is loaded, and wait, if the listener may have something to say to that.
+
+        An ordinary worker serves at once otherwise, however busy or asleep the listener is.
+        """
+        reporter = self.reporter
+        if reporter.arbiter.ready_alone and not reporter.is_spare:
+            self._waits = False
+            return None
+        safely(reporter.note_places)
+        reporter.be_patient()
+        answer = reporter.ask(Loaded)
+        if answer is not None:
+            reporter.arbiter.ready_alone = answer.ready_alone
+        return answer
 
     def _serve_status(self, answer: Ack | None) -> None:
         """Answer the status page, as this worker is told or, without an answer, others were."""
@@ -275,12 +291,17 @@ class Readiness:
     def _say_ready(self) -> None:
         reporter = self.reporter
         checked = self._checker.status if self._checker is not None else ""
-        answer = reporter.ask(Ready, boot_secs=round(self._boot_secs, 3), status=checked or None)
+        answer = reporter.ask(
+            Ready, waits=self._waits, boot_secs=round(self._boot_secs, 3), status=checked or None
+        )
         if answer is None:
+            if not self._waits:
+                self._next_try = time.monotonic() + SOON_SECS
             unclaimed_at = reporter.born + self._boot_secs + UNCLAIMED_SECS
-            if not reporter.channel.path or time.monotonic() > unclaimed_at:
+            if not self._state.line.path or time.monotonic() > unclaimed_at:
                 reporter.page.surplus = False
             return
+        reporter.arbiter.ready_alone = answer.ready_alone
         handed_in = self._hand_in_sockets(answer)
         safely(self._serve_status, answer)
         check = Check.from_answer(answer)
@@ -299,7 +320,7 @@ class Readiness:
             return
         self._acknowledged = True
         self._worker.__dict__.pop("notify", None)
-        reporter.channel.close()
+        reporter.channel.hang_up()
         recycling = Recycling(reporter, self._state, self._limit, answer)
         watch = BakeWatch(reporter, self._checker, self._check, recycling, answer.watch_secs)
         self._worker.notify = watch.wrapped(self._worker.notify)

@@ -11,8 +11,8 @@ from supervisor_roll.hooks.arbiter.state import ArbiterState
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.safely import safely
 from supervisor_roll.hooks.shared_memory import WorkerPage, page_of
-from supervisor_roll.wire.messages import Ack, Describing, FromWorker
-from supervisor_roll.wire.places import Place, encode
+from supervisor_roll.wire.messages import Ack, Booting, Describing, FromWorker
+from supervisor_roll.wire.places import encode
 
 if TYPE_CHECKING:
     from supervisor_roll.hooks.gunicorn_types import Arbiter, Worker
@@ -29,39 +29,36 @@ class WorkerReporter:
 
     def __init__(self, server: Arbiter, worker: Worker) -> None:
         self.worker = worker
-        self.channel = Channel()
         self.born = time.monotonic()
-        state = ArbiterState.of(server)
+        state = self.state = ArbiterState.of(server)
         self.arbiter = state.page
-        self.page = page_of(worker) or WorkerPage()
-        if page_of(worker) is None:  # pre_fork is not installed
+        page = page_of(worker)
+        if page is None:  # pre_fork is not installed
+            page = WorkerPage()
             heritage.prepare(server, worker)
-        self._described = state.described
+        self.page = page
+        self.channel = Channel(line=state.line)
         self.facts: dict[str, Any] = {"runs": state.runs}
-        # Up to 21.2 a boot is bounded by ``timeout``: its heartbeat must go on while we wait.
-        # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
-        self._beats_while_booting = state.bounds_boots
         takeover = state.takeover
         self._beside = takeover is not None and not takeover.is_gone()
-        self._at_fork: tuple[Place, dict[str, str]] | None = None
-        safely(self._follow, state)
+        self._here = state.here
+        if self._here is None:
+            safely(self._follow)
 
-    def _follow(self, state: ArbiterState) -> None:
-        here = state.here
-        if here is None:
-            here = places.follow(self.worker, state.places)
-            self.facts["runs"] = encode([here])
-        self._at_fork = here, state.import_path
+    def _follow(self) -> None:
+        self._here = places.follow(self.worker, self.state.places)
+        self.facts["runs"] = encode([self._here])
 
     def note_places(self) -> None:
         """Have the next messages say where the worker runs from, as far as it has loaded."""
-        if self._at_fork is not None:
-            self.facts["runs"] = encode(places.of_worker(self.worker, *self._at_fork))
+        if self._here is not None:
+            found = places.of_worker(self.worker, self._here, self.state.import_path)
+            self.facts["runs"] = encode(found)
 
     def message(self, kind: type[_Kind], **fields: Any) -> _Kind:
         """Return a message of this kind, with what every one of it says of the worker."""
         if issubclass(kind, Describing):
-            fields = {**self.facts, **fields, "encoded": self._described}
+            fields = {**self.facts, **fields, "encoded": self.state.described}
         changes, count = self.arbiter.count()
         age, surplus = self.page.retire_age or self.worker.age, self.page.surplus
         return kind(age=age, changes=changes, workers=count, surplus=surplus, **fields)
@@ -70,25 +67,37 @@ class WorkerReporter:
         """Say it, and want no answer."""
         self.channel.tell(self.message(kind, **fields))
 
-    def ask(self, kind: type[FromWorker], **fields: Any) -> Ack | None:
+    def tell_booting(self) -> None:
+        """Say that it boots. It is its arbiter's user then, and may be about to be another one."""
+        self.channel.tell(self.state.booting or self.message(Booting))
+        if self.state.becomes_other_user:
+            self.channel.hang_up()  # its arbiter's queue is not for whoever it will be
+
+    def ask(self, kind: type[FromWorker], *, waits: bool = True, **fields: Any) -> Ack | None:
         """Say it, and return the answer, or None (``Channel.ask``)."""
-        return self.channel.ask(self.message(kind, **fields))
+        return self.channel.ask(self.message(kind, **fields), waits=waits)
 
     def count_heard(self, answer: Ack) -> None:
         """Take note of which count of workers the listener knows, by its answer."""
         known = self.arbiter.count()[0] if answer.changes is None else answer.changes
         self.arbiter.count_heard(known)
 
+    @property
+    def is_spare(self) -> bool:
+        """Others serve: this is a surplus worker, or a successor's."""
+        return self.page.surplus or self._beside
+
     def be_patient(self) -> None:
-        """Wait longer from now on if others serve: this is a surplus worker, or a successor's."""
-        if self.page.surplus or self._beside:
-            timeout = self.worker.cfg.timeout if self._beats_while_booting else 0
+        """Wait longer from now on, if it is a spare one."""
+        if self.is_spare:
+            timeout = self.worker.cfg.timeout if self.state.bounds_boots else 0
             bound = timeout / 2 if timeout else SPARE_PATIENCE_SECS
             self.channel.be_patient(min(bound, SPARE_PATIENCE_SECS))
 
     def keep_alive(self) -> None:
         """Beat for Gunicorn while this worker waits, where Gunicorn bounds a boot."""
-        if self._beats_while_booting:
+        # From 22 on a boot is not bounded until the first heartbeat, so we must not begin it.
+        if self.state.bounds_boots:
             self.worker.tmp.notify()
 
     @property

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from supervisor_roll.hooks.channel import Channel
+from supervisor_roll.hooks.line import Line
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import decode, encode
+from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode, encode
 from supervisor_roll.wire.messages import (
     Booting,
     Counted,
@@ -21,6 +25,8 @@ from supervisor_roll.wire.messages import (
     Ready,
     Unready,
 )
+from tests.harness.descriptors import open_descriptors
+from tests.hooks.raw_listener import RawListener
 
 
 class Application(BaseApplication):
@@ -43,6 +49,35 @@ def test_it_describes_itself_as_it_comes_to_serve(
     assert isinstance(said, kind)
     assert {*Describing.fields} - {"unchecked"} == vars(said).keys()
     assert (said.age, said.binds) == (7, ("127.0.0.1:8000",))
+
+
+def test_what_its_arbiter_has_made_ready_for_it_is_what_it_would_say(
+    reporter: WorkerReporter,
+) -> None:
+    assert decode(reporter.state.booting) == decode(encode(reporter.message(Booting)))
+
+
+@pytest.mark.parametrize("other_user", [False, True])
+def test_its_arbiters_line_is_only_for_one_that_stays_its_arbiters_user(
+    reporter: WorkerReporter, other_user: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "s"))
+    monkeypatch.chdir(tmp_path)  # the path of a Unix socket is to be short
+    listener = RawListener(Path("s"))
+    state = reporter.state
+    state.line = Line()
+    state.line.path, state.becomes_other_user = "s", other_user
+    reporter.channel = Channel(30, state.line)
+    state.line.renew()
+    before = open_descriptors()
+    try:
+        reporter.tell_booting()
+        assert isinstance(listener.take()[0], Booting)
+        assert open_descriptors() == before - other_user
+        reporter.channel.hang_up()
+        assert open_descriptors() == before - 1
+    finally:
+        listener.close()
 
 
 @pytest.mark.parametrize(
