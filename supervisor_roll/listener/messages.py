@@ -163,13 +163,7 @@ class MessageHandler:
         # What a worker that serves says each second needs no settings: they take a look at files.
         brief = not isinstance(message, (Describing, Due))
         settings = Settings() if brief else self._settings(arbiter.namespec)
-        if (
-            isinstance(message, Ready)
-            and settings.health is not None
-            and message.status is None
-            and not message.unchecked
-        ):
-            # Our answer to its LOADED was lost: it has not been checked, so it is not ready.
+        if isinstance(message, Ready) and self._counts_as_loaded(arbiter, message, settings):
             message = Loaded(**vars(message))
         known = arbiter.heard_worker(worker, message)
         known.uid = uid
@@ -186,6 +180,20 @@ class MessageHandler:
         answer = self._answer(arbiter, known, fresh, message, settings)
         self._tell_rollout(arbiter, known, fresh, message)
         return answer
+
+    def _counts_as_loaded(self, arbiter: Arbiter, message: Ready, settings: Settings) -> bool:
+        """Whether it was not LOADED first, and had to be; or our answer to that was lost.
+
+        It has not been checked then, or has not said what it runs: it will say READY again.
+        """
+        if message.alone and not self._may_be_alone(arbiter, settings):
+            return True
+        return settings.health is not None and message.status is None and not message.unchecked
+
+    def _may_be_alone(self, arbiter: Arbiter, settings: Settings) -> bool:
+        """Whether there is nothing to be said to a worker before it is ready."""
+        wanted = settings.health or settings.release
+        return not wanted and arbiter.namespec not in self._active.runs
 
     def _tell_rollout(
         self, arbiter: Arbiter, known: Worker, fresh: Instance | None, message: FromWorker
@@ -235,9 +243,7 @@ class MessageHandler:
             fields.update(_check_fields(settings))
         if isinstance(message, Ready):
             fields["drain_secs"] = settings.drain_timeout_secs
-            fields["ready_alone"] = not (
-                settings.health or settings.release or arbiter.namespec in self._active.runs
-            )
+            fields["ready_alone"] = self._may_be_alone(arbiter, settings)
             fields.update(self._recycler.told_ready(arbiter, settings))
             if fresh is not None:
                 fields["watch_secs"] = self._active.watch_secs(arbiter.namespec)

@@ -92,6 +92,7 @@ class Ready(Describing):
 
     boot_secs: float = 0.0
     status: str | None = None
+    alone: bool = False  # it was not LOADED first
 
 
 class Unready(Describing):

@@ -213,7 +213,7 @@ def test_one_worker_more_waits_for_a_slow_listener_and_serves_nobody_unchecked(
 def test_an_ordinary_worker_says_ready_alone_and_waits_for_nobody_where_it_may(
     make_site: MakeSite,
 ) -> None:
-    """One of TTIN says all; and so do all again once one was told so."""
+    """One of TTIN says all; and so does one that was told so afterwards, and those after it."""
     mute: list[int] = []
     more: dict[str, bool] = {"ready_alone": True}
 
@@ -249,9 +249,15 @@ def test_an_ordinary_worker_says_ready_alone_and_waits_for_nobody_where_it_may(
     site.gunicorn.send(signal.SIGTTOU)
     wait_until(lambda: workers(site) == {surplus}, DEADLINE_SECS, "one is left")
     more.clear()  # a rollout has begun, say
-    assert site.kinds(killed_and_replaced(5)) == [Booting, Ready]
-    time.sleep(3)  # it looks for its answer each second
+    alone = killed_and_replaced(5)
+    site.hear_until(lambda: len(site.said(Ready, alone)) == 2, "all of it")
+    assert site.kinds(alone) == [Booting, Ready, Ready]
+    (_, first), (_, second) = site.said(Ready, alone)
+    assert (first.alone, second.alone) == (True, False)
+    assert "app.py" in second.runs
+    assert "app.py" not in first.runs
     assert site.kinds(killed_and_replaced(6)) == [Booting, Loaded, Ready]
+    assert site.kinds(alone) == [Booting, Ready, Ready]
 
 
 def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_site: MakeSite) -> None:

@@ -243,11 +243,31 @@ def test_where_nothing_is_to_be_said_to_it_before_a_worker_may_say_ready_alone(
     assert not answer_to(site, program, PIDS + 11, Loaded).ready_alone
 
 
-def test_in_a_rollout_no_worker_may_say_ready_alone() -> None:
-    site, program = ready_site(2, later=(Booting, Loaded))
+@pytest.mark.parametrize("settings", [HEALTH, {"release": "1"}])
+def test_ready_alone_where_it_may_not_be_counts_as_loaded(settings: dict[str, str]) -> None:
+    site, program = ready_site(1, later=(Booting,), myapp=settings)
+    program.exit(PIDS + 11)
+    site.settle()
+    status = {"status": "200 OK"}
+    answer = answer_to(site, program, PIDS + 12, Ready, alone=True, **status)
+    assert not answer.ready_alone
+    assert answer.health == ("/_status" if settings is HEALTH else "")
+    assert site.arbiter(program).ready == 0
+    answer_to(site, program, PIDS + 12, Ready, **status)
+    assert site.arbiter(program).ready == 1
+
+
+def test_in_a_rollout_ready_alone_counts_as_loaded() -> None:
+    """It would not be known what the worker runs."""
+    site, program = ready_site(2, later=(Booting,))
     job = site.ask("myapp")
     site.settle()
-    assert not answer_to(site, program, PIDS + 12, Ready).ready_alone
+    assert not answer_to(site, program, PIDS + 13, Ready, alone=True).ready_alone
+    assert site.arbiter(program).ready == 2
+    assert program.serving == [1, 2, 3]
+    program.say(PIDS + 13, Ready)
+    site.settle()
+    assert program.serving == [2, 3]
     assert not site.is_done(job)
 
 

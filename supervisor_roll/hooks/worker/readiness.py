@@ -119,7 +119,7 @@ class Readiness:
         self._holds, self._hold_secs, self._heard = False, 0.0, 0.0
         self._next_try = 0.0
         self._acknowledged = self._serves_status = False
-        self._waits = True  # for the answer to READY
+        self._alone = False  # it says READY alone, and does not wait for the answer
         self._boot_secs = 0.0
         self._sockets = self._state.sockets
         self._hand_ins_left = HAND_INS
@@ -186,7 +186,7 @@ class Readiness:
         """
         reporter = self.reporter
         if reporter.arbiter.ready_alone and not reporter.is_spare:
-            self._waits = False
+            self._alone = True
             return None
         safely(reporter.note_places)
         reporter.be_patient()
@@ -292,10 +292,14 @@ class Readiness:
         reporter = self.reporter
         checked = self._checker.status if self._checker is not None else ""
         answer = reporter.ask(
-            Ready, waits=self._waits, boot_secs=round(self._boot_secs, 3), status=checked or None
+            Ready,
+            waits=not self._alone,
+            boot_secs=round(self._boot_secs, 3),
+            status=checked or None,
+            alone=self._alone,
         )
         if answer is None:
-            if not self._waits:
+            if self._alone:
                 self._next_try = time.monotonic() + SOON_SECS
             unclaimed_at = reporter.born + self._boot_secs + UNCLAIMED_SECS
             if not self._state.line.path or time.monotonic() > unclaimed_at:
@@ -305,9 +309,15 @@ class Readiness:
         handed_in = self._hand_in_sockets(answer)
         safely(self._serve_status, answer)
         check = Check.from_answer(answer)
+        told_loaded = self._alone and not answer.ready_alone
+        if told_loaded:
+            # A rollout has begun since it was forked, say: it has to say all.
+            self._alone = False
+            safely(reporter.note_places)
         if check is not None and not checked and self._checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
-            self._check = check
+            self._check, told_loaded = check, True
+        if told_loaded:
             self._next_try = 0.0
             return
         if not answer.surplus:
