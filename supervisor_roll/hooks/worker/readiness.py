@@ -308,16 +308,15 @@ class Readiness:
         reporter.arbiter.ready_alone = answer.ready_alone
         handed_in = self._hand_in_sockets(answer)
         safely(self._serve_status, answer)
-        check = Check.from_answer(answer)
-        told_loaded = self._alone and not answer.ready_alone
-        if told_loaded:
-            # A rollout has begun since it was forked, say: it has to say all.
-            self._alone = False
+        again, self._alone = self._alone and not answer.ready_alone, False
+        if again:
+            # A rollout has begun since it was forked, say: it is to say what it runs.
             safely(reporter.note_places)
+        check = Check.from_answer(answer)
         if check is not None and not checked and self._checker is not None:
             # The answer to LOADED was lost; the listener wants the check all the same.
-            self._check, told_loaded = check, True
-        if told_loaded:
+            self._check, again = check, True
+        if again:
             self._next_try = 0.0
             return
         if not answer.surplus:
