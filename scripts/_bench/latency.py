@@ -30,9 +30,9 @@ def _note(what, when):
         notes.write(f"{what} {when}\\n")
 
 
-def _asking(channel, message, *more):
+def _asking(channel, message, *more, **how):
     now = _time.monotonic()
-    answer = _ask(channel, message, *more)
+    answer = _ask(channel, message, *more, **how)
     if message.kind == "READY":
         _note("said", now)
     return answer
