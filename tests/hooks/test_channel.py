@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,22 +19,6 @@ from tests.hooks.raw_listener import RawListener
 # Far above what any step takes even on a slow machine, far below what a wrong wait would take.
 PROMPT_SECS = 10.0
 ENDLESS = 1000.0
-
-
-@pytest.fixture
-def path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the hooks look for the listener. Short, as a Unix socket's path must be."""
-    with tempfile.TemporaryDirectory(prefix="roll") as directory:
-        path = Path(directory) / "s"
-        monkeypatch.setenv(SOCKET_VARIABLE, str(path))
-        yield path
-
-
-@pytest.fixture
-def listener(path: Path) -> Iterator[RawListener]:
-    listener = RawListener(path)
-    yield listener
-    listener.close()
 
 
 def in_background(listener: RawListener, data: bytes) -> threading.Thread:

@@ -20,17 +20,6 @@ ANSWER = encode(Ack(sockets=("x",)))
 
 
 @pytest.fixture
-def listener(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RawListener]:
-    path = tmp_path_factory.mktemp("r") / "s"
-    monkeypatch.setenv(SOCKET_VARIABLE, str(path))
-    listener = RawListener(path)
-    yield listener
-    listener.close()
-
-
-@pytest.fixture
 def pair() -> Iterator[list[int]]:
     """Two descriptors to send, as good as any."""
     fds = [one.detach() for one in socket.socketpair()]

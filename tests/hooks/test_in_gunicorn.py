@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from supervisor_roll.hooks.channel import PATIENCE_SECS
 from supervisor_roll.listener.edges.executed import is_marked
@@ -258,6 +259,37 @@ def test_an_ordinary_worker_says_ready_alone_and_waits_for_nobody_where_it_may(
     assert "app.py" not in first.runs
     assert site.kinds(killed_and_replaced(6)) == [Booting, Loaded, Ready]
     assert site.kinds(alone) == [Booting, Ready, Ready]
+
+
+#: Whatever this process is connected to by a Unix socket, as notes of the application.
+CONNECTED = """
+import socket
+for number in os.listdir("/proc/self/fd"):
+    try:
+        one = socket.socket(fileno=os.dup(int(number)))
+        if one.family == socket.AF_UNIX:
+            note(one.getpeername())
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@pytest.mark.parametrize(("user", "lines"), [("root", 1), ("nobody", 0)])
+def test_an_application_of_another_user_finds_no_line_of_its_arbiters(
+    make_site: MakeSite, user: str, lines: int
+) -> None:
+    site = make_site(f"user = {user!r}\n{HOOKS}", acknowledge)
+    for folder in (site.folder, site.folder.parent):
+        folder.chmod(0o755)
+    site.touch("log")
+    (site.folder / "log").chmod(0o666)
+    site.touch("broken", CONNECTED)
+    site.run()
+    site.hear_until(lambda: "imported" in site.notes(), "the application loaded")
+    site.hear_until(lambda: bool(site.said(Booting)), "the boot")
+    worker = site.said(Booting)[0][0]
+    assert len(site.notes(worker)) == 2 + lines  # beside "importing" and "imported"
 
 
 def test_a_sick_worker_that_nobody_holds_serves_and_says_so(make_site: MakeSite) -> None:

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from supervisor_roll.hooks.line import Line
-from supervisor_roll.wire.datagram import SOCKET_VARIABLE, encode
+from supervisor_roll.wire.datagram import encode
 from supervisor_roll.wire.messages import Ready
 from tests.harness.descriptors import open_descriptors, settled_descriptors
 from tests.hooks.raw_listener import RawListener
 
 DATA = encode(Ready())
 NOBODY = 65534
-
-
-@pytest.fixture
-def path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the hooks look for the listener. Short, as a Unix socket's path must be."""
-    with tempfile.TemporaryDirectory(prefix="roll") as directory:
-        path = Path(directory) / "s"
-        monkeypatch.setenv(SOCKET_VARIABLE, str(path))
-        yield path
-
-
-@pytest.fixture
-def listener(path: Path) -> Iterator[RawListener]:
-    listener = RawListener(path)
-    yield listener
-    listener.close()
 
 
 @pytest.fixture

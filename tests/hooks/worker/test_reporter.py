@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -12,7 +10,7 @@ from gunicorn.workers.base import Worker
 from supervisor_roll.hooks.channel import Channel
 from supervisor_roll.hooks.line import Line
 from supervisor_roll.hooks.worker.reporter import WorkerReporter
-from supervisor_roll.wire.datagram import SOCKET_VARIABLE, decode, encode
+from supervisor_roll.wire.datagram import decode, encode
 from supervisor_roll.wire.messages import (
     Booting,
     Counted,
@@ -25,7 +23,7 @@ from supervisor_roll.wire.messages import (
     Ready,
     Unready,
 )
-from tests.harness.descriptors import open_descriptors
+from tests.harness.descriptors import open_descriptors, settled_descriptors
 from tests.hooks.raw_listener import RawListener
 
 
@@ -59,25 +57,18 @@ def test_what_its_arbiter_has_made_ready_for_it_is_what_it_would_say(
 
 @pytest.mark.parametrize("other_user", [False, True])
 def test_its_arbiters_line_is_only_for_one_that_stays_its_arbiters_user(
-    reporter: WorkerReporter, other_user: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reporter: WorkerReporter, other_user: bool, listener: RawListener
 ) -> None:
-    monkeypatch.setenv(SOCKET_VARIABLE, str(tmp_path / "s"))
-    monkeypatch.chdir(tmp_path)  # the path of a Unix socket is to be short
-    listener = RawListener(Path("s"))
     state = reporter.state
-    state.line = Line()
-    state.line.path, state.becomes_other_user = "s", other_user
+    state.line, state.becomes_other_user = Line(), other_user
     reporter.channel = Channel(30, state.line)
     state.line.renew()
-    before = open_descriptors()
-    try:
-        reporter.tell_booting()
-        assert isinstance(listener.take()[0], Booting)
-        assert open_descriptors() == before - other_user
-        reporter.channel.hang_up()
-        assert open_descriptors() == before - 1
-    finally:
-        listener.close()
+    before = settled_descriptors()
+    reporter.tell_booting()
+    assert isinstance(listener.take()[0], Booting)
+    assert open_descriptors() == before - other_user
+    reporter.channel.hang_up()
+    assert open_descriptors() == before - 1
 
 
 @pytest.mark.parametrize(
